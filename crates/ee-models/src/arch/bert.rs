@@ -1,0 +1,251 @@
+//! BERT (Devlin et al. 2019) and RoBERTa (Liu et al. 2019) with a classification head.
+//!
+//! The two share every layer; they differ in where positions start, in segments, and in the head: BERT
+//! reads tanh(pooler) + classifier, RoBERTa a dense layer + tanh + projection, each on the first
+//! position. The head is shared by all exits.
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+
+use super::Architecture;
+use crate::checkpoint::EncoderConfig;
+use crate::exit::{Batch, DropoutKey, ExitModel, Stream};
+use crate::kernels::{self, AttentionShape, Dropout};
+use crate::layers::{
+    Embedding, FeedForward, Linear, ParameterSource, ResidualNorm, Scope, SelfAttention,
+};
+
+/// `bert`
+pub const BERT: Architecture = Architecture {
+    model_type: "bert",
+    prefix: "bert",
+    class: "BertForSequenceClassification",
+    head: &["bert.pooler.", "classifier."],
+    unused: &["embeddings.position_ids", "cls."],
+};
+
+/// `roberta`
+pub const ROBERTA: Architecture = Architecture {
+    model_type: "roberta",
+    prefix: "roberta",
+    class: "RobertaForSequenceClassification",
+    head: &["classifier."],
+    unused: &["embeddings.position_ids", "pooler.", "lm_head."],
+};
+
+/// `xlm-roberta`: RoBERTa with another vocabulary.
+pub const XLM_ROBERTA: Architecture = Architecture {
+    model_type: "xlm-roberta",
+    class: "XLMRobertaForSequenceClassification",
+    ..ROBERTA
+};
+
+/// Numbers the layers need beside their parameters.
+#[derive(Clone, Debug)]
+struct Numbers {
+    heads: usize,
+    hidden_dropout: f32,
+    attention_dropout: f32,
+    head_dropout: f32,
+    /// Position of the first token; RoBERTa starts after the padding id.
+    first_position: usize,
+    /// RoBERTa drops before the dense layer of its head, too.
+    drops_before_head: bool,
+}
+
+/// An encoder whose every layer is read by one classification head.
+#[derive(Module, Debug)]
+pub struct Encoder {
+    word_embeddings: Embedding,
+    position_embeddings: Embedding,
+    token_type_embeddings: Embedding,
+    embedding_norm: ResidualNorm,
+    layers: Vec<EncoderLayer>,
+    head_dense: Linear,
+    head_output: Linear,
+    #[module(skip)]
+    numbers: Numbers,
+}
+
+/// Attention and feed-forward network, each followed by a normalized residual sum.
+#[derive(Module, Debug)]
+struct EncoderLayer {
+    attention: SelfAttention,
+    attention_output: Linear,
+    attention_norm: ResidualNorm,
+    feed_forward: FeedForward,
+    output_norm: ResidualNorm,
+}
+
+impl EncoderLayer {
+    fn new(mut scope: Scope<'_>, config: &EncoderConfig) -> Self {
+        let (d_model, inner) = (config.hidden_size, config.intermediate_size);
+        let epsilon = config.layer_norm_eps;
+        Self {
+            attention: SelfAttention::new(scope.enter("attention.self"), d_model),
+            attention_output: Linear::new(scope.enter("attention.output.dense"), d_model, d_model),
+            attention_norm: ResidualNorm::new(
+                scope.enter("attention.output.LayerNorm"),
+                d_model,
+                epsilon,
+            ),
+            feed_forward: FeedForward::new(
+                Linear::new(scope.enter("intermediate.dense"), d_model, inner),
+                Linear::new(scope.enter("output.dense"), inner, d_model),
+                config.activation(),
+            ),
+            output_norm: ResidualNorm::new(scope.enter("output.LayerNorm"), d_model, epsilon),
+        }
+    }
+}
+
+impl Encoder {
+    /// Builds the encoder of a configuration from a source of parameters.
+    pub fn new(config: &EncoderConfig, source: &mut dyn ParameterSource) -> Self {
+        let roberta = config.is_roberta();
+        let prefix = config.architecture.prefix;
+        let d_model = config.hidden_size;
+        let mut root = Scope::root(source);
+        let mut scope = root.enter(prefix);
+        let mut embedding = |name: &str, entries, padding| {
+            Embedding::new(scope.enter(&format!("embeddings.{name}")), entries, d_model, padding)
+        };
+        let padding = Some(config.pad_token_id);
+        let word_embeddings = embedding("word_embeddings", config.vocab_size, padding);
+        let position_padding = if roberta { padding } else { None };
+        let position_embeddings =
+            embedding("position_embeddings", config.max_position_embeddings, position_padding);
+        let token_type_embeddings =
+            embedding("token_type_embeddings", config.type_vocab_size, None);
+        let embedding_norm =
+            ResidualNorm::new(scope.enter("embeddings.LayerNorm"), d_model, config.layer_norm_eps);
+        let layers = (0..config.num_hidden_layers)
+            .map(|index| {
+                EncoderLayer::new(scope.enter(&format!("encoder.layer.{index}")), config)
+            })
+            .collect();
+        let (dense, output) = if roberta {
+            ("classifier.dense".to_owned(), "classifier.out_proj")
+        } else {
+            (format!("{prefix}.pooler.dense"), "classifier")
+        };
+        Self {
+            word_embeddings,
+            position_embeddings,
+            token_type_embeddings,
+            embedding_norm,
+            layers,
+            head_dense: Linear::new(root.enter(&dense), d_model, d_model),
+            head_output: Linear::new(root.enter(output), d_model, config.n_labels()),
+            numbers: Numbers {
+                heads: config.num_attention_heads,
+                hidden_dropout: config.hidden_dropout_prob,
+                attention_dropout: config.attention_probs_dropout_prob,
+                head_dropout: config.classifier_dropout.unwrap_or(config.hidden_dropout_prob),
+                first_position: if roberta { config.pad_token_id + 1 } else { 0 },
+                drops_before_head: roberta,
+            },
+        }
+    }
+
+    /// Positions of a batch's tokens; RoBERTa gives padding its own position, before the first.
+    fn positions(&self, batch: &Batch) -> Vec<i64> {
+        let first = self.numbers.first_position;
+        let padding = first.saturating_sub(1);
+        batch
+            .lengths()
+            .iter()
+            .flat_map(|&length| {
+                (0..batch.width()).map(move |position| {
+                    let is_padding = first > 0 && position >= length;
+                    if is_padding { padding as i64 } else { (first + position) as i64 }
+                })
+            })
+            .collect()
+    }
+}
+
+/// The places of a layer where dropout is drawn, and those outside the layers.
+mod site {
+    pub(super) const ATTENTION: u64 = 0;
+    pub(super) const ATTENTION_OUTPUT: u64 = 1;
+    pub(super) const OUTPUT: u64 = 2;
+    pub(super) const EMBEDDING: u64 = 3;
+    pub(super) const BEFORE_HEAD: u64 = 4;
+    pub(super) const IN_HEAD: u64 = 5;
+}
+
+/// The dropout of one place; none outside training.
+fn dropout_at(key: Option<DropoutKey>, probability: f32, layer: usize, site: u64) -> Dropout {
+    key.map_or(Dropout::NONE, |key| Dropout { probability, seed: key.site(layer, site) })
+}
+
+fn indices(ids: impl Iterator<Item = i64>, device: &Device) -> Tensor<1, Int> {
+    let ids: Vec<i64> = ids.collect();
+    let n = ids.len();
+    Tensor::from_data(TensorData::new(ids, [n]), device)
+}
+
+impl ExitModel for Encoder {
+    fn n_layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    fn device(&self) -> Device {
+        self.head_output.weight.val().device()
+    }
+
+    fn embed(&self, batch: &Batch, dropout: Option<DropoutKey>) -> Stream {
+        let device = self.device();
+        let ids = |ids: &[u32]| indices(ids.iter().map(|&id| i64::from(id)), &device);
+        let words = self.word_embeddings.forward(ids(batch.token_ids()));
+        let types = self.token_type_embeddings.forward(ids(batch.type_ids()));
+        let positions = indices(self.positions(batch).into_iter(), &device);
+        let positions = self.position_embeddings.forward(positions);
+        let hidden = self.embedding_norm.forward(words, positions + types, Dropout::NONE);
+        let drop = dropout_at(dropout, self.numbers.hidden_dropout, 0, site::EMBEDDING);
+        Stream {
+            hidden: kernels::dropout(hidden, drop),
+            lengths: batch.lengths().clone(),
+            width: batch.width(),
+            dropout,
+        }
+    }
+
+    fn layer(&self, index: usize, stream: Stream) -> Stream {
+        let layer = &self.layers[index];
+        let Stream { hidden, lengths, width, dropout } = stream;
+        let Numbers { heads, hidden_dropout, attention_dropout, .. } = self.numbers;
+        let drop = |probability, site| dropout_at(dropout, probability, index, site);
+        let shape = AttentionShape { width, heads, lengths: lengths.clone() };
+        let attended = layer.attention.forward(
+            hidden.clone(),
+            &shape,
+            drop(attention_dropout, site::ATTENTION),
+        );
+        let attended = layer.attention_norm.forward(
+            layer.attention_output.forward(attended),
+            hidden,
+            drop(hidden_dropout, site::ATTENTION_OUTPUT),
+        );
+        let hidden = layer.output_norm.forward(
+            layer.feed_forward.forward(attended.clone()),
+            attended,
+            drop(hidden_dropout, site::OUTPUT),
+        );
+        Stream { hidden, lengths, width, dropout }
+    }
+
+    fn exit_state(&self, stream: &Stream) -> Tensor<2> {
+        stream.first_positions()
+    }
+
+    fn read(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2> {
+        let Numbers { head_dropout, drops_before_head, .. } = self.numbers;
+        let drop = |site| dropout_at(dropout, head_dropout, self.layers.len(), site);
+        let before = if drops_before_head { drop(site::BEFORE_HEAD) } else { Dropout::NONE };
+        let state = kernels::dropout(state, before);
+        let dense = activation::tanh(self.head_dense.forward(state));
+        self.head_output.forward(kernels::dropout(dense, drop(site::IN_HEAD)))
+    }
+}

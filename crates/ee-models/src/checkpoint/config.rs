@@ -1,0 +1,312 @@
+//! `config.json` of an encoder: what the model needs of it, and the rest kept for writing back.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::arch::{Architecture, architecture};
+use crate::error::{Error, Result};
+use crate::kernels::Activation;
+
+/// The numbers of an encoder, under their Hugging Face names.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names are Hugging Face's and documented there")]
+pub struct EncoderConfig {
+    pub architecture: &'static Architecture,
+    pub vocab_size: usize,
+    pub hidden_size: usize,
+    pub num_hidden_layers: usize,
+    pub num_attention_heads: usize,
+    pub intermediate_size: usize,
+    pub max_position_embeddings: usize,
+    pub type_vocab_size: usize,
+    pub layer_norm_eps: f64,
+    pub pad_token_id: usize,
+    pub hidden_dropout_prob: f32,
+    pub attention_probs_dropout_prob: f32,
+    pub classifier_dropout: Option<f32>,
+    pub initializer_range: f64,
+    activation: Activation,
+    labels: Vec<String>,
+    /// The whole file, for writing back.
+    json: Map<String, Value>,
+}
+
+impl EncoderConfig {
+    /// Reads `config.json` of a checkpoint folder.
+    ///
+    /// # Errors
+    /// When the file is absent or no JSON, a needed key is missing (all missing keys are named), or the
+    /// architecture is not supported.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join("config.json");
+        let text = std::fs::read_to_string(&path).map_err(Error::io("cannot read", &path))?;
+        let complain = |complaint: String| Error::Config { path: path.clone(), complaint };
+        match serde_json::from_str(&text).map_err(|error| complain(error.to_string()))? {
+            Value::Object(json) => Self::from_json(json, &path),
+            _ => Err(complain("expected an object".to_owned())),
+        }
+    }
+
+    /// Takes the numbers from a configuration's JSON; `path` is what complaints name.
+    ///
+    /// # Errors
+    /// As [`EncoderConfig::read`].
+    pub fn from_json(json: Map<String, Value>, path: &Path) -> Result<Self> {
+        let complain = |complaint: String| Error::Config { path: path.to_owned(), complaint };
+        let model_type = json
+            .get("model_type")
+            .and_then(Value::as_str)
+            .ok_or_else(|| complain("missing key 'model_type'".to_owned()))?;
+        let architecture = architecture(model_type, path)?;
+        let mut keys = Keys { json: &json, complaints: Vec::new() };
+        let activation = keys.activation();
+        let labels = keys.labels();
+        let config = Self {
+            architecture,
+            vocab_size: keys.size("vocab_size", None),
+            hidden_size: keys.size("hidden_size", None),
+            num_hidden_layers: keys.size("num_hidden_layers", None),
+            num_attention_heads: keys.size("num_attention_heads", None),
+            intermediate_size: keys.size("intermediate_size", None),
+            max_position_embeddings: keys.size("max_position_embeddings", None),
+            type_vocab_size: keys.size("type_vocab_size", Some(2)),
+            layer_norm_eps: keys.number("layer_norm_eps", 1e-12),
+            pad_token_id: keys.index("pad_token_id", 0),
+            hidden_dropout_prob: keys.number("hidden_dropout_prob", 0.1) as f32,
+            attention_probs_dropout_prob: keys.number("attention_probs_dropout_prob", 0.1) as f32,
+            classifier_dropout: json
+                .get("classifier_dropout")
+                .and_then(Value::as_f64)
+                .map(|probability| probability as f32),
+            initializer_range: keys.number("initializer_range", 0.02),
+            activation,
+            labels,
+            json: Map::new(),
+        };
+        config.check(&mut keys);
+        if keys.complaints.is_empty() {
+            Ok(Self { json, ..config })
+        } else {
+            Err(complain(keys.complaints.join("; ")))
+        }
+    }
+
+    fn check(&self, keys: &mut Keys<'_>) {
+        let heads = self.num_attention_heads.max(1);
+        if !self.hidden_size.is_multiple_of(heads) {
+            let (size, heads) = (self.hidden_size, self.num_attention_heads);
+            keys.complain(format!(
+                "hidden_size {size} is not a multiple of num_attention_heads {heads}"
+            ));
+        }
+        if self.pad_token_id >= self.vocab_size.max(1) {
+            let (id, size) = (self.pad_token_id, self.vocab_size);
+            keys.complain(format!("pad_token_id {id} is outside vocab_size {size}"));
+        }
+        if let Some(kind) = keys.json.get("position_embedding_type").and_then(Value::as_str)
+            && kind != "absolute"
+        {
+            keys.complain(format!("position_embedding_type '{kind}' is not supported"));
+        }
+        for key in ["is_decoder", "add_cross_attention"] {
+            if keys.json.get(key).and_then(Value::as_bool) == Some(true) {
+                keys.complain(format!("'{key}': true is not supported by the encoder"));
+            }
+        }
+    }
+
+    /// A BERT of the given sizes, with heads of 64 columns where the width allows, and BERT's defaults.
+    ///
+    /// # Errors
+    /// When the sizes do not go together.
+    pub fn bert(sizes: &BertSizes) -> Result<Self> {
+        let BertSizes { vocabulary, d_model, layers, heads, inner, positions, dropout } = *sizes;
+        let value = json!({
+            "model_type": "bert",
+            "vocab_size": vocabulary,
+            "hidden_size": d_model,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "intermediate_size": inner,
+            "max_position_embeddings": positions,
+            "type_vocab_size": 2,
+            "hidden_act": "gelu",
+            "layer_norm_eps": 1e-12,
+            "pad_token_id": 0,
+            "hidden_dropout_prob": dropout,
+            "attention_probs_dropout_prob": dropout,
+            "initializer_range": 0.02,
+        });
+        let Value::Object(json) = value else { unreachable!("the literal is an object") };
+        Self::from_json(json, Path::new("the model's sizes"))
+    }
+
+    /// Whether positions and head are RoBERTa's.
+    pub fn is_roberta(&self) -> bool {
+        self.architecture.prefix == "roberta"
+    }
+
+    /// The feed-forward network's activation.
+    pub fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    /// Names of the labels, in the order of their numbers.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// Number of labels.
+    pub fn n_labels(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The longest input in tokens, special tokens included.
+    pub fn max_length(&self) -> usize {
+        let reserved = if self.is_roberta() { self.pad_token_id + 1 } else { 0 };
+        self.max_position_embeddings.saturating_sub(reserved)
+    }
+
+    /// Gives the labels other names or another number.
+    pub fn set_labels(&mut self, labels: &[String]) {
+        self.labels = labels.to_vec();
+    }
+
+    /// # Errors
+    /// When the head answers with another number of labels.
+    pub fn expect_labels(&self, labels: &[String]) -> Result<()> {
+        if labels.len() == self.labels.len() {
+            return Ok(());
+        }
+        Err(Error::Config {
+            path: "config.json".into(),
+            complaint: format!(
+                "the checkpoint's head has {} labels ({}), the task has {} ({})",
+                self.labels.len(),
+                self.labels.join(", "),
+                labels.len(),
+                labels.join(", ")
+            ),
+        })
+    }
+
+    /// The file's JSON, with the class and the labels that the model has now.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let mut json = self.json.clone();
+        json.insert("architectures".into(), json!([self.architecture.class]));
+        json.insert("torch_dtype".into(), json!("float32"));
+        json.remove("dtype");
+        json.remove("num_labels");
+        let id2label: Map<_, _> = self
+            .labels
+            .iter()
+            .enumerate()
+            .map(|(id, label)| (id.to_string(), json!(label)))
+            .collect();
+        let label2id: Map<_, _> =
+            self.labels.iter().enumerate().map(|(id, label)| (label.clone(), json!(id))).collect();
+        json.insert("id2label".into(), Value::Object(id2label));
+        json.insert("label2id".into(), Value::Object(label2id));
+        json
+    }
+}
+
+/// Sizes of a BERT built from scratch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BertSizes {
+    /// Entries of the vocabulary.
+    pub vocabulary: usize,
+    /// Width of the hidden state.
+    pub d_model: usize,
+    /// Number of layers.
+    pub layers: usize,
+    /// Attention heads; divides `d_model`.
+    pub heads: usize,
+    /// Width of the feed-forward network.
+    pub inner: usize,
+    /// Longest input in tokens.
+    pub positions: usize,
+    /// Dropout probability of hidden states and attention.
+    pub dropout: f64,
+}
+
+/// Reads keys and collects what is wrong with them.
+struct Keys<'a> {
+    json: &'a Map<String, Value>,
+    complaints: Vec<String>,
+}
+
+impl Keys<'_> {
+    fn complain(&mut self, complaint: String) {
+        self.complaints.push(complaint);
+    }
+
+    /// A whole number above zero.
+    fn size(&mut self, key: &str, default: Option<usize>) -> usize {
+        match (self.json.get(key), default) {
+            (None | Some(Value::Null), Some(default)) => default,
+            (None | Some(Value::Null), None) => {
+                self.complain(format!("missing key '{key}'"));
+                1
+            }
+            (Some(value), _) => match value.as_u64() {
+                Some(size) if size > 0 => size as usize,
+                _ => {
+                    self.complain(format!("'{key}' must be a whole number above 0, found {value}"));
+                    1
+                }
+            },
+        }
+    }
+
+    fn index(&mut self, key: &str, default: usize) -> usize {
+        match self.json.get(key) {
+            None | Some(Value::Null) => default,
+            Some(value) => value.as_u64().map(|index| index as usize).unwrap_or_else(|| {
+                self.complain(format!("'{key}' must be a whole number, found {value}"));
+                default
+            }),
+        }
+    }
+
+    fn number(&mut self, key: &str, default: f64) -> f64 {
+        match self.json.get(key) {
+            None | Some(Value::Null) => default,
+            Some(value) => value.as_f64().unwrap_or_else(|| {
+                self.complain(format!("'{key}' must be a number, found {value}"));
+                default
+            }),
+        }
+    }
+
+    fn activation(&mut self) -> Activation {
+        match self.json.get("hidden_act").and_then(Value::as_str).unwrap_or("gelu") {
+            "gelu" => Activation::Gelu,
+            "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
+            "relu" => Activation::Relu,
+            other => {
+                self.complain(format!(
+                    "hidden_act '{other}' is not supported; supported are gelu, gelu_new, gelu_pytorch_tanh and relu"
+                ));
+                Activation::Gelu
+            }
+        }
+    }
+
+    /// `id2label`, else `num_labels` unnamed ones, else two as transformers has it.
+    fn labels(&mut self) -> Vec<String> {
+        let unnamed = |n: usize| (0..n).map(|id| format!("LABEL_{id}")).collect();
+        let Some(map) = self.json.get("id2label").and_then(Value::as_object) else {
+            let n = self.size("num_labels", Some(2));
+            return unnamed(n);
+        };
+        let names: Option<Vec<String>> = (0..map.len())
+            .map(|id| map.get(&id.to_string()).and_then(Value::as_str).map(str::to_owned))
+            .collect();
+        names.unwrap_or_else(|| {
+            self.complain("'id2label' must name the labels 0, 1, … in a row".to_owned());
+            unnamed(map.len())
+        })
+    }
+}

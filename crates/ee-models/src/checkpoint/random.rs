@@ -1,0 +1,81 @@
+use burn::module::Param;
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Normal};
+use sha2::{Digest, Sha256};
+
+use super::ParameterNames;
+use crate::layers::{Initial, ParameterSource};
+
+/// Draws every parameter anew, from the seed and the parameter's name alone.
+#[derive(Debug)]
+pub struct RandomParameters {
+    seed: u64,
+    deviation: f64,
+    device: Device,
+    names: ParameterNames,
+}
+
+impl RandomParameters {
+    /// Normal parameters get mean 0 and this standard deviation.
+    pub fn new(seed: u64, deviation: f64, device: Device) -> Self {
+        Self { seed, deviation, device, names: ParameterNames::default() }
+    }
+
+    /// The names of what was drawn.
+    pub fn into_names(self) -> ParameterNames {
+        self.names
+    }
+
+    /// Values of one parameter of `columns` columns.
+    pub(super) fn draw(
+        seed: u64,
+        deviation: f64,
+        name: &str,
+        n: usize,
+        columns: usize,
+        initial: Initial,
+    ) -> Vec<f32> {
+        let row = match initial {
+            Initial::Zeros => return vec![0.0; n],
+            Initial::Ones => return vec![1.0; n],
+            Initial::Normal => None,
+            Initial::NormalExceptRow(row) => Some(row),
+        };
+        let mut hash = Sha256::new_with_prefix(seed.to_le_bytes());
+        hash.update(name);
+        let mut generator = ChaCha8Rng::from_seed(hash.finalize().into());
+        let normal = Normal::new(0.0, deviation).expect("a configured deviation is finite");
+        let mut values: Vec<f32> =
+            (0..n).map(|_| normal.sample(&mut generator) as f32).collect();
+        if let Some(row) = row {
+            values[row * columns..(row + 1) * columns].fill(0.0);
+        }
+        values
+    }
+}
+
+impl ParameterSource for RandomParameters {
+    fn matrix(
+        &mut self,
+        name: &str,
+        [rows, columns]: [usize; 2],
+        initial: Initial,
+    ) -> Param<Tensor<2>> {
+        let n = rows * columns;
+        let values = Self::draw(self.seed, self.deviation, name, n, columns, initial);
+        let data = TensorData::new(values, [rows, columns]);
+        let param = Param::from_tensor(Tensor::from_data(data, &self.device));
+        self.names.push(param.id, name);
+        param
+    }
+
+    fn vector(&mut self, name: &str, length: usize, initial: Initial) -> Param<Tensor<1>> {
+        let values = Self::draw(self.seed, self.deviation, name, length, length, initial);
+        let data = TensorData::new(values, [length]);
+        let param = Param::from_tensor(Tensor::from_data(data, &self.device));
+        self.names.push(param.id, name);
+        param
+    }
+}

@@ -1,0 +1,69 @@
+//! Device names as users type them, and what a process used of the machine.
+
+use burn::tensor::Device;
+
+use crate::error::{Error, Result};
+
+/// The device of a name: `cpu`, and with the matching feature `cuda:I`, `tch:cpu`, `tch:cuda:I`.
+///
+/// # Errors
+/// When the name is unknown or this build has no backend for it.
+pub fn device(name: &str) -> Result<Device> {
+    let complain = |complaint: String| Error::Device { name: name.to_owned(), complaint };
+    let index = |text: &str| {
+        text.parse::<usize>()
+            .map_err(|_| complain(format!("expected a device number, found '{text}'")))
+    };
+    match name.split(':').collect::<Vec<_>>().as_slice() {
+        ["cpu"] => Ok(Device::flex()),
+        ["cuda"] => cuda(0).map_err(complain),
+        ["cuda", number] => cuda(index(number)?).map_err(complain),
+        ["tch", "cpu"] => tch(None).map_err(complain),
+        ["tch", "cuda", number] => tch(Some(index(number)?)).map_err(complain),
+        _ => Err(complain("known are cpu, cuda:I, tch:cpu and tch:cuda:I".to_owned())),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(index: usize) -> std::result::Result<Device, String> {
+    Ok(Device::cuda(index))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(_index: usize) -> std::result::Result<Device, String> {
+    Err("this build has no CUDA backend; build with --features cuda".to_owned())
+}
+
+#[cfg(feature = "tch")]
+fn tch(index: Option<usize>) -> std::result::Result<Device, String> {
+    Ok(match index {
+        None => Device::libtorch(),
+        Some(index) => Device::libtorch_cuda(index),
+    })
+}
+
+#[cfg(not(feature = "tch"))]
+fn tch(_index: Option<usize>) -> std::result::Result<Device, String> {
+    Err("this build has no LibTorch backend; build with --features tch".to_owned())
+}
+
+/// The most memory this process has had resident so far, in MiB; `None` where `/proc` does not tell.
+pub fn peak_memory_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_names_list_the_known_ones() {
+        assert!(device("cpu").is_ok());
+        let error = device("gpu").unwrap_err().to_string();
+        assert!(error.contains("'gpu'") && error.contains("cuda:I"), "{error}");
+        assert!(device("cuda:x").unwrap_err().to_string().contains("'x'"));
+    }
+}

@@ -1,0 +1,62 @@
+use std::path::{Path, PathBuf};
+
+/// What can go wrong between a checkpoint folder and a model on a device.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{action} {path}: {source}", path = path.display())]
+    Io {
+        /// What was tried, for example `cannot read`.
+        action: &'static str,
+        /// The file or folder concerned.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// `config.json` lacks a key, holds a value of the wrong type or asks for what is not supported.
+    #[error("{path}: {complaint}", path = path.display())]
+    Config {
+        /// The configuration file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        complaint: String,
+    },
+    /// A weight file is not what its name says.
+    #[error("{path}: {complaint}", path = path.display())]
+    Weights {
+        /// The weight file or checkpoint folder.
+        path: PathBuf,
+        /// What was expected and what was found.
+        complaint: String,
+    },
+    /// Tensors are missing, extra or misshapen; all of them are listed.
+    #[error("{path} does not fit its config.json:\n  {list}", path = path.display(), list = complaints.join("\n  "))]
+    Tensors {
+        /// The checkpoint folder.
+        path: PathBuf,
+        /// One complaint per tensor.
+        complaints: Vec<String>,
+    },
+    /// The device's name is unknown or this build has no backend for it.
+    #[error("device '{name}': {complaint}")]
+    Device {
+        /// The name as typed.
+        name: String,
+        /// What is wrong and what is available.
+        complaint: String,
+    },
+    /// A batch cannot be given to this model.
+    #[error("{0}")]
+    Batch(String),
+}
+
+/// The crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An [`Error::Io`] that names the file and the attempt.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}

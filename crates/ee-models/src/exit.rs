@@ -1,0 +1,226 @@
+//! The spine: a model gives its state at every depth, and one shared head reads it.
+//!
+//! Hidden states are 2-D, `[batch * width, d_model]`, because every linear layer wants them so: on the
+//! CPU backend a 3-D input costs a copy of the weight at each call. A [`Stream`] carries the shape that
+//! the flat state no longer shows.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::error::{Error, Result};
+
+/// Right-padded token ids of one batch, on the host.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    token_ids: Vec<u32>,
+    type_ids: Vec<u32>,
+    lengths: Arc<[usize]>,
+    width: usize,
+}
+
+impl Batch {
+    /// Checks and takes the rows of one batch.
+    ///
+    /// # Shapes
+    /// `token_ids` and `type_ids`: `lengths.len() * width`, row after row, padded on the right.
+    ///
+    /// # Errors
+    /// When the sizes disagree, a row is empty or longer than `width`.
+    pub fn new(
+        token_ids: Vec<u32>,
+        type_ids: Vec<u32>,
+        lengths: Vec<usize>,
+        width: usize,
+    ) -> Result<Self> {
+        let expected = lengths.len() * width;
+        if token_ids.len() != expected || type_ids.len() != expected {
+            return Err(Error::Batch(format!(
+                "a batch of {} rows of width {width} needs {expected} token ids and type ids, found {} and {}",
+                lengths.len(),
+                token_ids.len(),
+                type_ids.len()
+            )));
+        }
+        if let Some(row) = lengths.iter().position(|&length| length == 0 || length > width) {
+            return Err(Error::Batch(format!(
+                "row {row} of a batch of width {width} has length {}",
+                lengths[row]
+            )));
+        }
+        Ok(Self { token_ids, type_ids, lengths: lengths.into(), width })
+    }
+
+    /// Number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Tokens per row, padding included.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Tokens of each row, padding not included.
+    pub fn lengths(&self) -> &Arc<[usize]> {
+        &self.lengths
+    }
+
+    /// Token ids, row after row.
+    pub fn token_ids(&self) -> &[u32] {
+        &self.token_ids
+    }
+
+    /// Segment ids, row after row.
+    pub fn type_ids(&self) -> &[u32] {
+        &self.type_ids
+    }
+}
+
+/// From which every dropout mask of one forward pass follows, so that a resumed run draws the same masks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DropoutKey(u64);
+
+impl DropoutKey {
+    /// The key of one forward pass, for example of `(seed, step)`.
+    pub fn new(parts: &[u64]) -> Self {
+        Self(parts.iter().fold(0x9e37_79b9_7f4a_7c15, |key, &part| mix(key ^ mix(part))))
+    }
+
+    /// The seed of one place of the model, told apart by the layer's index and a number within it.
+    pub fn site(self, layer: usize, number: u64) -> u64 {
+        Self::new(&[self.0, layer as u64, number]).0
+    }
+}
+
+/// The finalizer of splitmix64 (Steele, Lea & Flood 2014): every input bit reaches every output bit.
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+/// What a batch is while it travels through the layers.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// The state, `[batch * width, d_model]`, row after row.
+    pub hidden: Tensor<2>,
+    /// Tokens of each row, padding not included.
+    pub lengths: Arc<[usize]>,
+    /// Tokens per row, padding included.
+    pub width: usize,
+    /// Where the dropout masks come from; `None` outside training.
+    pub dropout: Option<DropoutKey>,
+}
+
+impl Stream {
+    /// Number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// The state of each row's first token, `[batch, d_model]`.
+    pub fn first_positions(&self) -> Tensor<2> {
+        let [_, d_model] = self.hidden.dims();
+        let rows = self.n_rows();
+        self.hidden
+            .clone()
+            .reshape([rows, self.width * d_model])
+            .slice([0..rows, 0..d_model])
+    }
+
+    /// The stream of the given rows alone, in the given order, cut to the longest of them.
+    ///
+    /// # Panics
+    /// When `rows` is empty or names a row that is not there.
+    pub fn keep(&self, rows: &[usize]) -> Self {
+        let [_, d_model] = self.hidden.dims();
+        let lengths: Arc<[usize]> = rows.iter().map(|&row| self.lengths[row]).collect();
+        let width = lengths.iter().copied().max().expect("a stream keeps at least one row");
+        let n_kept = rows.len();
+        let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+        let indices =
+            Tensor::<1, Int>::from_data(TensorData::new(indices, [n_kept]), &self.hidden.device());
+        let hidden = self
+            .hidden
+            .clone()
+            .reshape([self.n_rows(), self.width * d_model])
+            .slice([0..self.n_rows(), 0..width * d_model])
+            .select(0, indices)
+            .reshape([n_kept * width, d_model]);
+        Self { hidden, lengths, width, dropout: self.dropout }
+    }
+}
+
+/// A model whose every layer can answer through the one shared head.
+pub trait ExitModel {
+    /// N: the number of layers, hence of exits.
+    fn n_layers(&self) -> usize;
+
+    /// Where the weights are.
+    fn device(&self) -> Device;
+
+    /// Depth 0: the embedded batch.
+    fn embed(&self, batch: &Batch, dropout: Option<DropoutKey>) -> Stream;
+
+    /// Leads from depth `index` to depth `index + 1`.
+    fn layer(&self, index: usize, stream: Stream) -> Stream;
+
+    /// What the head reads of a state: for a classifier the first position of each row, `[batch, d_model]`.
+    fn exit_state(&self, stream: &Stream) -> Tensor<2>;
+
+    /// The shared head on states of any depth, `[rows, d_model]` → logits `[rows, outputs]`.
+    fn read(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2>;
+
+    /// The states that the head reads at the exits 1..=N, in that order.
+    fn exit_states(&self, batch: &Batch, dropout: Option<DropoutKey>) -> Vec<Tensor<2>> {
+        let mut stream = self.embed(batch, dropout);
+        (0..self.n_layers())
+            .map(|index| {
+                stream = self.layer(index, stream.clone());
+                self.exit_state(&stream)
+            })
+            .collect()
+    }
+
+    /// Logits of every exit in one product with the head, `[exits * batch, outputs]`, exit after exit.
+    fn exit_logits(&self, batch: &Batch) -> Tensor<2> {
+        self.read(Tensor::cat(self.exit_states(batch, None), 0), None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batch_checks_its_sizes() {
+        assert!(Batch::new(vec![1; 6], vec![0; 6], vec![3, 2], 3).is_ok());
+        let wrong = Batch::new(vec![1; 5], vec![0; 6], vec![3, 2], 3).unwrap_err();
+        assert!(wrong.to_string().contains("needs 6"), "{wrong}");
+        let empty = Batch::new(vec![1; 6], vec![0; 6], vec![3, 0], 3).unwrap_err();
+        assert!(empty.to_string().contains("row 1"), "{empty}");
+    }
+
+    #[test]
+    fn keep_reorders_and_cuts() {
+        let device = Device::flex();
+        let hidden = Tensor::<1, Int>::arange(0..12, &device).float().reshape([6, 2]);
+        let stream =
+            Stream { hidden, lengths: Arc::from([3, 2].as_slice()), width: 3, dropout: None };
+        let kept = stream.keep(&[1]);
+        assert_eq!((kept.width, &kept.lengths[..]), (2, &[2][..]));
+        let values: Vec<f32> = kept.hidden.into_data().try_into_vec().unwrap();
+        assert_eq!(values, [6., 7., 8., 9.]);
+    }
+
+    #[test]
+    fn dropout_keys_differ_by_step_layer_and_site() {
+        let (a, b) = (DropoutKey::new(&[1, 2]), DropoutKey::new(&[1, 3]));
+        assert_ne!(a, b);
+        assert_ne!(a.site(0, 0), a.site(0, 1));
+        assert_ne!(a.site(0, 1), a.site(1, 0));
+        assert_eq!(a.site(1, 1), DropoutKey::new(&[1, 2]).site(1, 1));
+    }
+}

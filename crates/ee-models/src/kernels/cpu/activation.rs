@@ -1,0 +1,210 @@
+//! Activation functions, forward and backward.
+
+use rayon::prelude::*;
+
+use super::instructions::vectorised;
+use super::math::{erf, exp, fused, tanh};
+
+/// Numbers that a thread takes at a time.
+const CHUNK: usize = 1 << 14;
+
+/// The function between two linear layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// x·Φ(x) = x/2·(1 + erf(x/√2)) (Hendrycks & Gimpel 2016), `gelu` in Hugging Face configs.
+    Gelu,
+    /// x/2·(1 + tanh(√(2/π)·(x + 0.044715 x³))), `gelu_new`.
+    GeluTanh,
+    /// max(x, 0)
+    Relu,
+    /// tanh x
+    Tanh,
+}
+
+/// `out` = f(`input`), number by number.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn activation_forward(activation: Activation, input: &[f32], out: &mut [f32]) {
+    assert_eq!(input.len(), out.len(), "numbers before and after an activation");
+    out.par_chunks_mut(CHUNK)
+        .zip(input.par_chunks(CHUNK))
+        .for_each(|(out, input)| apply(activation, input, out));
+}
+
+/// `input_gradient` = `output_gradient` · f′(`input`), number by number.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn activation_backward(
+    activation: Activation,
+    input: &[f32],
+    output_gradient: &[f32],
+    input_gradient: &mut [f32],
+) {
+    assert_eq!(input.len(), output_gradient.len(), "numbers in an activation's gradient");
+    assert_eq!(input.len(), input_gradient.len(), "numbers in an activation's gradient");
+    let derive = match activation {
+        Activation::Gelu => gelu_backward,
+        Activation::GeluTanh => gelu_tanh_backward,
+        Activation::Relu => relu_backward,
+        Activation::Tanh => tanh_backward,
+    };
+    input_gradient
+        .par_chunks_mut(CHUNK)
+        .zip(input.par_chunks(CHUNK).zip(output_gradient.par_chunks(CHUNK)))
+        .for_each(|(out, (input, gradient))| derive(input, gradient, out));
+}
+
+/// [`activation_forward`] on the calling thread alone.
+pub(super) fn apply(activation: Activation, input: &[f32], out: &mut [f32]) {
+    match activation {
+        Activation::Gelu => gelu(input, out),
+        Activation::GeluTanh => gelu_tanh(input, out),
+        Activation::Relu => relu(input, out),
+        Activation::Tanh => tanh_all(input, out),
+    }
+}
+
+const SQRT_2_OVER_PI: f32 = 0.797_884_6;
+const CUBIC: f32 = 0.044_715;
+
+vectorised! {
+    fn gelu(input: &[f32], out: &mut [f32]) {
+        for (out, &x) in out.iter_mut().zip(input) {
+            let half = 0.5 * x;
+            *out = fused(half, erf(x * std::f32::consts::FRAC_1_SQRT_2), half);
+        }
+    }
+}
+
+vectorised! {
+    fn gelu_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
+        const FRAC_1_SQRT_2_PI: f32 = 0.398_942_3;
+        for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
+            let cumulative = fused(0.5, erf(x * std::f32::consts::FRAC_1_SQRT_2), 0.5);
+            let density = FRAC_1_SQRT_2_PI * exp(-0.5 * x * x);
+            *out = gradient * fused(x, density, cumulative);
+        }
+    }
+}
+
+vectorised! {
+    fn gelu_tanh(input: &[f32], out: &mut [f32]) {
+        for (out, &x) in out.iter_mut().zip(input) {
+            let half = 0.5 * x;
+            let inner = SQRT_2_OVER_PI * x * fused(CUBIC * x, x, 1.0);
+            *out = fused(half, tanh(inner), half);
+        }
+    }
+}
+
+vectorised! {
+    fn gelu_tanh_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
+        for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
+            let value = tanh(SQRT_2_OVER_PI * x * fused(CUBIC * x, x, 1.0));
+            let slope = SQRT_2_OVER_PI * fused(3.0 * CUBIC * x, x, 1.0);
+            let change = 0.5 * x * fused(-value, value, 1.0) * slope;
+            *out = gradient * (fused(0.5, value, 0.5) + change);
+        }
+    }
+}
+
+vectorised! {
+    fn relu(input: &[f32], out: &mut [f32]) {
+        for (out, &x) in out.iter_mut().zip(input) {
+            *out = if x > 0.0 { x } else { 0.0 };
+        }
+    }
+}
+
+vectorised! {
+    fn relu_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
+        for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
+            *out = if x > 0.0 { gradient } else { 0.0 };
+        }
+    }
+}
+
+vectorised! {
+    fn tanh_all(input: &[f32], out: &mut [f32]) {
+        for (out, &x) in out.iter_mut().zip(input) {
+            *out = tanh(x);
+        }
+    }
+}
+
+vectorised! {
+    fn tanh_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
+        for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
+            let value = tanh(x);
+            *out = gradient * fused(-value, value, 1.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::cpu::reference::{self, assert_close, assert_same_on_any_threads, numbers};
+
+    const ALL: [Activation; 4] =
+        [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Tanh];
+
+    fn exact(activation: Activation, x: f64) -> f64 {
+        match activation {
+            Activation::Gelu => 0.5 * x * (1.0 + reference::erf(x / 2.0_f64.sqrt())),
+            Activation::GeluTanh => {
+                let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
+                0.5 * x * (1.0 + inner.tanh())
+            }
+            Activation::Relu => x.max(0.0),
+            Activation::Tanh => x.tanh(),
+        }
+    }
+
+    #[test]
+    fn values_and_slopes_equal_the_formulas() {
+        let input: Vec<f32> = numbers(20_003, 1).iter().map(|x| 8.0 * x).collect();
+        let gradient = numbers(input.len(), 2);
+        for activation in ALL {
+            let mut out = vec![0.0; input.len()];
+            activation_forward(activation, &input, &mut out);
+            let values: Vec<f64> = input.iter().map(|&x| exact(activation, f64::from(x))).collect();
+            assert_close(&out, &values, 1e-6);
+            activation_backward(activation, &input, &gradient, &mut out);
+            let slopes: Vec<f64> = input
+                .iter()
+                .zip(&gradient)
+                .map(|(&x, &gradient)| {
+                    let (x, step) = (f64::from(x), 1e-5);
+                    let rise = exact(activation, x + step) - exact(activation, x - step);
+                    f64::from(gradient) * rise / (2.0 * step)
+                })
+                .collect();
+            assert_close(&out, &slopes, 1.5e-6);
+        }
+    }
+
+    #[test]
+    fn far_from_zero_nothing_overflows() {
+        let input = [-3e38, -100.0, 100.0, 3e38];
+        for activation in [Activation::Gelu, Activation::Relu] {
+            let mut out = [f32::NAN; 4];
+            activation_forward(activation, &input, &mut out);
+            assert_eq!(out.map(f32::abs), [0.0, 0.0, 100.0, 3e38]);
+            activation_backward(activation, &input, &[1.0; 4], &mut out);
+            assert_eq!(out.map(f32::abs), [0.0, 0.0, 1.0, 1.0]);
+        }
+    }
+
+    #[test]
+    fn threads_do_not_change_an_activation() {
+        let input = numbers(100_001, 1);
+        assert_same_on_any_threads(|| {
+            let mut out = vec![0.0; input.len()];
+            activation_forward(Activation::Gelu, &input, &mut out);
+            out
+        });
+    }
+}

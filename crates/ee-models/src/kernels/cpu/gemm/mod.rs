@@ -1,0 +1,409 @@
+//! Matrix products: C = A·B, or C += A·B, with a bias per column.
+//!
+//! Many rows: both matrices are packed into panels by all threads, then blocks of the result, each small
+//! enough that its panels stay in the second-level cache, go to the threads as they come free (one parallel
+//! region each). Every number of the result is one sum in one order, whatever the blocks, so threads do not
+//! change it. Few rows (≤ [`FEW_ROWS`]) with the right matrix contiguous along the sum, as a linear layer's
+//! weights are, skip packing.
+
+mod few_rows;
+mod pack;
+mod tile;
+mod view;
+
+use rayon::prelude::*;
+
+use self::few_rows::FewRows;
+use self::pack::pack_panel;
+use self::tile::{Tile, Tiles};
+use self::view::Lines;
+pub use self::view::MatrixView;
+use super::InstructionSet;
+use super::disjoint::Disjoint;
+use super::scratch::with_scratch;
+
+/// Up to so many rows are not worth packing the right matrix for.
+const FEW_ROWS: usize = 32;
+/// Steps of the sum between visits to the result; a panel of the right matrix then fits the first cache.
+const DEPTH: usize = 256;
+/// Rows of a block.
+const BLOCK_ROWS: usize = 192;
+/// Columns of a block.
+const BLOCK_COLUMNS: usize = 384;
+/// Products below so many multiplications stay on the calling thread.
+const SERIAL: usize = 1 << 18;
+/// Multiplications that a task of the few-row path should have at least.
+const TASK: usize = 1 << 19;
+
+/// What happens to a product when it is written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epilogue<'a> {
+    /// Add to the result's earlier contents rather than overwrite them.
+    pub accumulate: bool,
+    /// Added to every row, one number per column.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// C = A·B (+ C) (+ bias), C row-major without gaps.
+///
+/// # Panics
+/// If the sizes do not fit together.
+pub fn gemm(left: MatrixView<'_>, right: MatrixView<'_>, result: &mut [f32], epilogue: Epilogue<'_>) {
+    let columns = right.columns;
+    assert_eq!(result.len(), left.rows * columns, "numbers in the result of a product");
+    let product = Product::new(left, right, Disjoint::new(result), 0, columns, epilogue);
+    product.compute_on_all_threads(None);
+}
+
+/// [`gemm`] that hands each finished part of the result to `finish` while it is in the cache: the offset
+/// of a run of numbers of one row, and the run.
+pub(super) fn gemm_then(
+    left: MatrixView<'_>,
+    right: MatrixView<'_>,
+    result: &mut [f32],
+    epilogue: Epilogue<'_>,
+    finish: &(dyn Fn(usize, &[f32]) + Sync),
+) {
+    let columns = right.columns;
+    assert_eq!(result.len(), left.rows * columns, "numbers in the result of a product");
+    let product = Product::new(left, right, Disjoint::new(result), 0, columns, epilogue);
+    product.compute_on_all_threads(Some(finish));
+}
+
+/// A product on the calling thread alone, written at `offset` of `result` with `stride` between rows.
+///
+/// # Safety
+/// No other thread may read or write that part of `result`.
+pub(super) unsafe fn gemm_serial(
+    left: MatrixView<'_>,
+    right: MatrixView<'_>,
+    result: Disjoint<'_>,
+    offset: usize,
+    stride: usize,
+    accumulate: bool,
+) {
+    let epilogue = Epilogue { accumulate, bias: None };
+    let product = Product::new(left, right, result, offset, stride, epilogue);
+    if !product.is_trivial() {
+        product.compute_packed_serially();
+    }
+}
+
+/// Called with each finished part of a result.
+type Finish<'a> = Option<&'a (dyn Fn(usize, &[f32]) + Sync)>;
+
+/// One product, checked.
+struct Product<'a> {
+    set: InstructionSet,
+    tiles: &'static Tiles,
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    left: Lines,
+    right: Lines,
+    result: Disjoint<'a>,
+    offset: usize,
+    stride: usize,
+    epilogue: Epilogue<'a>,
+}
+
+impl<'a> Product<'a> {
+    fn new(
+        left: MatrixView<'a>,
+        right: MatrixView<'a>,
+        result: Disjoint<'a>,
+        offset: usize,
+        stride: usize,
+        epilogue: Epilogue<'a>,
+    ) -> Self {
+        let (rows, depth, columns) = (left.rows, left.columns, right.columns);
+        assert_eq!(depth, right.rows, "columns of the left matrix and rows of the right");
+        if let Some(bias) = epilogue.bias {
+            assert_eq!(bias.len(), columns, "numbers in the bias");
+        }
+        if rows > 0 {
+            result.at(offset + (rows - 1) * stride + columns);
+        }
+        let set = InstructionSet::detect();
+        Self {
+            set,
+            tiles: Tiles::of(set),
+            rows,
+            columns,
+            depth,
+            left: left.row_lines(),
+            right: right.column_lines(),
+            result,
+            offset,
+            stride,
+            epilogue,
+        }
+    }
+
+    fn compute_on_all_threads(&self, finish: Finish<'_>) {
+        if self.is_trivial() {
+            self.finish(finish, 0..self.rows, 0..self.columns);
+        } else if self.rows <= FEW_ROWS
+            && self.left.depth_stride == 1
+            && self.right.depth_stride == 1
+        {
+            self.compute_few_rows(finish);
+        } else if self.rows * self.columns * self.depth < SERIAL {
+            self.compute_packed_serially();
+            self.finish(finish, 0..self.rows, 0..self.columns);
+        } else {
+            self.compute_packed(finish);
+        }
+    }
+
+    /// Whether the result is empty or a sum of nothing; writes it if so.
+    fn is_trivial(&self) -> bool {
+        if self.rows == 0 || self.columns == 0 {
+            return true;
+        }
+        if self.depth > 0 {
+            return false;
+        }
+        for row in 0..self.rows {
+            // SAFETY: this product alone writes its result, one row at a time.
+            let row = unsafe { self.result.part(self.offset + row * self.stride, self.columns) };
+            if !self.epilogue.accumulate {
+                row.fill(0.0);
+            }
+            if let Some(bias) = self.epilogue.bias {
+                row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
+            }
+        }
+        true
+    }
+
+    fn finish(&self, finish: Finish<'_>, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) {
+        if let Some(finish) = finish {
+            for row in rows {
+                let offset = self.offset + row * self.stride + columns.start;
+                // SAFETY: whoever calls this has written the part and nobody writes it again.
+                finish(offset, unsafe { self.result.part(offset, columns.len()) });
+            }
+        }
+    }
+
+    fn bias(&self) -> *const f32 {
+        self.epilogue.bias.map_or(std::ptr::null(), <[f32]>::as_ptr)
+    }
+
+    fn compute_few_rows(&self, finish: Finish<'_>) {
+        let what = FewRows {
+            depth: self.depth,
+            left: self.left,
+            right: self.right,
+            target: self.result.at(self.offset),
+            target_stride: self.stride,
+            accumulate: self.epilogue.accumulate,
+            bias: self.bias(),
+        };
+        let per_task = (TASK / (self.rows * self.depth)).max(16).next_multiple_of(16);
+        let tasks = self.columns.div_ceil(per_task);
+        let run = |task: usize| {
+            let columns = task * per_task..((task + 1) * per_task).min(self.columns);
+            // SAFETY: the product's sizes were checked, and tasks write disjoint columns.
+            unsafe { what.compute(self.set, columns.start, columns.end) };
+            self.finish(finish, 0..self.rows, columns);
+        };
+        if tasks == 1 {
+            run(0);
+        } else {
+            (0..tasks).into_par_iter().with_max_len(1).for_each(run);
+        }
+    }
+
+    /// Panels of the left and of the right matrix, and the numbers that the packed left ones take.
+    fn panels(&self) -> (usize, usize, usize) {
+        let left = self.rows.div_ceil(self.tiles.rows);
+        let right = self.columns.div_ceil(self.tiles.columns);
+        (left, right, (left * self.tiles.rows * self.depth).next_multiple_of(16))
+    }
+
+    fn compute_packed_serially(&self) {
+        let (left, right, left_len) = self.panels();
+        with_scratch(left_len + right * self.tiles.columns * self.depth, |packed| {
+            let packed = Disjoint::new(packed);
+            (0..left).for_each(|panel| self.pack_left(panel, packed));
+            (0..right).for_each(|panel| self.pack_right(panel, packed, left_len));
+            self.block(packed, left_len, 0..left, 0..right);
+        });
+    }
+
+    fn compute_packed(&self, finish: Finish<'_>) {
+        let (left, right, left_len) = self.panels();
+        with_scratch(left_len + right * self.tiles.columns * self.depth, |packed| {
+            let packed = Disjoint::new(packed);
+            (0..left + right).into_par_iter().for_each(|panel| {
+                if panel < left {
+                    self.pack_left(panel, packed);
+                } else {
+                    self.pack_right(panel - left, packed, left_len);
+                }
+            });
+            let row_blocks = self.rows.div_ceil(BLOCK_ROWS).min(left);
+            let column_blocks = self.columns.div_ceil(BLOCK_COLUMNS).min(right);
+            let part = |index: usize, of: usize, all: usize| index * all / of..(index + 1) * all / of;
+            (0..row_blocks * column_blocks).into_par_iter().with_max_len(1).for_each(|block| {
+                let rows = part(block % row_blocks, row_blocks, left);
+                let columns = part(block / row_blocks, column_blocks, right);
+                self.block(packed, left_len, rows.clone(), columns.clone());
+                let last_row = (rows.end * self.tiles.rows).min(self.rows);
+                let last_column = (columns.end * self.tiles.columns).min(self.columns);
+                let columns = columns.start * self.tiles.columns..last_column;
+                self.finish(finish, rows.start * self.tiles.rows..last_row, columns);
+            });
+        });
+    }
+
+    fn pack_left(&self, panel: usize, packed: Disjoint<'_>) {
+        let first = panel * self.tiles.rows;
+        let width = (self.rows - first).min(self.tiles.rows);
+        let to = packed.at(first * self.depth);
+        // SAFETY: the lines were checked with the view; a panel has room for `rows * depth` numbers and is
+        // packed by one thread. The last panel is as narrow as its tile.
+        unsafe { pack_panel(self.set, &self.left, first, width, self.depth, width, to) };
+    }
+
+    fn pack_right(&self, panel: usize, packed: Disjoint<'_>, left_len: usize) {
+        let stride = self.tiles.columns;
+        let first = panel * stride;
+        let width = (self.columns - first).min(stride);
+        let to = packed.at(left_len + first * self.depth);
+        // SAFETY: as for the left panels; these are always full.
+        unsafe { pack_panel(self.set, &self.right, first, width, self.depth, stride, to) };
+    }
+
+    /// Computes the tiles of some left panels times some right panels.
+    fn block(
+        &self,
+        packed: Disjoint<'_>,
+        left_len: usize,
+        left: std::ops::Range<usize>,
+        right: std::ops::Range<usize>,
+    ) {
+        let Tiles { rows: tile_rows, columns: tile_columns, by_rows } = *self.tiles;
+        for from in (0..self.depth).step_by(DEPTH) {
+            let depth = (self.depth - from).min(DEPTH);
+            for right in right.clone() {
+                let column = right * tile_columns;
+                for left in left.clone() {
+                    let row = left * tile_rows;
+                    let rows = (self.rows - row).min(tile_rows);
+                    let bias = if from == 0 { self.bias() } else { std::ptr::null() };
+                    let tile = Tile {
+                        depth,
+                        left: packed.at(row * self.depth + from * rows),
+                        right: packed.at(left_len + column * self.depth + from * tile_columns),
+                        target: self.result.at(self.offset + row * self.stride + column),
+                        target_stride: self.stride,
+                        columns: (self.columns - column).min(tile_columns),
+                        accumulate: self.epilogue.accumulate || from > 0,
+                        bias: if bias.is_null() { bias } else { bias.wrapping_add(column) },
+                    };
+                    // SAFETY: panels and target were checked; blocks cover disjoint tiles.
+                    unsafe { by_rows[rows - 1](&tile) };
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::cpu::reference::{assert_close, assert_same_on_any_threads, numbers};
+
+    fn expected(left: MatrixView<'_>, right: MatrixView<'_>, bias: &[f32], before: &[f32]) -> Vec<f64> {
+        let mut result = Vec::new();
+        for i in 0..left.rows {
+            for j in 0..right.columns {
+                let sum: f64 = (0..left.columns)
+                    .map(|k| {
+                        let left = left.data[i * left.row_stride + k * left.column_stride];
+                        let right = right.data[k * right.row_stride + j * right.column_stride];
+                        f64::from(left) * f64::from(right)
+                    })
+                    .sum();
+                let start = f64::from(bias[j]) + f64::from(before[i * right.columns + j]);
+                result.push(sum + start);
+            }
+        }
+        result
+    }
+
+    fn check(m: usize, n: usize, k: usize) {
+        let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+        let (bias, before) = (numbers(n, 3), numbers(m * n, 4));
+        for left in [MatrixView::row_major(&a, m, k), MatrixView::row_major(&a, k, m).transposed()] {
+            for right in [MatrixView::row_major(&b, k, n), MatrixView::row_major(&b, n, k).transposed()] {
+                let expected = expected(left, right, &bias, &before);
+                let mut result = before.clone();
+                gemm(left, right, &mut result, Epilogue { accumulate: true, bias: Some(&bias) });
+                assert_close(&result, &expected, 2e-6 * (k as f64 + 1.0).sqrt());
+                let mut result = vec![f32::NAN; m * n];
+                gemm(left, right, &mut result, Epilogue::default());
+                let plain: Vec<f64> = expected
+                    .iter()
+                    .enumerate()
+                    .map(|(i, value)| value - f64::from(bias[i % n]) - f64::from(before[i]))
+                    .collect();
+                assert_close(&result, &plain, 2e-6 * (k as f64 + 1.0).sqrt());
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_odd_sizes_equal_plain_sums() {
+        for (m, n, k) in [
+            (0, 3, 4), (3, 0, 4), (3, 4, 0), (1, 1, 1), (1, 33, 17), (2, 5, 7), (12, 32, 16), (13, 33, 257),
+            (25, 70, 48), (33, 31, 300), (49, 129, 65), (193, 390, 70), (211, 65, 515),
+        ] {
+            check(m, n, k);
+        }
+    }
+
+    #[test]
+    fn threads_do_not_change_a_product() {
+        for m in [7, 230] {
+            let (n, k) = (401, 517);
+            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+            assert_same_on_any_threads(|| {
+                let mut result = vec![0.0; m * n];
+                let right = MatrixView::row_major(&b, n, k).transposed();
+                gemm(MatrixView::row_major(&a, m, k), right, &mut result, Epilogue::default());
+                result
+            });
+        }
+    }
+
+    #[test]
+    fn every_finished_number_is_reported_once() {
+        use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+        for m in [5, 40, 250] {
+            let (n, k) = (390, 64);
+            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+            let seen: Vec<AtomicU32> = (0..m * n).map(|_| AtomicU32::new(0)).collect();
+            let mut result = vec![0.0; m * n];
+            let right = MatrixView::row_major(&b, n, k).transposed();
+            let left = MatrixView::row_major(&a, m, k);
+            gemm_then(left, right, &mut result, Epilogue::default(), &|offset, part| {
+                seen[offset..offset + part.len()].iter().for_each(|count| {
+                    count.fetch_add(1, Relaxed);
+                });
+            });
+            assert!(seen.iter().all(|count| count.load(Relaxed) == 1), "{m} rows");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "columns of the left matrix and rows of the right")]
+    fn sizes_that_do_not_fit_panic() {
+        let data = [0.0; 6];
+        let (left, right) = (MatrixView::row_major(&data, 2, 3), MatrixView::row_major(&data, 2, 3));
+        gemm(left, right, &mut [0.0; 6], Epilogue::default());
+    }
+}

@@ -1,0 +1,68 @@
+//! The vector instructions that the machine offers, found once, and functions compiled for each.
+
+/// A set of vector instructions that the kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstructionSet {
+    /// AVX-512 (F, BW, DQ, VL): 16 numbers at a time.
+    Avx512,
+    /// AVX2 with FMA: 8 numbers at a time.
+    Avx2,
+    /// Whatever the compiler's target has.
+    Portable,
+}
+
+impl InstructionSet {
+    /// The best set that this machine has.
+    #[inline]
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl")
+            {
+                return Self::Avx512;
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                return Self::Avx2;
+            }
+        }
+        Self::Portable
+    }
+}
+
+/// Defines a function whose plain loops are vectorised by the compiler once per instruction set.
+macro_rules! vectorised {
+    ($(#[$doc:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?)
+     $(-> $result:ty)? $body:block) => {
+        $(#[$doc])*
+        $visibility fn $name($($argument: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn body($($argument: $type),*) $(-> $result)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            fn avx512($($argument: $type),*) $(-> $result)? {
+                body($($argument),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($argument: $type),*) $(-> $result)? {
+                body($($argument),*)
+            }
+
+            match $crate::kernels::cpu::InstructionSet::detect() {
+                // SAFETY: the machine was found to have these instructions.
+                #[cfg(target_arch = "x86_64")]
+                $crate::kernels::cpu::InstructionSet::Avx512 => unsafe { avx512($($argument),*) },
+                // SAFETY: the machine was found to have these instructions.
+                #[cfg(target_arch = "x86_64")]
+                $crate::kernels::cpu::InstructionSet::Avx2 => unsafe { avx2($($argument),*) },
+                _ => body($($argument),*),
+            }
+        }
+    };
+}
+pub(super) use vectorised;

@@ -1,0 +1,219 @@
+//! The products of a linear layer Y = X·Wᵀ + b, with W `[outputs, inputs]` as Hugging Face files hold it.
+
+use rayon::prelude::*;
+
+use super::activation::{Activation, apply};
+use super::disjoint::Disjoint;
+use super::gemm::{Epilogue, MatrixView, gemm, gemm_then};
+use super::instructions::vectorised;
+
+/// The sizes of a linear layer applied to some rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinearShape {
+    /// Rows of X and of Y.
+    pub rows: usize,
+    /// Columns of X.
+    pub inputs: usize,
+    /// Columns of Y.
+    pub outputs: usize,
+}
+
+impl LinearShape {
+    fn input<'a>(&self, data: &'a [f32]) -> MatrixView<'a> {
+        MatrixView::row_major(data, self.rows, self.inputs)
+    }
+
+    fn output<'a>(&self, data: &'a [f32]) -> MatrixView<'a> {
+        MatrixView::row_major(data, self.rows, self.outputs)
+    }
+
+    fn weight<'a>(&self, data: &'a [f32]) -> MatrixView<'a> {
+        MatrixView::row_major(data, self.outputs, self.inputs)
+    }
+}
+
+/// Y = X·Wᵀ + b into `out`.
+///
+/// # Shapes
+/// `input` `[rows, inputs]`, `weight` `[outputs, inputs]`, `bias` `[outputs]` → `out` `[rows, outputs]`.
+///
+/// # Panics
+/// If a slice is shorter than its shape.
+pub fn linear_forward(
+    shape: LinearShape,
+    input: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    let epilogue = Epilogue { accumulate: false, bias };
+    gemm(shape.input(input), shape.weight(weight).transposed(), out, epilogue);
+}
+
+/// Y = X·Wᵀ + b into `linear`, and f(Y) into `out`, computed while Y is in the cache.
+///
+/// # Shapes
+/// As [`linear_forward`]; `linear` and `out` `[rows, outputs]`.
+///
+/// # Panics
+/// If a slice does not fit its shape.
+pub fn linear_activation_forward(
+    shape: LinearShape,
+    activation: Activation,
+    input: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    linear: &mut [f32],
+    out: &mut [f32],
+) {
+    assert_eq!(linear.len(), out.len(), "numbers before and after an activation");
+    let epilogue = Epilogue { accumulate: false, bias };
+    let after = Disjoint::new(out);
+    let finish = |offset: usize, before: &[f32]| {
+        // SAFETY: the product reports every part of `linear` once, and `out` is as long.
+        apply(activation, before, unsafe { after.part(offset, before.len()) });
+    };
+    gemm_then(shape.input(input), shape.weight(weight).transposed(), linear, epilogue, &finish);
+}
+
+/// dX = dY·W into `input_gradient`.
+///
+/// # Shapes
+/// `output_gradient` `[rows, outputs]`, `weight` `[outputs, inputs]` → `[rows, inputs]`.
+///
+/// # Panics
+/// If a slice does not fit its shape.
+pub fn linear_backward_input(
+    shape: LinearShape,
+    output_gradient: &[f32],
+    weight: &[f32],
+    accumulate: bool,
+    input_gradient: &mut [f32],
+) {
+    let epilogue = Epilogue { accumulate, bias: None };
+    gemm(shape.output(output_gradient), shape.weight(weight), input_gradient, epilogue);
+}
+
+/// dW = dYᵀ·X into `weight_gradient`.
+///
+/// # Shapes
+/// `output_gradient` `[rows, outputs]`, `input` `[rows, inputs]` → `[outputs, inputs]`.
+///
+/// # Panics
+/// If a slice does not fit its shape.
+pub fn linear_backward_weight(
+    shape: LinearShape,
+    output_gradient: &[f32],
+    input: &[f32],
+    accumulate: bool,
+    weight_gradient: &mut [f32],
+) {
+    let epilogue = Epilogue { accumulate, bias: None };
+    let left = shape.output(output_gradient).transposed();
+    gemm(left, shape.input(input), weight_gradient, epilogue);
+}
+
+/// db = the column sums of dY, into `bias_gradient`.
+///
+/// Threads take columns, and each column is summed from the first row to the last.
+///
+/// # Shapes
+/// `output_gradient` `[rows, outputs]` → `[outputs]`.
+///
+/// # Panics
+/// If a slice does not fit.
+pub fn bias_backward(output_gradient: &[f32], bias_gradient: &mut [f32]) {
+    const COLUMNS: usize = 128;
+    let columns = bias_gradient.len();
+    if columns == 0 {
+        return;
+    }
+    assert_eq!(output_gradient.len() % columns, 0, "numbers in rows of {columns}");
+    bias_gradient.par_chunks_mut(COLUMNS).enumerate().for_each(|(chunk, sums)| {
+        sum_columns(output_gradient, columns, chunk * COLUMNS, sums);
+    });
+}
+
+vectorised! {
+    /// The sums of the columns from `first` on of rows of `stride` numbers.
+    fn sum_columns(rows: &[f32], stride: usize, first: usize, sums: &mut [f32]) {
+        let n = sums.len();
+        sums.fill(0.0);
+        for row in rows.chunks_exact(stride) {
+            for (sum, value) in sums.iter_mut().zip(&row[first..first + n]) {
+                *sum += value;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::cpu::reference::{assert_close, assert_same_on_any_threads, numbers};
+
+    const SHAPE: LinearShape = LinearShape { rows: 37, inputs: 19, outputs: 150 };
+
+    /// Σ over `n` of `term`, for every (i, j).
+    fn sums(rows: usize, columns: usize, n: usize, term: impl Fn(usize, usize, usize) -> f32) -> Vec<f64> {
+        (0..rows * columns)
+            .map(|at| (0..n).map(|k| f64::from(term(at / columns, at % columns, k))).sum())
+            .collect()
+    }
+
+    #[test]
+    fn the_products_of_a_layer_equal_plain_sums() {
+        let LinearShape { rows, inputs, outputs } = SHAPE;
+        let (x, w) = (numbers(rows * inputs, 1), numbers(outputs * inputs, 2));
+        let (b, dy) = (numbers(outputs, 3), numbers(rows * outputs, 4));
+
+        let mut y = vec![0.0; rows * outputs];
+        linear_forward(SHAPE, &x, &w, Some(&b), &mut y);
+        let product = sums(rows, outputs, inputs, |i, j, k| x[i * inputs + k] * w[j * inputs + k]);
+        let expected: Vec<f64> =
+            product.iter().enumerate().map(|(i, sum)| sum + f64::from(b[i % outputs])).collect();
+        assert_close(&y, &expected, 1e-5);
+
+        let mut dx = vec![0.0; rows * inputs];
+        linear_backward_input(SHAPE, &dy, &w, false, &mut dx);
+        let expected = sums(rows, inputs, outputs, |i, j, k| dy[i * outputs + k] * w[k * inputs + j]);
+        assert_close(&dx, &expected, 2e-5);
+
+        let mut dw = vec![0.0; outputs * inputs];
+        linear_backward_weight(SHAPE, &dy, &x, false, &mut dw);
+        let expected = sums(outputs, inputs, rows, |i, j, k| dy[k * outputs + i] * x[k * inputs + j]);
+        assert_close(&dw, &expected, 1e-5);
+        linear_backward_weight(SHAPE, &dy, &x, true, &mut dw);
+        let twice: Vec<f64> = expected.iter().map(|value| 2.0 * value).collect();
+        assert_close(&dw, &twice, 2e-5);
+
+        let mut db = vec![0.0; outputs];
+        bias_backward(&dy, &mut db);
+        assert_close(&db, &sums(1, outputs, rows, |_, j, k| dy[k * outputs + j]), 1e-5);
+    }
+
+    #[test]
+    fn a_fused_activation_equals_two_steps() {
+        for rows in [3, 37, 300] {
+            let shape = LinearShape { rows, ..SHAPE };
+            let (x, w) = (numbers(rows * shape.inputs, 1), numbers(shape.outputs * shape.inputs, 2));
+            let b = numbers(shape.outputs, 3);
+            let n = rows * shape.outputs;
+            let (mut y, mut linear, mut out) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
+            linear_forward(shape, &x, &w, Some(&b), &mut y);
+            linear_activation_forward(shape, Activation::Relu, &x, &w, Some(&b), &mut linear, &mut out);
+            assert_eq!(linear, y);
+            assert_eq!(out, y.iter().map(|value| value.max(0.0)).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn threads_do_not_change_column_sums() {
+        let dy = numbers(301 * 500, 4);
+        assert_same_on_any_threads(|| {
+            let mut db = vec![0.0; 500];
+            bias_backward(&dy, &mut db);
+            db
+        });
+    }
+}

@@ -1,0 +1,38 @@
+use burn::backend::flex::FlexTensor;
+use burn::tensor::{Int, Tensor};
+
+use super::super::cpu;
+use super::{Operation, apply, dims, input, primitive, values};
+
+/// See [`crate::kernels::embedding`].
+pub(in crate::kernels) fn embedding(table: &Tensor<2>, ids: &Tensor<1, Int>) -> Option<Tensor<2>> {
+    let table = input(table)?;
+    let ids = ids.clone().into_data().try_into_vec_as::<i64>().ok()?;
+    let ids = ids.into_iter().map(usize::try_from).collect::<Result<_, _>>().ok()?;
+    apply(Embedding(ids), [Some(table)])
+}
+
+#[derive(Debug)]
+struct Embedding(Vec<usize>);
+
+impl Operation<1> for Embedding {
+    type Saved = [usize; 2];
+
+    fn forward(&self, [table]: &[FlexTensor; 1]) -> (FlexTensor, [usize; 2]) {
+        let [_, d] = dims(table);
+        let mut output = vec![0.0; self.0.len() * d];
+        cpu::embedding_forward(values(table), d, &self.0, &mut output);
+        (primitive(output, [self.0.len(), d]), dims(table))
+    }
+
+    fn backward(
+        self,
+        [entries, d]: [usize; 2],
+        gradient: &[f32],
+        _wanted: [bool; 1],
+    ) -> [Option<FlexTensor>; 1] {
+        let mut result = vec![0.0; entries * d];
+        cpu::embedding_backward(&self.0, d, gradient, &mut result);
+        [Some(primitive(result, [entries, d]))]
+    }
+}

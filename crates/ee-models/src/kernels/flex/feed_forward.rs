@@ -1,0 +1,79 @@
+//! Both linear layers and their activation as one operation: the backward pass needs the input and
+//! W₁ x + b₁, and makes the activation's output, the widest tensor of a layer, anew.
+
+use burn::backend::flex::FlexTensor;
+use burn::tensor::Tensor;
+
+use super::super::{Activation, FeedForwardParameters, cpu};
+use super::{Operation, apply, dims, input, linear, primitive, values};
+
+/// See [`crate::kernels::feed_forward`].
+pub(in crate::kernels) fn feed_forward(
+    state: &Tensor<2>,
+    parameters: &FeedForwardParameters,
+    activation: Activation,
+) -> Option<Tensor<2>> {
+    let FeedForwardParameters { up_weight, up_bias, down_weight, down_bias } = parameters;
+    apply(
+        FeedForward(activation),
+        [input(state), input(up_weight), input(up_bias), input(down_weight), input(down_bias)],
+    )
+}
+
+#[derive(Debug)]
+struct FeedForward(Activation);
+
+#[derive(Clone, Debug)]
+struct Saved {
+    state: FlexTensor,
+    up_weight: FlexTensor,
+    inner: FlexTensor,
+    down_weight: FlexTensor,
+}
+
+impl FeedForward {
+    fn activated(&self, inner: &FlexTensor) -> FlexTensor {
+        let mut activated = vec![0.0; values(inner).len()];
+        cpu::activation_forward(self.0, values(inner), &mut activated);
+        primitive(activated, dims(inner))
+    }
+}
+
+impl Operation<5> for FeedForward {
+    type Saved = Saved;
+
+    fn forward(&self, inputs: &[FlexTensor; 5]) -> (FlexTensor, Saved) {
+        let [state, up_weight, up_bias, down_weight, down_bias] = inputs;
+        let inner = linear::forward(state, up_weight, up_bias);
+        let output = linear::forward(&self.activated(&inner), down_weight, down_bias);
+        let saved = Saved {
+            state: state.clone(),
+            up_weight: up_weight.clone(),
+            inner,
+            down_weight: down_weight.clone(),
+        };
+        (output, saved)
+    }
+
+    fn backward(
+        self,
+        saved: Saved,
+        gradient: &[f32],
+        wanted: [bool; 5],
+    ) -> [Option<FlexTensor>; 5] {
+        let Saved { state, up_weight, inner, down_weight } = saved;
+        let activated = self.activated(&inner);
+        let down_wanted = [true, wanted[3], wanted[4]];
+        let [of_activated, of_down_weight, of_down_bias] =
+            linear::backward(&activated, &down_weight, gradient, down_wanted);
+        drop(activated);
+        let of_activated = of_activated.expect("was wanted");
+        let mut of_inner = vec![0.0; values(&inner).len()];
+        cpu::activation_backward(self.0, values(&inner), values(&of_activated), &mut of_inner);
+        drop((inner, of_activated));
+        let up_wanted = [wanted[0], wanted[1], wanted[2]];
+        let [of_state, of_up_weight, of_up_bias] =
+            linear::backward(&state, &up_weight, &of_inner, up_wanted);
+        [of_state, of_up_weight, of_up_bias, of_down_weight, of_down_bias]
+    }
+}

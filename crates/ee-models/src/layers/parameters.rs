@@ -1,0 +1,66 @@
+//! Where parameters come from when a module is built: a checkpoint or a random generator.
+//!
+//! One constructor per module serves both, and tells the name that the parameter has in Hugging Face
+//! checkpoints. The source keeps the names, so that saving, weight-decay groups and gradient checks
+//! speak of parameters by the names that users know.
+
+use burn::module::Param;
+use burn::tensor::Tensor;
+
+/// How a parameter starts when no checkpoint gives it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Initial {
+    /// Drawn from a normal distribution of mean 0 and the source's standard deviation.
+    Normal,
+    /// As [`Initial::Normal`], with this row set to zero.
+    NormalExceptRow(usize),
+    /// All zeros.
+    Zeros,
+    /// All ones.
+    Ones,
+}
+
+/// Gives a parameter by its Hugging Face name.
+///
+/// A source that cannot give what is asked remembers why and gives zeros, so that all complaints come
+/// at once when building is over.
+pub trait ParameterSource {
+    /// The matrix of this name, `[rows, columns]`.
+    fn matrix(&mut self, name: &str, shape: [usize; 2], initial: Initial) -> Param<Tensor<2>>;
+    /// The vector of this name.
+    fn vector(&mut self, name: &str, length: usize, initial: Initial) -> Param<Tensor<1>>;
+}
+
+/// A source together with the dotted prefix under which a module finds its parameters.
+pub struct Scope<'a> {
+    source: &'a mut dyn ParameterSource,
+    prefix: String,
+}
+
+impl<'a> Scope<'a> {
+    /// The outermost scope.
+    pub fn root(source: &'a mut dyn ParameterSource) -> Self {
+        Self { source, prefix: String::new() }
+    }
+
+    /// The scope of a part, for example `encoder.layer.3`.
+    pub fn enter(&mut self, part: &str) -> Scope<'_> {
+        Scope { prefix: self.name(part), source: &mut *self.source }
+    }
+
+    /// The matrix of this name within the scope, `[rows, columns]`.
+    pub fn matrix(&mut self, name: &str, shape: [usize; 2], initial: Initial) -> Param<Tensor<2>> {
+        let name = self.name(name);
+        self.source.matrix(&name, shape, initial)
+    }
+
+    /// The vector of this name within the scope.
+    pub fn vector(&mut self, name: &str, length: usize, initial: Initial) -> Param<Tensor<1>> {
+        let name = self.name(name);
+        self.source.vector(&name, length, initial)
+    }
+
+    fn name(&self, part: &str) -> String {
+        if self.prefix.is_empty() { part.to_owned() } else { format!("{}.{part}", self.prefix) }
+    }
+}

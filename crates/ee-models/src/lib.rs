@@ -1,0 +1,19 @@
+//! Transformers whose every layer can answer.
+//!
+//! A model gives its state at every depth and one shared head reads it: depth d is the state after d
+//! layers, depth 0 the embedding, and the exits are the depths 1..=N. What the head says is turned into
+//! numbers in one place ([`signal`]) and into losses in another ([`loss`]). This crate knows
+//! architectures, checkpoints and devices; it knows nothing of tasks, text or training loops.
+
+pub mod arch;
+pub mod checkpoint;
+pub mod device;
+mod error;
+pub mod exit;
+pub mod kernels;
+pub mod layers;
+pub mod loss;
+pub mod signal;
+
+pub use error::{Error, Result};
+pub use exit::{Batch, DropoutKey, ExitModel, Stream};

@@ -1,0 +1,249 @@
+//! Exits, losses and gradients against tiny random models of Hugging Face `transformers`
+//! (`scripts/goldens_encoders.py` writes the goldens).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Tensor};
+use ee_models::checkpoint::{self, Head, Loaded, ParameterNames, Weights};
+use ee_models::loss::{Objective, losses};
+use ee_models::{Batch, ExitModel};
+use serde::Deserialize;
+
+/// Worst case measured over both families: 2.4e-7.
+const LOGIT_TOLERANCE: f32 = 1e-4;
+/// Relative to the largest gradient of the parameter.
+const GRADIENT_TOLERANCE: f32 = 1e-3;
+
+const FAMILIES: [&str; 2] = ["bert-tiny", "roberta-tiny"];
+
+#[derive(Deserialize)]
+struct GoldenBatch {
+    input_ids: Vec<Vec<u32>>,
+    attention_mask: Vec<Vec<usize>>,
+    token_type_ids: Option<Vec<Vec<u32>>>,
+    labels: Vec<usize>,
+}
+
+#[derive(Deserialize)]
+struct Golden {
+    batch: GoldenBatch,
+    /// `[exit][row][label]`
+    logits: Vec<Vec<Vec<f32>>>,
+    exit_losses: Vec<f32>,
+    joint_loss: f32,
+    final_loss: f32,
+}
+
+fn golden_folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name)
+}
+
+fn golden(name: &str) -> Golden {
+    let text = std::fs::read_to_string(golden_folder(name).join("golden.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The rows of a golden batch, in the given order, padded to at least `width`.
+fn batch(golden: &GoldenBatch, rows: &[usize], width: usize) -> Batch {
+    let lengths: Vec<usize> =
+        rows.iter().map(|&row| golden.attention_mask[row].iter().sum()).collect();
+    let width = lengths.iter().copied().max().unwrap().max(width);
+    let padded = |values: &[u32], length: usize, filler: u32| -> Vec<u32> {
+        let mut row = values[..length].to_vec();
+        row.resize(width, filler);
+        row
+    };
+    let mut token_ids = Vec::new();
+    let mut type_ids = Vec::new();
+    for (&row, &length) in rows.iter().zip(&lengths) {
+        let padding = golden.input_ids[row].get(length).copied().unwrap_or(0);
+        token_ids.extend(padded(&golden.input_ids[row], length, padding));
+        type_ids.extend(match &golden.token_type_ids {
+            Some(types) => padded(&types[row], length, 0),
+            None => vec![0; width],
+        });
+    }
+    Batch::new(token_ids, type_ids, lengths, width).unwrap()
+}
+
+fn whole(golden: &GoldenBatch) -> Batch {
+    let rows: Vec<usize> = (0..golden.labels.len()).collect();
+    batch(golden, &rows, golden.input_ids[0].len())
+}
+
+fn load(name: &str, device: &Device) -> Loaded {
+    checkpoint::load(&golden_folder(name), &Head::Required, device).unwrap()
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap()
+}
+
+fn worst(ours: &[f32], theirs: &[f32]) -> f32 {
+    assert_eq!(ours.len(), theirs.len());
+    ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn logits_of_every_exit() {
+    for name in FAMILIES {
+        let golden = golden(name);
+        let loaded = load(name, &Device::flex());
+        let ours = values(loaded.model.exit_logits(&whole(&golden.batch)));
+        let theirs: Vec<f32> = golden.logits.iter().flatten().flatten().copied().collect();
+        let worst = worst(&ours, &theirs);
+        println!("{name}: logits differ by at most {worst:e}");
+        assert!(worst < LOGIT_TOLERANCE, "{name}: {worst}");
+    }
+}
+
+#[test]
+fn pytorch_archive_gives_the_same_model() {
+    let golden = golden("bert-tiny");
+    let [a, b] = ["bert-tiny", "bert-tiny-bin"].map(|name| {
+        values(load(name, &Device::flex()).model.exit_logits(&whole(&golden.batch)))
+    });
+    assert_eq!(a, b);
+}
+
+#[test]
+fn padding_and_batching_change_nothing() {
+    for name in FAMILIES {
+        let golden = golden(name);
+        let loaded = load(name, &Device::flex());
+        let n_rows = golden.batch.labels.len();
+        for row in 0..n_rows {
+            let alone = batch(&golden.batch, &[row], 0);
+            let wider = batch(&golden.batch, &[row, (row + 1) % n_rows], 30);
+            let alone = values(loaded.model.exit_logits(&alone));
+            let wider = values(loaded.model.exit_logits(&wider));
+            let outputs = alone.len() / loaded.model.n_layers();
+            for (exit, logits) in alone.chunks(outputs).enumerate() {
+                let same_row = &wider[exit * 2 * outputs..][..outputs];
+                assert!(worst(logits, same_row) < 1e-5, "{name} row {row} exit {}", exit + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn kept_rows_go_on_as_if_alone() {
+    let golden = golden("bert-tiny");
+    let model = load("bert-tiny", &Device::flex()).model;
+    let all = whole(&golden.batch);
+    let mut stream = model.layer(0, model.embed(&all, None));
+    let kept = [4, 1];
+    stream = stream.keep(&kept);
+    for index in 1..model.n_layers() {
+        stream = model.layer(index, stream);
+    }
+    let ours = values(model.read(model.exit_state(&stream), None));
+    let last = golden.logits.last().unwrap();
+    let theirs: Vec<f32> = kept.iter().flat_map(|&row| last[row].clone()).collect();
+    assert!(worst(&ours, &theirs) < LOGIT_TOLERANCE);
+}
+
+/// Gradients by Hugging Face name.
+struct GradientsByName<'a> {
+    gradients: Gradients,
+    names: &'a ParameterNames,
+    found: BTreeMap<String, Vec<f32>>,
+}
+
+impl ModuleVisitor for GradientsByName<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let name = self.names.get(param.id).expect("every parameter has a name").to_owned();
+        if let Some(gradient) = param.val().grad_remove(&mut self.gradients) {
+            self.found.insert(name, values(gradient));
+        }
+    }
+}
+
+fn gradients(loaded: &Loaded, loss: &Tensor<1>) -> BTreeMap<String, Vec<f32>> {
+    let mut visitor = GradientsByName {
+        gradients: loss.backward(),
+        names: &loaded.names,
+        found: BTreeMap::new(),
+    };
+    loaded.model.visit(&mut visitor);
+    visitor.found
+}
+
+#[test]
+fn losses_and_every_gradient() {
+    for name in FAMILIES {
+        let golden = golden(name);
+        let loaded = load(name, &Device::flex().autodiff());
+        let batch = whole(&golden.batch);
+        for (objective, expected, file) in [
+            (Objective::Joint, golden.joint_loss, "gradients-joint"),
+            (Objective::Final, golden.final_loss, "gradients-final"),
+        ] {
+            let ours = losses(&loaded.model, &batch, &golden.batch.labels, objective, None);
+            assert!(worst(&values(ours.exits.clone()), &golden.exit_losses) < 1e-5);
+            assert!((values(ours.objective.clone())[0] - expected).abs() < 1e-5, "{name} {file}");
+            let found = gradients(&loaded, &ours.objective);
+            check_gradients(name, file, &found);
+        }
+    }
+}
+
+fn check_gradients(name: &str, file: &str, found: &BTreeMap<String, Vec<f32>>) {
+    let folder = tempfile::tempdir().unwrap();
+    let stored = golden_folder(name).join(format!("{file}.safetensors"));
+    std::fs::copy(stored, folder.path().join("model.safetensors")).unwrap();
+    let theirs = Weights::open(folder.path()).unwrap();
+    let mut n_compared = 0;
+    for parameter in theirs.names() {
+        let expected = theirs.values(parameter).unwrap();
+        let scale = expected.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+        let ours = found.get(parameter).unwrap_or_else(|| panic!("{name}: no gradient of {parameter}"));
+        // A parameter without influence (the key's bias shifts all scores alike) has rounding alone.
+        let tolerance = GRADIENT_TOLERANCE * scale.max(1e-4);
+        let difference = worst(ours, &expected);
+        assert!(difference <= tolerance, "{name} {file} {parameter}: {difference} of {scale}");
+        n_compared += 1;
+    }
+    assert!(n_compared > 50, "{name} {file} compares {n_compared} parameters");
+    for (parameter, gradient) in found {
+        let known = theirs.shape(parameter).is_some();
+        assert!(known || gradient.iter().all(|&value| value == 0.0), "{name} {file} {parameter}");
+    }
+}
+
+#[test]
+fn loss_of_one_exit_reaches_its_layers_and_none_above() {
+    let golden = golden("bert-tiny");
+    let loaded = load("bert-tiny", &Device::flex().autodiff());
+    let batch = whole(&golden.batch);
+    for exit in 1..=loaded.model.n_layers() {
+        let all = losses(&loaded.model, &batch, &golden.batch.labels, Objective::Joint, None);
+        let found = gradients(&loaded, &all.exits.slice([exit - 1..exit]));
+        for index in 0..loaded.model.n_layers() {
+            let name = format!("bert.encoder.layer.{index}.output.dense.weight");
+            let moved = found.get(&name).is_some_and(|g| g.iter().any(|&value| value != 0.0));
+            assert_eq!(moved, index < exit, "exit {exit}, layer {index}");
+        }
+    }
+}
+
+#[test]
+fn dropout_follows_its_key() {
+    use ee_models::DropoutKey;
+    let golden = golden("bert-tiny");
+    let mut config = checkpoint::EncoderConfig::read(&golden_folder("bert-tiny")).unwrap();
+    config.hidden_dropout_prob = 0.3;
+    config.attention_probs_dropout_prob = 0.3;
+    let model = checkpoint::random(config, 1, &Device::flex()).model;
+    let batch = whole(&golden.batch);
+    let run = |key: Option<DropoutKey>| {
+        let states = model.exit_states(&batch, key);
+        values(model.read(Tensor::cat(states, 0), key))
+    };
+    let [a, b] = [1, 2].map(|step| DropoutKey::new(&[7, step]));
+    assert_eq!(run(Some(a)), run(Some(a)));
+    assert_ne!(run(Some(a)), run(Some(b)));
+    assert_ne!(run(Some(a)), run(None));
+}

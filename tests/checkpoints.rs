@@ -64,8 +64,7 @@ fn folder(golden: &str, tensors: &[Stored]) -> TempDir {
 
 fn edit_config(folder: &Path, edit: impl FnOnce(&mut serde_json::Map<String, Value>)) {
     let path = folder.join("config.json");
-    let mut config: Value =
-        serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     edit(config.as_object_mut().unwrap());
     std::fs::write(path, config.to_string()).unwrap();
 }
@@ -115,7 +114,8 @@ fn half_precision_files_become_f32() {
 
 #[test]
 fn bare_encoders_get_an_announced_head() {
-    for (golden, keeps_pooler) in [("bert-tiny", true), ("bert-tiny", false), ("roberta-tiny", false)]
+    for (golden, keeps_pooler) in
+        [("bert-tiny", true), ("bert-tiny", false), ("roberta-tiny", false)]
     {
         for with_prefix in [true, false] {
             let tensors: Vec<Stored> = stored(golden)

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use ee_models::kernels::{
-    self, Activation, AdamW, AdamWTensors, AttentionShape, Dropout, FeedForwardParameters,
-    plain,
+    self, Activation, AdamW, AdamWTensors, AttentionShape, Dropout, FeedForwardParameters, plain,
 };
 
 /// Relative to the largest value; the worst case measured is 4e-6, in attention's gradients.
@@ -50,7 +49,8 @@ macro_rules! compare {
 #[test]
 fn linear() {
     for [rows, d_input, d_output] in [[1, 3, 2], [5, 16, 7], [33, 65, 50], [130, 96, 200]] {
-        let (x, w, b) = (random([rows, d_input], 1), random([d_output, d_input], 2), random([d_output], 3));
+        let (x, w, b) =
+            (random([rows, d_input], 1), random([d_output, d_input], 2), random([d_output], 3));
         compare!(
             "linear",
             [x, w, b],
@@ -85,9 +85,12 @@ fn feed_forward() {
 
 #[test]
 fn attention() {
-    for (lengths, width, heads, d_head) in
-        [(vec![1], 1, 1, 4), (vec![5, 3, 1], 5, 2, 8), (vec![40, 33], 40, 3, 20), (vec![70], 72, 2, 64)]
-    {
+    for (lengths, width, heads, d_head) in [
+        (vec![1], 1, 1, 4),
+        (vec![5, 3, 1], 5, 2, 8),
+        (vec![40, 33], 40, 3, 20),
+        (vec![70], 72, 2, 64),
+    ] {
         let rows = lengths.len() * width;
         let shape = AttentionShape { width, heads, lengths: Arc::from(lengths.clone()) };
         let [q, k, v] = [1, 2, 3].map(|seed| random([rows, heads * d_head], seed));
@@ -100,7 +103,8 @@ fn attention() {
         compare!(
             "attention",
             [q, k, v],
-            kernels::attention(q.clone(), k.clone(), v.clone(), &shape, Dropout::NONE) * real.clone(),
+            kernels::attention(q.clone(), k.clone(), v.clone(), &shape, Dropout::NONE)
+                * real.clone(),
             plain::attention(q.clone(), k.clone(), v.clone(), &shape, Dropout::NONE) * real.clone()
         );
     }
@@ -162,8 +166,7 @@ fn dropout_within_norm_and_attention_has_consistent_gradients() {
 
     let (x, r) = (random([6, 16], 1), random([6, 16], 2));
     let (g, b) = (random([16], 3), random([16], 4));
-    let output =
-        kernels::residual_norm(x.clone(), r.clone(), g.clone(), b.clone(), 1e-5, dropout);
+    let output = kernels::residual_norm(x.clone(), r.clone(), g.clone(), b.clone(), 1e-5, dropout);
     // The same sum by hand: dropout alone, then the norm without.
     let dropped = kernels::dropout(x.clone(), dropout);
     let by_hand = kernels::residual_norm(dropped, r.clone(), g, b, 1e-5, Dropout::NONE);

@@ -102,9 +102,8 @@ fn logits_of_every_exit() {
 #[test]
 fn pytorch_archive_gives_the_same_model() {
     let golden = golden("bert-tiny");
-    let [a, b] = ["bert-tiny", "bert-tiny-bin"].map(|name| {
-        values(load(name, &Device::flex()).model.exit_logits(&whole(&golden.batch)))
-    });
+    let [a, b] = ["bert-tiny", "bert-tiny-bin"]
+        .map(|name| values(load(name, &Device::flex()).model.exit_logits(&whole(&golden.batch))));
     assert_eq!(a, b);
 }
 
@@ -199,7 +198,8 @@ fn check_gradients(name: &str, file: &str, found: &BTreeMap<String, Vec<f32>>) {
     for parameter in theirs.names() {
         let expected = theirs.values(parameter).unwrap();
         let scale = expected.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
-        let ours = found.get(parameter).unwrap_or_else(|| panic!("{name}: no gradient of {parameter}"));
+        let ours =
+            found.get(parameter).unwrap_or_else(|| panic!("{name}: no gradient of {parameter}"));
         // A parameter without influence (the key's bias shifts all scores alike) has rounding alone.
         let tolerance = GRADIENT_TOLERANCE * scale.max(1e-4);
         let difference = worst(ours, &expected);

@@ -124,10 +124,7 @@ impl Stream {
     pub fn first_positions(&self) -> Tensor<2> {
         let [_, d_model] = self.hidden.dims();
         let rows = self.n_rows();
-        self.hidden
-            .clone()
-            .reshape([rows, self.width * d_model])
-            .slice([0..rows, 0..d_model])
+        self.hidden.clone().reshape([rows, self.width * d_model]).slice([0..rows, 0..d_model])
     }
 
     /// The stream of the given rows alone, in the given order, cut to the longest of them.

@@ -182,7 +182,8 @@ mod tests {
     #[test]
     fn last_exit_agrees_with_itself() {
         let device = burn::tensor::Device::flex();
-        let logits = Tensor::<2>::from_data([[0.0, 1.0], [2.0, 1.0], [5.0, 1.0], [1.0, 3.0]], &device);
+        let logits =
+            Tensor::<2>::from_data([[0.0, 1.0], [2.0, 1.0], [5.0, 1.0], [1.0, 3.0]], &device);
         let signals = Signals::read(logits, 2);
         assert_eq!((signals.n_rows(), signals.n_exits()), (2, 2));
         let (first, second) = (signals.row(0), signals.row(1));

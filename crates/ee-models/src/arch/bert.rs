@@ -120,9 +120,7 @@ impl Encoder {
         let embedding_norm =
             ResidualNorm::new(scope.enter("embeddings.LayerNorm"), d_model, config.layer_norm_eps);
         let layers = (0..config.num_hidden_layers)
-            .map(|index| {
-                EncoderLayer::new(scope.enter(&format!("encoder.layer.{index}")), config)
-            })
+            .map(|index| EncoderLayer::new(scope.enter(&format!("encoder.layer.{index}")), config))
             .collect();
         let (dense, output) = if roberta {
             ("classifier.dense".to_owned(), "classifier.out_proj")

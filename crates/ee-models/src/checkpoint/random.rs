@@ -47,8 +47,7 @@ impl RandomParameters {
         hash.update(name);
         let mut generator = ChaCha8Rng::from_seed(hash.finalize().into());
         let normal = Normal::new(0.0, deviation).expect("a configured deviation is finite");
-        let mut values: Vec<f32> =
-            (0..n).map(|_| normal.sample(&mut generator) as f32).collect();
+        let mut values: Vec<f32> = (0..n).map(|_| normal.sample(&mut generator) as f32).collect();
         if let Some(row) = row {
             values[row * columns..(row + 1) * columns].fill(0.0);
         }

@@ -48,11 +48,7 @@ impl ModuleVisitor for Collector {
         let tensor = param.val();
         let shape = tensor.dims().to_vec();
         let read = Box::new(move || {
-            tensor
-                .clone()
-                .into_data()
-                .try_into_vec::<f32>()
-                .expect("parameters are F32 in memory")
+            tensor.clone().into_data().try_into_vec::<f32>().expect("parameters are F32 in memory")
         });
         self.tensors.insert(param.id, Stored { shape, read });
     }
@@ -73,8 +69,8 @@ pub fn save(
 ) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
     let path = folder.join("config.json");
-    let mut json = serde_json::to_string_pretty(&config.to_json())
-        .expect("JSON values always serialize");
+    let mut json =
+        serde_json::to_string_pretty(&config.to_json()).expect("JSON values always serialize");
     json.push('\n');
     write_synced(&path, json.as_bytes())?;
 

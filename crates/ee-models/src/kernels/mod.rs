@@ -86,9 +86,8 @@ pub fn residual_norm(
     epsilon: f64,
     dropout: Dropout,
 ) -> Tensor<2> {
-    flex::residual_norm(&input, &residual, &gamma, &beta, epsilon, dropout).unwrap_or_else(|| {
-        plain::residual_norm(input, residual, gamma, beta, epsilon, dropout)
-    })
+    flex::residual_norm(&input, &residual, &gamma, &beta, epsilon, dropout)
+        .unwrap_or_else(|| plain::residual_norm(input, residual, gamma, beta, epsilon, dropout))
 }
 
 /// Rows of a table.

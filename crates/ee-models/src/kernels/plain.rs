@@ -2,9 +2,7 @@
 
 use burn::tensor::{Bool, Distribution, Int, Tensor, TensorData, activation, module};
 
-use super::{
-    Activation, AdamW, AdamWTensors, AttentionShape, Dropout, FeedForwardParameters,
-};
+use super::{Activation, AdamW, AdamWTensors, AttentionShape, Dropout, FeedForwardParameters};
 
 /// See [`super::linear`].
 pub fn linear(input: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
@@ -38,18 +36,17 @@ pub fn attention(
     let [rows, d_model] = query.dims();
     let (batch, width) = (shape.lengths.len(), shape.width);
     let d_head = d_model / shape.heads;
-    let split = |state: Tensor<2>| {
-        state.reshape([batch, width, shape.heads, d_head]).swap_dims(1, 2)
-    };
+    let split =
+        |state: Tensor<2>| state.reshape([batch, width, shape.heads, d_head]).swap_dims(1, 2);
     let scores = split(query).matmul(split(key).swap_dims(2, 3)) / (d_head as f64).sqrt();
-    let masked = padding(shape, &scores.device())
-        .reshape([batch, 1, 1, width])
-        .expand([batch, shape.heads, width, width]);
+    let masked = padding(shape, &scores.device()).reshape([batch, 1, 1, width]).expand([
+        batch,
+        shape.heads,
+        width,
+        width,
+    ]);
     let probabilities = activation::softmax(scores.mask_fill(masked, f32::NEG_INFINITY), 3);
-    mask(probabilities, dropout)
-        .matmul(split(value))
-        .swap_dims(1, 2)
-        .reshape([rows, d_model])
+    mask(probabilities, dropout).matmul(split(value)).swap_dims(1, 2).reshape([rows, d_model])
 }
 
 /// True where a token is padding, `[batch, width]`.

@@ -27,12 +27,7 @@ impl SelfAttention {
 
     /// # Shapes
     /// `[batch * width, d_model]` → the same.
-    pub fn forward(
-        &self,
-        input: Tensor<2>,
-        shape: &AttentionShape,
-        dropout: Dropout,
-    ) -> Tensor<2> {
+    pub fn forward(&self, input: Tensor<2>, shape: &AttentionShape, dropout: Dropout) -> Tensor<2> {
         let query = self.query.forward(input.clone());
         let key = self.key.forward(input.clone());
         let value = self.value.forward(input);

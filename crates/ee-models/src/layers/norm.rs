@@ -27,12 +27,7 @@ impl ResidualNorm {
 
     /// # Shapes
     /// `input` and `residual` `[rows, d_model]` → the same.
-    pub fn forward(
-        &self,
-        input: Tensor<2>,
-        residual: Tensor<2>,
-        dropout: Dropout,
-    ) -> Tensor<2> {
+    pub fn forward(&self, input: Tensor<2>, residual: Tensor<2>, dropout: Dropout) -> Tensor<2> {
         let (gamma, beta) = (self.weight.val(), self.bias.val());
         kernels::residual_norm(input, residual, gamma, beta, self.epsilon, dropout)
     }

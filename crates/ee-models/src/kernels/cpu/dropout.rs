@@ -57,7 +57,9 @@ impl Mask {
     /// The factor of the element `offset` after the first.
     #[inline(always)]
     pub(super) fn factor(&self, offset: u32) -> f32 {
-        let hash = mix_32(mix_32(self.first.wrapping_add(offset) ^ self.keys[0]).wrapping_add(self.keys[1]));
+        let hash = mix_32(
+            mix_32(self.first.wrapping_add(offset) ^ self.keys[0]).wrapping_add(self.keys[1]),
+        );
         if hash >= self.threshold { self.scale } else { 0.0 }
     }
 }

@@ -37,7 +37,12 @@ pub fn embedding_forward(table: &[f32], d: usize, ids: &[usize], out: &mut [f32]
 ///
 /// # Panics
 /// If an id is outside the table or sizes do not fit together.
-pub fn embedding_backward(ids: &[usize], d: usize, output_gradient: &[f32], table_gradient: &mut [f32]) {
+pub fn embedding_backward(
+    ids: &[usize],
+    d: usize,
+    output_gradient: &[f32],
+    table_gradient: &mut [f32],
+) {
     assert_eq!(output_gradient.len(), ids.len() * d, "numbers in the gradient of the embeddings");
     if output_gradient.is_empty() {
         return;

@@ -155,12 +155,28 @@ mod x86 {
     }
 
     register!(
-        __m512, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps,
-        _mm512_fmadd_ps, _mm512_reduce_add_ps, load_first_512, store_first_512
+        __m512,
+        16,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_add_ps,
+        _mm512_fmadd_ps,
+        _mm512_reduce_add_ps,
+        load_first_512,
+        store_first_512
     );
     register!(
-        __m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps,
-        _mm256_fmadd_ps, sum_256, load_first_256, store_first_256
+        __m256,
+        8,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_add_ps,
+        _mm256_fmadd_ps,
+        sum_256,
+        load_first_256,
+        store_first_256
     );
 
     #[inline]

@@ -155,7 +155,12 @@ mod tests {
     const SHAPE: LinearShape = LinearShape { rows: 37, inputs: 19, outputs: 150 };
 
     /// Σ over `n` of `term`, for every (i, j).
-    fn sums(rows: usize, columns: usize, n: usize, term: impl Fn(usize, usize, usize) -> f32) -> Vec<f64> {
+    fn sums(
+        rows: usize,
+        columns: usize,
+        n: usize,
+        term: impl Fn(usize, usize, usize) -> f32,
+    ) -> Vec<f64> {
         (0..rows * columns)
             .map(|at| (0..n).map(|k| f64::from(term(at / columns, at % columns, k))).sum())
             .collect()
@@ -176,12 +181,14 @@ mod tests {
 
         let mut dx = vec![0.0; rows * inputs];
         linear_backward_input(SHAPE, &dy, &w, false, &mut dx);
-        let expected = sums(rows, inputs, outputs, |i, j, k| dy[i * outputs + k] * w[k * inputs + j]);
+        let expected =
+            sums(rows, inputs, outputs, |i, j, k| dy[i * outputs + k] * w[k * inputs + j]);
         assert_close(&dx, &expected, 2e-5);
 
         let mut dw = vec![0.0; outputs * inputs];
         linear_backward_weight(SHAPE, &dy, &x, false, &mut dw);
-        let expected = sums(outputs, inputs, rows, |i, j, k| dy[k * outputs + i] * x[k * inputs + j]);
+        let expected =
+            sums(outputs, inputs, rows, |i, j, k| dy[k * outputs + i] * x[k * inputs + j]);
         assert_close(&dw, &expected, 1e-5);
         linear_backward_weight(SHAPE, &dy, &x, true, &mut dw);
         let twice: Vec<f64> = expected.iter().map(|value| 2.0 * value).collect();
@@ -196,12 +203,21 @@ mod tests {
     fn a_fused_activation_equals_two_steps() {
         for rows in [3, 37, 300] {
             let shape = LinearShape { rows, ..SHAPE };
-            let (x, w) = (numbers(rows * shape.inputs, 1), numbers(shape.outputs * shape.inputs, 2));
+            let (x, w) =
+                (numbers(rows * shape.inputs, 1), numbers(shape.outputs * shape.inputs, 2));
             let b = numbers(shape.outputs, 3);
             let n = rows * shape.outputs;
             let (mut y, mut linear, mut out) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
             linear_forward(shape, &x, &w, Some(&b), &mut y);
-            linear_activation_forward(shape, Activation::Relu, &x, &w, Some(&b), &mut linear, &mut out);
+            linear_activation_forward(
+                shape,
+                Activation::Relu,
+                &x,
+                &w,
+                Some(&b),
+                &mut linear,
+                &mut out,
+            );
             assert_eq!(linear, y);
             assert_eq!(out, y.iter().map(|value| value.max(0.0)).collect::<Vec<_>>());
         }

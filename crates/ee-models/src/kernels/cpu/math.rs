@@ -34,10 +34,8 @@ pub(super) fn exp(x: f32) -> f32 {
     // ln 2 in two parts, the first exact in few bits.
     let rest = fused(n, -0.693_359_4, clamped);
     let rest = fused(n, 2.121_944_4e-4, rest);
-    let tail = polynomial(
-        rest,
-        &[0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_721, 0.001_381_456],
-    );
+    let tail =
+        polynomial(rest, &[0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_721, 0.001_381_456]);
     let fraction = fused(rest * rest, tail, rest) + 1.0;
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3F80_0000));
     if x < -87.0 { 0.0 } else { fraction * power }

@@ -66,7 +66,12 @@ pub fn layer_norm(
     }
     out.par_chunks_mut(ROWS * d)
         .zip(input.par_chunks(ROWS * d))
-        .zip(statistics.mean.par_chunks_mut(ROWS).zip(statistics.inverse_deviation.par_chunks_mut(ROWS)))
+        .zip(
+            statistics
+                .mean
+                .par_chunks_mut(ROWS)
+                .zip(statistics.inverse_deviation.par_chunks_mut(ROWS)),
+        )
         .for_each(|((out, input), (mean, inverse_deviation))| {
             normalise_rows(parameters, input, out, mean, inverse_deviation);
         });
@@ -101,7 +106,12 @@ pub fn residual_norm(
     out.par_chunks_mut(ROWS * d)
         .zip(sum.par_chunks_mut(ROWS * d))
         .zip(input.par_chunks(ROWS * d).zip(residual.par_chunks(ROWS * d)))
-        .zip(statistics.mean.par_chunks_mut(ROWS).zip(statistics.inverse_deviation.par_chunks_mut(ROWS)))
+        .zip(
+            statistics
+                .mean
+                .par_chunks_mut(ROWS)
+                .zip(statistics.inverse_deviation.par_chunks_mut(ROWS)),
+        )
         .enumerate()
         .for_each(|(chunk, (((out, sum), (input, residual)), (mean, inverse_deviation)))| {
             if dropout.is_active() {
@@ -150,7 +160,16 @@ pub fn layer_norm_backward(
             .for_each(|(((partial, gradient), (output_gradient, input)), (mean, inverse))| {
                 partial.fill(0.0);
                 let (d_gamma, d_beta) = partial.split_at_mut(d);
-                derive_rows(gamma, output_gradient, input, mean, inverse, gradient, d_gamma, d_beta);
+                derive_rows(
+                    gamma,
+                    output_gradient,
+                    input,
+                    mean,
+                    inverse,
+                    gradient,
+                    d_gamma,
+                    d_beta,
+                );
             });
         for partial in partial.chunks(2 * d) {
             let (d_gamma, d_beta) = partial.split_at(d);
@@ -315,8 +334,7 @@ mod tests {
             let [_, mean, inverse] = self.forward();
             let mut input = vec![0.0; self.rows * self.d];
             let (mut gamma, mut beta) = (vec![0.0; self.d], vec![0.0; self.d]);
-            let gradients =
-                NormGradients { input: &mut input, gamma: &mut gamma, beta: &mut beta };
+            let gradients = NormGradients { input: &mut input, gamma: &mut gamma, beta: &mut beta };
             layer_norm_backward(&self.gamma, &self.dy, &self.input, &mean, &inverse, gradients);
             [input, gamma, beta]
         }
@@ -330,8 +348,11 @@ mod tests {
             let (mut d_gamma, mut d_beta) = (vec![0.0; d], vec![0.0; d]);
             for (row, dy) in case.input.chunks(d).zip(case.dy.chunks(d)) {
                 let (x, inverse) = normalised(row);
-                let g: Vec<f64> =
-                    dy.iter().zip(&case.gamma).map(|(&a, &b)| f64::from(a) * f64::from(b)).collect();
+                let g: Vec<f64> = dy
+                    .iter()
+                    .zip(&case.gamma)
+                    .map(|(&a, &b)| f64::from(a) * f64::from(b))
+                    .collect();
                 let mean = g.iter().sum::<f64>() / d as f64;
                 let along = g.iter().zip(&x).map(|(a, b)| a * b).sum::<f64>() / d as f64;
                 for i in 0..d {
@@ -366,7 +387,13 @@ mod tests {
             let statistics =
                 NormStatistics { mean: &mut mean, inverse_deviation: &mut inverse_deviation };
             residual_norm(
-                case.parameters(), dropout, &case.input, &residual, found_sum, out, statistics,
+                case.parameters(),
+                dropout,
+                &case.input,
+                &residual,
+                found_sum,
+                out,
+                statistics,
             );
             assert_close(found_sum, &sum, 1e-6);
             let normed = Case { input: found_sum.clone(), ..Case::new(rows, d) };

@@ -138,7 +138,8 @@ mod tests {
     fn three_steps_equal_the_formula() {
         let n = CHUNK + 7;
         let mut parameter = numbers(n, 1);
-        let mut exact: Vec<[f64; 3]> = parameter.iter().map(|&p| [f64::from(p), 0.0, 0.0]).collect();
+        let mut exact: Vec<[f64; 3]> =
+            parameter.iter().map(|&p| [f64::from(p), 0.0, 0.0]).collect();
         let (mut first, mut second) = (vec![0.0; n], vec![0.0; n]);
         for step in 1..=3_u64 {
             let gradient = numbers(n, 10 + step);

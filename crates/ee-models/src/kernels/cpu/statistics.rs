@@ -34,7 +34,11 @@ pub struct RowStatistics {
 ///
 /// # Panics
 /// If there are no columns, rows are not whole, or a given column is outside.
-pub fn row_statistics(logits: &[f32], n_columns: usize, given: Option<&[u32]>) -> Vec<RowStatistics> {
+pub fn row_statistics(
+    logits: &[f32],
+    n_columns: usize,
+    given: Option<&[u32]>,
+) -> Vec<RowStatistics> {
     assert!(n_columns > 0, "at least one column");
     assert_eq!(logits.len() % n_columns, 0, "rows of {n_columns} logits");
     if let Some(given) = given {
@@ -55,7 +59,10 @@ fn of_row(logits: &[f32], given: Option<u32>) -> RowStatistics {
     let (given_rank, given_probability) = given.map_or((0, 0.0), |column| {
         let z = logits[column as usize];
         let (before, after) = logits.split_at(column as usize);
-        (count(before, |x| x >= z) + count(after, |x| x > z), (f64::from(z - max).exp() / sum) as f32)
+        (
+            count(before, |x| x >= z) + count(after, |x| x > z),
+            (f64::from(z - max).exp() / sum) as f32,
+        )
     });
     RowStatistics {
         argmax,
@@ -165,7 +172,11 @@ mod tests {
     fn large_and_excluded_logits_stay_finite() {
         let found = row_statistics(&[1e4, f32::NEG_INFINITY, 1e4], 3, None)[0];
         assert_eq!((found.argmax, found.second), (0, 1e4));
-        assert_close(&[found.entropy, found.log_sum_exp], &[2.0_f64.ln(), 1e4 + 2.0_f64.ln()], 1e-3);
+        assert_close(
+            &[found.entropy, found.log_sum_exp],
+            &[2.0_f64.ln(), 1e4 + 2.0_f64.ln()],
+            1e-3,
+        );
     }
 
     #[test]

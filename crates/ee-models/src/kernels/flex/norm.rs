@@ -45,20 +45,13 @@ impl Operation<4> for ResidualNorm {
         let (mut sum, mut output) = (vec![0.0; rows * d], vec![0.0; rows * d]);
         let (mut mean, mut inverse_deviation) = (vec![0.0; rows], vec![0.0; rows]);
         cpu::residual_norm(
-            cpu::NormParameters {
-                gamma: values(gamma),
-                beta: values(beta),
-                epsilon: self.epsilon,
-            },
+            cpu::NormParameters { gamma: values(gamma), beta: values(beta), epsilon: self.epsilon },
             self.dropout,
             values(state),
             values(residual),
             &mut sum,
             &mut output,
-            cpu::NormStatistics {
-                mean: &mut mean,
-                inverse_deviation: &mut inverse_deviation,
-            },
+            cpu::NormStatistics { mean: &mut mean, inverse_deviation: &mut inverse_deviation },
         );
         let saved = Saved {
             sum: primitive(sum, [rows, d]),
@@ -85,11 +78,7 @@ impl Operation<4> for ResidualNorm {
             values(&sum),
             &mean,
             &inverse_deviation,
-            cpu::NormGradients {
-                input: &mut of_sum,
-                gamma: &mut of_gamma,
-                beta: &mut of_beta,
-            },
+            cpu::NormGradients { input: &mut of_sum, gamma: &mut of_gamma, beta: &mut of_beta },
         );
         drop(sum);
         let of_residual = primitive(of_sum, [rows, d]);
@@ -101,11 +90,6 @@ impl Operation<4> for ResidualNorm {
             cpu::dropout(self.dropout, values(&of_residual), &mut result);
             primitive(result, [rows, d])
         });
-        [
-            of_state,
-            Some(of_residual),
-            Some(primitive(of_gamma, [d])),
-            Some(primitive(of_beta, [d])),
-        ]
+        [of_state, Some(of_residual), Some(primitive(of_gamma, [d])), Some(primitive(of_beta, [d]))]
     }
 }

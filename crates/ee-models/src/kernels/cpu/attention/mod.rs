@@ -68,12 +68,20 @@ impl AttentionShape<'_> {
     fn check(&self, inputs: AttentionInputs<'_>, log_sum_exp: &[f32]) {
         let (batch, d_model) = (self.batch(), self.d_model());
         assert_eq!(self.query_lengths.len(), batch, "query lengths, one per batch row");
-        assert!(self.query_lengths.iter().all(|&n| n <= self.queries), "queries within {}", self.queries);
+        assert!(
+            self.query_lengths.iter().all(|&n| n <= self.queries),
+            "queries within {}",
+            self.queries
+        );
         assert!(self.key_lengths.iter().all(|&n| n <= self.keys), "keys within {}", self.keys);
         assert_eq!(inputs.query.len(), batch * self.queries * d_model, "numbers in the queries");
         assert_eq!(inputs.key.len(), batch * self.keys * d_model, "numbers in the keys");
         assert_eq!(inputs.value.len(), batch * self.keys * d_model, "numbers in the values");
-        assert_eq!(log_sum_exp.len(), batch * self.heads * self.queries, "one log-sum-exp per query");
+        assert_eq!(
+            log_sum_exp.len(),
+            batch * self.heads * self.queries,
+            "one log-sum-exp per query"
+        );
     }
 
     /// Numbers before head `head` of token `token` of row `row`, with `tokens` tokens per row.

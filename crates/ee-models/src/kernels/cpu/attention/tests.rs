@@ -16,13 +16,29 @@ struct Case {
 }
 
 impl Case {
-    fn new(queries: usize, keys: usize, heads: usize, head_dim: usize, lengths: &[(usize, usize)]) -> Self {
+    fn new(
+        queries: usize,
+        keys: usize,
+        heads: usize,
+        head_dim: usize,
+        lengths: &[(usize, usize)],
+    ) -> Self {
         let [of_queries, of_keys] = [queries, keys].map(|n| n * lengths.len() * heads * head_dim);
         let (query_lengths, key_lengths) = lengths.iter().copied().unzip();
         let inputs = [numbers(of_queries, 1), numbers(of_keys, 2), numbers(of_keys, 3)];
         let out_gradient = numbers(of_queries, 4);
         let dropout = Dropout::NONE;
-        Self { queries, keys, heads, head_dim, query_lengths, key_lengths, dropout, inputs, out_gradient }
+        Self {
+            queries,
+            keys,
+            heads,
+            head_dim,
+            query_lengths,
+            key_lengths,
+            dropout,
+            inputs,
+            out_gradient,
+        }
     }
 
     fn shape(&self) -> AttentionShape<'_> {
@@ -97,8 +113,9 @@ impl Case {
         };
         let scale = f64::from(shape.scale);
         let n = self.key_lengths[row];
-        let e: Vec<f64> =
-            (0..n).map(|key| (scale * dot(&q[q_at..q_at + d], &k[k_at(key)..k_at(key) + d])).exp()).collect();
+        let e: Vec<f64> = (0..n)
+            .map(|key| (scale * dot(&q[q_at..q_at + d], &k[k_at(key)..k_at(key) + d])).exp())
+            .collect();
         let z: f64 = e.iter().sum();
         let factor = |key: usize| -> f64 {
             shape.mask(row, head, query).map_or(1.0, |mask| f64::from(mask.factor(key as u32)))

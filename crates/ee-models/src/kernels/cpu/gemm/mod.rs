@@ -48,7 +48,12 @@ pub struct Epilogue<'a> {
 ///
 /// # Panics
 /// If the sizes do not fit together.
-pub fn gemm(left: MatrixView<'_>, right: MatrixView<'_>, result: &mut [f32], epilogue: Epilogue<'_>) {
+pub fn gemm(
+    left: MatrixView<'_>,
+    right: MatrixView<'_>,
+    result: &mut [f32],
+    epilogue: Epilogue<'_>,
+) {
     let columns = right.columns;
     assert_eq!(result.len(), left.rows * columns, "numbers in the result of a product");
     let product = Product::new(left, right, Disjoint::new(result), 0, columns, epilogue);
@@ -177,7 +182,12 @@ impl<'a> Product<'a> {
         true
     }
 
-    fn finish(&self, finish: Finish<'_>, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) {
+    fn finish(
+        &self,
+        finish: Finish<'_>,
+        rows: std::ops::Range<usize>,
+        columns: std::ops::Range<usize>,
+    ) {
         if let Some(finish) = finish {
             for row in rows {
                 let offset = self.offset + row * self.stride + columns.start;
@@ -246,7 +256,8 @@ impl<'a> Product<'a> {
             });
             let row_blocks = self.rows.div_ceil(BLOCK_ROWS).min(left);
             let column_blocks = self.columns.div_ceil(BLOCK_COLUMNS).min(right);
-            let part = |index: usize, of: usize, all: usize| index * all / of..(index + 1) * all / of;
+            let part =
+                |index: usize, of: usize, all: usize| index * all / of..(index + 1) * all / of;
             (0..row_blocks * column_blocks).into_par_iter().with_max_len(1).for_each(|block| {
                 let rows = part(block % row_blocks, row_blocks, left);
                 let columns = part(block / row_blocks, column_blocks, right);
@@ -317,7 +328,12 @@ mod tests {
     use super::*;
     use crate::kernels::cpu::reference::{assert_close, assert_same_on_any_threads, numbers};
 
-    fn expected(left: MatrixView<'_>, right: MatrixView<'_>, bias: &[f32], before: &[f32]) -> Vec<f64> {
+    fn expected(
+        left: MatrixView<'_>,
+        right: MatrixView<'_>,
+        bias: &[f32],
+        before: &[f32],
+    ) -> Vec<f64> {
         let mut result = Vec::new();
         for i in 0..left.rows {
             for j in 0..right.columns {
@@ -338,8 +354,11 @@ mod tests {
     fn check(m: usize, n: usize, k: usize) {
         let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
         let (bias, before) = (numbers(n, 3), numbers(m * n, 4));
-        for left in [MatrixView::row_major(&a, m, k), MatrixView::row_major(&a, k, m).transposed()] {
-            for right in [MatrixView::row_major(&b, k, n), MatrixView::row_major(&b, n, k).transposed()] {
+        for left in [MatrixView::row_major(&a, m, k), MatrixView::row_major(&a, k, m).transposed()]
+        {
+            for right in
+                [MatrixView::row_major(&b, k, n), MatrixView::row_major(&b, n, k).transposed()]
+            {
                 let expected = expected(left, right, &bias, &before);
                 let mut result = before.clone();
                 gemm(left, right, &mut result, Epilogue { accumulate: true, bias: Some(&bias) });
@@ -359,8 +378,19 @@ mod tests {
     #[test]
     fn products_of_odd_sizes_equal_plain_sums() {
         for (m, n, k) in [
-            (0, 3, 4), (3, 0, 4), (3, 4, 0), (1, 1, 1), (1, 33, 17), (2, 5, 7), (12, 32, 16), (13, 33, 257),
-            (25, 70, 48), (33, 31, 300), (49, 129, 65), (193, 390, 70), (211, 65, 515),
+            (0, 3, 4),
+            (3, 0, 4),
+            (3, 4, 0),
+            (1, 1, 1),
+            (1, 33, 17),
+            (2, 5, 7),
+            (12, 32, 16),
+            (13, 33, 257),
+            (25, 70, 48),
+            (33, 31, 300),
+            (49, 129, 65),
+            (193, 390, 70),
+            (211, 65, 515),
         ] {
             check(m, n, k);
         }
@@ -403,7 +433,8 @@ mod tests {
     #[should_panic(expected = "columns of the left matrix and rows of the right")]
     fn sizes_that_do_not_fit_panic() {
         let data = [0.0; 6];
-        let (left, right) = (MatrixView::row_major(&data, 2, 3), MatrixView::row_major(&data, 2, 3));
+        let (left, right) =
+            (MatrixView::row_major(&data, 2, 3), MatrixView::row_major(&data, 2, 3));
         gemm(left, right, &mut [0.0; 6], Epilogue::default());
     }
 }

@@ -1,0 +1,85 @@
+//! How predictions are scored against gold labels.
+//!
+//! Every metric is a count per example and a score of the summed counts, so that scores of
+//! parts, of every exit and of bootstrap resamples need no second look at the examples; and it
+//! signs its numbers with how they were computed (after sacreBLEU, Post 2018).
+
+mod bootstrap;
+mod classification;
+
+pub use bootstrap::{Interval, RESAMPLES, bootstrap};
+
+use crate::error::Error;
+use crate::suggest::did_you_mean;
+
+/// A score of classifications, higher is better.
+pub trait Metric: Send + Sync {
+    /// The name in task files: `f1`.
+    fn name(&self) -> &'static str;
+
+    /// How the number was computed: `f1|average:binary|positive:1|labels:2|ee-tasks:0.1.0`.
+    fn signature(&self) -> String;
+
+    /// The counts of one example; all examples have the same number of counts.
+    ///
+    /// # Panics
+    /// If a label is not below the metric's number of labels.
+    fn statistics(&self, prediction: usize, gold: usize) -> Vec<f64>;
+
+    /// The score of summed counts, in 0..1 (Matthews in −1..1).
+    fn score(&self, sum: &[f64]) -> f64;
+}
+
+/// Builds a metric for a number of labels.
+type Build = fn(usize) -> Box<dyn Metric>;
+
+/// Every metric by its name.
+pub const METRICS: &[(&str, Build)] = &[
+    ("accuracy", |n_labels| Box::new(classification::Accuracy { n_labels })),
+    ("f1", |n_labels| Box::new(classification::F1 { n_labels })),
+    ("f1_macro", |n_labels| Box::new(classification::F1Macro { n_labels })),
+    ("matthews", |n_labels| Box::new(classification::Matthews { n_labels })),
+];
+
+/// The metric of that name for labels `0..n_labels`.
+///
+/// # Errors
+/// An unknown name; the binary `f1` for other than two labels.
+pub fn by_name(name: &str, n_labels: usize) -> Result<Box<dyn Metric>, Error> {
+    let found = METRICS.iter().find(|(known, _)| *known == name);
+    let (_, build) = found.ok_or_else(|| Error::Unknown {
+        what: "metric",
+        name: name.to_owned(),
+        hint: did_you_mean(name, METRICS.iter().map(|(known, _)| *known)),
+    })?;
+    if name == "f1" && n_labels != 2 {
+        let message = format!("metric `f1` is for two labels, found {n_labels}: use `f1_macro`");
+        return Err(Error::Request(message));
+    }
+    Ok(build(n_labels))
+}
+
+/// The sum of the statistics of many examples.
+///
+/// # Panics
+/// If there are no examples, or fewer gold labels than predictions.
+pub fn sum(metric: &dyn Metric, predictions: &[usize], gold: &[usize]) -> Vec<f64> {
+    assert_eq!(predictions.len(), gold.len(), "one gold label per prediction");
+    let mut pairs = predictions
+        .iter()
+        .zip(gold)
+        .map(|(prediction, gold)| metric.statistics(*prediction, *gold));
+    let mut total = pairs.next().expect("at least one example");
+    for statistics in pairs {
+        total.iter_mut().zip(statistics).for_each(|(total, count)| *total += count);
+    }
+    total
+}
+
+/// The score of predictions against gold labels; panics as [`sum`] does.
+pub fn score(metric: &dyn Metric, predictions: &[usize], gold: &[usize]) -> f64 {
+    metric.score(&sum(metric, predictions, gold))
+}
+
+#[cfg(test)]
+mod tests;

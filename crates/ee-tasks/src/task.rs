@@ -1,0 +1,309 @@
+//! A task: what is asked of which columns, and how the answer is scored. One TOML file each.
+//!
+//! The file says which columns hold the text and the label, how labels are written, and which
+//! files make up each split; where those files lie is the user's business (`--data-dir`), so one
+//! task file serves every user. A split may also be a part of its files, cut by row order: for
+//! sets of which only one file is at hand.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{ConfigError, Document, Section};
+use crate::error::Error;
+use crate::metrics::{self, Metric};
+use crate::suggest::did_you_mean;
+use crate::table::{self, FORMATS, Format, Layout, Row};
+
+/// One question with its gold answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// The first, often only, text.
+    pub text: String,
+    /// The second text of a pair task.
+    pub pair: Option<String>,
+    /// Index into [`Task::labels`].
+    pub label: usize,
+}
+
+/// The examples of a split, in the order of its files, and what was left out of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// The split's name in the task file.
+    pub name: String,
+    /// Never empty.
+    pub examples: Vec<Example>,
+    /// Rows left out because their label is empty (`skip_unlabelled`).
+    pub skipped_unlabelled: usize,
+    /// Lines left out because they have too few fields (`skip_short_lines`).
+    pub skipped_short: usize,
+}
+
+/// A classification task as its TOML file states it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Short name, as in `cola`.
+    pub name: String,
+    /// Label names; an example's label is an index into them.
+    pub labels: Vec<String>,
+    /// How each label is written in the files; without it a label's name or index.
+    pub label_values: Option<Vec<String>>,
+    /// One or two columns of text.
+    pub text: Vec<String>,
+    /// The column of the gold label.
+    pub label: String,
+    /// Names of metrics; the first one leads.
+    pub metrics: Vec<String>,
+    /// The split that evaluation reads unless told otherwise.
+    pub evaluation_split: String,
+    splits: Vec<SplitFiles>,
+    layout: Layout,
+    skip_unlabelled: bool,
+    /// Folder of the task file, and the data folder it states relative to that.
+    default_data_dir: Option<PathBuf>,
+}
+
+/// The files of a split, and the part of their rows that belongs to it.
+#[derive(Debug, Clone, PartialEq)]
+struct SplitFiles {
+    name: String,
+    files: Vec<PathBuf>,
+    /// Percent of the rows, from and to.
+    part: (f64, f64),
+}
+
+impl Task {
+    /// Reads a task file and checks it whole.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with every fault of the file.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Ok(Self::from_document(Document::read(path)?, folder)?)
+    }
+
+    /// Takes a task from a document; a `data_dir` in it is relative to `folder`.
+    ///
+    /// # Errors
+    /// Every fault of the document.
+    pub fn from_document(document: Document, folder: &Path) -> Result<Self, ConfigError> {
+        let root = document.root();
+        root.choice("kind", &[("classification", ())], ());
+        let task = Self {
+            name: root.required("name"),
+            labels: root.required("labels"),
+            label_values: root.optional("label_values"),
+            text: root.required("text"),
+            label: root.required("label"),
+            metrics: root.required("metrics"),
+            evaluation_split: root.or("evaluation_split", "dev".to_owned()),
+            splits: root.sections("splits").into_iter().map(SplitFiles::from_section).collect(),
+            layout: Layout {
+                format: root.choice("format", FORMATS, Format::Tsv),
+                header: root.or("header", true),
+                skip_short_lines: root.or("skip_short_lines", false),
+            },
+            skip_unlabelled: root.or("skip_unlabelled", false),
+            default_data_dir: root.optional::<PathBuf>("data_dir").map(|data| folder.join(data)),
+        };
+        task.check(&root);
+        document.finish()?;
+        Ok(task)
+    }
+
+    /// Notes values that have the right type and still cannot be.
+    fn check(&self, root: &Section<'_>) {
+        let require = |key: &str, holds: bool, message: String| {
+            if root.has(key) && !holds {
+                root.complain(key, message);
+            }
+        };
+        let n_labels = self.labels.len();
+        require(
+            "labels",
+            n_labels >= 2,
+            format!("expected two or more label names, found {n_labels}"),
+        );
+        require("labels", distinct(&self.labels), "a label name occurs twice".to_owned());
+        if let Some(values) = &self.label_values {
+            let message =
+                format!("expected one value per label ({n_labels}), found {}", values.len());
+            require("label_values", values.len() == n_labels, message);
+            require("label_values", distinct(values), "a value occurs twice".to_owned());
+        }
+        let n_texts = self.text.len();
+        require(
+            "text",
+            (1..=2).contains(&n_texts),
+            format!("expected one or two columns, found {n_texts}"),
+        );
+        require("metrics", !self.metrics.is_empty(), "expected at least one metric".to_owned());
+        for name in &self.metrics {
+            if let Err(error) = metrics::by_name(name, n_labels.max(2)) {
+                require("metrics", false, error.to_string());
+            }
+        }
+        if !root.section("splits").exists() {
+            root.complain("splits", "missing, expected a table of splits");
+        } else if !self.splits.iter().any(|split| split.name == self.evaluation_split) {
+            let known = self.splits.iter().map(|split| split.name.as_str());
+            let hint = did_you_mean(&self.evaluation_split, known);
+            root.complain(
+                "evaluation_split",
+                format!("unknown split `{}`{hint}", self.evaluation_split),
+            );
+        }
+    }
+
+    /// Number of labels.
+    pub fn n_labels(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The task's metrics; the first one leads.
+    pub fn build_metrics(&self) -> Vec<Box<dyn Metric>> {
+        let build = |name: &String| {
+            metrics::by_name(name, self.n_labels()).expect("checked when the task was read")
+        };
+        self.metrics.iter().map(build).collect()
+    }
+
+    /// Names of the splits, in alphabetical order.
+    pub fn split_names(&self) -> impl Iterator<Item = &str> {
+        self.splits.iter().map(|split| split.name.as_str())
+    }
+
+    /// Reads a split from `data_dir`, or from the data folder that the task file states.
+    /// With a limit, only its first examples.
+    ///
+    /// # Errors
+    /// An unknown split, a limit of 0, no data folder, whatever is wrong with a file, and a label
+    /// that is none of the known ones.
+    pub fn read_split(
+        &self,
+        name: &str,
+        data_dir: Option<&Path>,
+        limit: Option<usize>,
+    ) -> Result<Split, Error> {
+        if limit == Some(0) {
+            return Err(Error::Request(
+                "a limit of 0 leaves no example, expected 1 or more".to_owned(),
+            ));
+        }
+        let files =
+            self.splits.iter().find(|split| split.name == name).ok_or_else(|| Error::Unknown {
+                what: "split",
+                name: name.to_owned(),
+                hint: did_you_mean(name, self.split_names()),
+            })?;
+        let data_dir = data_dir.or(self.default_data_dir.as_deref()).ok_or_else(|| {
+            Error::Request(format!(
+                "task `{}` states no data folder, expected --data-dir",
+                self.name
+            ))
+        })?;
+        let mut split = Split {
+            name: name.to_owned(),
+            examples: Vec::new(),
+            skipped_unlabelled: 0,
+            skipped_short: 0,
+        };
+        for file in &files.files {
+            self.read_file(&data_dir.join(file), &mut split)?;
+        }
+        split.examples = cut(split.examples, files.part);
+        split.examples.truncate(limit.unwrap_or(usize::MAX));
+        match split.examples.is_empty() {
+            true => Err(Error::Request(format!(
+                "split `{name}` of task `{}` has no example left",
+                self.name
+            ))),
+            false => Ok(split),
+        }
+    }
+
+    fn read_file(&self, path: &Path, split: &mut Split) -> Result<(), Error> {
+        let mut columns: Vec<&str> = self.text.iter().map(String::as_str).collect();
+        columns.push(&self.label);
+        let rows = table::read(path, self.layout, &columns)?;
+        split.skipped_short += rows.short_lines;
+        for row in rows.rows {
+            match self.example(path, row)? {
+                Some(example) => split.examples.push(example),
+                None => split.skipped_unlabelled += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// The example of a row; `None` for one without a label where those are skipped.
+    fn example(&self, path: &Path, row: Row) -> Result<Option<Example>, Error> {
+        let Row { line, mut cells } = row;
+        let label = cells.pop().flatten().unwrap_or_default();
+        if label.is_empty() && self.skip_unlabelled {
+            return Ok(None);
+        }
+        let label = self.label_index(&label).ok_or_else(|| {
+            let known = self.label_values.as_ref().unwrap_or(&self.labels);
+            let hint = did_you_mean(&label, known.iter().map(String::as_str));
+            Error::line(
+                path,
+                line,
+                format!("column `{}`: unknown label `{label}`{hint}", self.label),
+            )
+        })?;
+        let mut texts = cells.into_iter().zip(&self.text).map(|(cell, column)| {
+            cell.ok_or_else(|| {
+                Error::line(path, line, format!("column `{column}`: expected text, found a null"))
+            })
+        });
+        let text = texts.next().expect("a task has at least one column of text")?;
+        Ok(Some(Example { text, pair: texts.next().transpose()?, label }))
+    }
+
+    fn label_index(&self, written: &str) -> Option<usize> {
+        if let Some(values) = &self.label_values {
+            return values.iter().position(|value| value == written);
+        }
+        let by_name = self.labels.iter().position(|name| name == written);
+        by_name.or_else(|| written.parse().ok().filter(|index| *index < self.labels.len()))
+    }
+}
+
+impl SplitFiles {
+    fn from_section((name, section): (String, Section<'_>)) -> Self {
+        let files: Vec<PathBuf> = section.required("files");
+        if section.has("files") && files.is_empty() {
+            section.complain("files", "expected at least one file");
+        }
+        let part = match section.optional::<String>("part").map(|part| percent_range(&part)) {
+            None => (0.0, 100.0),
+            Some(Some(part)) => part,
+            Some(None) => {
+                section.complain("part", "expected a range such as \"0..90%\" within 0..100%");
+                (0.0, 100.0)
+            }
+        };
+        Self { name, files, part }
+    }
+}
+
+/// Reads `"0..90%"`.
+fn percent_range(text: &str) -> Option<(f64, f64)> {
+    let (from, to) = text.strip_suffix('%')?.split_once("..")?;
+    let (from, to) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
+    (0.0 <= from && from < to && to <= 100.0).then_some((from, to))
+}
+
+/// The given part of the examples by their order; parts that share a border share no example.
+fn cut(mut examples: Vec<Example>, (from, to): (f64, f64)) -> Vec<Example> {
+    let n = examples.len() as f64;
+    let border = |percent: f64| (n * percent / 100.0).round() as usize;
+    examples.truncate(border(to));
+    examples.split_off(border(from))
+}
+
+fn distinct(names: &[String]) -> bool {
+    names.iter().enumerate().all(|(index, name)| !names[..index].contains(name))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+use tempfile::TempDir;
+
+use super::*;
+
+const WORDPIECE: &str =
+    "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\nsat\n##s\nCaf\n##e\ncafe\n,\n";
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, content) in files {
+        fs::write(folder.path().join(name), content).expect("a temporary file");
+    }
+    folder
+}
+
+fn ids(tokenizer: &Tokenizer, text: &str, pair: Option<&str>) -> (Vec<u32>, Vec<u32>) {
+    let encoding = tokenizer.encode(text, pair).expect("an encoding");
+    (encoding.ids, encoding.type_ids)
+}
+
+fn wordpiece(max_length: usize) -> Tokenizer {
+    let folder = folder(&[("vocab.txt", WORDPIECE)]);
+    Tokenizer::from_folder(folder.path(), max_length).expect("a sound vocabulary")
+}
+
+/// `a`, `b`, `Ġb` and their merge `ab`; `Ġ` stands for a space.
+fn byte_level() -> TempDir {
+    let vocabulary =
+        r#"{"<s>":0,"<pad>":1,"</s>":2,"<unk>":3,"a":4,"b":5,"ab":6,"Ġ":7,"Ġb":8,"<mask>":9}"#;
+    folder(&[("vocab.json", vocabulary), ("merges.txt", "#version: 0.2\na b\nĠ b\n")])
+}
+
+#[test]
+fn wordpiece_frames_lower_cases_strips_accents_and_splits_words() {
+    let tokenizer = wordpiece(16);
+    assert_eq!(ids(&tokenizer, "The cats, café", None).0, [2, 5, 6, 8, 12, 11, 3]);
+    assert_eq!(ids(&tokenizer, "dog", None).0, [2, 1, 3]);
+    assert_eq!((tokenizer.vocabulary_size(), tokenizer.padding_id()), (13, 0));
+}
+
+#[test]
+fn wordpiece_types_tell_the_two_texts_apart() {
+    assert_eq!(
+        ids(&wordpiece(16), "the cat", Some("sat")),
+        (vec![2, 5, 6, 3, 7, 3], vec![0, 0, 0, 0, 1, 1])
+    );
+}
+
+#[test]
+fn wordpiece_honours_the_case_setting_and_keeps_special_tokens_whole() {
+    let cased = folder(&[
+        ("vocab.txt", WORDPIECE),
+        ("tokenizer_config.json", r#"{"do_lower_case": false}"#),
+    ]);
+    let tokenizer = Tokenizer::from_folder(cased.path(), 16).expect("a sound vocabulary");
+    assert_eq!(ids(&tokenizer, "Cafe The [MASK]", None).0, [2, 9, 10, 1, 4, 3]);
+}
+
+#[test]
+fn byte_level_bpe_merges_and_frames_pairs_with_two_separators_and_one_type() {
+    let folder = byte_level();
+    let tokenizer = Tokenizer::from_folder(folder.path(), 16).expect("a sound vocabulary");
+    assert_eq!(ids(&tokenizer, "ab b", None).0, [0, 6, 8, 2]);
+    let (pair, types) = ids(&tokenizer, "ab", Some("b"));
+    assert_eq!(pair, [0, 6, 2, 2, 5, 2]);
+    assert_eq!(types, [0; 6]);
+    assert_eq!(ids(&tokenizer, "a <mask>b", None).0, [0, 4, 9, 5, 2]);
+    assert_eq!((tokenizer.vocabulary_size(), tokenizer.padding_id()), (10, 1));
+}
+
+#[test]
+fn truncation_takes_from_the_longer_text() {
+    let long = "the cat sat the cat sat";
+    assert_eq!(ids(&wordpiece(7), long, Some("cat")).0, [2, 5, 6, 7, 3, 6, 3]);
+    assert_eq!(ids(&wordpiece(7), "cat", Some(long)).0, [2, 6, 3, 5, 6, 7, 3]);
+    assert_eq!(ids(&wordpiece(7), long, Some(long)).0.len(), 7);
+    assert_eq!(ids(&wordpiece(7), long, None).0, [2, 5, 6, 7, 5, 6, 3]);
+}
+
+#[test]
+fn an_empty_text_is_its_special_tokens() {
+    assert_eq!(ids(&wordpiece(16), "", None).0, [2, 3]);
+    assert_eq!(ids(&wordpiece(16), "", Some("")).0, [2, 3, 3]);
+}
+
+#[test]
+fn tokenizer_json_wins_and_its_padding_and_truncation_are_dropped() {
+    let plain = folder(&[("vocab.txt", WORDPIECE)]);
+    let mut inner = Tokenizer::from_folder(plain.path(), 16).expect("a sound vocabulary").inner;
+    inner.with_padding(Some(tokenizers::PaddingParams {
+        strategy: tokenizers::PaddingStrategy::Fixed(12),
+        ..tokenizers::PaddingParams::default()
+    }));
+    truncate_to(&mut inner, 5).expect("room for a pair");
+    inner.save(plain.path().join("tokenizer.json"), false).expect("saved");
+    fs::write(plain.path().join("vocab.txt"), "nothing\n").expect("written");
+    let tokenizer = Tokenizer::from_folder(plain.path(), 16).expect("a sound tokenizer.json");
+    assert_eq!(ids(&tokenizer, "the cat sat the cat", None).0, [2, 5, 6, 7, 5, 6, 3]);
+}
+
+#[test]
+fn many_examples_are_encoded_as_one_by_one() {
+    let tokenizer = wordpiece(8);
+    let example = |text: &str, pair: Option<&str>| Example {
+        text: text.into(),
+        pair: pair.map(Into::into),
+        label: 0,
+    };
+    let examples = [
+        example("the cat", Some("sat")),
+        example("", None),
+        example("cats cats cats cats cats", None),
+    ];
+    let all = tokenizer.encode_all(&examples).expect("encodings");
+    for (encoding, example) in all.iter().zip(&examples) {
+        assert_eq!(
+            *encoding,
+            tokenizer.encode(&example.text, example.pair.as_deref()).expect("an encoding")
+        );
+    }
+}
+
+#[test]
+fn copied_files_make_the_same_tokenizer() {
+    let (from, to) = (byte_level(), folder(&[]));
+    copy_files(from.path(), to.path()).expect("copied");
+    let names = |folder: &TempDir| fs::read_dir(folder.path()).expect("a folder").count();
+    assert_eq!(names(&to), 2);
+    assert!(Tokenizer::from_folder(to.path(), 16).is_ok());
+}
+
+#[test]
+fn unusable_folders_are_explained() {
+    let message = |files: &[(&str, &str)], max_length: usize| {
+        Tokenizer::from_folder(folder(files).path(), max_length).expect_err("unusable").to_string()
+    };
+    let nothing = message(&[], 16);
+    assert!(
+        nothing.ends_with(
+            "no tokenizer, expected tokenizer.json, vocab.txt, or vocab.json and merges.txt"
+        ),
+        "{nothing}"
+    );
+    let broken = message(&[("tokenizer.json", "{")], 16);
+    assert!(broken.contains("tokenizer.json: not a tokenizer"), "{broken}");
+    let frameless = message(&[("vocab.txt", "[PAD]\n[UNK]\nthe\n")], 16);
+    assert!(frameless.ends_with("no special token `[SEP]` in the vocabulary"), "{frameless}");
+    let short = message(&[("vocab.txt", WORDPIECE)], 4);
+    assert_eq!(short, "a length of 4 tokens has no room for a pair, expected 5 or more");
+    let added = message(&[("vocab.txt", WORDPIECE), ("added_tokens.json", "{}")], 16);
+    assert!(added.contains("added tokens need a tokenizer.json"), "{added}");
+}

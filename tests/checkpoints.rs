@@ -182,7 +182,7 @@ fn broken_weight_files_are_refused() {
     let folder = folder("bert-tiny", &stored("bert-tiny"));
     let path = folder.path().join("model.safetensors");
     let bytes = std::fs::read(&path).unwrap();
-    let mut refused = |content: &[u8], expected: &str| {
+    let refused = |content: &[u8], expected: &str| {
         std::fs::write(&path, content).unwrap();
         let complaint = load(folder.path(), &Head::Required).unwrap_err();
         assert!(complaint.contains(expected), "{expected} in {complaint}");

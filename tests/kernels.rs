@@ -7,7 +7,7 @@ use ee_models::kernels::{
     self, Activation, AdamW, AdamWTensors, AttentionShape, Dropout, FeedForwardParameters, plain,
 };
 
-/// Relative to the largest value; the worst case measured is 4e-6, in attention's gradients.
+/// Relative to the largest value, or to 0.01 where all are smaller.
 const TOLERANCE: f32 = 5e-5;
 
 fn random<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
@@ -23,7 +23,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 #[track_caller]
 fn same(what: &str, ours: &[f32], theirs: &[f32]) {
     assert_eq!(ours.len(), theirs.len());
-    let scale = theirs.iter().fold(1e-6_f32, |a, b| a.max(b.abs()));
+    let scale = theirs.iter().fold(0.01_f32, |a, b| a.max(b.abs()));
     let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst <= TOLERANCE * scale, "{what}: {worst} of {scale}");
 }

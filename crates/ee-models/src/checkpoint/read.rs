@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use pytorch_reader::PytorchReader;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -103,8 +104,14 @@ impl Weights {
                 tensor.read().map_err(Error::io("cannot read", &self.files[0]))?
             }
         };
-        decode(&bytes, entry.format)
-            .ok_or_else(|| complain(format!("tensor '{name}' holds no floating-point numbers")))
+        let values = decode(&bytes, entry.format)
+            .ok_or_else(|| complain(format!("tensor '{name}' holds no floating-point numbers")))?;
+        let n: usize = entry.shape.iter().product();
+        if values.len() != n {
+            let (shape, found) = (&entry.shape, values.len());
+            return Err(complain(format!("'{name}' of shape {shape:?} holds {found} numbers")));
+        }
+        Ok(values)
     }
 
     /// SHA-256 over all weight files, in hexadecimal.
@@ -134,11 +141,11 @@ impl Weights {
                 "no safetensors file or truncated: its header asks for {header_length} bytes, the file has {size}"
             )));
         }
-        let mut header = length.to_vec();
+        let mut header = Vec::new();
         file.take(header_length)
             .read_to_end(&mut header)
             .map_err(Error::io("cannot read", &path))?;
-        let (_, metadata) = SafeTensors::read_metadata(&header)
+        let metadata: Metadata = serde_json::from_slice(&header)
             .map_err(|error| broken(format!("no safetensors file: {error}")))?;
         let data = 8 + header_length;
         let expected = data + metadata.data_len() as u64;

@@ -19,7 +19,7 @@ pub struct Node {
 
 /// Where a value was written.
 #[derive(Debug, Clone, Copy)]
-pub enum Place {
+pub(super) enum Place {
     /// 1-based line of the file.
     Line(usize),
     /// `--set` on the command line.

@@ -50,7 +50,7 @@ fn every_fault_is_reported_at_once_with_its_line_and_key() {
 
 #[test]
 fn duplicates_and_syntax_errors_do_not_hide_the_rest() {
-    let text = "task = 'a'\ntask = 'b'\nlabels = [\n[training]\nlearning_rate = 1e-5\nepocs = 2\nepochs = = 4\n";
+    let text = "task = 'a'\ntask = 'b'\nlabels = []\n[training]\nlearning_rate = 1e-5\nepocs = 2\nepochs = = 4\n";
     let found = complaints(text, &[]);
     assert!(found.contains(&"run.toml:2: `task`: duplicate key".to_owned()), "{found:#?}");
     assert!(found.iter().any(|line| line.starts_with("run.toml:7: not TOML")), "{found:#?}");

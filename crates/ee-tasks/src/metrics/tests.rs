@@ -97,8 +97,9 @@ fn the_interval_of_an_accuracy_is_near_the_normal_approximation() {
 fn every_metric_has_an_interval_around_its_score() {
     for n_labels in [2, 4] {
         for metric in registered(n_labels) {
-            let prediction =
-                |index: usize| if index % 3 == 0 { index / 3 % n_labels } else { index % n_labels };
+            let prediction = |index: usize| {
+                if index % 3 == 0 { (index / 3 + 1) % n_labels } else { index % n_labels }
+            };
             let statistics: Vec<Vec<f64>> = (0..300)
                 .map(|index| metric.statistics(prediction(index), index % n_labels))
                 .collect();

@@ -7,7 +7,7 @@
 A BERT of transformers with random weights and two labels on random tokens, every row full. Prints
 one JSON line: seconds (median of a step after one warm-up) and peak_mib (peak resident memory of
 the process, the import of PyTorch included; import_mib says how much that is). Scaled dot product
-attention is the default because it is the faster of the two here; `--attention eager` compares.
+attention is the default; which of the two is faster on a machine, `--attention eager` tells.
 """
 
 import argparse

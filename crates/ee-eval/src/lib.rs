@@ -1,1 +1,28 @@
-//! Traces, gates and reports: nothing is public yet.
+//! Measures early exits: traces, ideal exits, gates, real speed, comparison reports.
+//!
+//! A model runs once over a task and leaves a [`trace`]: the numbers of every exit for every
+//! prediction. Ideal exits ([`oracle`]), gates at every threshold ([`gates`], [`sweep`]), scores and
+//! reports are computed from traces in seconds with no model loaded. What needs the model again is
+//! the clock ([`speed`]). Everything writes one `results.json` ([`results`]); reports are functions
+//! of it.
+
+pub mod arguments;
+pub mod bench;
+pub mod commands;
+pub mod compare;
+pub mod error;
+pub mod gates;
+pub mod oracle;
+pub mod output;
+pub mod progress;
+pub mod report;
+pub mod results;
+pub mod score;
+pub mod speed;
+pub mod subject;
+pub mod summary;
+pub mod sweep;
+pub mod trace;
+pub mod workload;
+
+pub use error::{EvalError, Result};

@@ -1,0 +1,288 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::speed::Timed;
+use crate::trace::Shard;
+
+/// Measures early exits of Transformers: what every layer already knows, which gates find it, and what
+/// that is worth on the clock.
+#[derive(Debug, Parser)]
+#[command(name = "ee-eval", version, about)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a model over a task once and keep the signals of every exit.
+    Trace(TraceArguments),
+    /// Ideal exits, and every gate at its exact best threshold, from a trace; needs no model.
+    Gates(GatesArguments),
+    /// Run gates for real and time them against the full model.
+    Speed(SpeedArguments),
+    /// All of the above for several checkpoints, in one report.
+    Compare(CompareArguments),
+    /// Time the building blocks on random weights.
+    Bench(BenchArguments),
+}
+
+/// Which examples, on which device.
+#[derive(Debug, Args)]
+pub struct ExampleArguments {
+    /// The task's TOML file.
+    #[arg(long, value_name = "FILE")]
+    pub task: PathBuf,
+    /// Where the task's files lie; by default what the task file says.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The split; by default the task's own for evaluation.
+    #[arg(long, value_name = "NAME")]
+    pub split: Option<String>,
+    /// Only the first N examples.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub limit: Option<usize>,
+    /// Inputs are cut to N tokens, special tokens included.
+    #[arg(long, value_name = "N", default_value = "128", value_parser = positive)]
+    pub max_length: usize,
+    /// The device: cpu, cuda:0, …
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub device: String,
+}
+
+/// `ee-eval trace`.
+#[derive(Debug, Args)]
+pub struct TraceArguments {
+    /// The checkpoint's folder.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Which examples.
+    #[command(flatten)]
+    pub examples: ExampleArguments,
+    /// Examples per batch.
+    #[arg(long, value_name = "N", default_value = "32", value_parser = positive)]
+    pub batch: usize,
+    /// Only part i of n (i from 1): example e, from 0, belongs to part e mod n + 1.
+    #[arg(long, value_name = "i/n", default_value = "1/1")]
+    pub shard: Shard,
+    /// Recorded with the trace; a classifier's trace depends on no chance.
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub seed: u64,
+    /// The Parquet file to write.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// `ee-eval gates`.
+#[derive(Debug, Args)]
+pub struct GatesArguments {
+    /// One trace, or all shards of one.
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub trace: Vec<PathBuf>,
+    /// The share of the full score that a gate has to keep.
+    #[arg(long, value_name = "SHARE", default_value = "0.98", value_parser = share)]
+    pub keep: f64,
+    /// The folder to write results and reports to.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+/// `ee-eval speed`.
+#[derive(Debug, Args)]
+pub struct SpeedArguments {
+    /// The checkpoint's folder.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Which examples.
+    #[command(flatten)]
+    pub examples: ExampleArguments,
+    /// `ideal`, or a gate with its threshold: confidence:T, entropy:T, margin:T, patience:K; repeatable.
+    #[arg(long, value_name = "GATE", required = true)]
+    pub gate: Vec<Timed>,
+    /// Examples per batch; repeatable.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    pub batch: Vec<usize>,
+    /// Timed rounds, each one full and one gated run.
+    #[arg(long, value_name = "N", default_value = "5", value_parser = positive)]
+    pub rounds: usize,
+    /// The trace whose exits `ideal` takes; by default one is made first.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub trace: Vec<PathBuf>,
+    /// A folder for results.json and speed.csv.
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
+/// `ee-eval compare`.
+#[derive(Debug, Args)]
+pub struct CompareArguments {
+    /// A checkpoint with the name that the report gives it; the first is what the others are compared with.
+    #[arg(long, value_name = "NAME=DIR", required = true)]
+    pub model: Vec<NamedModel>,
+    /// Which examples.
+    #[command(flatten)]
+    pub examples: ExampleArguments,
+    /// Examples per batch of the trace.
+    #[arg(long, value_name = "N", default_value = "32", value_parser = positive)]
+    pub batch: usize,
+    /// The share of the full score that a gate has to keep.
+    #[arg(long, value_name = "SHARE", default_value = "0.98", value_parser = share)]
+    pub keep: f64,
+    /// Batch sizes at which speed is measured.
+    #[arg(long, value_name = "N,…", default_value = "1,32", value_delimiter = ',', value_parser = positive)]
+    pub speed_batch: Vec<usize>,
+    /// Speed is measured on at most N examples at even distances.
+    #[arg(long, value_name = "N", default_value = "256", value_parser = positive)]
+    pub speed_rows: usize,
+    /// Timed rounds.
+    #[arg(long, value_name = "N", default_value = "5", value_parser = positive)]
+    pub rounds: usize,
+    /// The folder to write traces, results and reports to.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+/// `ee-eval bench`.
+#[derive(Debug, Args)]
+pub struct BenchArguments {
+    /// What to time.
+    #[command(subcommand)]
+    pub what: Bench,
+}
+
+/// The benchmarks.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Tracing batches with an encoder of random weights and two labels; prints one JSON line.
+    EncoderTrace(EncoderTraceArguments),
+}
+
+/// `ee-eval bench encoder-trace`.
+#[derive(Debug, Args)]
+pub struct EncoderTraceArguments {
+    /// Layers.
+    #[arg(long, default_value = "12", value_parser = positive)]
+    pub layers: usize,
+    /// Width of the hidden state.
+    #[arg(long, default_value = "768", value_parser = positive)]
+    pub dim: usize,
+    /// Tokens per example.
+    #[arg(long, default_value = "128", value_parser = positive)]
+    pub seq: usize,
+    /// Examples per batch.
+    #[arg(long, default_value = "8", value_parser = positive)]
+    pub batch: usize,
+    /// Entries of the vocabulary.
+    #[arg(long, default_value = "30522", value_parser = positive)]
+    pub vocab: usize,
+    /// Timed steps; one more warms up.
+    #[arg(long, default_value = "5", value_parser = positive)]
+    pub steps: usize,
+    /// Accepted for the flags to be those of `ee-train bench`; a trace reads every exit anyway.
+    #[arg(long)]
+    pub joint: bool,
+    /// Threads are the backend's; the device is cpu, cuda:0, …
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub device: String,
+}
+
+/// A checkpoint with a name, typed `name=folder`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedModel {
+    /// What the report calls it.
+    pub name: String,
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
+impl FromStr for NamedModel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, folder)) if !name.is_empty() && !folder.is_empty() => {
+                Ok(Self { name: name.to_owned(), folder: folder.into() })
+            }
+            _ => Err("expected NAME=DIR, e.g. plain=runs/plain".to_owned()),
+        }
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text
+            .split_once('/')
+            .and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
+        match parts {
+            Some((index, count)) if 1 <= index && index <= count => Ok(Self { index, count }),
+            _ => Err("expected i/n with i from 1 to n, e.g. 1/4".to_owned()),
+        }
+    }
+}
+
+/// A whole number from 1.
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("expected a whole number from 1".to_owned()),
+    }
+}
+
+/// A share above 0 and at most 1.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
+        _ => Err("expected a share above 0 and at most 1, e.g. 0.98".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gates::GATES;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_names_every_gate() {
+        let mut command = Arguments::command();
+        let speed = command.find_subcommand_mut("speed").unwrap();
+        let help = speed.render_long_help().to_string();
+        for gate in GATES {
+            assert!(help.contains(&format!("{}:", gate.name())), "{}", gate.name());
+        }
+    }
+
+    #[test]
+    fn shards_count_from_one() {
+        assert_eq!("2/4".parse(), Ok(Shard { index: 2, count: 4 }));
+        for text in ["0/4", "5/4", "1", "1/0", "a/b"] {
+            assert!(text.parse::<Shard>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_asked_of_nothing() {
+        let parse = |limit: &str| {
+            let words = [
+                "ee-eval", "trace", "--model", "m", "--task", "t", "--output", "o", "--limit",
+                limit,
+            ];
+            Arguments::try_parse_from(words)
+        };
+        assert!(parse("1").is_ok());
+        assert!(parse("0").unwrap_err().to_string().contains("from 1"));
+    }
+}

@@ -1,0 +1,136 @@
+//! Several checkpoints on one task: traces, ideal exits, gates, measured speed, one report.
+
+use std::path::{Path, PathBuf};
+
+use ee_models::ExitModel;
+use ee_tasks::Task;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::arguments::{CompareArguments, ExampleArguments, NamedModel};
+use crate::error::{EvalError, Result};
+use crate::gates::GATES;
+use crate::output::check_writable;
+use crate::report::{self, View, findings};
+use crate::results::{Results, write_json};
+use crate::speed::{Timed, measure};
+use crate::subject::Subject;
+use crate::trace::observe::observe;
+use crate::trace::{self, Shard};
+use crate::workload::{Selection, Workload};
+
+/// What `compare` stores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The task's name.
+    pub task: String,
+    /// The split.
+    pub split: String,
+    /// What joint training cost and gave, one sentence per model after the first.
+    pub findings: Vec<String>,
+    /// The results of every model, the one to compare with first.
+    pub models: IndexMap<String, Results>,
+}
+
+/// Runs the whole comparison and writes its folder; returns the page's path and the headline table.
+///
+/// # Errors
+/// Whatever a checkpoint, the task or the folder gives rise to.
+pub fn compare(arguments: &CompareArguments) -> Result<(PathBuf, String)> {
+    let task = Task::read(&arguments.examples.task)?;
+    check_names(&arguments.model)?;
+    // Every checkpoint is opened before the first one is run: a wrong folder is found at once.
+    let opened: Vec<(&NamedModel, (Subject, Workload))> = arguments
+        .model
+        .iter()
+        .map(|model| Ok((model, open(&model.folder, &task, &arguments.examples, Shard::WHOLE)?)))
+        .collect::<Result<_>>()?;
+    check_writable(&arguments.output.join("results.json"))?;
+    let mut models = IndexMap::new();
+    for (model, (subject, workload)) in opened {
+        eprintln!("{}: {}", model.name, model.folder.display());
+        models.insert(model.name.clone(), examine(&model.name, &subject, &workload, arguments)?);
+    }
+    let view = View {
+        title: format!("Early exits on {}", task.name),
+        models: models.iter().map(|(name, results)| (name.as_str(), results)).collect(),
+    };
+    let headline = report::tables::headline(&view).plain();
+    let findings = findings::sentences(&view);
+    let page = report::write(&view, &arguments.output)?;
+    let text = format!("{headline}\n{}\n", findings.join("\n"));
+    let split = models[0].trace.split.clone();
+    let comparison = Comparison { task: task.name, split, findings, models };
+    write_json(&arguments.output.join("results.json"), &comparison)?;
+    Ok((page, text))
+}
+
+/// Everything about one checkpoint.
+fn examine(
+    name: &str,
+    subject: &Subject,
+    workload: &Workload,
+    arguments: &CompareArguments,
+) -> Result<Results> {
+    let trace = observe(subject, workload, arguments.batch, Shard::WHOLE, 0)?;
+    trace::write(&trace, &arguments.output.join(format!("traces/{name}.parquet")))?;
+    let mut results = Results::of_trace(&trace, arguments.keep, vec![])?;
+    let mut gates = vec![Timed::Ideal];
+    for gate in GATES {
+        gates.push(Timed::Gate(results.set_gate(gate.name())?));
+    }
+    let (sample, rows) = workload.sample(arguments.speed_rows);
+    let trace = trace.select(&rows);
+    for &batch in &arguments.speed_batch {
+        results.speed.extend(measure(subject, &sample, &trace, &gates, batch, arguments.rounds)?);
+    }
+    Ok(results)
+}
+
+/// A checkpoint and the examples that it is asked about.
+///
+/// # Errors
+/// What the checkpoint or the data gives rise to, and a head that does not fit the task.
+pub fn open(
+    folder: &Path,
+    task: &Task,
+    examples: &ExampleArguments,
+    shard: Shard,
+) -> Result<(Subject, Workload)> {
+    let subject = Subject::open(folder, &examples.device)?;
+    subject.expect_task(task)?;
+    let tokenizer = subject.tokenizer(examples.max_length)?;
+    let selection = Selection {
+        data_dir: examples.data_dir.as_deref(),
+        split: examples.split.as_deref(),
+        limit: examples.limit,
+        shard,
+    };
+    let workload = Workload::read(task, &selection, &tokenizer)?;
+    let layers = subject.model().n_layers();
+    eprintln!(
+        "{} layers on {}, {} examples of {}",
+        layers,
+        subject.device(),
+        workload.rows(),
+        workload.split()
+    );
+    Ok((subject, workload))
+}
+
+/// Names are file names and keys: each once, letters, digits, `-`, `_` and `.`.
+fn check_names(models: &[NamedModel]) -> Result<()> {
+    for (at, model) in models.iter().enumerate() {
+        let is_plain = model
+            .name
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
+        if !is_plain
+            || model.name.starts_with('.')
+            || models[..at].iter().any(|other| other.name == model.name)
+        {
+            return Err(EvalError::ModelName { name: model.name.clone() });
+        }
+    }
+    Ok(())
+}

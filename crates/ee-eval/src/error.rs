@@ -1,0 +1,167 @@
+//! Everything that can go wrong in this crate, each saying what was expected, what was found and where.
+
+use std::path::PathBuf;
+
+/// The crate's result.
+pub type Result<T> = std::result::Result<T, EvalError>;
+
+/// An error of reading, measuring or reporting early exits.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    /// A file or folder could not be opened, written or renamed.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was being done: `read`, `write`, `create`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// A Parquet file could not be decoded.
+    #[error("{} is not a readable Parquet file", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// The decoder's reason.
+        source: parquet::errors::ParquetError,
+    },
+    /// A Parquet file that is not one of our traces, or a damaged one.
+    #[error("{} is not a trace: {reason}", path.display())]
+    NotATrace {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// Two files given as shards of one trace do not belong together.
+    #[error("{} does not belong to {}: `{key}` is {found} there and {expected} here", second.display(), first.display())]
+    ShardMismatch {
+        /// The file read first.
+        first: PathBuf,
+        /// The file that disagrees.
+        second: PathBuf,
+        /// The fact that differs.
+        key: &'static str,
+        /// The first file's value.
+        expected: String,
+        /// The second file's value.
+        found: String,
+    },
+    /// The same row stands in two of the files given as shards of one trace.
+    #[error("example {example}, position {position} stands twice in the given files, the second time in {}", path.display())]
+    RepeatedRow {
+        /// The example.
+        example: u32,
+        /// The position in it.
+        position: u32,
+        /// The file that repeats it.
+        path: PathBuf,
+    },
+    /// Signals that no model with finite logits gives.
+    #[error(
+        "example {example} has {name} {value} at exit {exit}; the model's logits are not finite"
+    )]
+    NotFinite {
+        /// The example.
+        example: u32,
+        /// The exit, from 1.
+        exit: usize,
+        /// The signal.
+        name: &'static str,
+        /// Its value.
+        value: f32,
+    },
+    /// A gate that is not in the registry.
+    #[error("unknown gate `{name}`{hint}")]
+    UnknownGate {
+        /// What was typed.
+        name: String,
+        /// The nearest known name and the whole list.
+        hint: String,
+    },
+    /// A gate given without a threshold, or with one that is no number.
+    #[error("gate `{text}`: {reason}")]
+    GateSyntax {
+        /// What was typed.
+        text: String,
+        /// What was expected.
+        reason: String,
+    },
+    /// A threshold at which the gate can never leave before the last exit.
+    #[error("gate `{gate}:{threshold}` can never fire: {rule}, and here that needs T {bound}")]
+    NeverFires {
+        /// The gate.
+        gate: &'static str,
+        /// The threshold given.
+        threshold: f32,
+        /// The gate's rule.
+        rule: &'static str,
+        /// The bound that a threshold must keep.
+        bound: String,
+    },
+    /// A metric named by a trace that this build does not know.
+    #[error("metric `{name}` of the trace: {reason}")]
+    Metric {
+        /// The metric.
+        name: String,
+        /// Why it cannot be used.
+        reason: String,
+    },
+    /// A tokenizer that can name rows which the embedding does not have.
+    #[error("{}: the tokenizer has {tokens} tokens, the embedding {rows} rows", folder.display())]
+    Vocabulary {
+        /// The checkpoint's folder.
+        folder: PathBuf,
+        /// The tokenizer's vocabulary.
+        tokens: usize,
+        /// The embedding's rows.
+        rows: usize,
+    },
+    /// A trace that is not one of the model and examples at hand.
+    #[error(
+        "the trace is not one of this model and these examples: `{key}` is {found} in the trace and {expected} here"
+    )]
+    OtherTrace {
+        /// The fact that differs.
+        key: &'static str,
+        /// What the model or the examples say.
+        expected: String,
+        /// What the trace says.
+        found: String,
+    },
+    /// A model's name that cannot be a file's name or stands twice.
+    #[error("model name `{name}`: expected letters, digits, `-`, `_` or `.`, each name once")]
+    ModelName {
+        /// The name.
+        name: String,
+    },
+    /// Tasks, data and tokenizers.
+    #[error(transparent)]
+    Task(#[from] ee_tasks::Error),
+    /// Checkpoints and devices.
+    #[error(transparent)]
+    Model(#[from] ee_models::Error),
+    /// Nothing to measure.
+    #[error("{what}")]
+    Empty {
+        /// What is empty, and where.
+        what: String,
+    },
+    /// A JSON file beside a checkpoint is not what it should be.
+    #[error("cannot read {}", path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// The decoder's reason.
+        source: serde_json::Error,
+    },
+    /// A result could not be turned into its file format.
+    #[error("cannot encode {}", path.display())]
+    Encode {
+        /// The file.
+        path: PathBuf,
+        /// The encoder's reason.
+        source: serde_json::Error,
+    },
+}

@@ -1,0 +1,259 @@
+//! Gates: decide from the signals seen so far whether to leave.
+//!
+//! A gate reduces the exits seen so far to one number and compares it with a threshold, always in
+//! the same direction. That is all that the exact sweep, a running model and the reports need to
+//! know of it, so a new gate is one file and one line of [`GATES`]. Every gate leaves at exit 1 at
+//! one end of its range and at N at the other, monotone between; the last exit always fires.
+
+mod confidence;
+mod entropy;
+mod margin;
+mod patience;
+
+use std::fmt;
+use std::str::FromStr;
+
+use ee_models::signal::Signal;
+
+use crate::error::{EvalError, Result};
+use crate::trace::Trace;
+
+/// Every gate; the command line, its help, the reports and the contract tests walk this list.
+pub const GATES: &[&dyn Gate] =
+    &[&confidence::Confidence, &entropy::Entropy, &margin::Margin, &patience::Patience];
+
+/// How a gate's number is compared with its threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// Fires when the number is greater than the threshold.
+    Above,
+    /// Fires when the number is less than the threshold.
+    Below,
+    /// Fires when the number is at least the threshold.
+    AtLeast,
+}
+
+impl Comparison {
+    /// Whether `number` fires at `threshold`.
+    #[must_use]
+    pub fn fires(self, number: f32, threshold: f32) -> bool {
+        match self {
+            Self::Above => number > threshold,
+            Self::Below => number < threshold,
+            Self::AtLeast => number >= threshold,
+        }
+    }
+}
+
+/// The thresholds between which a gate's behaviour changes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Range {
+    /// From here on outwards the gate never leaves before the last exit.
+    pub never: f32,
+    /// From here on outwards the gate always leaves at exit 1.
+    pub always: f32,
+}
+
+/// What a gate may know of the model it watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitSpace {
+    /// The number of exits, N.
+    pub layers: usize,
+    /// The number of labels.
+    pub labels: usize,
+}
+
+/// A rule for leaving.
+pub trait Gate: Sync + fmt::Debug {
+    /// The name on the command line and in files.
+    fn name(&self) -> &'static str;
+    /// The rule in one line; T is the threshold.
+    fn rule(&self) -> &'static str;
+    /// How [`Gate::number`] is compared with the threshold.
+    fn comparison(&self) -> Comparison;
+    /// The thresholds that matter for a model.
+    fn range(&self, space: ExitSpace) -> Range;
+    /// What the gate makes of the signals of exits 1..=d, with `seen.len() == d ≥ 1`.
+    fn number(&self, seen: &[Signal]) -> f32;
+}
+
+/// The gate called `name`.
+///
+/// # Errors
+/// [`EvalError::UnknownGate`], with the known names and the nearest.
+pub fn by_name(name: &str) -> Result<&'static dyn Gate> {
+    GATES.iter().copied().find(|gate| gate.name() == name).ok_or_else(|| EvalError::UnknownGate {
+        name: name.to_owned(),
+        hint: ee_tasks::did_you_mean(name, GATES.iter().map(|gate| gate.name())),
+    })
+}
+
+/// The registry's names, separated by commas.
+#[must_use]
+pub fn names() -> String {
+    GATES.iter().map(|gate| gate.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// A gate with its threshold, as typed `name:threshold`.
+#[derive(Debug, Clone, Copy)]
+pub struct SetGate {
+    /// The rule.
+    pub gate: &'static dyn Gate,
+    /// Its threshold.
+    pub threshold: f32,
+}
+
+impl FromStr for SetGate {
+    type Err = EvalError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let syntax = |reason: &str| EvalError::GateSyntax {
+            text: text.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let (name, threshold) = text.split_once(':').unwrap_or((text, ""));
+        let gate = by_name(name)?;
+        if threshold.is_empty() {
+            return Err(syntax("expected `name:threshold`, e.g. `confidence:0.9` or `patience:2`"));
+        }
+        let threshold: f32 = threshold
+            .parse()
+            .ok()
+            .filter(|threshold: &f32| !threshold.is_nan())
+            .ok_or_else(|| syntax("the threshold is not a number"))?;
+        if gate.comparison() == Comparison::AtLeast && (threshold < 0.0 || threshold.fract() != 0.0)
+        {
+            return Err(syntax("the threshold is a whole number from 0"));
+        }
+        Ok(Self { gate, threshold })
+    }
+}
+
+impl fmt::Display for SetGate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.gate.name(), self.threshold)
+    }
+}
+
+impl SetGate {
+    /// Whether to leave after the exits seen so far, 1..=`seen.len()`; the last exit always fires.
+    #[must_use]
+    pub fn fires(&self, seen: &[Signal], layers: usize) -> bool {
+        seen.len() >= layers || self.gate.comparison().fires(self.gate.number(seen), self.threshold)
+    }
+
+    /// The exit, from 1, at which a row with these signals leaves.
+    #[must_use]
+    pub fn exit(&self, signals: &[Signal]) -> usize {
+        let layers = signals.len();
+        (1..=layers).find(|&exit| self.fires(&signals[..exit], layers)).unwrap_or(layers)
+    }
+
+    /// The exit of every row of a trace.
+    #[must_use]
+    pub fn exits(&self, trace: &Trace) -> Vec<usize> {
+        let mut signals = Vec::with_capacity(trace.layers());
+        (0..trace.rows())
+            .map(|row| {
+                trace.exits(row, &mut signals);
+                self.exit(&signals)
+            })
+            .collect()
+    }
+
+    /// Refuses a threshold that no signal of such a model can reach.
+    ///
+    /// # Errors
+    /// [`EvalError::NeverFires`], with the bound that the threshold must keep.
+    pub fn check(&self, space: ExitSpace) -> Result<()> {
+        let never = self.gate.range(space).never;
+        let (can_fire, sign) = match self.gate.comparison() {
+            Comparison::Above => (self.threshold < never, "<"),
+            Comparison::Below => (self.threshold > never, ">"),
+            Comparison::AtLeast => (self.threshold < never, "<"),
+        };
+        if can_fire {
+            return Ok(());
+        }
+        Err(EvalError::NeverFires {
+            gate: self.gate.name(),
+            threshold: self.threshold,
+            rule: self.gate.rule(),
+            bound: format!("{sign} {never}"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::sample;
+
+    /// Thresholds from one end of a gate's range to the other, from never to always.
+    fn ladder(range: Range) -> impl Iterator<Item = f32> {
+        (0..=200).map(move |step| range.never + (range.always - range.never) * step as f32 / 200.0)
+    }
+
+    #[test]
+    fn every_gate_leaves_last_at_one_end_first_at_the_other_and_is_monotone_between() {
+        for (layers, labels) in [(6, 2), (4, 3), (12, 5)] {
+            let trace = sample::random(80, layers, labels, 5);
+            for &gate in GATES {
+                let range = gate.range(ExitSpace { layers, labels });
+                let at = |threshold| SetGate { gate, threshold }.exits(&trace);
+                assert!(at(range.never).iter().all(|&exit| exit == layers), "{}", gate.name());
+                assert!(at(range.always).iter().all(|&exit| exit == 1), "{}", gate.name());
+                let mut before = at(range.never);
+                for threshold in ladder(range) {
+                    let now = at(threshold);
+                    assert!(
+                        now.iter().zip(&before).all(|(now, before)| now <= before),
+                        "{}",
+                        gate.name()
+                    );
+                    before = now;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_gate_is_parsed_by_its_own_name_and_printed_back() {
+        for gate in GATES {
+            let text = format!("{}:1", gate.name());
+            assert_eq!(text.parse::<SetGate>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_threshold_at_or_beyond_the_end_of_the_range_can_never_fire() {
+        let space = ExitSpace { layers: 12, labels: 2 };
+        for text in
+            ["confidence:1.5", "confidence:1", "margin:1", "entropy:0", "entropy:-1", "patience:11"]
+        {
+            let error = text.parse::<SetGate>().unwrap().check(space).unwrap_err().to_string();
+            assert!(error.contains("can never fire"), "{error}");
+        }
+        for text in [
+            "confidence:0.9",
+            "confidence:0",
+            "margin:0.999",
+            "entropy:0.01",
+            "patience:10",
+            "patience:0",
+        ] {
+            text.parse::<SetGate>().unwrap().check(space).unwrap();
+        }
+    }
+
+    #[test]
+    fn unknown_gates_and_bad_thresholds_are_explained() {
+        let message = |text: &str| text.parse::<SetGate>().unwrap_err().to_string();
+        assert!(message("confidance:0.9").contains("did you mean `confidence`?"));
+        assert!(message("zzzzzzzzz:1").contains("confidence, entropy, margin, patience"));
+        assert!(message("confidence").contains("name:threshold"));
+        assert!(message("confidence:high").contains("not a number"));
+        assert!(message("confidence:NaN").contains("not a number"));
+        assert!(message("patience:1.5").contains("whole number"));
+    }
+}

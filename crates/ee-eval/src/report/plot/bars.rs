@@ -1,0 +1,85 @@
+//! Grouped bars.
+
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::{Chart, Drawn, INK, Key, Mark, axes, colour, draw, header, ticks, words};
+
+/// At most so many bars carry their value.
+const LABELLED_BARS: usize = 16;
+
+/// A chart of grouped bars.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BarChart {
+    /// The title.
+    pub title: String,
+    /// The horizontal axis, with its unit.
+    pub x: String,
+    /// The vertical axis, with its unit.
+    pub y: String,
+    /// The groups, from left to right.
+    pub groups: Vec<String>,
+    /// One bar per group and series.
+    pub series: Vec<(String, Vec<f64>)>,
+    /// A level to compare each bar with, per series and group, and what it is.
+    pub reference: Option<(String, Vec<Vec<f64>>)>,
+}
+
+impl BarChart {
+    /// The chart as an SVG element.
+    ///
+    /// # Panics
+    /// When it has no bar.
+    #[must_use]
+    pub fn svg(&self) -> String {
+        draw(|area| {
+            let bars = self
+                .series
+                .iter()
+                .enumerate()
+                .map(|(at, (name, _))| Key { name, mark: Mark::Bar(at) });
+            let reference = self.reference.iter().map(|(name, _)| Key { name, mark: Mark::Dashes });
+            let body = header(&area, &self.title, bars.chain(reference))?;
+            let heights = self.series.iter().flat_map(|(_, heights)| heights);
+            let levels = self.reference.iter().flat_map(|(_, levels)| levels.iter().flatten());
+            let ticks = ticks(heights.chain(levels).copied().chain([0.0]));
+            let step = self.groups.len().div_ceil(24);
+            let groups = (0..self.groups.len()).step_by(step).map(|group| group as f64).collect();
+            let span = -0.5..self.groups.len() as f64 - 0.5;
+            let name = |group: &f64| self.groups.get(*group as usize).cloned().unwrap_or_default();
+            let mut chart = axes(&body, (span, groups), ticks, (&self.x, &self.y), &name)?;
+            (0..self.series.len()).try_for_each(|series| self.draw_bars(&mut chart, series))
+        })
+    }
+
+    /// The bars of one series, with their values where there is room and their reference levels.
+    fn draw_bars(&self, chart: &mut Chart<'_, '_>, series: usize) -> Drawn {
+        let width = 0.8 / self.series.len() as f64;
+        let left = |group: usize| group as f64 - 0.4 + width * series as f64;
+        let heights = &self.series[series].1;
+        let fill = colour(series).filled();
+        chart.draw_series(heights.iter().enumerate().map(|(group, &height)| {
+            Rectangle::new(
+                [(left(group) + 0.02 * width, 0.0), (left(group) + 0.98 * width, height)],
+                fill,
+            )
+        }))?;
+        if heights.len() * self.series.len() <= LABELLED_BARS {
+            let style = words(13.0).pos(Pos::new(HPos::Center, VPos::Bottom));
+            chart.draw_series(heights.iter().enumerate().map(|(group, &height)| {
+                Text::new(
+                    format!("{height:.2}"),
+                    (left(group) + width / 2.0, height),
+                    style.clone(),
+                )
+            }))?;
+        }
+        if let Some((_, levels)) = &self.reference {
+            chart.draw_series(levels[series].iter().enumerate().map(|(group, &level)| {
+                let ends = [(left(group), level), (left(group) + width, level)];
+                PathElement::new(ends, INK.stroke_width(3))
+            }))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! A table once, in the four forms in which it is read: Markdown, HTML, CSV and a terminal.
+//!
+//! A cell keeps its number beside its rounded text: people read the text, scripts the number.
+
+use std::fmt::Write;
+
+/// One cell.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// Words; aligned left.
+    Text(String),
+    /// A number and the text that shows it; aligned right.
+    Number {
+        /// Unrounded, for CSV.
+        value: f64,
+        /// Rounded, with its unit.
+        text: String,
+    },
+    /// Nothing was measured.
+    Absent,
+}
+
+impl Cell {
+    /// A cell of words.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// A number shown with `decimals`.
+    #[must_use]
+    pub fn number(value: f64, decimals: usize) -> Self {
+        Self::Number { value, text: format!("{value:.decimals$}") }
+    }
+
+    /// A share between 0 and 1, shown in percent.
+    #[must_use]
+    pub fn percent(share: f64) -> Self {
+        Self::Number { value: share, text: format!("{:.1} %", 100.0 * share) }
+    }
+
+    /// A factor, shown as `1.23×`.
+    #[must_use]
+    pub fn factor(value: f64) -> Self {
+        Self::Number { value, text: format!("{value:.2}×") }
+    }
+
+    /// What a person reads.
+    fn shown(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Number { text, .. } => text,
+            Self::Absent => "–",
+        }
+    }
+
+    /// What a script reads.
+    fn raw(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Number { value, .. } => value.to_string(),
+            Self::Absent => String::new(),
+        }
+    }
+
+    fn is_number(&self) -> bool {
+        matches!(self, Self::Number { .. })
+    }
+}
+
+/// A titled table; every row has one cell per column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// What its CSV file is called, without ending.
+    pub file: &'static str,
+    /// The title.
+    pub title: String,
+    /// One or two sentences on how to read it.
+    pub note: String,
+    /// The columns' names, with units.
+    pub columns: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// Whether a column is aligned right: it holds a number.
+    fn is_numeric(&self, column: usize) -> bool {
+        self.rows.iter().any(|row| row[column].is_number())
+    }
+
+    /// The table as Markdown, without its title.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let escape = |text: &str| text.replace('|', "\\|");
+        let mut text = String::new();
+        let names: Vec<String> = self.columns.iter().map(|name| escape(name)).collect();
+        let rules: Vec<&str> = (0..self.columns.len())
+            .map(|column| if self.is_numeric(column) { "---:" } else { "---" })
+            .collect();
+        let _ = writeln!(text, "| {} |\n| {} |", names.join(" | "), rules.join(" | "));
+        for row in &self.rows {
+            let cells: Vec<String> = row.iter().map(|cell| escape(cell.shown())).collect();
+            let _ = writeln!(text, "| {} |", cells.join(" | "));
+        }
+        text
+    }
+
+    /// The table as an HTML element, without its title.
+    #[must_use]
+    pub fn html(&self) -> String {
+        let mut text = String::from("<div class=\"scroll\"><table>\n<thead><tr>");
+        let class = |column| if self.is_numeric(column) { " class=\"number\"" } else { "" };
+        for (column, name) in self.columns.iter().enumerate() {
+            let _ = write!(text, "<th scope=\"col\"{}>{}</th>", class(column), escape_html(name));
+        }
+        text.push_str("</tr></thead>\n<tbody>\n");
+        for row in &self.rows {
+            text.push_str("<tr>");
+            for (column, cell) in row.iter().enumerate() {
+                let _ = write!(text, "<td{}>{}</td>", class(column), escape_html(cell.shown()));
+            }
+            text.push_str("</tr>\n");
+        }
+        text.push_str("</tbody></table></div>\n");
+        text
+    }
+
+    /// The table as CSV with unrounded numbers.
+    ///
+    /// # Panics
+    /// Never: writing to memory does not fail.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let rows = self.rows.iter().map(|row| row.iter().map(Cell::raw).collect());
+        for record in std::iter::once(self.columns.clone()).chain(rows) {
+            writer.write_record(record).expect("every row has one cell per column");
+        }
+        let bytes = writer.into_inner().expect("memory takes all that is written");
+        String::from_utf8(bytes).expect("cells are text")
+    }
+
+    /// The table in columns of spaces, for a terminal.
+    #[must_use]
+    pub fn plain(&self) -> String {
+        let width = |column: usize| {
+            let cells = self.rows.iter().map(|row| row[column].shown().chars().count());
+            cells.chain([self.columns[column].chars().count()]).max().unwrap_or(0)
+        };
+        let mut text = String::new();
+        let names: Vec<Cell> = self.columns.iter().map(Cell::text).collect();
+        for row in std::iter::once(&names).chain(&self.rows) {
+            let cells = row.iter().enumerate().map(|(column, cell)| {
+                let (shown, width) = (cell.shown(), width(column));
+                if self.is_numeric(column) {
+                    format!("{shown:>width$}")
+                } else {
+                    format!("{shown:<width$}")
+                }
+            });
+            let line = cells.collect::<Vec<_>>().join("  ");
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+        text
+    }
+}
+
+/// Text that is safe inside an HTML element or attribute.
+#[must_use]
+pub fn escape_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        Table {
+            file: "gates",
+            title: "Gates".into(),
+            note: String::new(),
+            columns: vec!["gate".into(), "exit".into()],
+            rows: vec![
+                vec![Cell::text("a|b, <c>"), Cell::number(1.0 / 3.0, 2)],
+                vec![Cell::text("d"), Cell::Absent],
+            ],
+        }
+    }
+
+    #[test]
+    fn people_read_rounded_numbers_and_scripts_whole_ones() {
+        assert_eq!(
+            table().markdown(),
+            "| gate | exit |\n| --- | ---: |\n| a\\|b, <c> | 0.33 |\n| d | – |\n"
+        );
+        assert_eq!(table().csv(), "gate,exit\n\"a|b, <c>\",0.3333333333333333\nd,\n");
+        assert_eq!(table().plain(), "gate      exit\na|b, <c>  0.33\nd            –\n");
+    }
+
+    #[test]
+    fn names_cannot_break_the_page() {
+        let page = table().html();
+        assert!(page.contains("a|b, &lt;c&gt;") && !page.contains("<c>"), "{page}");
+    }
+}

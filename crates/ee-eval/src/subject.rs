@@ -1,0 +1,131 @@
+//! A checkpoint under examination: the model on its device and what its folder says of it.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use ee_models::ExitModel;
+use ee_models::arch::bert::Encoder;
+use ee_models::checkpoint::{self, Head, Loaded, Weights};
+use ee_models::device::device;
+use ee_tasks::{Task, Tokenizer};
+use serde::Deserialize;
+
+use crate::error::{EvalError, Result};
+use crate::gates::ExitSpace;
+use crate::trace::Objective;
+
+/// The file in which training leaves what readers of a checkpoint should know.
+const TRAINING_FACTS: &str = "ee_training.json";
+
+/// What is read of [`TRAINING_FACTS`].
+#[derive(Deserialize)]
+struct TrainingFacts {
+    ee_objective: Objective,
+}
+
+/// A loaded checkpoint.
+pub struct Subject {
+    folder: PathBuf,
+    device: String,
+    loaded: Loaded,
+    checksum: String,
+    objective: Objective,
+}
+
+impl Subject {
+    /// Loads the checkpoint of `folder` onto the device called `device_name`.
+    ///
+    /// # Errors
+    /// What ee-models says of the folder or the device; a checkpoint without a head is refused.
+    pub fn open(folder: &Path, device_name: &str) -> Result<Self> {
+        let loaded = checkpoint::load(folder, &Head::Required, &device(device_name)?)?;
+        let checksum = Weights::open(folder)?.checksum()?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            device: device_name.to_owned(),
+            loaded,
+            checksum,
+            objective: objective(folder)?,
+        })
+    }
+
+    /// The checkpoint's tokenizer, cutting inputs to `max_length` tokens or to what the model takes.
+    ///
+    /// # Errors
+    /// What ee-tasks says of the folder; a vocabulary larger than the embedding.
+    pub fn tokenizer(&self, max_length: usize) -> Result<Tokenizer> {
+        let config = &self.loaded.config;
+        let tokenizer = Tokenizer::from_folder(&self.folder, max_length.min(config.max_length()))?;
+        if tokenizer.vocabulary_size() > config.vocab_size {
+            return Err(EvalError::Vocabulary {
+                folder: self.folder.clone(),
+                tokens: tokenizer.vocabulary_size(),
+                rows: config.vocab_size,
+            });
+        }
+        Ok(tokenizer)
+    }
+
+    /// Checks that the head answers with the task's labels.
+    ///
+    /// # Errors
+    /// Another number of labels.
+    pub fn expect_task(&self, task: &Task) -> Result<()> {
+        Ok(self.loaded.config.expect_labels(&task.labels)?)
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Encoder {
+        &self.loaded.model
+    }
+
+    /// The folder as it was given.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The device as it was given.
+    #[must_use]
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// SHA-256 of the weights, in hexadecimal.
+    #[must_use]
+    pub fn checksum(&self) -> &str {
+        &self.checksum
+    }
+
+    /// The architecture's name.
+    #[must_use]
+    pub fn architecture(&self) -> &'static str {
+        self.loaded.config.architecture.model_type
+    }
+
+    /// How the checkpoint was trained, where its folder tells.
+    #[must_use]
+    pub fn objective(&self) -> Objective {
+        self.objective
+    }
+
+    /// What gates need to know of the model.
+    #[must_use]
+    pub fn space(&self) -> ExitSpace {
+        ExitSpace { layers: self.model().n_layers(), labels: self.loaded.config.n_labels() }
+    }
+}
+
+/// The objective that a checkpoint's folder states; unknown for checkpoints from elsewhere.
+fn objective(folder: &Path) -> Result<Objective> {
+    let path = folder.join(TRAINING_FACTS);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Objective::Unknown),
+        Err(source) => return Err(EvalError::Io { action: "read", path, source }),
+    };
+    let facts: TrainingFacts =
+        serde_json::from_str(&text).map_err(|source| EvalError::Decode { path, source })?;
+    Ok(facts.ee_objective)
+}

@@ -1,0 +1,287 @@
+//! The whole trade-off curve of a gate, exactly: every threshold that changes anything, once.
+//!
+//! A row leaves at the first exit whose number passes the threshold, so only the record numbers of
+//! a row matter: as the threshold loosens past a record, the row moves from its present exit to the
+//! record's. All such moves of all rows are sorted once; running sums of the exits and of the
+//! metric's statistics then give average exit and score at every distinct value. O(nN log nN) for
+//! the complete curve, against one pass over the data for every point of a grid.
+
+use crate::gates::{Comparison, ExitSpace, Gate};
+use crate::score::Scorer;
+use crate::trace::Trace;
+
+/// One point of a trade-off curve.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// A threshold that gives exactly this point.
+    pub threshold: f32,
+    /// The mean exit.
+    pub average_exit: f64,
+    /// The leading metric's score.
+    pub score: f64,
+}
+
+/// A row that moves from one exit to a shallower one as the threshold passes `number`.
+struct Move {
+    number: f32,
+    row: u32,
+    from: u32,
+    to: u32,
+}
+
+/// Every distinct behaviour of a gate on a trace, from never leaving early to always leaving at 1.
+///
+/// # Panics
+/// When the trace has no rows or more than `u32::MAX`.
+#[must_use]
+pub fn curve(trace: &Trace, gate: &dyn Gate, scorer: &Scorer) -> Vec<Candidate> {
+    let rows = u32::try_from(trace.rows()).expect("a trace has at most u32::MAX rows");
+    let layers = trace.layers();
+    let space = ExitSpace { layers, labels: trace.facts.labels.len() };
+    let range = gate.range(space);
+    let comparison = gate.comparison();
+    let moves = sorted_moves(trace, gate, rows);
+
+    let mut exits = u64::from(rows) * layers as u64;
+    let mut sum =
+        scorer.sum((0..trace.rows()).map(|row| (trace.prediction(row, layers), trace.gold[row])));
+    let point = |threshold, exits: u64, sum: &[f64]| Candidate {
+        threshold,
+        average_exit: exits as f64 / f64::from(rows),
+        score: scorer.score(sum),
+    };
+    let first_threshold = match moves.first() {
+        Some(first) => between(comparison, range.never, first.number),
+        None => range.never,
+    };
+    let mut candidates = vec![point(first_threshold, exits, &sum)];
+    let mut start = 0;
+    while start < moves.len() {
+        let number = moves[start].number;
+        let end = start + moves[start..].partition_point(|other| other.number == number);
+        for step in &moves[start..end] {
+            let row = step.row as usize;
+            exits -= u64::from(step.from - step.to);
+            scorer.add(&mut sum, trace.prediction(row, step.from as usize), trace.gold[row], -1.0);
+            scorer.add(&mut sum, trace.prediction(row, step.to as usize), trace.gold[row], 1.0);
+        }
+        let next = moves.get(end).map_or(range.always, |next| next.number);
+        candidates.push(point(between(comparison, number, next), exits, &sum));
+        start = end;
+    }
+    candidates
+}
+
+/// All moves of all rows, in the order in which a loosening threshold meets them.
+fn sorted_moves(trace: &Trace, gate: &dyn Gate, rows: u32) -> Vec<Move> {
+    let layers = trace.layers();
+    let comparison = gate.comparison();
+    let mut signals = Vec::with_capacity(layers);
+    let mut moves = Vec::new();
+    for row in 0..rows {
+        trace.exits(row as usize, &mut signals);
+        let first_of_row = moves.len();
+        let mut record: Option<f32> = None;
+        for exit in 1..layers {
+            // Adding zero turns −0 into 0, which no threshold can tell apart.
+            let number = gate.number(&signals[..exit]) + 0.0;
+            if record.is_none_or(|record| looser_first(comparison, number, record).is_lt()) {
+                record = Some(number);
+                moves.push(Move { number, row, from: 0, to: exit as u32 });
+            }
+        }
+        // A looser threshold meets the deeper record first: the row comes from the one after it.
+        let of_row = &mut moves[first_of_row..];
+        for at in 0..of_row.len() {
+            of_row[at].from = of_row.get(at + 1).map_or(layers as u32, |deeper| deeper.to);
+        }
+    }
+    moves.sort_unstable_by(|a, b| looser_first(comparison, a.number, b.number));
+    moves
+}
+
+/// The order in which a loosening threshold meets two numbers.
+fn looser_first(comparison: Comparison, a: f32, b: f32) -> std::cmp::Ordering {
+    match comparison {
+        Comparison::Above | Comparison::AtLeast => b.total_cmp(&a),
+        Comparison::Below => a.total_cmp(&b),
+    }
+}
+
+/// A threshold that `fired` passes and `waiting`, the next number, does not; for the first point of
+/// a curve, one that `waiting` does not pass either way.
+fn between(comparison: Comparison, fired: f32, waiting: f32) -> f32 {
+    let middle = waiting + (fired - waiting) / 2.0;
+    match comparison {
+        // The middle may round to the number that must fire; the one that must wait never fires at itself.
+        Comparison::Above | Comparison::Below => {
+            if comparison.fires(fired, middle) && !comparison.fires(waiting, middle) {
+                middle
+            } else {
+                waiting
+            }
+        }
+        Comparison::AtLeast => fired,
+    }
+}
+
+/// The lowest score that the quality rule allows: `keep` × `full`, or as far below `full` when that
+/// is not positive, where a share of it would be no loss but a gain.
+#[must_use]
+pub fn floor(full: f64, keep: f64) -> f64 {
+    if full > 0.0 { keep * full } else { full - (1.0 - keep) * full.abs() }
+}
+
+/// The candidate of the shallowest average exit whose score is at least `floor`.
+///
+/// The first candidate of a curve is the full model, which keeps any floor that is at most its score.
+///
+/// # Panics
+/// When there is no candidate.
+#[must_use]
+pub fn best(candidates: &[Candidate], floor: f64) -> Candidate {
+    // Average exits fall strictly along a curve.
+    *candidates.iter().rev().find(|candidate| candidate.score >= floor).unwrap_or(&candidates[0])
+}
+
+/// The points that draw the same picture: of each of `bins` equal steps of the average exit the
+/// first, the last, the best and the worst, in order.
+#[must_use]
+pub fn thinned(candidates: &[Candidate], bins: usize) -> Vec<Candidate> {
+    if candidates.len() <= 4 * bins {
+        return candidates.to_vec();
+    }
+    let (deepest, shallowest) =
+        (candidates[0].average_exit, candidates[candidates.len() - 1].average_exit);
+    let bin = |candidate: &Candidate| {
+        let share = (deepest - candidate.average_exit) / (deepest - shallowest);
+        ((share * bins as f64) as usize).min(bins - 1)
+    };
+    let mut kept = Vec::new();
+    for group in candidates.chunk_by(|a, b| bin(a) == bin(b)) {
+        let by_score = |a: &usize, b: &usize| group[*a].score.total_cmp(&group[*b].score);
+        let extremes = [(0..group.len()).min_by(by_score), (0..group.len()).max_by(by_score)];
+        let mut at: Vec<usize> =
+            extremes.into_iter().flatten().chain([0, group.len() - 1]).collect();
+        at.sort_unstable();
+        at.dedup();
+        kept.extend(at.into_iter().map(|at| group[at]));
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gates::{GATES, SetGate};
+    use crate::trace::sample;
+
+    /// Every threshold that could matter: all numbers, their neighbours, and beyond both ends.
+    fn all_thresholds(trace: &Trace, gate: &'static dyn Gate) -> Vec<f32> {
+        let space = ExitSpace { layers: trace.layers(), labels: trace.facts.labels.len() };
+        let range = gate.range(space);
+        let mut signals = Vec::new();
+        let mut thresholds = vec![range.never, range.always];
+        for row in 0..trace.rows() {
+            trace.exits(row, &mut signals);
+            for exit in 1..=trace.layers() {
+                let number = gate.number(&signals[..exit]);
+                thresholds.extend([number, number.next_up(), number.next_down()]);
+            }
+        }
+        thresholds
+    }
+
+    #[test]
+    fn every_point_is_what_its_threshold_does() {
+        for seed in 0..20 {
+            let trace = sample::random(30, 6, 2 + seed as usize % 2, seed);
+            let scorer = Scorer::new("accuracy", trace.facts.labels.len()).unwrap();
+            for &gate in GATES {
+                for candidate in curve(&trace, gate, &scorer) {
+                    let exits = SetGate { gate, threshold: candidate.threshold }.exits(&trace);
+                    let average = exits.iter().sum::<usize>() as f64 / exits.len() as f64;
+                    assert_eq!(candidate.average_exit, average, "{} seed {seed}", gate.name());
+                    assert_eq!(
+                        candidate.score,
+                        scorer.score_at(&trace, &exits),
+                        "{} seed {seed}",
+                        gate.name()
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_best_threshold_is_the_best_of_all_thresholds() {
+        for seed in 0..20 {
+            let trace = sample::random(30, 6, 2 + seed as usize % 2, seed);
+            let scorer = Scorer::new("accuracy", trace.facts.labels.len()).unwrap();
+            let full = scorer.score_of_exit(&trace, trace.layers());
+            for &gate in GATES {
+                let candidates = curve(&trace, gate, &scorer);
+                for keep in [1.0, 0.98, 0.9, 0.5] {
+                    let found = best(&candidates, floor(full, keep));
+                    let shallowest = all_thresholds(&trace, gate)
+                        .into_iter()
+                        .map(|threshold| SetGate { gate, threshold }.exits(&trace))
+                        .filter(|exits| scorer.score_at(&trace, exits) >= floor(full, keep))
+                        .map(|exits| exits.iter().sum::<usize>())
+                        .min()
+                        .unwrap();
+                    let average = shallowest as f64 / trace.rows() as f64;
+                    assert_eq!(
+                        found.average_exit,
+                        average,
+                        "{} seed {seed} keep {keep}",
+                        gate.name()
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_curve_begins_at_the_last_exit_and_ends_at_the_first() {
+        let trace = sample::random(50, 4, 3, 2);
+        let scorer = Scorer::new("accuracy", 3).unwrap();
+        for &gate in GATES {
+            let candidates = curve(&trace, gate, &scorer);
+            assert_eq!(candidates[0].average_exit, 4.0, "{}", gate.name());
+            assert_eq!(candidates[candidates.len() - 1].average_exit, 1.0, "{}", gate.name());
+            assert!(candidates.windows(2).all(|pair| pair[1].average_exit < pair[0].average_exit));
+        }
+    }
+
+    #[test]
+    fn neighbouring_numbers_are_told_apart() {
+        let (low, high) = (0.5_f32, 0.5_f32.next_up());
+        let above = between(Comparison::Above, high, low);
+        assert!(high > above && low <= above);
+        let below = between(Comparison::Below, low, high);
+        assert!(low < below && high >= below);
+    }
+
+    #[test]
+    fn the_floor_of_a_score_that_is_not_positive_lies_below_it() {
+        assert_eq!(floor(0.5, 0.98), 0.98 * 0.5);
+        assert!(floor(-0.5, 0.9) < -0.5);
+        assert_eq!(floor(0.0, 0.9), 0.0);
+    }
+
+    #[test]
+    fn thinning_keeps_ends_and_extremes() {
+        let candidates: Vec<Candidate> = (0..10_000)
+            .map(|at| Candidate {
+                threshold: at as f32,
+                average_exit: 12.0 - f64::from(at) * 0.001,
+                score: if at == 5003 { 2.0 } else { 0.5 },
+            })
+            .collect();
+        let thin = thinned(&candidates, 64);
+        assert!(thin.len() <= 256);
+        assert_eq!((thin[0], thin[thin.len() - 1]), (candidates[0], candidates[9_999]));
+        assert!(thin.iter().any(|candidate| candidate.score == 2.0));
+    }
+}

@@ -1,0 +1,280 @@
+//! A trace as one Parquet file: plain columns and list columns over exits 1..=N, so that pyarrow,
+//! pandas, DuckDB, Polars or Spark read it as it is.
+//!
+//! The run's facts are JSON under the key `ee.trace` of the file's metadata. The file appears whole
+//! or not at all; the cost is that a killed run keeps nothing, which `--shard` makes bearable.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::builder::{Float32Builder, ListBuilder, UInt32Builder};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{ArrowPrimitiveType, Float32Type, UInt32Type};
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow_schema::{DataType, Field, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Compression;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use super::record::{ExitColumns, FORMAT, Trace, TraceFacts};
+use crate::error::{EvalError, Result};
+use crate::output::write_whole;
+
+/// The key of the facts in the file's metadata.
+const FACTS_KEY: &str = "ee.trace";
+
+/// Writes a trace.
+///
+/// # Errors
+/// [`EvalError::Io`] or [`EvalError::Parquet`] naming the file; nothing is left behind then.
+/// [`EvalError::NotATrace`] when the columns do not fit the facts.
+pub fn write(trace: &Trace, path: &Path) -> Result<()> {
+    trace.check_shape().map_err(|reason| EvalError::NotATrace { path: path.to_owned(), reason })?;
+    trace.check_finite()?;
+    let facts = serde_json::to_string(&trace.facts)
+        .map_err(|source| EvalError::Encode { path: path.to_owned(), source })?;
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_key_value_metadata(Some(vec![KeyValue::new(FACTS_KEY.to_owned(), facts)]))
+        .build();
+    let failed = |source| EvalError::Parquet { path: path.to_owned(), source };
+    let table = to_table(trace).map_err(|error| failed(error.into()))?;
+    write_whole(path, |file| {
+        let mut writer =
+            ArrowWriter::try_new(file, table.schema(), Some(properties)).map_err(failed)?;
+        writer.write(&table).map_err(failed)?;
+        writer.close().map_err(failed)?;
+        Ok(())
+    })
+}
+
+/// Reads a trace.
+///
+/// # Errors
+/// [`EvalError::Io`] when the file cannot be opened, [`EvalError::Parquet`] when it is no Parquet
+/// file, [`EvalError::NotATrace`] when it is not one of ours, [`EvalError::NotFinite`].
+pub fn read(path: &Path) -> Result<Trace> {
+    let not_a_trace = |reason: String| EvalError::NotATrace { path: path.to_owned(), reason };
+    let failed = |source| EvalError::Parquet { path: path.to_owned(), source };
+    let file = File::open(path).map_err(|source| EvalError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
+    let facts = builder
+        .metadata()
+        .file_metadata()
+        .key_value_metadata()
+        .and_then(|pairs| pairs.iter().find(|pair| pair.key == FACTS_KEY)?.value.clone())
+        .ok_or_else(|| {
+            not_a_trace(format!("its metadata has no key `{FACTS_KEY}`; `ee-eval trace` writes it"))
+        })?;
+    let facts = parse_facts(&facts).map_err(not_a_trace)?;
+    let mut trace = Trace {
+        facts,
+        example: vec![],
+        position: vec![],
+        gold: vec![],
+        signals: ExitColumns::default(),
+    };
+    for batch in builder.build().map_err(failed)? {
+        let batch = batch.map_err(|error| failed(error.into()))?;
+        append(&mut trace, &batch).map_err(not_a_trace)?;
+    }
+    trace.check_shape().map_err(not_a_trace)?;
+    trace.check_finite()?;
+    Ok(trace)
+}
+
+/// The facts, once their format is known to be one that we read.
+fn parse_facts(text: &str) -> std::result::Result<TraceFacts, String> {
+    let value: serde_json::Value = serde_json::from_str(text)
+        .map_err(|error| format!("`{FACTS_KEY}` is not JSON: {error}"))?;
+    let format = value.get("format").and_then(serde_json::Value::as_u64);
+    if format != Some(u64::from(FORMAT)) {
+        let found = format.map_or("no number".to_owned(), |format| format.to_string());
+        return Err(format!("its format is {found}, this build reads format {FORMAT}"));
+    }
+    serde_json::from_value(value).map_err(|error| format!("`{FACTS_KEY}`: {error}"))
+}
+
+/// The table of a trace.
+fn to_table(trace: &Trace) -> std::result::Result<RecordBatch, arrow_schema::ArrowError> {
+    let layers = trace.layers();
+    let plain = |values: &[u32]| Arc::new(UInt32Array::from(values.to_vec())) as ArrayRef;
+    let signals = &trace.signals;
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("example", plain(&trace.example)),
+        ("position", plain(&trace.position)),
+        ("gold", plain(&trace.gold)),
+        ("prediction", label_lists(&signals.prediction, layers)),
+        ("confidence", number_lists(&signals.confidence, layers)),
+        ("margin", number_lists(&signals.margin, layers)),
+        ("entropy", number_lists(&signals.entropy, layers)),
+        ("final_rank", label_lists(&signals.final_rank, layers)),
+        ("final_probability", number_lists(&signals.final_probability, layers)),
+    ];
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, column)| Field::new(*name, column.data_type().clone(), false))
+        .collect();
+    let arrays = columns.into_iter().map(|(_, column)| column).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+}
+
+/// A list column of whole numbers, one list of `layers` values per row.
+fn label_lists(values: &[u32], layers: usize) -> ArrayRef {
+    let item = Field::new("element", DataType::UInt32, false);
+    let mut lists = ListBuilder::new(UInt32Builder::with_capacity(values.len())).with_field(item);
+    for row in values.chunks(layers) {
+        lists.values().append_slice(row);
+        lists.append(true);
+    }
+    Arc::new(lists.finish())
+}
+
+/// A list column of numbers, one list of `layers` values per row.
+fn number_lists(values: &[f32], layers: usize) -> ArrayRef {
+    let item = Field::new("element", DataType::Float32, false);
+    let mut lists = ListBuilder::new(Float32Builder::with_capacity(values.len())).with_field(item);
+    for row in values.chunks(layers) {
+        lists.values().append_slice(row);
+        lists.append(true);
+    }
+    Arc::new(lists.finish())
+}
+
+/// Appends one record batch to the trace.
+fn append(trace: &mut Trace, batch: &RecordBatch) -> std::result::Result<(), String> {
+    let layers = trace.facts.layers;
+    plain::<UInt32Type>(batch, "example", &mut trace.example)?;
+    plain::<UInt32Type>(batch, "position", &mut trace.position)?;
+    plain::<UInt32Type>(batch, "gold", &mut trace.gold)?;
+    let signals = &mut trace.signals;
+    lists::<UInt32Type>(batch, "prediction", layers, &mut signals.prediction)?;
+    lists::<Float32Type>(batch, "confidence", layers, &mut signals.confidence)?;
+    lists::<Float32Type>(batch, "margin", layers, &mut signals.margin)?;
+    lists::<Float32Type>(batch, "entropy", layers, &mut signals.entropy)?;
+    lists::<UInt32Type>(batch, "final_rank", layers, &mut signals.final_rank)?;
+    lists::<Float32Type>(batch, "final_probability", layers, &mut signals.final_probability)
+}
+
+/// The column called `name`.
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> std::result::Result<&'a ArrayRef, String> {
+    batch.column_by_name(name).ok_or_else(|| format!("it has no column `{name}`"))
+}
+
+/// Appends a plain column.
+fn plain<T: ArrowPrimitiveType>(
+    batch: &RecordBatch,
+    name: &str,
+    into: &mut Vec<T::Native>,
+) -> std::result::Result<(), String> {
+    let column = column(batch, name)?;
+    let values = column
+        .as_primitive_opt::<T>()
+        .filter(|values| values.null_count() == 0)
+        .ok_or_else(|| {
+            format!(
+                "column `{name}` is {}, expected {} without nulls",
+                column.data_type(),
+                T::DATA_TYPE
+            )
+        })?;
+    into.extend_from_slice(values.values());
+    Ok(())
+}
+
+/// Appends a list column, checking that every list has one value per exit.
+fn lists<T: ArrowPrimitiveType>(
+    batch: &RecordBatch,
+    name: &str,
+    layers: usize,
+    into: &mut Vec<T::Native>,
+) -> std::result::Result<(), String> {
+    let column = column(batch, name)?;
+    let wrong_type = || {
+        format!(
+            "column `{name}` is {}, expected lists of {} without nulls",
+            column.data_type(),
+            T::DATA_TYPE
+        )
+    };
+    let rows =
+        column.as_list_opt::<i32>().filter(|rows| rows.null_count() == 0).ok_or_else(wrong_type)?;
+    let values = rows
+        .values()
+        .as_primitive_opt::<T>()
+        .filter(|values| values.null_count() == 0)
+        .ok_or_else(wrong_type)?;
+    for (row, window) in rows.value_offsets().windows(2).enumerate() {
+        let (start, end) = (window[0] as usize, window[1] as usize);
+        if end - start != layers {
+            return Err(format!(
+                "column `{name}`, row {row}: {} values, expected {layers}",
+                end - start
+            ));
+        }
+        into.extend_from_slice(&values.values()[start..end]);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::sample;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.parquet");
+        let trace = sample::random(37, 5, 3, 1);
+        write(&trace, &path).unwrap();
+        assert_eq!(read(&path).unwrap(), trace);
+    }
+
+    #[test]
+    fn other_files_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.parquet");
+        std::fs::write(&path, "hello").unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("notes.parquet"));
+        let missing = read(&folder.path().join("absent.parquet")).unwrap_err();
+        assert!(missing.to_string().contains("absent.parquet"));
+    }
+
+    #[test]
+    fn a_parquet_file_without_facts_is_not_a_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.parquet");
+        let table = to_table(&sample::random(3, 2, 2, 1)).unwrap();
+        let mut writer =
+            ArrowWriter::try_new(File::create(&path).unwrap(), table.schema(), None).unwrap();
+        writer.write(&table).unwrap();
+        writer.close().unwrap();
+        let message = read(&path).unwrap_err().to_string();
+        assert!(message.contains("ee.trace"), "{message}");
+    }
+
+    #[test]
+    fn a_newer_format_is_refused() {
+        let mut facts = serde_json::to_value(sample::random(1, 2, 2, 1).facts).unwrap();
+        facts["format"] = 99.into();
+        assert!(parse_facts(&facts.to_string()).unwrap_err().contains("99"));
+    }
+
+    #[test]
+    fn signals_that_are_not_finite_are_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut trace = sample::random(3, 2, 2, 1);
+        trace.signals.entropy[3] = f32::NAN;
+        let message = write(&trace, &folder.path().join("trace.parquet")).unwrap_err().to_string();
+        assert!(message.contains("example 1") && message.contains("exit 2"), "{message}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,12 @@
+//! Traces: run the model once, ask for ever.
+
+pub mod file;
+pub mod merge;
+pub mod observe;
+pub mod record;
+#[cfg(test)]
+pub(crate) mod sample;
+
+pub use file::{read, write};
+pub use merge::{Merged, read_all};
+pub use record::{ExitColumns, MetricFacts, Objective, Shard, Trace, TraceFacts};

@@ -1,0 +1,273 @@
+//! A trace in memory: the signals of every exit for every prediction, column by column.
+//!
+//! A model runs once and is asked for ever: ideal exits, gates at every threshold, scores per exit
+//! and all plots are functions of this table. Per-exit columns are flat, `[rows × layers]` with the
+//! exits of one row side by side, so that a row's exits are one slice and a file's list column is
+//! one copy.
+
+use ee_models::signal::{Agreement, Signal};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{EvalError, Result};
+
+/// The version of the file format that this build writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// How a checkpoint was trained, as far as its folder tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Objective {
+    /// The loss of the last exit alone.
+    Final,
+    /// The sum of every exit's loss.
+    Joint,
+    /// Not recorded in the checkpoint's folder.
+    Unknown,
+}
+
+/// A metric by name, with the signature of how it is computed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricFacts {
+    /// The registered name, e.g. `f1`.
+    pub name: String,
+    /// What exactly was computed.
+    pub signature: String,
+}
+
+/// Which part of a run a trace holds: examples whose number leaves `index − 1` when divided by `count`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    /// From 1 to `count`.
+    pub index: u32,
+    /// Into how many parts the run was split.
+    pub count: u32,
+}
+
+impl Shard {
+    /// The whole run.
+    pub const WHOLE: Self = Self { index: 1, count: 1 };
+
+    /// Whether `example` (from 0) belongs to this shard.
+    #[must_use]
+    pub fn holds(self, example: usize) -> bool {
+        example % self.count as usize == self.index as usize - 1
+    }
+}
+
+/// What was run, on what, and how: stored in the file's metadata.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TraceFacts {
+    /// The file format's version, see [`FORMAT`].
+    pub format: u32,
+    /// The checkpoint's folder as it was given.
+    pub model: String,
+    /// SHA-256 of the checkpoint's weights, in hexadecimal.
+    pub checkpoint_sha256: String,
+    /// The architecture, e.g. `bert`.
+    pub architecture: String,
+    /// How the checkpoint was trained.
+    pub objective: Objective,
+    /// The task's name.
+    pub task: String,
+    /// The task's split.
+    pub split: String,
+    /// The names of the labels, in the order of their numbers.
+    pub labels: Vec<String>,
+    /// The task's metrics; the first one leads.
+    pub metrics: Vec<MetricFacts>,
+    /// The number of exits, N.
+    pub layers: usize,
+    /// Rows in this trace.
+    pub rows: usize,
+    /// Examples of the whole run over all its shards, after `--limit`.
+    pub examples: usize,
+    /// Which part of the run this is.
+    pub shard: Shard,
+    /// Examples per batch.
+    pub batch: usize,
+    /// Inputs were cut to so many tokens.
+    pub max_length: usize,
+    /// The device, e.g. `cpu`.
+    pub device: String,
+    /// Wall-clock time of the model's run, without loading.
+    pub seconds: f64,
+    /// The seed of the run (a trace of a classifier uses none of it).
+    pub seed: u64,
+    /// The version of ee-eval.
+    pub version: String,
+}
+
+/// Per-exit columns, each `[rows × layers]`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExitColumns {
+    /// The exit's label.
+    pub prediction: Vec<u32>,
+    /// Probability of the exit's label.
+    pub confidence: Vec<f32>,
+    /// Difference of the two highest probabilities.
+    pub margin: Vec<f32>,
+    /// Entropy in nats.
+    pub entropy: Vec<f32>,
+    /// Rank, from 1, that this exit gives to the last exit's label.
+    pub final_rank: Vec<u32>,
+    /// Probability that this exit gives to the last exit's label.
+    pub final_probability: Vec<f32>,
+}
+
+impl ExitColumns {
+    /// Appends one exit of the row that is being filled.
+    pub fn push(&mut self, signal: Signal, agreement: Agreement) {
+        self.prediction.push(signal.prediction);
+        self.confidence.push(signal.confidence);
+        self.margin.push(signal.margin);
+        self.entropy.push(signal.entropy);
+        self.final_rank.push(agreement.final_rank);
+        self.final_probability.push(agreement.final_probability);
+    }
+}
+
+/// A trace: facts, one entry per row in the plain columns, N entries per row in [`ExitColumns`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    /// What was run.
+    pub facts: TraceFacts,
+    /// The example's number in its split, from 0.
+    pub example: Vec<u32>,
+    /// The position of the prediction in its example; 0 for a classifier.
+    pub position: Vec<u32>,
+    /// The right label.
+    pub gold: Vec<u32>,
+    /// What every exit says.
+    pub signals: ExitColumns,
+}
+
+impl Trace {
+    /// The number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.example.len()
+    }
+
+    /// The number of exits, N.
+    #[must_use]
+    pub fn layers(&self) -> usize {
+        self.facts.layers
+    }
+
+    /// The predictions of one row at exits 1..=N.
+    #[must_use]
+    pub fn predictions(&self, row: usize) -> &[u32] {
+        let layers = self.layers();
+        &self.signals.prediction[row * layers..(row + 1) * layers]
+    }
+
+    /// The prediction of one row at `exit`, from 1.
+    #[must_use]
+    pub fn prediction(&self, row: usize, exit: usize) -> u32 {
+        self.predictions(row)[exit - 1]
+    }
+
+    /// The signals of one row at exits 1..=N, replacing what `into` held.
+    pub fn exits(&self, row: usize, into: &mut Vec<Signal>) {
+        let layers = self.layers();
+        into.clear();
+        into.extend((row * layers..(row + 1) * layers).map(|at| Signal {
+            prediction: self.signals.prediction[at],
+            confidence: self.signals.confidence[at],
+            margin: self.signals.margin[at],
+            entropy: self.signals.entropy[at],
+        }));
+    }
+
+    /// The given rows, in the given order.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let layers = self.layers();
+        let signals = &self.signals;
+        Self {
+            facts: TraceFacts { rows: rows.len(), ..self.facts.clone() },
+            example: pick(&self.example, rows, 1),
+            position: pick(&self.position, rows, 1),
+            gold: pick(&self.gold, rows, 1),
+            signals: ExitColumns {
+                prediction: pick(&signals.prediction, rows, layers),
+                confidence: pick(&signals.confidence, rows, layers),
+                margin: pick(&signals.margin, rows, layers),
+                entropy: pick(&signals.entropy, rows, layers),
+                final_rank: pick(&signals.final_rank, rows, layers),
+                final_probability: pick(&signals.final_probability, rows, layers),
+            },
+        }
+    }
+
+    /// Checks that every column has its length and every value its range.
+    ///
+    /// # Errors
+    /// The reason, in words, for a column of the wrong length or an unknown label;
+    /// see [`Trace::check_finite`] for the numbers.
+    pub fn check_shape(&self) -> std::result::Result<(), String> {
+        let (rows, layers, labels) = (self.rows(), self.layers(), self.facts.labels.len());
+        if layers == 0 || labels < 2 {
+            return Err(format!(
+                "expected at least 1 exit and 2 labels, found {layers} and {labels}"
+            ));
+        }
+        if self.facts.rows != rows {
+            return Err(format!("its facts say {} rows, the table has {rows}", self.facts.rows));
+        }
+        let signals = &self.signals;
+        let lengths = [
+            ("position", self.position.len(), rows),
+            ("gold", self.gold.len(), rows),
+            ("prediction", signals.prediction.len(), rows * layers),
+            ("confidence", signals.confidence.len(), rows * layers),
+            ("margin", signals.margin.len(), rows * layers),
+            ("entropy", signals.entropy.len(), rows * layers),
+            ("final_rank", signals.final_rank.len(), rows * layers),
+            ("final_probability", signals.final_probability.len(), rows * layers),
+        ];
+        if let Some((name, found, expected)) =
+            lengths.iter().find(|(_, found, expected)| found != expected)
+        {
+            return Err(format!("column `{name}` has {found} values, expected {expected}"));
+        }
+        let unknown =
+            self.gold.iter().chain(&signals.prediction).find(|&&label| label as usize >= labels);
+        match unknown {
+            Some(label) => {
+                Err(format!("label {label} is not one of the {labels} labels of the facts"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that every signal is a finite number.
+    ///
+    /// # Errors
+    /// [`EvalError::NotFinite`] naming the first example and exit that are not.
+    pub fn check_finite(&self) -> Result<()> {
+        let columns = [
+            ("confidence", &self.signals.confidence),
+            ("margin", &self.signals.margin),
+            ("entropy", &self.signals.entropy),
+            ("final_probability", &self.signals.final_probability),
+        ];
+        for (name, values) in columns {
+            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+                let (row, exit) = (at / self.layers(), at % self.layers() + 1);
+                return Err(EvalError::NotFinite {
+                    example: self.example[row],
+                    exit,
+                    name,
+                    value: values[at],
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The values of the given rows of a column with `width` values per row.
+fn pick<T: Copy>(values: &[T], rows: &[usize], width: usize) -> Vec<T> {
+    rows.iter().flat_map(|&row| &values[row * width..(row + 1) * width]).copied().collect()
+}

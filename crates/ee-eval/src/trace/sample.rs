@@ -1,0 +1,91 @@
+//! Small random traces for tests: label-consistent signals from random logits.
+
+use ee_models::signal::{agreement, signal};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::record::{ExitColumns, FORMAT, MetricFacts, Objective, Shard, Trace, TraceFacts};
+
+/// Facts for a trace of `rows` rows.
+pub(crate) fn facts(rows: usize, layers: usize, labels: usize) -> TraceFacts {
+    let accuracy = ee_tasks::metrics::by_name("accuracy", labels).unwrap();
+    TraceFacts {
+        format: FORMAT,
+        model: "runs/sample".to_owned(),
+        checkpoint_sha256: "00".repeat(32),
+        architecture: "bert".to_owned(),
+        objective: Objective::Unknown,
+        task: "sample".to_owned(),
+        split: "validation".to_owned(),
+        labels: (0..labels).map(|label| format!("label_{label}")).collect(),
+        metrics: vec![MetricFacts { name: "accuracy".to_owned(), signature: accuracy.signature() }],
+        layers,
+        rows,
+        examples: rows,
+        shard: Shard::WHOLE,
+        batch: 32,
+        max_length: 128,
+        device: "cpu".to_owned(),
+        seconds: 1.0,
+        seed: 0,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// A trace of random logits that grow with depth and, on coarse values, often tie.
+pub(crate) fn random(rows: usize, layers: usize, labels: usize, seed: u64) -> Trace {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut columns = ExitColumns::default();
+    let mut gold = Vec::new();
+    for _ in 0..rows {
+        let right = random.random_range(0..labels);
+        gold.push(right as u32);
+        let exits: Vec<Vec<f32>> = (1..=layers)
+            .map(|depth| {
+                let mut logits: Vec<f32> =
+                    (0..labels).map(|_| random.random_range(-4..=4) as f32 / 2.0).collect();
+                logits[right] += depth as f32 / layers as f32 * 2.0;
+                logits
+            })
+            .collect();
+        let last = signal(&exits[layers - 1]).prediction;
+        for logits in &exits {
+            columns.push(signal(logits), agreement(logits, last));
+        }
+    }
+    Trace {
+        facts: facts(rows, layers, labels),
+        example: (0..rows as u32).collect(),
+        position: vec![0; rows],
+        gold,
+        signals: columns,
+    }
+}
+
+/// A trace with the given predictions per row and exit; every signal is as sure as can be.
+pub(crate) fn of_predictions(predictions: &[&[u32]], gold: &[u32], labels: usize) -> Trace {
+    let (rows, layers) = (predictions.len(), predictions[0].len());
+    let flat: Vec<u32> = predictions.concat();
+    let count = flat.len();
+    let agrees = |row: &&[u32]| {
+        row.iter().map(|label| u32::from(*label != row[layers - 1]) + 1).collect::<Vec<_>>()
+    };
+    let final_rank: Vec<u32> = predictions.iter().flat_map(agrees).collect();
+    Trace {
+        facts: facts(rows, layers, labels),
+        example: (0..rows as u32).collect(),
+        position: vec![0; rows],
+        gold: gold.to_vec(),
+        signals: ExitColumns {
+            final_probability: final_rank
+                .iter()
+                .map(|rank| if *rank == 1 { 1.0 } else { 0.0 })
+                .collect(),
+            prediction: flat,
+            confidence: vec![1.0; count],
+            margin: vec![1.0; count],
+            entropy: vec![0.0; count],
+            final_rank,
+        },
+    }
+}

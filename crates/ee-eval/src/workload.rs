@@ -1,0 +1,191 @@
+//! The examples of a split, encoded for one model and grouped into batches of similar length.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use ee_tasks::batch::{evaluation_order, lengths};
+use ee_tasks::{Encoding, Task, Tokenizer};
+
+use crate::error::{EvalError, Result};
+use crate::trace::{Shard, Trace};
+
+/// Which examples of a task are meant.
+#[derive(Debug, Clone)]
+pub struct Selection<'a> {
+    /// Where the task's files lie; by default what the task file says.
+    pub data_dir: Option<&'a Path>,
+    /// The split; by default the task's own for evaluation.
+    pub split: Option<&'a str>,
+    /// At most the first so many examples.
+    pub limit: Option<usize>,
+    /// Which part of them.
+    pub shard: Shard,
+}
+
+/// Encoded examples. A *row* is a place in this workload; an *example number* a place in the split.
+pub struct Workload {
+    task: Task,
+    split: String,
+    examples: usize,
+    max_length: usize,
+    padding_id: u32,
+    numbers: Vec<u32>,
+    gold: Vec<u32>,
+    encodings: Vec<Encoding>,
+}
+
+/// A batch and the row of the workload that each of its rows is.
+pub struct RowBatch {
+    /// Rows of the workload.
+    pub rows: Vec<usize>,
+    /// Their tokens.
+    pub batch: ee_models::Batch,
+}
+
+impl Workload {
+    /// Reads and encodes the selected examples of a task.
+    ///
+    /// # Errors
+    /// What ee-tasks says of the data, and an empty shard.
+    pub fn read(task: &Task, selection: &Selection<'_>, tokenizer: &Tokenizer) -> Result<Self> {
+        let name = selection.split.unwrap_or(&task.evaluation_split);
+        let split = task.read_split(name, selection.data_dir, selection.limit)?;
+        let examples = split.examples.len();
+        let (numbers, examples_here): (Vec<u32>, Vec<_>) = (0_u32..)
+            .zip(split.examples)
+            .filter(|(number, _)| selection.shard.holds(*number as usize))
+            .unzip();
+        if numbers.is_empty() {
+            let Shard { index, count } = selection.shard;
+            let what = format!("shard {index}/{count} of {examples} examples is empty");
+            return Err(EvalError::Empty { what });
+        }
+        Ok(Self {
+            task: task.clone(),
+            split: split.name,
+            examples,
+            max_length: tokenizer.max_length(),
+            padding_id: tokenizer.padding_id(),
+            gold: examples_here.iter().map(|example| example.label as u32).collect(),
+            encodings: tokenizer.encode_all(&examples_here)?,
+            numbers,
+        })
+    }
+
+    /// About `rows` of the rows at even distances, and which rows these are here.
+    #[must_use]
+    pub fn sample(&self, rows: usize) -> (Self, Vec<usize>) {
+        let count = rows.clamp(1, self.rows());
+        let kept: Vec<usize> = (0..count).map(|at| at * self.rows() / count).collect();
+        let sample = Self {
+            task: self.task.clone(),
+            split: self.split.clone(),
+            examples: self.examples,
+            max_length: self.max_length,
+            padding_id: self.padding_id,
+            numbers: kept.iter().map(|&row| self.numbers[row]).collect(),
+            gold: kept.iter().map(|&row| self.gold[row]).collect(),
+            encodings: kept.iter().map(|&row| self.encodings[row].clone()).collect(),
+        };
+        (sample, kept)
+    }
+
+    /// The rows of `trace` that are this workload's, in its order.
+    ///
+    /// # Errors
+    /// [`EvalError::OtherTrace`] when the trace was made of other weights, another task or split, or
+    /// lacks an example.
+    pub fn rows_of(&self, trace: Trace, checksum: &str) -> Result<Trace> {
+        let facts = &trace.facts;
+        let pairs = [
+            ("checkpoint_sha256", checksum, &facts.checkpoint_sha256),
+            ("task", &self.task.name, &facts.task),
+            ("split", &self.split, &facts.split),
+        ];
+        let other = |key, expected: &str, found: &str| EvalError::OtherTrace {
+            key,
+            expected: expected.to_owned(),
+            found: found.to_owned(),
+        };
+        if let Some((key, expected, found)) =
+            pairs.iter().find(|(_, expected, found)| expected != found)
+        {
+            return Err(other(key, expected, found));
+        }
+        if facts.max_length != self.max_length {
+            return Err(other(
+                "max_length",
+                &self.max_length.to_string(),
+                &facts.max_length.to_string(),
+            ));
+        }
+        let row_of: HashMap<u32, usize> = trace.example.iter().copied().zip(0..).collect();
+        let rows: Option<Vec<usize>> =
+            self.numbers.iter().map(|number| row_of.get(number).copied()).collect();
+        let missing =
+            || other("examples", &self.rows().to_string(), &format!("{} others", trace.rows()));
+        Ok(trace.select(&rows.ok_or_else(missing)?))
+    }
+
+    /// All rows in batches of at most `size`, longest first.
+    ///
+    /// # Errors
+    /// A batch that ee-models refuses, e.g. one with an empty row.
+    pub fn batches(&self, size: usize) -> Result<Vec<RowBatch>> {
+        let labels: Vec<usize> = self.gold.iter().map(|&label| label as usize).collect();
+        evaluation_order(&lengths(&self.encodings), size)
+            .into_iter()
+            .map(|rows| {
+                let batch =
+                    ee_tasks::Batch::gather(&rows, &self.encodings, &labels, self.padding_id);
+                let ee_tasks::Batch { token_ids, type_ids, lengths, width, .. } = batch;
+                Ok(RowBatch {
+                    rows,
+                    batch: ee_models::Batch::new(token_ids, type_ids, lengths, width)?,
+                })
+            })
+            .collect()
+    }
+
+    /// The number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// The examples of the split after the limit, over all shards.
+    #[must_use]
+    pub fn examples(&self) -> usize {
+        self.examples
+    }
+
+    /// The example number of every row.
+    #[must_use]
+    pub fn numbers(&self) -> &[u32] {
+        &self.numbers
+    }
+
+    /// The right label of every row.
+    #[must_use]
+    pub fn gold(&self) -> &[u32] {
+        &self.gold
+    }
+
+    /// The task.
+    #[must_use]
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// The split's name.
+    #[must_use]
+    pub fn split(&self) -> &str {
+        &self.split
+    }
+
+    /// Inputs were cut to so many tokens.
+    #[must_use]
+    pub fn max_length(&self) -> usize {
+        self.max_length
+    }
+}

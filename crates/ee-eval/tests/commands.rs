@@ -1,0 +1,215 @@
+//! `ee-eval` from outside: what it writes, and what it says when it cannot.
+
+mod fixture;
+
+use fixture::{checkpoint, ee_eval, fail, files, succeed, world};
+use serde_json::Value;
+
+fn json(path: &std::path::Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_trace_is_turned_into_results_and_reports() {
+    let world = world();
+    let here = world.path();
+    succeed(here, "trace --model model --task task.toml --batch 8 --output trace.parquet");
+    let printed = succeed(here, "gates --trace trace.parquet --output gates");
+    assert!(printed.contains("gates/report.html"), "{printed}");
+    let results = json(&here.join("gates/results.json"));
+    assert_eq!(results["layers"], 6);
+    assert_eq!(results["n"], fixture::ROWS);
+    assert_eq!(results["trace"]["objective"], "joint");
+    let histogram = results["ideal"]["histogram"].as_array().unwrap();
+    assert_eq!(
+        histogram.iter().map(|count| count.as_u64().unwrap()).sum::<u64>(),
+        fixture::ROWS as u64
+    );
+    assert_eq!(
+        results["score"]["per_exit"].as_array().unwrap().last(),
+        Some(&results["score"]["full"])
+    );
+    for gate in ee_eval::gates::GATES {
+        let found = &results["gates"][gate.name()];
+        let score = found["score"].as_f64().unwrap();
+        assert!(score >= 0.98 * results["score"]["full"].as_f64().unwrap(), "{}", gate.name());
+    }
+    let page = std::fs::read_to_string(here.join("gates/report.html")).unwrap();
+    for foreign in ["<script", "<link", "src=", "url(", "@import"] {
+        assert!(!page.contains(foreign), "the page is not self-contained: {foreign}");
+    }
+}
+
+#[test]
+fn shards_on_disk_give_the_figures_of_the_whole() {
+    let world = world();
+    let here = world.path();
+    succeed(here, "trace --model model --task task.toml --output whole.parquet");
+    for shard in 1..=2 {
+        succeed(
+            here,
+            &format!(
+                "trace --model model --task task.toml --shard {shard}/2 --output part-{shard}.parquet"
+            ),
+        );
+    }
+    succeed(here, "gates --trace whole.parquet --output whole");
+    succeed(here, "gates --trace part-2.parquet part-1.parquet --output parts");
+    let (whole, parts) =
+        (json(&here.join("whole/results.json")), json(&here.join("parts/results.json")));
+    for key in ["layers", "n", "ideal", "score", "notices"] {
+        assert_eq!(whole[key], parts[key], "{key}");
+    }
+    let output = ee_eval(here, "gates --trace part-1.parquet --output part");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("shard 2/2"));
+    fail(
+        here,
+        "gates --trace part-1.parquet part-1.parquet --output twice",
+        1,
+        &["stands twice", "part-1.parquet"],
+    );
+}
+
+#[test]
+fn speed_runs_every_gate_and_agrees_with_the_trace() {
+    let world = world();
+    let here = world.path();
+    succeed(here, "trace --model model --task task.toml --output trace.parquet");
+    succeed(
+        here,
+        "speed --model model --task task.toml --gate ideal --gate confidence:0.7 --gate entropy:0.5 --gate margin:0.4 \
+         --gate patience:1 --batch 1 --batch 8 --rounds 2 --trace trace.parquet --output speed",
+    );
+    let speed = json(&here.join("speed/results.json"))["speed"].clone();
+    assert_eq!(speed.as_array().unwrap().len(), 10);
+    for run in speed.as_array().unwrap() {
+        assert_eq!(run["differing_rows"], 0, "{run}");
+        assert!(run["speed_up"]["min"].as_f64() <= run["speed_up"]["median"].as_f64());
+        let (layers, exit) =
+            (run["speed_up_layers"].as_f64().unwrap(), run["average_exit"].as_f64().unwrap());
+        assert!((layers * exit - 6.0).abs() < 1e-9);
+        assert!((0.0..=1.0).contains(&run["head_share"].as_f64().unwrap()));
+    }
+}
+
+#[test]
+fn a_comparison_writes_one_folder_from_which_all_can_be_recomputed() {
+    let world = world();
+    let here = world.path();
+    checkpoint(&here.join("other"), 11);
+    let printed = succeed(
+        here,
+        "compare --model plain=model --model joint=other --task task.toml --speed-rows 20 --rounds 1 --speed-batch 1,8 \
+         --output compared",
+    );
+    assert!(
+        printed.contains("compared/report.html") && printed.contains("Against plain, joint"),
+        "{printed}"
+    );
+    let results = json(&here.join("compared/results.json"));
+    let names: Vec<&String> = results["models"].as_object().unwrap().keys().collect();
+    assert_eq!(names.len(), 2);
+    for name in [
+        "results.json",
+        "report.md",
+        "report.html",
+        "table3.csv",
+        "table4.csv",
+        "table10.csv",
+        "gates.csv",
+    ] {
+        assert!(here.join("compared").join(name).is_file(), "{name}");
+    }
+    succeed(here, "gates --trace compared/traces/plain.parquet --output again");
+    let again = json(&here.join("again/results.json"));
+    assert_eq!(again["gates"], results["models"]["plain"]["gates"]);
+    assert_eq!(again["ideal"], results["models"]["plain"]["ideal"]);
+    assert!(files(here).iter().all(|path| !path.to_string_lossy().contains(".partial")));
+}
+
+#[test]
+fn wrong_usage_ends_with_two() {
+    let world = world();
+    let here = world.path();
+    let trace = "trace --model model --task task.toml --output t.parquet";
+    fail(here, &format!("{trace} --limit 0"), 2, &["--limit", "from 1"]);
+    fail(here, &format!("{trace} --shard 3/2"), 2, &["--shard", "1 to n"]);
+    let speed = "speed --model model --task task.toml";
+    fail(here, &format!("{speed} --gate confidance:0.9"), 2, &["confidance", "confidence"]);
+    fail(here, &format!("{speed} --gate confidence"), 2, &["name:threshold"]);
+    fail(here, "gates --trace t.parquet --output o --keep 0", 2, &["--keep"]);
+    fail(here, "compare --model model --task task.toml --output o", 2, &["NAME=DIR"]);
+    assert!(!here.join("t.parquet").exists());
+}
+
+#[test]
+fn bad_input_ends_with_one_and_names_what_is_wrong() {
+    let world = world();
+    let here = world.path();
+    std::fs::write(here.join("empty.parquet"), "").unwrap();
+    fail(here, "gates --trace absent.parquet --output o", 1, &["absent.parquet"]);
+    fail(here, "gates --trace empty.parquet --output o", 1, &["empty.parquet"]);
+    fail(here, "gates --trace task.toml --output o", 1, &["task.toml"]);
+    assert!(!here.join("o").exists(), "nothing is left behind");
+    let trace = |rest: &str| format!("trace --output t.parquet {rest}");
+    fail(here, &trace("--model absent --task task.toml"), 1, &["absent"]);
+    fail(here, &trace("--model model --task absent.toml"), 1, &["absent.toml"]);
+    fail(here, &trace("--model model --task task.toml --split test"), 1, &["test", "dev"]);
+    fail(here, &trace("--model model --task task.toml --device gpu"), 1, &["gpu", "cpu"]);
+    fail(
+        here,
+        "trace --model model --task task.toml --output /proc/no/t.parquet",
+        1,
+        &["/proc/no"],
+    );
+    fixture::task(here, &["a", "b", "c"]);
+    fail(here, &trace("--model model --task task.toml"), 1, &["labels"]);
+    assert!(!here.join("t.parquet").exists());
+}
+
+#[test]
+fn thresholds_that_can_never_fire_are_refused() {
+    let world = world();
+    let here = world.path();
+    for gate in ["confidence:1.5", "confidence:1", "entropy:0", "margin:1", "patience:5"] {
+        let words = format!("speed --model model --task task.toml --gate {gate}");
+        fail(here, &words, 1, &["can never fire", gate.split(':').next().unwrap()]);
+    }
+}
+
+#[test]
+fn a_vocabulary_larger_than_the_embedding_is_refused() {
+    let world = world();
+    let here = world.path();
+    let path = here.join("model/vocab.txt");
+    let longer = std::fs::read_to_string(&path).unwrap() + "\nw40\nw41";
+    std::fs::write(&path, longer).unwrap();
+    fail(
+        here,
+        "trace --model model --task task.toml --output t.parquet",
+        1,
+        &["47 tokens", "45 rows"],
+    );
+}
+
+#[test]
+fn a_trace_of_other_weights_is_no_guide_for_speed() {
+    let world = world();
+    let here = world.path();
+    checkpoint(&here.join("other"), 11);
+    succeed(here, "trace --model other --task task.toml --output other.parquet");
+    let words = "speed --model model --task task.toml --gate ideal --trace other.parquet";
+    fail(here, words, 1, &["checkpoint_sha256"]);
+}
+
+#[test]
+fn the_benchmark_prints_one_line_of_json() {
+    let world = world();
+    let words = "bench encoder-trace --layers 2 --dim 64 --seq 16 --batch 2 --vocab 100 --steps 2";
+    let line = succeed(world.path(), words);
+    let result: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line.lines().count(), 1);
+    assert!(
+        result["seconds"].as_f64().unwrap() > 0.0 && result["peak_mib"].as_f64().unwrap() > 0.0
+    );
+}

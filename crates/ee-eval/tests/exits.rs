@@ -1,0 +1,93 @@
+//! A running gate is the traced gate: same rows leave at the same exits with the same labels, in order,
+//! whatever the batch.
+
+mod fixture;
+
+use std::path::Path;
+
+use ee_eval::gates::{GATES, SetGate};
+use ee_eval::score::Scorer;
+use ee_eval::speed::run::{Plan, full, gated};
+use ee_eval::subject::Subject;
+use ee_eval::trace::observe::observe;
+use ee_eval::trace::{Shard, Trace};
+use ee_eval::workload::{Selection, Workload};
+use ee_eval::{oracle, sweep};
+use ee_tasks::Task;
+
+/// The model and the task of a world.
+fn open(world: &Path, shard: Shard) -> (Subject, Workload) {
+    let subject = Subject::open(&world.join("model"), "cpu").unwrap();
+    let task = Task::read(&world.join("task.toml")).unwrap();
+    let selection = Selection { data_dir: None, split: None, limit: None, shard };
+    let workload = Workload::read(&task, &selection, &subject.tokenizer(128).unwrap()).unwrap();
+    (subject, workload)
+}
+
+fn traced(world: &Path, batch: usize) -> (Subject, Workload, Trace) {
+    let (subject, workload) = open(world, Shard::WHOLE);
+    let trace = observe(&subject, &workload, batch, Shard::WHOLE, 0).unwrap();
+    (subject, workload, trace)
+}
+
+#[test]
+fn every_gate_leaves_where_the_trace_says_in_batches_of_any_size() {
+    let world = fixture::world();
+    let (subject, workload, trace) = traced(world.path(), 8);
+    let scorer = Scorer::new("accuracy", 2).unwrap();
+    let ideal = oracle::ideal_exits(&trace);
+    assert!(
+        ideal.iter().collect::<std::collections::HashSet<_>>().len() == 6,
+        "the sample's exits agree: {ideal:?}"
+    );
+    for batch in [1, 7, 32] {
+        let batches = workload.batches(batch).unwrap();
+        let run = |plan| gated(subject.model(), &batches, workload.rows(), plan, None);
+        for &gate in GATES {
+            let curve = sweep::curve(&trace, gate, &scorer);
+            for candidate in curve.iter().step_by(1 + curve.len() / 6) {
+                let gate = SetGate { gate, threshold: candidate.threshold };
+                let answers = run(Plan::Gate(gate));
+                let expected = gate.exits(&trace);
+                assert_eq!(answers.exits, expected, "{gate} at batch {batch}");
+                let labels: Vec<u32> = expected
+                    .iter()
+                    .enumerate()
+                    .map(|(row, &exit)| trace.prediction(row, exit))
+                    .collect();
+                assert_eq!(answers.predictions, labels, "{gate} at batch {batch}");
+            }
+        }
+        let answers = run(Plan::Given(&ideal));
+        assert_eq!(answers.exits, ideal);
+        let whole = full(subject.model(), &batches, workload.rows());
+        assert_eq!(
+            answers.predictions, whole.predictions,
+            "the ideal exit gives the full model's answers"
+        );
+    }
+}
+
+#[test]
+fn batches_and_shards_change_nothing() {
+    let world = fixture::world();
+    let (_, _, single) = traced(world.path(), 1);
+    let (_, _, many) = traced(world.path(), 32);
+    assert_eq!(single.signals.prediction, many.signals.prediction);
+    let worst = single.signals.confidence.iter().zip(&many.signals.confidence);
+    let worst = worst.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    // Measured: 2.4e-7.
+    assert!(worst < 1e-5, "confidences differ by {worst} between batch sizes");
+    let mut rows = 0;
+    for index in 1..=3 {
+        let shard = Shard { index, count: 3 };
+        let (subject, workload) = open(world.path(), shard);
+        let part = observe(&subject, &workload, 32, shard, 0).unwrap();
+        for (row, &example) in part.example.iter().enumerate() {
+            assert_eq!(part.predictions(row), many.predictions(example as usize));
+            assert_eq!(part.gold[row], many.gold[example as usize]);
+        }
+        rows += part.rows();
+    }
+    assert_eq!(rows, fixture::ROWS);
+}

@@ -1,0 +1,246 @@
+//! The run file: what to train, on what, and how.
+//!
+//! It is checked whole, and all complaints come at once. Paths in it, and in `--set`, which writes a
+//! value into it, are relative to the file's folder, so that a file works from anywhere; paths in flags
+//! are relative to the working directory. What is resolved here is written into the run folder with
+//! absolute paths and can be run again as it stands.
+
+mod sections;
+
+use std::path::{Path, PathBuf};
+
+use ee_models::checkpoint::BertSizes;
+use ee_models::loss::Objective;
+use ee_tasks::config::{ConfigError, Document};
+use serde::Serialize;
+
+use crate::optimizer::AdamWConfig;
+use crate::schedule::ScheduleKind;
+
+/// A run, resolved: every key has a value, every path is absolute.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunConfig {
+    /// Which exits' losses are minimized.
+    pub objective: Objective,
+    /// Decides data order, dropout and initialisation.
+    pub seed: u64,
+    /// `cpu`, `cuda:I`, …
+    pub device: String,
+    /// What is trained.
+    pub model: ModelConfig,
+    /// What it is trained on.
+    pub task: TaskConfig,
+    /// AdamW and clipping.
+    pub optimizer: AdamWConfig,
+    /// The learning rate's course.
+    pub schedule: ScheduleConfig,
+    /// How long, in what batches, and when to look and to save.
+    pub training: TrainingConfig,
+}
+
+/// Where the model comes from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum ModelConfig {
+    /// A Hugging Face folder.
+    Checkpoint {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A new BERT with random weights.
+    Scratch(ScratchConfig),
+}
+
+impl ModelConfig {
+    /// The folder that holds the tokenizer.
+    pub fn tokenizer_folder(&self) -> &Path {
+        match self {
+            Self::Checkpoint { path } => path,
+            Self::Scratch(scratch) => &scratch.tokenizer,
+        }
+    }
+}
+
+/// The sizes of a BERT built from scratch.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScratchConfig {
+    /// Folder of the tokenizer; its vocabulary sizes the embedding.
+    pub tokenizer: PathBuf,
+    /// Number of layers.
+    pub layers: usize,
+    /// Width of the hidden state.
+    pub d_model: usize,
+    /// Attention heads; divides `d_model`.
+    pub heads: usize,
+    /// Width of the feed-forward network.
+    pub inner: usize,
+    /// Longest input in tokens.
+    pub positions: usize,
+    /// Dropout probability.
+    pub dropout: f64,
+}
+
+/// The task, its data and how much of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TaskConfig {
+    /// The task file.
+    pub file: PathBuf,
+    /// Where the task's files lie; without it, where the task file says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// The split to learn from.
+    pub train_split: String,
+    /// The split whose scores choose the best checkpoint; without it, the task's evaluation split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_split: Option<String>,
+    /// Longer inputs are cut to so many tokens.
+    pub max_length: usize,
+    /// Learn from the first so many examples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Validate on the first so many examples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_limit: Option<usize>,
+}
+
+/// The learning rate's course.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ScheduleConfig {
+    /// The course after the warm-up.
+    pub kind: ScheduleKind,
+    /// How the rate rises at first.
+    #[serde(flatten)]
+    pub warm_up: WarmUp,
+}
+
+/// How long the learning rate rises at first.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub enum WarmUp {
+    /// So many steps.
+    #[serde(rename = "warm_up_steps")]
+    Steps(u64),
+    /// This share of all steps, rounded up as `transformers` does.
+    #[serde(rename = "warm_up_ratio")]
+    Ratio(f64),
+}
+
+impl WarmUp {
+    /// Steps of warm-up in a run of `total` steps.
+    pub fn steps(self, total: u64) -> u64 {
+        match self {
+            Self::Steps(steps) => steps,
+            Self::Ratio(ratio) => (ratio * total as f64).ceil() as u64,
+        }
+    }
+}
+
+/// How long, in what batches, and when to look and to save.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct TrainingConfig {
+    /// How often every example is visited.
+    pub epochs: u64,
+    /// Ends the run earlier, and the schedule with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<u64>,
+    /// Rows of one optimizer step.
+    pub batch: usize,
+    /// Rows that travel through the model at once; fewer than `batch` save memory by accumulating
+    /// gradients, and change the result by rounding alone (and by other dropout).
+    pub micro_batch: usize,
+    /// Rows of one batch of validation.
+    pub evaluation_batch: usize,
+    /// Validates after every so many steps; without it after each epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluate_every_steps: Option<u64>,
+    /// Ends the run after so many validations in a row without a better score.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
+    /// Saves after every so many steps, beside the checkpoint that follows each validation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every_steps: Option<u64>,
+}
+
+/// What the command line says beside the run file; absolute paths.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--joint`
+    pub joint: bool,
+    /// `--set key=value`, in order.
+    pub set: Vec<String>,
+    /// `--device`
+    pub device: Option<String>,
+    /// `--seed`
+    pub seed: Option<u64>,
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+    /// `--model`
+    pub model: Option<PathBuf>,
+}
+
+impl RunConfig {
+    /// Reads a run file, the flags written over it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read(path: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let mut document = Document::read(path)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        overrides.write_into(&mut document);
+        let root = document.root();
+        let config = Self {
+            objective: root.choice(
+                "objective",
+                &[("final", Objective::Final), ("joint", Objective::Joint)],
+                Objective::Final,
+            ),
+            seed: root.or("seed", 42),
+            device: root.or("device", "cpu".to_owned()),
+            model: sections::model(&root.section("model"), folder),
+            task: sections::task(&root.section("task"), folder),
+            optimizer: sections::optimizer(&root.section("optimizer")),
+            schedule: sections::schedule(&root.section("schedule")),
+            training: sections::training(&root.section("training")),
+        };
+        document.finish()?;
+        Ok(config)
+    }
+
+    /// The resolved run file.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a configuration is a table of numbers and strings")
+    }
+}
+
+impl Overrides {
+    fn write_into(&self, document: &mut Document) {
+        self.set.iter().for_each(|assignment| document.set(assignment));
+        let mut set = |key: &str, value: toml::Value| document.set(&format!("{key}={value}"));
+        let path = |path: &Path| toml::Value::String(path.display().to_string());
+        if self.joint {
+            set("objective", "joint".into());
+        }
+        if let Some(device) = &self.device {
+            set("device", device.as_str().into());
+        }
+        if let Some(seed) = self.seed {
+            set("seed", toml::Value::Integer(seed as i64));
+        }
+        if let Some(data_dir) = &self.data_dir {
+            set("task.data_dir", path(data_dir));
+        }
+        if let Some(model) = &self.model {
+            set("model.path", path(model));
+        }
+    }
+}
+
+impl ScratchConfig {
+    /// The sizes together with those of the vocabulary.
+    pub fn sizes(&self, vocabulary: usize) -> BertSizes {
+        let Self { layers, d_model, heads, inner, positions, dropout, .. } = *self;
+        BertSizes { vocabulary, d_model, layers, heads, inner, positions, dropout }
+    }
+}
+
+#[cfg(test)]
+mod tests;

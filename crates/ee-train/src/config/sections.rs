@@ -1,0 +1,170 @@
+//! The tables of a run file, one reader each.
+
+use std::path::{Path, PathBuf};
+
+use ee_tasks::config::{FromValue, Section};
+
+use super::{ModelConfig, ScheduleConfig, ScratchConfig, TaskConfig, TrainingConfig, WarmUp};
+use crate::optimizer::AdamWConfig;
+use crate::schedule::{SCHEDULES, ScheduleKind};
+
+/// A path of the run file, absolute.
+fn resolve(folder: &Path, path: PathBuf) -> PathBuf {
+    let joined = folder.join(path);
+    std::path::absolute(&joined).unwrap_or(joined)
+}
+
+pub(super) fn model(section: &Section<'_>, folder: &Path) -> ModelConfig {
+    const SIZES: [&str; 7] =
+        ["tokenizer", "layers", "d_model", "heads", "inner", "positions", "dropout"];
+    let sizes: Vec<&str> = SIZES.into_iter().filter(|key| section.has(key)).collect();
+    let path: Option<PathBuf> = section.optional("path");
+    let scratch = (!sizes.is_empty()).then(|| scratch(section, folder));
+    // Asked for even where they are absent, so that they are known when a key is misspelt.
+    for key in SIZES.into_iter().filter(|key| !section.has(key)) {
+        let _: Option<String> = section.optional(key);
+    }
+    match (path, scratch) {
+        (Some(path), None) => ModelConfig::Checkpoint { path: resolve(folder, path) },
+        (None, Some(scratch)) => ModelConfig::Scratch(scratch),
+        (path, _) => {
+            let message = match path {
+                Some(_) => format!(
+                    "a checkpoint has its own sizes, expected either path or the sizes of a new model ({})",
+                    sizes.join(", ")
+                ),
+                None => format!(
+                    "missing, expected a checkpoint folder (here or by --model), or the sizes of a new model ({})",
+                    SIZES.join(", ")
+                ),
+            };
+            section.complain("path", message);
+            ModelConfig::Checkpoint { path: PathBuf::new() }
+        }
+    }
+}
+
+fn scratch(section: &Section<'_>, folder: &Path) -> ScratchConfig {
+    let d_model: usize = above_zero(section, "d_model", None);
+    let heads: usize = above_zero(section, "heads", Some((d_model / 64).max(1)));
+    if !d_model.is_multiple_of(heads) {
+        section.complain("heads", format!("{heads} heads do not divide d_model {d_model}"));
+    }
+    ScratchConfig {
+        tokenizer: resolve(folder, section.required("tokenizer")),
+        layers: above_zero(section, "layers", None),
+        d_model,
+        heads,
+        inner: above_zero(section, "inner", Some(4 * d_model)),
+        positions: above_zero(section, "positions", Some(128)),
+        dropout: within(section, "dropout", 0.1, |p| (0.0..1.0).contains(&p), "0 or more, below 1"),
+    }
+}
+
+pub(super) fn task(section: &Section<'_>, folder: &Path) -> TaskConfig {
+    TaskConfig {
+        file: resolve(folder, section.required("file")),
+        data_dir: section.optional("data_dir").map(|path| resolve(folder, path)),
+        train_split: section.or("train_split", "train".to_owned()),
+        validation_split: section.optional("validation_split"),
+        max_length: above_zero(section, "max_length", Some(128)),
+        limit: optional_above_zero(section, "limit"),
+        validation_limit: optional_above_zero(section, "validation_limit"),
+    }
+}
+
+pub(super) fn optimizer(section: &Section<'_>) -> AdamWConfig {
+    let below_one = |key, default| {
+        within(section, key, default, |beta| (0.0..1.0).contains(&beta), "0 or more, below 1")
+    };
+    let not_negative =
+        |key, default| within(section, key, default, |number| number >= 0.0, "0 or more");
+    let positive = |key, default| within(section, key, default, |number| number > 0.0, "above 0");
+    AdamWConfig {
+        learning_rate: positive("learning_rate", 2e-5),
+        weight_decay: not_negative("weight_decay", 0.01),
+        beta_1: below_one("beta_1", 0.9),
+        beta_2: below_one("beta_2", 0.999),
+        epsilon: positive("epsilon", 1e-8),
+        max_gradient_norm: not_negative("max_gradient_norm", 1.0),
+    }
+}
+
+pub(super) fn schedule(section: &Section<'_>) -> ScheduleConfig {
+    let kind = section.choice("kind", SCHEDULES, ScheduleKind::Linear);
+    let steps = section.optional::<u64>("warm_up_steps");
+    let ratio = section.optional::<f64>("warm_up_ratio");
+    if let Some(ratio) = ratio
+        && !(0.0..=1.0).contains(&ratio)
+    {
+        section.complain("warm_up_ratio", format!("expected a number 0 to 1, found {ratio}"));
+    }
+    if steps.is_some() && ratio.is_some() {
+        section.complain("warm_up_ratio", "expected either warm_up_ratio or warm_up_steps");
+    }
+    let warm_up = match (steps, ratio) {
+        (_, Some(ratio)) => WarmUp::Ratio(ratio),
+        (steps, None) => WarmUp::Steps(steps.unwrap_or(0)),
+    };
+    ScheduleConfig { kind, warm_up }
+}
+
+pub(super) fn training(section: &Section<'_>) -> TrainingConfig {
+    let batch = above_zero(section, "batch", Some(32));
+    let micro_batch = above_zero(section, "micro_batch", Some(batch));
+    if micro_batch > batch {
+        section.complain("micro_batch", format!("{micro_batch} rows exceed the batch of {batch}"));
+    }
+    TrainingConfig {
+        epochs: above_zero(section, "epochs", Some(3)),
+        max_steps: optional_above_zero(section, "max_steps"),
+        batch,
+        micro_batch,
+        evaluation_batch: above_zero(section, "evaluation_batch", Some(32)),
+        evaluate_every_steps: optional_above_zero(section, "evaluate_every_steps"),
+        patience: optional_above_zero(section, "patience"),
+        checkpoint_every_steps: optional_above_zero(section, "checkpoint_every_steps"),
+    }
+}
+
+/// A whole number that cannot be 0; 1 stands in for a wrong one. Required where there is no default.
+fn above_zero<T: FromValue + Default + PartialEq + From<u8>>(
+    section: &Section<'_>,
+    key: &'static str,
+    default: Option<T>,
+) -> T {
+    let absent = !section.has(key);
+    match (optional_above_zero(section, key), default) {
+        (None, Some(default)) if absent => default,
+        (None, None) if absent => section.required(key),
+        (value, _) => value.unwrap_or_else(|| T::from(1)),
+    }
+}
+
+/// As [`above_zero`], where absence has a meaning of its own.
+fn optional_above_zero<T: FromValue + Default + PartialEq + From<u8>>(
+    section: &Section<'_>,
+    key: &'static str,
+) -> Option<T> {
+    let value: T = section.optional(key)?;
+    if value == T::default() {
+        section.complain(key, "expected a whole number above 0, found 0");
+        return Some(T::from(1));
+    }
+    Some(value)
+}
+
+/// A number with a default and a range, told in words where it is left.
+fn within(
+    section: &Section<'_>,
+    key: &'static str,
+    default: f64,
+    holds: impl Fn(f64) -> bool,
+    range: &str,
+) -> f64 {
+    let value = section.or(key, default);
+    if !holds(value) {
+        section.complain(key, format!("expected a number {range}, found {value}"));
+    }
+    value
+}

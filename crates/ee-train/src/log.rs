@@ -1,0 +1,195 @@
+//! What a run says while it works: a JSONL log, TensorBoard curves, and a bar or plain lines.
+//!
+//! Both files are append-only and their lengths belong to each checkpoint, so that a resumed run goes on
+//! where the checkpoint was written, with no step twice. Progress goes to stderr: a bar on a terminal,
+//! elsewhere a plain line every few seconds.
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::error::{Error, Result};
+use crate::snapshot::TrainingState;
+use crate::step::StepReport;
+use crate::tensorboard::{EventFile, open_cut};
+use crate::validate::ExitScores;
+
+/// The log file of a run folder.
+pub const NAME: &str = "log.jsonl";
+
+/// Between two plain lines.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// The log of one run.
+pub struct Log {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    events: EventFile,
+    progress: Progress,
+}
+
+/// Where a step stands in the run.
+#[derive(Clone, Copy, Debug)]
+pub struct StepPlace {
+    /// Optimizer step, counted from 1.
+    pub step: u64,
+    /// Epoch, counted from 1.
+    pub epoch: u64,
+    /// The step's learning rate.
+    pub learning_rate: f64,
+    /// Rows divided by the step's wall-clock time.
+    pub examples_per_second: f64,
+}
+
+impl Log {
+    /// Opens the log of a run folder where its state says, cutting off what was written later.
+    ///
+    /// # Errors
+    /// When a file cannot be written or is shorter than the state says.
+    pub fn open(run: &Path, state: &TrainingState, total_steps: u64) -> Result<Self> {
+        let path = run.join(NAME);
+        let file = open_cut(&path, state.log_bytes)?;
+        let events = EventFile::open(run, state.events_bytes)?;
+        let progress = Progress::on_stderr(state.step, total_steps);
+        Ok(Self { path, file, length: state.log_bytes, events, progress })
+    }
+
+    /// Lengths of the JSONL log and of the event file, forced to the disk.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn sync(&self) -> Result<(u64, u64)> {
+        self.file.sync_data().map_err(Error::io("cannot write", &self.path))?;
+        self.events.sync()?;
+        Ok((self.length, self.events.length()))
+    }
+
+    /// Logs one step.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn step(&mut self, place: StepPlace, report: &StepReport) -> Result<()> {
+        let StepPlace { step, epoch, learning_rate, examples_per_second } = place;
+        let StepReport { loss, exit_losses, gradient_norm, rows } = report;
+        self.line(&json!({
+            "kind": "step",
+            "step": step,
+            "epoch": epoch,
+            "rows": rows,
+            "loss": loss,
+            "exit_losses": exit_losses,
+            "learning_rate": learning_rate,
+            "gradient_norm": gradient_norm,
+            "examples_per_second": examples_per_second,
+        }))?;
+        let mut values = vec![
+            ("loss/total".to_owned(), *loss),
+            ("learning_rate".to_owned(), learning_rate),
+            ("gradient_norm".to_owned(), *gradient_norm),
+            ("examples_per_second".to_owned(), examples_per_second),
+        ];
+        values.extend(per_exit("loss", exit_losses));
+        self.events.scalars(step, &values)?;
+        self.progress.step(place, report);
+        Ok(())
+    }
+
+    /// Logs the scores of one validation; the leading metric goes to TensorBoard.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn validation(&mut self, step: u64, scores: &[ExitScores], seconds: f64) -> Result<()> {
+        self.line(&json!({
+            "kind": "validation",
+            "step": step,
+            "scores": scores,
+            "seconds": seconds,
+        }))?;
+        let leading = &scores[0];
+        self.events.scalars(step, &per_exit("metric", &leading.scores))?;
+        let per_exit: Vec<String> =
+            leading.scores.iter().map(|score| format!("{score:.4}")).collect();
+        self.progress.say(&format!(
+            "validation after step {step}: {} per exit {}",
+            leading.metric,
+            per_exit.join(" ")
+        ));
+        Ok(())
+    }
+
+    /// Says something on stderr without spoiling the bar.
+    pub fn say(&self, message: &str) {
+        self.progress.say(message);
+    }
+
+    /// Ends the bar.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.progress.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn line<T: Serialize>(&mut self, value: &T) -> Result<()> {
+        let mut line = serde_json::to_vec(value).expect("numbers and strings always serialize");
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(Error::io("cannot write", &self.path))?;
+        self.length += line.len() as u64;
+        Ok(())
+    }
+}
+
+/// `loss/exit_01` and so on.
+fn per_exit(tag: &str, values: &[f64]) -> Vec<(String, f64)> {
+    let named = |(index, value): (usize, &f64)| (format!("{tag}/exit_{:02}", index + 1), *value);
+    values.iter().enumerate().map(named).collect()
+}
+
+/// A bar on a terminal, plain lines elsewhere.
+struct Progress {
+    bar: Option<ProgressBar>,
+    total: u64,
+    last_line: Option<Instant>,
+}
+
+impl Progress {
+    /// Progress on stderr towards `total` steps.
+    fn on_stderr(done: u64, total: u64) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let template = "{bar:30} step {pos}/{len} · {msg} · {eta} left";
+            let style = ProgressStyle::with_template(template).expect("the template is sound");
+            ProgressBar::new(total).with_style(style).with_position(done)
+        });
+        if let Some(bar) = &bar {
+            bar.reset_eta();
+        }
+        Self { bar, total, last_line: None }
+    }
+
+    fn say(&self, message: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(message),
+            None => eprintln!("{message}"),
+        }
+    }
+
+    fn step(&mut self, place: StepPlace, report: &StepReport) {
+        let StepPlace { step, epoch, examples_per_second, .. } = place;
+        let message = format!(
+            "epoch {epoch} · loss {:.4} · {examples_per_second:.1} examples/s",
+            report.loss
+        );
+        if let Some(bar) = &self.bar {
+            bar.set_message(message);
+            bar.set_position(step);
+        } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY) {
+            self.last_line = Some(Instant::now());
+            self.say(&format!("step {step}/{} · {message}", self.total));
+        }
+    }
+}

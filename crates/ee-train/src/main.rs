@@ -1,0 +1,69 @@
+//! `ee-train`: fine-tunes Transformers, plain or jointly over every exit.
+
+mod arguments;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use ee_train::fit::{self, Outcome};
+use ee_train::{Error, bench, prepare};
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
+
+use crate::arguments::{Arguments, Command, Training};
+
+/// Ended by the user before the last step, as shells tell it (128 + SIGINT).
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command() {
+        Command::Train(training) => train(&training),
+        Command::EncoderTrain(flags) => measure(flags),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        match error.downcast_ref() {
+            Some(Error::Config(_) | Error::Task(ee_tasks::Error::Config(_))) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    })
+}
+
+fn train(training: &Training) -> Result<ExitCode> {
+    let config = training.config()?;
+    let output = training.output(&config);
+    let interrupted = Arc::new(AtomicBool::new(false));
+    // The first Ctrl-C ends the run after its step, a second one the process.
+    flag::register_conditional_shutdown(SIGINT, i32::from(INTERRUPTED), Arc::clone(&interrupted))
+        .and_then(|_| flag::register(SIGINT, Arc::clone(&interrupted)))
+        .context("cannot listen to Ctrl-C")?;
+    let (mut run, model) = prepare::prepare(config, &output, training.resume)?;
+    let outcome = fit::fit(&mut run, model, &interrupted)?;
+    let step = run.state().step;
+    match outcome {
+        Outcome::Finished => eprintln!("finished after step {step}"),
+        Outcome::EarlyStopped => eprintln!("stopped early after step {step}: no better score"),
+        Outcome::Interrupted => {
+            eprintln!("interrupted after step {step}; continue with --resume");
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+    }
+    if let (Some(folder), Some(best)) = (run.checkpoints().best(), run.state().best) {
+        let metric = run.leading_metric();
+        println!("{}", folder.display());
+        eprintln!(
+            "best checkpoint: step {}, {metric} {:.4} at the last exit",
+            best.step, best.score
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure(flags: bench::EncoderTrain) -> Result<ExitCode> {
+    let measured = bench::encoder_train(flags)?;
+    println!("{}", serde_json::to_string(&measured)?);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,210 @@
+//! AdamW over a whole model: global-norm clipping, weight-decay groups, state under Hugging Face names.
+//!
+//! The model is mapped parameter by parameter. Each gradient is taken out of the backward pass's result,
+//! used and dropped before the next one is touched, and parameter and moments are updated in place, so
+//! that the peak of memory is that of the backward pass and not of the update. Biases and layer norms do
+//! not decay, as in BERT's and Hugging Face's recipes. The moments are kept on the parameter's device.
+
+use std::any::Any;
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Gradients, Tensor};
+use ee_models::checkpoint::ParameterNames;
+use ee_models::kernels::{self, AdamWTensors};
+use serde::Serialize;
+
+/// The numbers of AdamW (Loshchilov & Hutter 2019) and of clipping.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct AdamWConfig {
+    /// The peak learning rate.
+    pub learning_rate: f64,
+    /// λ of parameters that decay.
+    pub weight_decay: f64,
+    /// β₁
+    pub beta_1: f64,
+    /// β₂
+    pub beta_2: f64,
+    /// ε
+    pub epsilon: f64,
+    /// Gradients are scaled down to this global norm where they exceed it; 0 never clips.
+    pub max_gradient_norm: f64,
+}
+
+/// m and v of one parameter.
+#[derive(Debug)]
+pub(crate) struct Moments<const D: usize> {
+    pub(crate) first: Tensor<D>,
+    pub(crate) second: Tensor<D>,
+}
+
+/// AdamW with the moments of every parameter it has updated.
+#[derive(Debug)]
+pub struct AdamW {
+    config: AdamWConfig,
+    /// A `Moments<D>` per parameter; D is known where the module is visited.
+    moments: HashMap<ParamId, Box<dyn Any + Send>>,
+    steps: u64,
+}
+
+impl AdamW {
+    /// An optimizer that has made no step.
+    pub fn new(config: AdamWConfig) -> Self {
+        Self { config, moments: HashMap::new(), steps: 0 }
+    }
+
+    /// Number of steps made.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The factor that clips gradients of this global norm: min(1, limit / (norm + 10⁻⁶)), as
+    /// `torch.nn.utils.clip_grad_norm_`.
+    pub fn clipping(&self, norm: f64) -> f64 {
+        let limit = self.config.max_gradient_norm;
+        if limit > 0.0 { (limit / (norm + 1e-6)).min(1.0) } else { 1.0 }
+    }
+
+    /// Updates every parameter that has a gradient; the gradients are used up.
+    pub fn step<M: Module>(
+        &mut self,
+        model: M,
+        gradients: Gradients,
+        names: &ParameterNames,
+        learning_rate: f64,
+        gradient_scale: f64,
+    ) -> M {
+        self.steps += 1;
+        let AdamWConfig { weight_decay, beta_1, beta_2, epsilon, .. } = self.config;
+        let numbers = kernels::AdamW {
+            learning_rate,
+            beta_1,
+            beta_2,
+            epsilon,
+            weight_decay,
+            step: self.steps,
+            gradient_scale: gradient_scale as f32,
+        };
+        model.map(&mut Update { optimizer: self, gradients, names, numbers })
+    }
+
+    /// Continues from saved moments after this many steps.
+    pub(crate) fn restore(&mut self, steps: u64, moments: HashMap<ParamId, Box<dyn Any + Send>>) {
+        self.steps = steps;
+        self.moments = moments;
+    }
+
+    /// The moments of a parameter, absent before its first update.
+    pub(crate) fn moments<const D: usize>(&self, id: ParamId) -> Option<&Moments<D>> {
+        self.moments.get(&id)?.downcast_ref()
+    }
+}
+
+/// Whether a parameter of this name decays: weights do, biases and layer norms do not.
+pub fn decays(name: &str) -> bool {
+    !(name.ends_with("bias") || name.contains("LayerNorm"))
+}
+
+/// Updates one parameter after the other.
+struct Update<'a> {
+    optimizer: &'a mut AdamW,
+    gradients: Gradients,
+    names: &'a ParameterNames,
+    numbers: kernels::AdamW,
+}
+
+impl ModuleMapper for Update<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tracked, mapper) = param.consume();
+        let Some(gradient) = tracked.grad_remove(&mut self.gradients) else {
+            return Param::from_mapped_value(id, tracked, mapper);
+        };
+        let name = self.names.get(id).expect("every parameter of the model has a name");
+        let weight_decay = if decays(name) { self.numbers.weight_decay } else { 0.0 };
+        // From here on this is the parameter's only handle, which is what lets the update be in place.
+        let parameter = tracked.inner();
+        let Moments { first, second } = match self.optimizer.moments.remove(&id) {
+            Some(moments) => *moments.downcast().expect("a parameter keeps its rank"),
+            None => Moments { first: parameter.zeros_like(), second: parameter.zeros_like() },
+        };
+        let tensors = AdamWTensors { parameter, first_moment: first, second_moment: second };
+        let updated =
+            kernels::adamw(tensors, gradient, kernels::AdamW { weight_decay, ..self.numbers });
+        let moments = Moments { first: updated.first_moment, second: updated.second_moment };
+        self.optimizer.moments.insert(id, Box::new(moments));
+        let tracked = Tensor::from_inner(updated.parameter).require_grad();
+        Param::from_mapped_value(id, tracked, mapper)
+    }
+}
+
+/// √Σ g² over every parameter, in the order in which the module is visited (one host synchronisation
+/// per parameter).
+pub fn gradient_norm<M: Module>(model: &M, gradients: &Gradients) -> f64 {
+    let mut norm = SumOfSquares { gradients, sum: 0.0 };
+    model.visit(&mut norm);
+    norm.sum.sqrt()
+}
+
+struct SumOfSquares<'a> {
+    gradients: &'a Gradients,
+    sum: f64,
+}
+
+impl ModuleVisitor for SumOfSquares<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = param.val().grad(self.gradients) {
+            self.sum += kernels::sum_of_squares(&gradient);
+        }
+    }
+}
+
+/// Adds the gradients of a further backward pass to those of earlier ones.
+pub fn accumulate<M: Module>(model: &M, total: &mut Gradients, further: Gradients) {
+    model.visit(&mut Accumulate { total, further });
+}
+
+struct Accumulate<'a> {
+    total: &'a mut Gradients,
+    further: Gradients,
+}
+
+impl ModuleVisitor for Accumulate<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let parameter = param.val();
+        let Some(further) = parameter.grad_remove(&mut self.further) else { return };
+        let sum = match parameter.grad_remove(self.total) {
+            Some(total) => total + further,
+            None => further,
+        };
+        parameter.grad_replace(self.total, sum);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn biases_and_norms_do_not_decay() {
+        assert!(decays("bert.encoder.layer.0.attention.self.query.weight"));
+        assert!(decays("bert.embeddings.word_embeddings.weight"));
+        assert!(!decays("bert.encoder.layer.0.attention.self.query.bias"));
+        assert!(!decays("bert.encoder.layer.0.output.LayerNorm.weight"));
+    }
+
+    #[test]
+    fn clipping_scales_down_and_never_up() {
+        let config = AdamWConfig {
+            learning_rate: 1.0,
+            weight_decay: 0.0,
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-8,
+            max_gradient_norm: 1.0,
+        };
+        let optimizer = AdamW::new(config);
+        assert_eq!(optimizer.clipping(0.5), 1.0);
+        assert!((optimizer.clipping(4.0) - 0.25).abs() < 1e-6);
+        assert_eq!(AdamW::new(AdamWConfig { max_gradient_norm: 0.0, ..config }).clipping(9.0), 1.0);
+    }
+}

@@ -1,0 +1,121 @@
+//! A tiny task with its tokenizer and run file, in a folder of its own: does a sentence hold more `good`
+//! than `bad`?
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tempfile::TempDir;
+
+const WORDS: [&str; 8] = ["good", "bad", "the", "film", "was", "very", "and", "then"];
+
+pub(crate) struct Playground {
+    folder: TempDir,
+}
+
+impl Playground {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let playground = Self { folder };
+        let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+        let vocabulary: Vec<&str> = special.into_iter().chain(WORDS).collect();
+        playground.write("tokenizer/vocab.txt", &(vocabulary.join("\n") + "\n"));
+        playground.write("train.tsv", &sentences(64, 1));
+        playground.write("dev.tsv", &sentences(32, 2));
+        playground.write(
+            "task.toml",
+            "name = 'mood'\nlabels = ['bad', 'good']\ntext = ['sentence']\nlabel = 'label'\n\
+             metrics = ['accuracy']\ndata_dir = '.'\n\
+             [splits.train]\nfiles = ['train.tsv']\n[splits.dev]\nfiles = ['dev.tsv']\n",
+        );
+        playground.write(
+            "run.toml",
+            "[model]\ntokenizer = 'tokenizer'\nlayers = 2\nd_model = 32\nheads = 2\ninner = 64\npositions = 16\n\
+             [task]\nfile = 'task.toml'\nmax_length = 16\n\
+             [optimizer]\nlearning_rate = 2e-3\n\
+             [training]\nepochs = 4\nbatch = 8\n",
+        );
+        playground
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, contents).unwrap();
+    }
+
+    /// `ee-train --config run.toml --output OUTPUT` and more.
+    pub(crate) fn command(&self, output: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ee-train"));
+        command.arg("--config").arg(self.path("run.toml"));
+        command.arg("--output").arg(self.path(output)).args(more);
+        command
+    }
+
+    pub(crate) fn train(&self, output: &str, more: &[&str]) -> Output {
+        self.command(output, more).output().unwrap()
+    }
+
+    /// The final weights of a run.
+    pub(crate) fn weights(&self, output: &str) -> Vec<u8> {
+        fs::read(self.path(output).join("last/model.safetensors")).unwrap()
+    }
+
+    /// The log without what depends on the clock.
+    pub(crate) fn log(&self, output: &str) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.path(output).join("log.jsonl")).unwrap();
+        text.lines()
+            .map(|line| {
+                let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
+                let object = value.as_object_mut().unwrap();
+                object.remove("examples_per_second");
+                object.remove("seconds");
+                value
+            })
+            .collect()
+    }
+}
+
+/// Checks that a command ended well, and shows what it said where it did not.
+pub(crate) fn succeeded(output: &Output) {
+    assert!(output.status.success(), "{}", stderr(output));
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Names of what lies in a folder, sorted.
+pub(crate) fn listing(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn sentences(n: usize, seed: u64) -> String {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    let mut text = "sentence\tlabel\n".to_owned();
+    while text.lines().count() <= n {
+        let length = generator.random_range(3..12);
+        let words: Vec<&str> =
+            (0..length).map(|_| *WORDS.choose(&mut generator).unwrap()).collect();
+        let count = |word: &str| words.iter().filter(|found| **found == word).count();
+        if count("good") != count("bad") {
+            let label = if count("good") > count("bad") { "good" } else { "bad" };
+            text += &format!("{}\t{label}\n", words.join(" "));
+        }
+    }
+    text
+}

@@ -1,0 +1,199 @@
+//! Optimizer steps against PyTorch, and gradient accumulation against the whole batch.
+
+use std::path::{Path, PathBuf};
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor};
+use ee_models::arch::bert::Encoder;
+use ee_models::checkpoint::{self, Head, Loaded};
+use ee_models::loss::Objective;
+use ee_models::{Batch, ExitModel};
+use ee_train::optimizer::{AdamW, AdamWConfig};
+use ee_train::schedule::{Schedule, ScheduleKind};
+use ee_train::step::{MicroBatch, NotFinite, StepConfig, step};
+use serde::Deserialize;
+
+const FAMILIES: [&str; 2] = ["bert-tiny", "roberta-tiny"];
+
+/// Absolute, on losses and logits over ten steps.
+const TOLERANCE: f64 = 1e-3;
+
+const CONFIG: AdamWConfig = AdamWConfig {
+    learning_rate: 1e-3,
+    weight_decay: 0.01,
+    beta_1: 0.9,
+    beta_2: 0.999,
+    epsilon: 1e-8,
+    max_gradient_norm: 0.0,
+};
+
+#[derive(Deserialize)]
+struct GoldenBatch {
+    input_ids: Vec<Vec<u32>>,
+    attention_mask: Vec<Vec<usize>>,
+    token_type_ids: Option<Vec<Vec<u32>>>,
+    labels: Vec<usize>,
+}
+
+impl GoldenBatch {
+    fn micro_batch(&self) -> MicroBatch {
+        let width = self.input_ids[0].len();
+        let lengths: Vec<usize> = self.attention_mask.iter().map(|row| row.iter().sum()).collect();
+        let types = match &self.token_type_ids {
+            Some(types) => types.concat(),
+            None => vec![0; width * lengths.len()],
+        };
+        let batch = Batch::new(self.input_ids.concat(), types, lengths, width).unwrap();
+        MicroBatch { batch, labels: self.labels.clone() }
+    }
+
+    /// Some of the rows, padded as they are.
+    fn rows(&self, rows: std::ops::Range<usize>) -> MicroBatch {
+        let part = Self {
+            input_ids: self.input_ids[rows.clone()].to_vec(),
+            attention_mask: self.attention_mask[rows.clone()].to_vec(),
+            token_type_ids: self.token_type_ids.as_ref().map(|types| types[rows.clone()].to_vec()),
+            labels: self.labels[rows].to_vec(),
+        };
+        part.micro_batch()
+    }
+}
+
+#[derive(Deserialize)]
+struct Golden {
+    batch: GoldenBatch,
+    training: GoldenTraining,
+}
+
+#[derive(Deserialize)]
+struct GoldenTraining {
+    batches: Vec<GoldenBatch>,
+    constant: GoldenRun,
+    clipped_linear: GoldenRun,
+}
+
+#[derive(Deserialize)]
+struct GoldenRun {
+    losses: Vec<f64>,
+    gradient_norms: Vec<f64>,
+    learning_rates: Vec<f64>,
+    /// `[exit][row][label]`
+    logits_after: Vec<Vec<Vec<f64>>>,
+    max_grad_norm: Option<f64>,
+    warmup_steps: Option<u64>,
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name)
+}
+
+fn golden(name: &str) -> Golden {
+    let text = std::fs::read_to_string(folder(name).join("golden.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn load(name: &str) -> Loaded {
+    let loaded = checkpoint::load(&folder(name), &Head::Required, &Device::flex()).unwrap();
+    Loaded { model: loaded.model.train(), ..loaded }
+}
+
+fn joint(learning_rate: f64) -> StepConfig {
+    StepConfig { objective: Objective::Joint, learning_rate, dropout: None }
+}
+
+#[test]
+fn ten_steps_as_pytorch_makes_them() {
+    for name in FAMILIES {
+        let golden = golden(name);
+        follow(name, &golden, &golden.training.constant);
+        follow(name, &golden, &golden.training.clipped_linear);
+    }
+}
+
+fn follow(name: &str, golden: &Golden, run: &GoldenRun) {
+    let batches = &golden.training.batches;
+    let Loaded { mut model, names, .. } = load(name);
+    let kind =
+        if run.warmup_steps.is_some() { ScheduleKind::Linear } else { ScheduleKind::Constant };
+    let warm_up = run.warmup_steps.unwrap_or(0);
+    let schedule = Schedule { kind, warm_up, total: batches.len() as u64 };
+    let max_gradient_norm = run.max_grad_norm.unwrap_or(0.0);
+    let mut optimizer = AdamW::new(AdamWConfig { max_gradient_norm, ..CONFIG });
+    assert_eq!(batches.len(), 10);
+    for (number, batch) in batches.iter().enumerate() {
+        let rate = CONFIG.learning_rate * schedule.factor(number as u64);
+        assert!((rate - run.learning_rates[number]).abs() < 1e-12);
+        let report;
+        (model, report) =
+            step(model, &mut optimizer, &names, &[batch.micro_batch()], joint(rate)).unwrap();
+        let (loss, norm) = (run.losses[number], run.gradient_norms[number]);
+        assert!((report.loss - loss).abs() < TOLERANCE, "{name} {number}: {} {loss}", report.loss);
+        let relative = (report.gradient_norm - norm).abs() / norm;
+        assert!(relative < TOLERANCE, "{name} {number}: {} {norm}", report.gradient_norm);
+    }
+    let logits = model.valid().exit_logits(&golden.batch.micro_batch().batch).into_data();
+    let expected = run.logits_after.concat().concat();
+    for (found, expected) in logits.iter::<f64>().zip(expected) {
+        assert!((found - expected).abs() < TOLERANCE, "{name}: {found} {expected}");
+    }
+}
+
+#[test]
+fn accumulated_gradients_are_those_of_the_whole_batch() {
+    for name in FAMILIES {
+        let golden = golden(name).batch;
+        let whole = [golden.micro_batch()];
+        let parts = [golden.rows(0..3), golden.rows(3..4), golden.rows(4..6)];
+        let after = |micro_batches: &[MicroBatch]| {
+            let Loaded { model, names, .. } = load(name);
+            let mut optimizer = AdamW::new(CONFIG);
+            step(model, &mut optimizer, &names, micro_batches, joint(1e-3)).unwrap()
+        };
+        let ((whole, whole_report), (parts, parts_report)) = (after(&whole), after(&parts));
+        assert_eq!(parts_report.rows, 6);
+        assert!((whole_report.loss - parts_report.loss).abs() < 1e-6);
+        let norms = (whole_report.gradient_norm, parts_report.gradient_norm);
+        assert!((norms.0 - norms.1).abs() / norms.0 < 1e-5, "{norms:?}");
+        for (whole, parts) in whole_report.exit_losses.iter().zip(&parts_report.exit_losses) {
+            assert!((whole - parts).abs() < 1e-6);
+        }
+        // The first step of AdamW moves each weight by the sign of its gradient: where the gradient is
+        // next to zero its rounding decides, so nearly all weights agree, not all.
+        let (whole, parts) = (weights(&whole), weights(&parts));
+        let differ = whole.iter().zip(&parts).filter(|(a, b)| (*a - *b).abs() > 1e-5).count();
+        assert!(differ * 100 < whole.len(), "{name}: {differ} of {}", whole.len());
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_number_changes_nothing() {
+    let golden = golden("bert-tiny").batch;
+    let Loaded { model, names, .. } = load("bert-tiny");
+    let model = model.map(&mut Poison);
+    let mut optimizer = AdamW::new(CONFIG);
+    let result = step(model, &mut optimizer, &names, &[golden.micro_batch()], joint(1e-3));
+    let NotFinite { what, value } = result.map(|_| ()).unwrap_err();
+    assert!(what == "the loss" && value.is_nan());
+    assert_eq!(optimizer.steps(), 0);
+}
+
+/// Makes every parameter infinite.
+struct Poison;
+
+impl burn::module::ModuleMapper for Poison {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|tensor| (tensor.inner() * f32::INFINITY).autodiff().require_grad())
+    }
+}
+
+fn weights(model: &Encoder) -> Vec<f32> {
+    struct Collect(Vec<f32>);
+    impl ModuleVisitor for Collect {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.extend(param.val().inner().into_data().iter::<f32>());
+        }
+    }
+    let mut collect = Collect(Vec::new());
+    model.visit(&mut collect);
+    collect.0
+}

@@ -19,6 +19,7 @@ use crate::arguments::{Arguments, Command, Training};
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
+    ee_models::device::keep_freed_memory();
     let result = match Arguments::parse().command() {
         Command::Train(training) => train(&training),
         Command::EncoderTrain(flags) => measure(flags),

@@ -12,8 +12,6 @@ pub(super) trait Lanes: Copy {
     /// The first `n` numbers, the rest 0.
     unsafe fn load_first(from: *const f32, n: usize) -> Self;
     unsafe fn store(self, to: *mut f32);
-    /// The first `n` numbers.
-    unsafe fn store_first(self, to: *mut f32, n: usize);
     unsafe fn add(self, other: Self) -> Self;
     /// self · factor + addend
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
@@ -64,14 +62,6 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn store_first(self, to: *mut f32, n: usize) {
-        for (i, value) in self.0.into_iter().enumerate().take(n) {
-            // SAFETY: the caller gives room for `n` numbers.
-            unsafe { *to.add(i) = value }
-        }
-    }
-
-    #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
     }
@@ -98,7 +88,7 @@ mod x86 {
 
     macro_rules! register {
         ($register:ty, $width:literal, $splat:ident, $load:ident, $store:ident, $add:ident,
-         $fma:ident, $sum:ident, $load_first:ident, $store_first:ident) => {
+         $fma:ident, $sum:ident, $load_first:ident) => {
             // Each method's contract is the trait's; the bodies are single instructions on what it promises.
             impl Lanes for $register {
                 const WIDTH: usize = $width;
@@ -125,12 +115,6 @@ mod x86 {
                 unsafe fn store(self, to: *mut f32) {
                     // SAFETY: the trait's contract.
                     unsafe { $store(to, self) }
-                }
-
-                #[inline(always)]
-                unsafe fn store_first(self, to: *mut f32, n: usize) {
-                    // SAFETY: the trait's contract.
-                    unsafe { $store_first(self, to, n) }
                 }
 
                 #[inline(always)]
@@ -163,8 +147,7 @@ mod x86 {
         _mm512_add_ps,
         _mm512_fmadd_ps,
         _mm512_reduce_add_ps,
-        load_first_512,
-        store_first_512
+        load_first_512
     );
     register!(
         __m256,
@@ -175,8 +158,7 @@ mod x86 {
         _mm256_add_ps,
         _mm256_fmadd_ps,
         sum_256,
-        load_first_256,
-        store_first_256
+        load_first_256
     );
 
     #[inline]
@@ -184,13 +166,6 @@ mod x86 {
     unsafe fn load_first_512(from: *const f32, n: usize) -> __m512 {
         // SAFETY: the mask keeps the load to the `n` numbers that the caller gives.
         unsafe { _mm512_maskz_loadu_ps(mask_512(n), from) }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    unsafe fn store_first_512(value: __m512, to: *mut f32, n: usize) {
-        // SAFETY: the mask keeps the store to the `n` numbers that the caller gives.
-        unsafe { _mm512_mask_storeu_ps(to, mask_512(n), value) }
     }
 
     #[inline(always)]
@@ -203,13 +178,6 @@ mod x86 {
     unsafe fn load_first_256(from: *const f32, n: usize) -> __m256 {
         // SAFETY: the mask keeps the load to the `n` numbers that the caller gives.
         unsafe { _mm256_maskload_ps(from, mask_256(n)) }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn store_first_256(value: __m256, to: *mut f32, n: usize) {
-        // SAFETY: the mask keeps the store to the `n` numbers that the caller gives.
-        unsafe { _mm256_maskstore_ps(to, mask_256(n), value) }
     }
 
     #[inline]

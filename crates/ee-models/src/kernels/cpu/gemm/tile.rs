@@ -1,7 +1,7 @@
 //! The tile: a few rows and a few registers of columns of the result, held in registers along the sum.
 //!
 //! 12 × 2 registers of 16 on AVX-512 (24 of 32 registers are sums), 6 × 2 of 8 on AVX2, 4 × 2 of 4
-//! elsewhere. Right edges are masked; lower edges have tiles of fewer rows.
+//! elsewhere. Right edges are written from a copy; lower edges have tiles of fewer rows.
 
 use crate::kernels::cpu::InstructionSet;
 use crate::kernels::cpu::lanes::{Lanes, Portable, prefetch};
@@ -135,7 +135,13 @@ unsafe fn tile<V: Lanes, const ROWS: usize, const VECTORS: usize>(what: &Tile) {
     }
 }
 
+/// Numbers of the largest tile.
+const LARGEST: usize = 12 * 32;
+
 /// Stores the sums, with bias and earlier contents as asked.
+///
+/// Sums are indexed by loops that unroll whole: one index known at run time only would keep them in
+/// memory, and the loop along the sum would store each of them at every step.
 ///
 /// # Safety
 /// As [`TileFunction`].
@@ -144,32 +150,53 @@ unsafe fn write<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     what: &Tile,
     sums: &[[V; VECTORS]; ROWS],
 ) {
-    for vector in 0..VECTORS {
-        let at = vector * V::WIDTH;
-        let n = what.columns.saturating_sub(at).min(V::WIDTH);
-        if n == 0 {
-            return;
+    let full = VECTORS * V::WIDTH;
+    if what.columns < full {
+        let mut block = [0.0_f32; LARGEST];
+        for (row, sums) in sums.iter().enumerate() {
+            for (vector, sum) in sums.iter().enumerate() {
+                // SAFETY: no tile is larger than `LARGEST`.
+                unsafe { sum.store(block.as_mut_ptr().add(row * full + vector * V::WIDTH)) };
+            }
         }
-        // SAFETY: `n` columns from `at` on exist in the target and in the bias.
-        unsafe {
-            let bias = match what.bias.is_null() {
-                true => V::splat(0.0),
-                false => V::load_first(what.bias.add(at), n),
-            };
-            for (row, sums) in sums.iter().enumerate() {
-                let target = what.target.add(row * what.target_stride + at);
-                let mut value = sums[vector].add(bias);
-                if n == V::WIDTH {
-                    if what.accumulate {
-                        value = value.add(V::load(target));
-                    }
-                    value.store(target);
-                } else {
-                    if what.accumulate {
-                        value = value.add(V::load_first(target, n));
-                    }
-                    value.store_first(target, n);
+        // SAFETY: the caller's promise.
+        unsafe { write_edge(what, block.chunks_exact(full).take(ROWS)) };
+        return;
+    }
+    // SAFETY: the target and the bias have all of the tile's columns.
+    unsafe {
+        let mut bias = [V::splat(0.0); VECTORS];
+        if !what.bias.is_null() {
+            for (vector, bias) in bias.iter_mut().enumerate() {
+                *bias = V::load(what.bias.add(vector * V::WIDTH));
+            }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            for (vector, sum) in sums.iter().enumerate() {
+                let target = what.target.add(row * what.target_stride + vector * V::WIDTH);
+                let mut value = sum.add(bias[vector]);
+                if what.accumulate {
+                    value = value.add(V::load(target));
                 }
+                value.store(target);
+            }
+        }
+    }
+}
+
+/// Stores the columns that a tile at the right edge has.
+///
+/// # Safety
+/// As [`TileFunction`].
+unsafe fn write_edge<'a>(what: &Tile, rows: impl Iterator<Item = &'a [f32]>) {
+    for (row, sums) in rows.enumerate() {
+        for (column, sum) in sums[..what.columns].iter().enumerate() {
+            // SAFETY: these columns exist in the target and in the bias.
+            unsafe {
+                let target = what.target.add(row * what.target_stride + column);
+                let bias = if what.bias.is_null() { 0.0 } else { *what.bias.add(column) };
+                let before = if what.accumulate { *target } else { 0.0 };
+                *target = sum + bias + before;
             }
         }
     }

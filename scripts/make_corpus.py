@@ -1,28 +1,27 @@
 #!/usr/bin/env python3
-"""Makes data/ages: pairs of sentences about people's ages, the second one entailed by the first or not.
+"""Makes data/reviews: short reviews, and whether what they say is positive or negative.
 
-What it is for: a small encoder trained from nothing on two cores learns it in a minute or two, and
-some pairs need more layers than others. The rules, by `kind`:
+What it is for: a small encoder trained from nothing on two cores learns it in less than a minute, and
+some reviews need more layers than others. The rules, by `kind`:
 
-  copy        "ann is three"                               -> "ann is three", "ann is not four"
-  bound       "ann is three"                               -> "ann is over two", "ann is under nine"
-  bind        "ann is three and bob is seven"              -> "bob is seven", "ann is not seven"
-  compare     "ann is three and bob is seven"              -> "bob is older than ann"
-  chain       "ann is older than bob and eve is younger than bob" -> "ann is older than eve"
-  sum         "ann is three and bob is four"               -> "together they are seven"
-  difference  "ann is three and bob is two years older"    -> "bob is five"
-  mixed       "ann is three and bob is two years older"    -> "bob is over four"
+  plain      "the film was good"                                  its adjective decides
+  negated    "the film was not good"                              "not" turns the adjective round
+  contrast   "the plot was dull but the cast was not bad"         what follows "but" decides;
+             "although the plot was dull the cast was good",      what "although" belongs to does not
+             "the cast was good although the plot was dull"
+  majority   "the plot was dull and the cast was good and …"      two of three clauses decide
+  denied     "it is not true that the plot was dull but …"        the whole sentence is turned round
+  trusted    "ann says the plot was dull and bob says the cast    the named speaker's clause decides,
+             was good and ann is wrong"                           turned round where the speaker is wrong
 
-Ages are whole numbers from one to twelve. Every kind has as many entailed pairs as not entailed
-ones, in every split; `over`/`under`, `older`/`younger` and `not` turn the answer round equally
-often on both sides, and a wrong number is near the right one or stands elsewhere in the premise,
-so that no word gives the answer away (`--baseline` measures that). No pair occurs twice, within or
-across splits. All is drawn from one seed with Python's `random.random` alone, whose sequence is the
-same in every version.
+Every kind has as many positive reviews as negative ones, in every split. The same words, turned
+round or overruled, serve both labels, so that no word gives the answer away (`--baseline` measures
+what words give). No review occurs twice, within or across splits. All is drawn from one seed with
+Python's `random.random` alone, whose sequence is the same in every version.
 
-usage: make_corpus.py             writes data/ages
+usage: make_corpus.py             writes data/reviews
        make_corpus.py --check     compares the files there with what would be written
-       make_corpus.py --baseline  what a logistic regression on the words of both sentences reaches (needs scikit-learn)
+       make_corpus.py --baseline  what a logistic regression on words reaches (needs scikit-learn)
 """
 
 import argparse
@@ -31,24 +30,18 @@ import random
 import sys
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent.parent / "data" / "ages"
+FOLDER = Path(__file__).resolve().parent.parent / "data" / "reviews"
 SEED = 4
-NAMES = ["ann", "bob", "carl", "dora", "eve", "finn", "gus", "hana", "ivo", "june"]
-NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-OLDEST = len(NUMBERS)
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-LABELS = ["entailed", "not_entailed"]
-# Pairs of each kind in train; dev and test have a tenth of it each.
-SIZES = {
-    "copy": 800,
-    "bound": 1000,
-    "bind": 1800,
-    "compare": 1800,
-    "chain": 1400,
-    "sum": 1000,
-    "difference": 1200,
-    "mixed": 1000,
+NOUNS = ["film", "plot", "cast", "music", "ending", "story", "script", "hero"]
+NAMES = ["ann", "bob", "carl", "dora", "eve", "finn"]
+ADJECTIVES = {
+    True: ["good", "great", "fine", "lovely", "clever", "bright"],
+    False: ["bad", "dull", "weak", "awful", "silly", "grim"],
 }
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+LABELS = {False: "negative", True: "positive"}
+# Reviews of each kind in train; dev and test have a tenth of it each.
+SIZES = {"plain": 140, "negated": 140, "contrast": 3200, "majority": 2520, "denied": 2000, "trusted": 2000}
 
 
 class Draw:
@@ -57,138 +50,90 @@ class Draw:
     def __init__(self, seed):
         self.random = random.Random(seed).random
 
-    def chance(self, share=0.5):
+    def chance(self, share):
         return self.random() < share
 
     def pick(self, items):
         return items[int(self.random() * len(items))]
 
-    def age(self, low=1, high=OLDEST):
-        return low + int(self.random() * (high - low + 1))
-
     def shuffled(self, items):
         return [item for _, item in sorted((self.random(), item) for item in items)]
 
 
-def word(age):
-    return NUMBERS[age - 1]
+def clause(draw, noun, positive, negated):
+    """One statement about one noun that means `positive`, said directly or by a denied adjective."""
+    adjective = draw.pick(ADJECTIVES[positive != negated])
+    words = ["the", noun, "was"] + ["not"] * negated + ["very"] * draw.chance(0.2) + [adjective]
+    return " ".join(words)
 
 
-def says_exactly(draw, subject, verb, age, entailed, elsewhere=()):
-    """`subject verb [not] NUMBER`, true or false of `age`; `elsewhere` are other numbers of the premise."""
-    negated = draw.chance(0.3)
-    if entailed != negated:
-        number = age
-    else:
-        others = [other for other in elsewhere if other != age]
-        near = [other for other in (age - 2, age - 1, age + 1, age + 2) if 1 <= other <= OLDEST]
-        number = draw.pick(others) if others and draw.chance(0.6) else draw.pick(near)
-    return f"{subject} {verb} {'not ' if negated else ''}{word(number)}"
+def any_clause(draw, noun, positive):
+    return clause(draw, noun, positive, draw.chance(0.3))
 
 
-def says_bound(draw, subject, age, entailed):
-    """`subject is over|under NUMBER`, true or false of `age`; nothing where no number near would do."""
-    over = draw.chance()
-    holds = (lambda limit: age > limit) if over else (lambda limit: age < limit)
-    near = range(max(1, age - 3), min(OLDEST, age + 3) + 1)
-    limits = [limit for limit in near if holds(limit) == entailed]
-    return f"{subject} is {'over' if over else 'under'} {word(draw.pick(limits))}" if limits else None
+def plain(draw, positive):
+    return clause(draw, draw.pick(NOUNS), positive, False)
 
 
-def says_older(draw, older, younger):
-    """The same fact from either side."""
-    return f"{older} is older than {younger}" if draw.chance() else f"{younger} is younger than {older}"
+def negated(draw, positive):
+    return clause(draw, draw.pick(NOUNS), positive, True)
 
 
-def copy(draw, names, entailed):
-    age = draw.age()
-    return f"{names[0]} is {word(age)}", says_exactly(draw, names[0], "is", age, entailed)
+def contrast(draw, positive):
+    first, second = draw.shuffled(NOUNS)[:2]
+    deciding = any_clause(draw, first, positive)
+    # Sometimes both agree, so that the other clause does not simply say the opposite.
+    other = any_clause(draw, second, positive == draw.chance(0.25))
+    return draw.pick([f"{other} but {deciding}", f"although {other} {deciding}", f"{deciding} although {other}"])
 
 
-def bound(draw, names, entailed):
-    age = draw.age()
-    return f"{names[0]} is {word(age)}", says_bound(draw, names[0], age, entailed)
+def majority(draw, positive):
+    odd = draw.pick([None, 0, 1, 2])
+    nouns = draw.shuffled(NOUNS)[:3]
+    return " and ".join(any_clause(draw, noun, positive != (place == odd)) for place, noun in enumerate(nouns))
 
 
-def two_ages(draw, names, high=OLDEST):
-    """Two people of different ages and the sentence about them."""
-    first, second = draw.shuffled(range(1, high + 1))[:2]
-    sentence = f"{names[0]} is {word(first)} and {names[1]} is {word(second)}"
-    return sentence, {names[0]: first, names[1]: second}
+def denied(draw, positive):
+    said = any_clause(draw, draw.pick(NOUNS), not positive) if draw.chance(0.5) else contrast(draw, not positive)
+    return f"{draw.pick(['nobody says', 'it is not true'])} that {said}"
 
 
-def bind(draw, names, entailed):
-    sentence, ages = two_ages(draw, names)
-    asked, other = draw.shuffled(ages)
-    return sentence, says_exactly(draw, asked, "is", ages[asked], entailed, [ages[other]])
-
-
-def compare(draw, names, entailed):
-    sentence, ages = two_ages(draw, names)
-    younger, older = sorted(ages, key=ages.get)
-    return sentence, says_older(draw, older, younger) if entailed else says_older(draw, younger, older)
-
-
-def chain(draw, names, entailed):
-    oldest, middle, youngest = names
-    facts = [says_older(draw, oldest, middle), says_older(draw, middle, youngest)]
-    claim = says_older(draw, oldest, youngest) if entailed else says_older(draw, youngest, oldest)
-    return " and ".join(draw.shuffled(facts)), claim
-
-
-def sum_of_two(draw, names, entailed):
-    sentence, ages = two_ages(draw, names, high=6)
-    return sentence, says_exactly(draw, "together they", "are", sum(ages.values()), entailed)
-
-
-def stepped(draw, names):
-    """One age, a second one relative to it, and the sentence about both."""
-    step = draw.age(1, 3)
-    older = draw.chance()
-    age = draw.age(1, OLDEST - step) if older else draw.age(1 + step, OLDEST)
-    sentence = f"{names[0]} is {word(age)} and {names[1]} is {word(step)} {'year' if step == 1 else 'years'} {'older' if older else 'younger'}"
-    return sentence, age, age + step if older else age - step
-
-
-def difference(draw, names, entailed):
-    sentence, first, second = stepped(draw, names)
-    return sentence, says_exactly(draw, names[1], "is", second, entailed, [first])
-
-
-def mixed(draw, names, entailed):
-    sentence, _, second = stepped(draw, names)
-    return sentence, says_bound(draw, names[1], second, entailed)
+def trusted(draw, positive):
+    nouns, names = draw.shuffled(NOUNS)[:2], draw.shuffled(NAMES)[:2]
+    right, asked = draw.chance(0.5), int(draw.chance(0.5))
+    meant = [draw.chance(0.5), draw.chance(0.5)]
+    meant[asked] = positive == right
+    says = [f"{name} says {clause(draw, noun, one, draw.chance(0.2))}" for name, noun, one in zip(names, nouns, meant)]
+    return f"{says[0]} and {says[1]} and {names[asked]} is {'right' if right else 'wrong'}"
 
 
 RULES = {
-    "copy": copy,
-    "bound": bound,
-    "bind": bind,
-    "compare": compare,
-    "chain": chain,
-    "sum": sum_of_two,
-    "difference": difference,
-    "mixed": mixed,
+    "plain": plain,
+    "negated": negated,
+    "contrast": contrast,
+    "majority": majority,
+    "denied": denied,
+    "trusted": trusted,
 }
 
 
 def make_splits():
-    """Rows (premise, hypothesis, label, kind) of every split."""
+    """Rows (text, label, kind) of every split."""
     draw = Draw(SEED)
     splits = {"train": [], "dev": [], "test": []}
     seen = set()
     for kind, size in SIZES.items():
-        for entailed in (True, False):
-            pairs = []
-            while len(pairs) < (size + 2 * (size // 10)) // 2:
-                pair = RULES[kind](draw, draw.shuffled(NAMES)[:3], entailed)
-                if pair[1] is not None and pair not in seen:
-                    seen.add(pair)
-                    pairs.append((*pair, LABELS[0 if entailed else 1], kind))
+        for positive in (True, False):
+            rows = []
+            while len(rows) < (size + 2 * (size // 10)) // 2:
+                text = RULES[kind](draw, positive)
+                if text not in seen:
+                    seen.add(text)
+                    rows.append((text, LABELS[positive], kind))
             tenth = size // 20
-            splits["dev"] += pairs[:tenth]
-            splits["test"] += pairs[tenth : 2 * tenth]
-            splits["train"] += pairs[2 * tenth :]
+            splits["dev"] += rows[:tenth]
+            splits["test"] += rows[tenth : 2 * tenth]
+            splits["train"] += rows[2 * tenth :]
     return {name: draw.shuffled(rows) for name, rows in splits.items()}
 
 
@@ -197,9 +142,9 @@ def make_files():
     splits = make_splits()
     files = {}
     for name, rows in splits.items():
-        lines = ["premise\thypothesis\tlabel\tkind"] + ["\t".join(row) for row in rows]
+        lines = ["text\tlabel\tkind"] + ["\t".join(row) for row in rows]
         files[f"{name}.tsv"] = "\n".join(lines) + "\n"
-    words = {word for row in splits["train"] for text in row[:2] for word in text.split()}
+    words = {word for text, _, _ in splits["train"] for word in text.split()}
     files["tokenizer/vocab.txt"] = "\n".join(SPECIAL + sorted(words)) + "\n"
     settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 32}
     files["tokenizer/tokenizer_config.json"] = json.dumps(settings, indent=2) + "\n"
@@ -215,22 +160,23 @@ def check(files):
 
 
 def baseline(splits):
-    """A bag of words per sentence, with and without pairs of words, under a logistic regression."""
+    """A bag of words, with and without pairs of words, under a logistic regression."""
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
     def texts(rows):
-        return [" ".join(f"{side}_{word}" for side, text in zip("ph", row) for word in text.split()) for row in rows]
+        return [text for text, _, _ in rows]
 
     for reach, name in ((1, "words"), (2, "words and neighbouring words")):
         model = make_pipeline(CountVectorizer(ngram_range=(1, reach)), LogisticRegression(max_iter=2000))
-        model.fit(texts(splits["train"]), [row[2] for row in splits["train"]])
-        right = [row[2] == found for row, found in zip(splits["dev"], model.predict(texts(splits["dev"])))]
+        model.fit(texts(splits["train"]), [label for _, label, _ in splits["train"]])
+        found = model.predict(texts(splits["dev"]))
+        right = [row[1] == label for row, label in zip(splits["dev"], found)]
         print(f"{name}: {sum(right) / len(right):.3f} of dev right")
         for kind in SIZES:
-            of_kind = [hit for hit, row in zip(right, splits["dev"]) if row[3] == kind]
-            print(f"  {kind:<11} {sum(of_kind) / len(of_kind):.3f} of {len(of_kind)}")
+            of_kind = [hit for hit, row in zip(right, splits["dev"]) if row[2] == kind]
+            print(f"  {kind:<9} {sum(of_kind) / len(of_kind):.3f} of {len(of_kind)}")
 
 
 def main():

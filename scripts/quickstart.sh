@@ -17,9 +17,9 @@ for objective in plain joint; do
     if [ "$objective" = joint ]; then flags=(--joint); else flags=(); fi
     step "training the $objective model"
     # An interrupted run goes on where it was; a finished one is kept.
-    "$bin/ee-train" --config configs/train/ages.toml --output "$folder/$objective" --resume "${flags[@]}" > /dev/null
+    "$bin/ee-train" --config configs/train/reviews.toml --output "$folder/$objective" --resume "${flags[@]}" > /dev/null
 done
 
 step "comparing both, exit by exit"
 "$bin/ee-eval" compare --model "plain=$folder/plain/best" --model "joint=$folder/joint/best" \
-    --task configs/tasks/ages.toml --split test --output "$folder/report"
+    --task configs/tasks/reviews.toml --split test --output "$folder/report"

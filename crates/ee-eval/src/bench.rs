@@ -29,6 +29,7 @@ pub fn encoder_trace(arguments: &EncoderTraceArguments) -> Result<String> {
         inner: 4 * dim,
         positions: seq.max(512),
         dropout: 0.0,
+        initializer_range: 0.02,
     })?;
     let model = random(config, SEED, &device(&arguments.device)?).model;
     let tokens: Vec<u32> = (0..batch * seq).map(|at| token(at, vocab)).collect();

@@ -77,6 +77,7 @@ pub fn encoder_train(flags: EncoderTrain) -> Result<Measured> {
         inner: 4 * dim,
         positions: seq.max(512),
         dropout: 0.1,
+        initializer_range: 0.02,
     })?;
     let Loaded { model, names, .. } = checkpoint::random(config, 0, &device);
     let mut model = model.train();

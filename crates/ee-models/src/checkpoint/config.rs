@@ -121,7 +121,16 @@ impl EncoderConfig {
     /// # Errors
     /// When the sizes do not go together.
     pub fn bert(sizes: &BertSizes) -> Result<Self> {
-        let BertSizes { vocabulary, d_model, layers, heads, inner, positions, dropout } = *sizes;
+        let BertSizes {
+            vocabulary,
+            d_model,
+            layers,
+            heads,
+            inner,
+            positions,
+            dropout,
+            initializer_range,
+        } = *sizes;
         let value = json!({
             "model_type": "bert",
             "vocab_size": vocabulary,
@@ -136,7 +145,7 @@ impl EncoderConfig {
             "pad_token_id": 0,
             "hidden_dropout_prob": dropout,
             "attention_probs_dropout_prob": dropout,
-            "initializer_range": 0.02,
+            "initializer_range": initializer_range,
         });
         let Value::Object(json) = value else { unreachable!("the literal is an object") };
         Self::from_json(json, Path::new("the model's sizes"))
@@ -229,6 +238,8 @@ pub struct BertSizes {
     pub positions: usize,
     /// Dropout probability of hidden states and attention.
     pub dropout: f64,
+    /// Standard deviation of new weights; BERT has 0.02.
+    pub initializer_range: f64,
 }
 
 /// Reads keys and collects what is wrong with them.

@@ -78,6 +78,8 @@ pub struct ScratchConfig {
     pub positions: usize,
     /// Dropout probability.
     pub dropout: f64,
+    /// Standard deviation of the new weights.
+    pub initializer_range: f64,
 }
 
 /// The task, its data and how much of it.
@@ -237,8 +239,18 @@ impl Overrides {
 impl ScratchConfig {
     /// The sizes together with those of the vocabulary.
     pub fn sizes(&self, vocabulary: usize) -> BertSizes {
-        let Self { layers, d_model, heads, inner, positions, dropout, .. } = *self;
-        BertSizes { vocabulary, d_model, layers, heads, inner, positions, dropout }
+        let Self { layers, d_model, heads, inner, positions, dropout, initializer_range, .. } =
+            *self;
+        BertSizes {
+            vocabulary,
+            d_model,
+            layers,
+            heads,
+            inner,
+            positions,
+            dropout,
+            initializer_range,
+        }
     }
 }
 

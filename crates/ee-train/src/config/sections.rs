@@ -15,8 +15,16 @@ fn resolve(folder: &Path, path: PathBuf) -> PathBuf {
 }
 
 pub(super) fn model(section: &Section<'_>, folder: &Path) -> ModelConfig {
-    const SIZES: [&str; 7] =
-        ["tokenizer", "layers", "d_model", "heads", "inner", "positions", "dropout"];
+    const SIZES: [&str; 8] = [
+        "tokenizer",
+        "layers",
+        "d_model",
+        "heads",
+        "inner",
+        "positions",
+        "dropout",
+        "initializer_range",
+    ];
     let sizes: Vec<&str> = SIZES.into_iter().filter(|key| section.has(key)).collect();
     let path: Option<PathBuf> = section.optional("path");
     let scratch = (!sizes.is_empty()).then(|| scratch(section, folder));
@@ -58,6 +66,13 @@ fn scratch(section: &Section<'_>, folder: &Path) -> ScratchConfig {
         inner: above_zero(section, "inner", Some(4 * d_model)),
         positions: above_zero(section, "positions", Some(128)),
         dropout: within(section, "dropout", 0.1, |p| (0.0..1.0).contains(&p), "0 or more, below 1"),
+        initializer_range: within(
+            section,
+            "initializer_range",
+            0.02,
+            |deviation| deviation > 0.0,
+            "above 0",
+        ),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::tensor::{Device, Gradients, Tensor, s};
 use ee_models::checkpoint::{self, Head, Loaded, ParameterNames, Weights};
 use ee_models::loss::{Objective, losses};
 use ee_models::{Batch, ExitModel};
@@ -220,7 +220,7 @@ fn loss_of_one_exit_reaches_its_layers_and_none_above() {
     let batch = whole(&golden.batch);
     for exit in 1..=loaded.model.n_layers() {
         let all = losses(&loaded.model, &batch, &golden.batch.labels, Objective::Joint, None);
-        let found = gradients(&loaded, &all.exits.slice([exit - 1..exit]));
+        let found = gradients(&loaded, &all.exits.slice(s![exit - 1..exit]));
         for index in 0..loaded.model.n_layers() {
             let name = format!("bert.encoder.layer.{index}.output.dense.weight");
             let moved = found.get(&name).is_some_and(|g| g.iter().any(|&value| value != 0.0));

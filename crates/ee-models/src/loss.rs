@@ -1,6 +1,6 @@
 //! Every exit's loss through the shared head.
 
-use burn::tensor::{Int, Tensor, TensorData, activation};
+use burn::tensor::{Int, Tensor, TensorData, activation, s};
 
 use crate::exit::{Batch, DropoutKey, ExitModel};
 
@@ -48,7 +48,7 @@ pub fn losses<M: ExitModel>(
     let logits = model.read(Tensor::cat(states, 0), dropout);
     let exits = cross_entropy(logits, labels, n_exits);
     let objective = match objective {
-        Objective::Final => exits.clone().slice([n_exits - 1..n_exits]),
+        Objective::Final => exits.clone().slice(s![n_exits - 1..]),
         Objective::Joint => exits.clone().sum(),
     };
     Losses { objective, exits }

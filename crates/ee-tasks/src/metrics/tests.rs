@@ -98,7 +98,7 @@ fn every_metric_has_an_interval_around_its_score() {
     for n_labels in [2, 4] {
         for metric in registered(n_labels) {
             let prediction = |index: usize| {
-                if index % 3 == 0 { (index / 3 + 1) % n_labels } else { index % n_labels }
+                if index.is_multiple_of(3) { (index / 3 + 1) % n_labels } else { index % n_labels }
             };
             let statistics: Vec<Vec<f64>> = (0..300)
                 .map(|index| metric.statistics(prediction(index), index % n_labels))

@@ -25,8 +25,8 @@ impl Playground {
         let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
         let vocabulary: Vec<&str> = special.into_iter().chain(WORDS).collect();
         playground.write("tokenizer/vocab.txt", &(vocabulary.join("\n") + "\n"));
-        playground.write("train.tsv", &sentences(64, 1));
-        playground.write("dev.tsv", &sentences(32, 2));
+        playground.write("train.tsv", sentences(64, 1));
+        playground.write("dev.tsv", sentences(32, 2));
         playground.write(
             "task.toml",
             "name = 'mood'\nlabels = ['bad', 'good']\ntext = ['sentence']\nlabel = 'label'\n\

@@ -66,10 +66,17 @@ impl BarChart {
         }))?;
         if heights.len() * self.series.len() <= LABELLED_BARS {
             let style = words(13.0).pos(Pos::new(HPos::Center, VPos::Bottom));
+            // Percents need one decimal, layers and factors two.
+            let decimals = if heights.iter().any(|&height| height >= 10.0) { 1 } else { 2 };
+            let reference = |group: usize| match &self.reference {
+                Some((_, levels)) => levels[series][group],
+                None => 0.0,
+            };
             chart.draw_series(heights.iter().enumerate().map(|(group, &height)| {
+                let above = height.max(reference(group));
                 Text::new(
-                    format!("{height:.2}"),
-                    (left(group) + width / 2.0, height),
+                    format!("{height:.decimals$}"),
+                    (left(group) + width / 2.0, above),
                     style.clone(),
                 )
             }))?;

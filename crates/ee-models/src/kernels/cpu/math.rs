@@ -1,8 +1,8 @@
 //! Elementary functions without branches, for loops that the compiler vectorises.
 //!
-//! The coefficients are least-maximum fits made for these ranges; the tests state the errors found. `a * b
-//! + c` is written as a fused operation only where the target has one ([`fused`]), as the C library's
-//! replacement costs a call per number.
+//! The coefficients are least-maximum fits made for these ranges; the tests state the errors found. A sum
+//! of a product is written as a fused operation only where the target has one ([`fused`]), as the C
+//! library's replacement costs a call per number.
 
 /// a · b + c, in one rounding where the target can.
 #[inline(always)]
@@ -54,7 +54,7 @@ pub(super) fn erf(x: f32) -> f32 {
             0.382_137_54,
             -0.190_467_73,
             0.140_789_54,
-            -0.112_645_566,
+            -0.112_645_57,
             0.090_624_89,
             -0.070_436_634,
             0.051_475_32,
@@ -78,7 +78,7 @@ pub(super) fn tanh(x: f32) -> f32 {
     let square = x * x;
     let tail = polynomial(
         square,
-        &[-0.333_332_99, 0.133_319_24, -0.053_783_793, 0.020_795_824, -0.005_894_967_4],
+        &[-0.333_333, 0.133_319_24, -0.053_783_793, 0.020_795_824, -0.005_894_967_4],
     );
     let near = fused(size * square, tail, size);
     let far = 1.0 - 2.0 / (exp(2.0 * size) + 1.0);

@@ -15,6 +15,7 @@ fn owned<const D: usize>(tensor: &Tensor<D>) -> Option<FlexTensor> {
     (whole && primitive.is_contiguous()).then_some(primitive)
 }
 
+#[allow(clippy::result_large_err, reason = "what is declined goes on to the plain body")]
 /// See [`crate::kernels::adamw`]; gives the tensors back untouched where it declines.
 pub(in crate::kernels) fn adamw<const D: usize>(
     tensors: AdamWTensors<D>,

@@ -49,8 +49,8 @@ fn one_head(
         let at = shape.offset(shape.queries, row, token, head);
         // SAFETY: this task alone writes this head of this batch row.
         unsafe { out.part(at, shape.head_dim) }.fill(0.0);
-        log_sum_exp[token] = 0.0;
     }
+    log_sum_exp[live..].fill(0.0);
     with_scratch(QUERIES.min(live) * keys, |scores| {
         for first in (0..live).step_by(QUERIES) {
             let n = QUERIES.min(live - first);

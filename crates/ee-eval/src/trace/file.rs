@@ -1,9 +1,11 @@
 //! A trace as one Parquet file: plain columns and list columns over exits 1..=N, so that pyarrow,
 //! pandas, DuckDB, Polars or Spark read it as it is.
 //!
-//! The run's facts are JSON under the key `ee.trace` of the file's metadata. The file appears whole
-//! or not at all; the cost is that a killed run keeps nothing, which `--shard` makes bearable.
+//! The run's facts are JSON under the key `ee.trace` of the file's metadata, and of its Arrow schema's,
+//! where Arrow's readers look. The file appears whole or not at all; the cost is that a killed run keeps
+//! nothing, which `--shard` makes bearable.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,12 +38,12 @@ pub fn write(trace: &Trace, path: &Path) -> Result<()> {
     trace.check_finite()?;
     let facts = serde_json::to_string(&trace.facts)
         .map_err(|source| EvalError::Encode { path: path.to_owned(), source })?;
+    let failed = |source| EvalError::Parquet { path: path.to_owned(), source };
+    let table = to_table(trace, &facts).map_err(|error| failed(error.into()))?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_key_value_metadata(Some(vec![KeyValue::new(FACTS_KEY.to_owned(), facts)]))
         .build();
-    let failed = |source| EvalError::Parquet { path: path.to_owned(), source };
-    let table = to_table(trace).map_err(|error| failed(error.into()))?;
     write_whole(path, |file| {
         let mut writer =
             ArrowWriter::try_new(file, table.schema(), Some(properties)).map_err(failed)?;
@@ -103,7 +105,10 @@ fn parse_facts(text: &str) -> std::result::Result<TraceFacts, String> {
 }
 
 /// The table of a trace.
-fn to_table(trace: &Trace) -> std::result::Result<RecordBatch, arrow_schema::ArrowError> {
+fn to_table(
+    trace: &Trace,
+    facts: &str,
+) -> std::result::Result<RecordBatch, arrow_schema::ArrowError> {
     let layers = trace.layers();
     let plain = |values: &[u32]| Arc::new(UInt32Array::from(values.to_vec())) as ArrayRef;
     let signals = &trace.signals;
@@ -123,7 +128,8 @@ fn to_table(trace: &Trace) -> std::result::Result<RecordBatch, arrow_schema::Arr
         .map(|(name, column)| Field::new(*name, column.data_type().clone(), false))
         .collect();
     let arrays = columns.into_iter().map(|(_, column)| column).collect();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+    let metadata = HashMap::from([(FACTS_KEY.to_owned(), facts.to_owned())]);
+    RecordBatch::try_new(Arc::new(Schema::new_with_metadata(fields, metadata)), arrays)
 }
 
 /// A list column of whole numbers, one list of `layers` values per row.

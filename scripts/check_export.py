@@ -1,22 +1,25 @@
 #!/usr/bin/env python3
-"""Does transformers read what we wrote, and do our logits equal its own?
+"""Does transformers read what we wrote, and does it answer as our trace says?
 
-    python scripts/check_export.py --reference DIR --exported DIR
-    python scripts/check_export.py --reference DIR --logits FILE.json
+    python scripts/check_export.py --folder DIR --exported DIR
+    python scripts/check_export.py --folder DIR --trace FILE.parquet --data FILE.tsv --text COLUMN… [--quoted]
 
 The first loads both folders and compares the logits of every exit on a fixed random batch; a weight
-missing from or unknown to a folder fails. The second compares the reference's logits at every exit
-with those in FILE: {"token_ids": [[…]], "lengths": […], "type_ids": [[…]], "logits":
-[exit][row][label]}, rows padded on the right. Ends with 1 when a logit differs by more than --tolerance.
+missing from or unknown to a folder fails. The second tokenizes the texts that were traced, runs the
+folder in transformers and compares every exit's prediction and confidence with the trace. Ends with 1
+when a logit or a confidence differs by more than --tolerance, or a prediction differs whose two
+highest probabilities do not lie within it.
 """
 
 import argparse
+import csv
 import json
 import sys
 from pathlib import Path
 
+import pyarrow.parquet
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 ROWS, LONGEST = 6, 24
 
@@ -42,19 +45,6 @@ def random_batch(config):
     second_half = torch.arange(longest)[None, :] >= lengths[:, None] // 2
     types = (second_half & mask).long() if config.type_vocab_size > 1 else torch.zeros_like(token_ids)
     return token_ids.where(mask, config.pad_token_id), mask.long(), types
-
-
-def batch_of(given, config):
-    """The batch that a file of logits was computed on, padded the reference's way."""
-    longest = max(given["lengths"])
-    token_ids = torch.full((len(given["lengths"]), longest), config.pad_token_id)
-    types = torch.zeros_like(token_ids)
-    mask = torch.zeros_like(token_ids)
-    for row, length in enumerate(given["lengths"]):
-        token_ids[row, :length] = torch.tensor(given["token_ids"][row][:length])
-        types[row, :length] = torch.tensor(given["type_ids"][row][:length])
-        mask[row, :length] = 1
-    return token_ids, mask, types
 
 
 @torch.inference_mode()
@@ -83,25 +73,58 @@ def compare(ours, theirs, what, tolerance):
     return worst <= tolerance
 
 
+def read_texts(path, columns, quoted):
+    """The named columns of every row of a tab-separated file."""
+    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    with open(path, encoding="utf-8", newline="") as file:
+        return [tuple(row[column] for column in columns) for row in csv.DictReader(file, delimiter="\t", quoting=quoting)]
+
+
+def check_trace(model, folder, flags):
+    """Compare every exit's prediction and confidence with a trace; True when all agree."""
+    table = pyarrow.parquet.read_table(flags.trace).to_pydict()
+    max_length = json.loads(pyarrow.parquet.read_schema(flags.trace).metadata[b"ee.trace"])["max_length"]
+    texts = read_texts(flags.data, flags.text, flags.quoted)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    worst, differing = 0.0, 0
+    for first in range(0, len(table["example"]), 32):
+        examples = table["example"][first : first + 32]
+        sides = zip(*(texts[example] for example in examples))
+        batch = tokenizer(*map(list, sides), truncation=True, max_length=max_length, padding=True, return_tensors="pt")
+        types = batch.get("token_type_ids", torch.zeros_like(batch["input_ids"]))
+        probabilities = exit_logits(model, (batch["input_ids"], batch["attention_mask"], types)).softmax(dim=-1)
+        ours = torch.tensor(table["confidence"][first : first + 32]).T
+        predictions = torch.tensor(table["prediction"][first : first + 32]).T
+        worst = max(worst, (probabilities.max(dim=-1).values - ours).abs().max().item())
+        two = probabilities.topk(2).values
+        clear = two[..., 0] - two[..., 1] > flags.tolerance
+        differing += ((probabilities.argmax(dim=-1) != predictions) & clear).sum().item()
+    print(f"trace of {len(table['example'])} rows: largest difference of a confidence {worst:.2e}, {differing} predictions differ")
+    return worst <= flags.tolerance and differing == 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--reference", type=Path, required=True, help="Hugging Face folder")
+    parser.add_argument("--folder", type=Path, required=True, help="Hugging Face folder")
     parser.add_argument("--exported", type=Path, help="folder that we wrote of the same weights")
-    parser.add_argument("--logits", type=Path, help="logits that we computed from the reference")
+    parser.add_argument("--trace", type=Path, help="trace of the folder")
+    parser.add_argument("--data", type=Path, help="tab-separated file with header whose rows were traced")
+    parser.add_argument("--text", nargs="+", help="its text columns")
+    parser.add_argument("--quoted", action="store_true", help="fields are quoted as in CSV")
     parser.add_argument("--tolerance", type=float, default=1e-4)
     flags = parser.parse_args()
-    if not flags.exported and not flags.logits:
-        parser.error("give --exported, --logits or both")
-    reference = load(flags.reference)
+    if not flags.exported and not flags.trace:
+        parser.error("give --exported, --trace or both")
+    if flags.trace and not (flags.data and flags.text):
+        parser.error("--trace needs --data and --text")
+    model = load(flags.folder)
     fine = True
     if flags.exported:
-        batch = random_batch(reference.config)
-        ours, theirs = exit_logits(load(flags.exported), batch), exit_logits(reference, batch)
+        batch = random_batch(model.config)
+        ours, theirs = exit_logits(load(flags.exported), batch), exit_logits(model, batch)
         fine &= compare(ours, theirs, "exported folder", flags.tolerance)
-    if flags.logits:
-        given = json.loads(flags.logits.read_text())
-        theirs = exit_logits(reference, batch_of(given, reference.config))
-        fine &= compare(torch.tensor(given["logits"]), theirs, "given logits", flags.tolerance)
+    if flags.trace:
+        fine &= check_trace(model, flags.folder, flags)
     return 0 if fine else 1
 
 

@@ -47,7 +47,7 @@ pub fn encoder_trace(arguments: &EncoderTraceArguments) -> Result<String> {
     seconds.remove(0);
     let Spread { median, min, max } = Spread::of(&seconds);
     Ok(json!({
-        "bench": "encoder-trace", "layers": layers, "dim": dim, "seq": seq, "batch": batch.n_rows(),
+        "verb": "encoder-trace", "layers": layers, "dim": dim, "seq": seq, "batch": batch.n_rows(),
         "vocab": vocab, "steps": steps, "device": arguments.device,
         "seconds": median, "seconds_min": min, "seconds_max": max, "peak_mib": peak_memory_mib(),
     })

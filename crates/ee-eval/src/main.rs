@@ -7,10 +7,12 @@ use ee_eval::arguments::Arguments;
 
 fn main() -> ExitCode {
     ee_models::device::keep_freed_memory();
-    match ee_eval::commands::run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    // On a thread of the pool, kernels share their work without waking anybody to begin with.
+    match rayon::scope(|_| ee_eval::commands::run(&arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ee-eval: {error:#}");
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

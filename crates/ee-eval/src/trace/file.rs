@@ -258,7 +258,8 @@ mod tests {
     fn a_parquet_file_without_facts_is_not_a_trace() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("table.parquet");
-        let table = to_table(&sample::random(3, 2, 2, 1)).unwrap();
+        let table = to_table(&sample::random(3, 2, 2, 1), "{}").unwrap();
+        assert_eq!(table.schema().metadata()[FACTS_KEY], "{}");
         let mut writer =
             ArrowWriter::try_new(File::create(&path).unwrap(), table.schema(), None).unwrap();
         writer.write(&table).unwrap();

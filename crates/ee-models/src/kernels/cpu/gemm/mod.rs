@@ -23,7 +23,7 @@ use super::disjoint::Disjoint;
 use super::scratch::with_scratch;
 
 /// Up to so many rows are not worth packing the right matrix for.
-const FEW_ROWS: usize = 32;
+const FEW_ROWS: usize = 96;
 /// Steps of the sum between visits to the result; a panel of the right matrix then fits the first cache.
 const DEPTH: usize = 256;
 /// Rows of a block.

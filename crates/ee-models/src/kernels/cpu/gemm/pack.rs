@@ -105,7 +105,10 @@ unsafe fn transpose_lines(
 ) {
     use std::arch::x86_64::{_mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_setzero_ps};
 
-    use crate::kernels::cpu::lanes::transpose_16;
+    use crate::kernels::cpu::lanes::{prefetch, transpose_16};
+
+    /// Numbers by which reading is announced: sixteen lines are more streams than the machine follows.
+    const AHEAD: usize = 64;
 
     let columns = ((1_u32 << room) - 1) as u16;
     for from in (0..depth).step_by(16) {
@@ -115,6 +118,7 @@ unsafe fn transpose_lines(
         // SAFETY: the masks keep loads to existing steps and stores to the panel's room.
         unsafe {
             for (line, row) in block.iter_mut().enumerate().take(lines) {
+                prefetch(start.wrapping_add(line * line_stride + from + AHEAD));
                 *row = _mm512_maskz_loadu_ps(taken, start.add(line * line_stride + from));
             }
             transpose_16(&mut block);

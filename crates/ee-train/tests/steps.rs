@@ -15,8 +15,9 @@ use serde::Deserialize;
 
 const FAMILIES: [&str; 2] = ["bert-tiny", "roberta-tiny"];
 
-/// Absolute, on losses and logits over ten steps.
-const TOLERANCE: f64 = 1e-3;
+/// On losses and logits absolute, on gradient norms relative, over ten steps; the worst measured is 5e-7.
+/// Leaving out weight decay alone changes logits by more than this.
+const TOLERANCE: f64 = 1e-5;
 
 const CONFIG: AdamWConfig = AdamWConfig {
     learning_rate: 1e-3,

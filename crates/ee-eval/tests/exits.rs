@@ -73,11 +73,8 @@ fn batches_and_shards_change_nothing() {
     let world = fixture::world();
     let (_, _, single) = traced(world.path(), 1);
     let (_, _, many) = traced(world.path(), 32);
-    assert_eq!(single.signals.prediction, many.signals.prediction);
-    let worst = single.signals.confidence.iter().zip(&many.signals.confidence);
-    let worst = worst.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    // Measured: 2.4e-7.
-    assert!(worst < 1e-5, "confidences differ by {worst} between batch sizes");
+    // On the CPU a row's numbers are the same bits in any batch, so that a gate's threshold means the same.
+    assert_eq!(single.signals, many.signals);
     let mut rows = 0;
     for index in 1..=3 {
         let shard = Shard { index, count: 3 };

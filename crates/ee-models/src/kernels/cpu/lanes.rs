@@ -9,13 +9,10 @@ pub(super) trait Lanes: Copy {
     const WIDTH: usize;
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
-    /// The first `n` numbers, the rest 0.
-    unsafe fn load_first(from: *const f32, n: usize) -> Self;
     unsafe fn store(self, to: *mut f32);
     unsafe fn add(self, other: Self) -> Self;
     /// self · factor + addend
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
-    unsafe fn sum(self) -> f32;
 }
 
 /// Asks for the cache line at `address` before it is needed.
@@ -50,12 +47,6 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn load_first(from: *const f32, n: usize) -> Self {
-        // SAFETY: the caller gives `n` numbers.
-        Self(std::array::from_fn(|i| if i < n { unsafe { *from.add(i) } } else { 0.0 }))
-    }
-
-    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller gives room for four numbers.
         unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
@@ -70,11 +61,6 @@ impl Lanes for Portable {
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] * factor.0[i] + addend.0[i]))
     }
-
-    #[inline(always)]
-    unsafe fn sum(self) -> f32 {
-        (self.0[0] + self.0[1]) + (self.0[2] + self.0[3])
-    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -88,7 +74,7 @@ mod x86 {
 
     macro_rules! register {
         ($register:ty, $width:literal, $splat:ident, $load:ident, $store:ident, $add:ident,
-         $fma:ident, $sum:ident, $load_first:ident) => {
+         $fma:ident) => {
             // Each method's contract is the trait's; the bodies are single instructions on what it promises.
             impl Lanes for $register {
                 const WIDTH: usize = $width;
@@ -103,12 +89,6 @@ mod x86 {
                 unsafe fn load(from: *const f32) -> Self {
                     // SAFETY: the trait's contract.
                     unsafe { $load(from) }
-                }
-
-                #[inline(always)]
-                unsafe fn load_first(from: *const f32, n: usize) -> Self {
-                    // SAFETY: the trait's contract.
-                    unsafe { $load_first(from, n) }
                 }
 
                 #[inline(always)]
@@ -128,12 +108,6 @@ mod x86 {
                     // SAFETY: the trait's contract.
                     unsafe { $fma(self, factor, addend) }
                 }
-
-                #[inline(always)]
-                unsafe fn sum(self) -> f32 {
-                    // SAFETY: the trait's contract.
-                    unsafe { $sum(self) }
-                }
             }
         };
     }
@@ -145,9 +119,7 @@ mod x86 {
         _mm512_loadu_ps,
         _mm512_storeu_ps,
         _mm512_add_ps,
-        _mm512_fmadd_ps,
-        _mm512_reduce_add_ps,
-        load_first_512
+        _mm512_fmadd_ps
     );
     register!(
         __m256,
@@ -156,44 +128,8 @@ mod x86 {
         _mm256_loadu_ps,
         _mm256_storeu_ps,
         _mm256_add_ps,
-        _mm256_fmadd_ps,
-        sum_256,
-        load_first_256
+        _mm256_fmadd_ps
     );
-
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    unsafe fn load_first_512(from: *const f32, n: usize) -> __m512 {
-        // SAFETY: the mask keeps the load to the `n` numbers that the caller gives.
-        unsafe { _mm512_maskz_loadu_ps(mask_512(n), from) }
-    }
-
-    #[inline(always)]
-    fn mask_512(n: usize) -> __mmask16 {
-        if n >= 16 { 0xFFFF } else { (1 << n) - 1 }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn load_first_256(from: *const f32, n: usize) -> __m256 {
-        // SAFETY: the mask keeps the load to the `n` numbers that the caller gives.
-        unsafe { _mm256_maskload_ps(from, mask_256(n)) }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn mask_256(n: usize) -> __m256i {
-        let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-        _mm256_cmpgt_epi32(_mm256_set1_epi32(n.min(8) as i32), lane)
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn sum_256(value: __m256) -> f32 {
-        let four = _mm_add_ps(_mm256_castps256_ps128(value), _mm256_extractf128_ps::<1>(value));
-        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
-    }
 
     /// Transposes 16 registers in place.
     #[inline]

@@ -2,27 +2,26 @@
 //!
 //! Many rows: both matrices are packed into panels by all threads, then blocks of the result, each small
 //! enough that its panels stay in the second-level cache, go to the threads as they come free (one parallel
-//! region each). Every number of the result is one sum in one order, whatever the blocks, so threads do not
-//! change it. Few rows (≤ [`FEW_ROWS`]) with the right matrix contiguous along the sum, as a linear layer's
-//! weights are, skip packing.
+//! region each). Few rows (≤ [`FEW_ROWS`]): packing the right matrix through memory would cost as much as
+//! the product, so each thread packs a piece of a panel into its first-level cache and uses it at once.
+//! Whatever the path, the blocks and the threads, every number of the result is one sum in one order, which
+//! the number of rows does not change: a row's result is the same bits in a batch of any size.
 
-mod few_rows;
 mod pack;
 mod tile;
 mod view;
 
 use rayon::prelude::*;
 
-use self::few_rows::FewRows;
 use self::pack::pack_panel;
-use self::tile::{Tile, Tiles};
+use self::tile::{Tile, Tiles, WIDEST_TILE};
 use self::view::Lines;
 pub use self::view::MatrixView;
 use super::InstructionSet;
 use super::disjoint::Disjoint;
 use super::scratch::with_scratch;
 
-/// Up to so many rows are not worth packing the right matrix for.
+/// Up to so many rows are not worth packing the right matrix through memory for.
 const FEW_ROWS: usize = 96;
 /// Steps of the sum between visits to the result; a panel of the right matrix then fits the first cache.
 const DEPTH: usize = 256;
@@ -34,6 +33,10 @@ const BLOCK_COLUMNS: usize = 384;
 const SERIAL: usize = 1 << 18;
 /// Multiplications that a task of the few-row path should have at least.
 const TASK: usize = 1 << 19;
+
+/// Some steps of a right panel, in the cache of the thread that uses them.
+#[repr(align(64))]
+struct Piece([f32; DEPTH * WIDEST_TILE]);
 
 /// What happens to a product when it is written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -148,10 +151,7 @@ impl<'a> Product<'a> {
     fn compute_on_all_threads(&self, finish: Finish<'_>) {
         if self.is_trivial() {
             self.finish(finish, 0..self.rows, 0..self.columns);
-        } else if self.rows <= FEW_ROWS
-            && self.left.depth_stride == 1
-            && self.right.depth_stride == 1
-        {
+        } else if self.rows <= FEW_ROWS {
             self.compute_few_rows(finish);
         } else if self.rows * self.columns * self.depth < SERIAL {
             self.compute_packed_serially();
@@ -202,27 +202,45 @@ impl<'a> Product<'a> {
     }
 
     fn compute_few_rows(&self, finish: Finish<'_>) {
-        let what = FewRows {
-            depth: self.depth,
-            left: self.left,
-            right: self.right,
-            target: self.result.at(self.offset),
-            target_stride: self.stride,
-            accumulate: self.epilogue.accumulate,
-            bias: self.bias(),
-        };
-        let per_task = (TASK / (self.rows * self.depth)).max(16).next_multiple_of(16);
-        let tasks = self.columns.div_ceil(per_task);
-        let run = |task: usize| {
-            let columns = task * per_task..((task + 1) * per_task).min(self.columns);
-            // SAFETY: the product's sizes were checked, and tasks write disjoint columns.
-            unsafe { what.compute(self.set, columns.start, columns.end) };
-            self.finish(finish, 0..self.rows, columns);
-        };
-        if tasks == 1 {
-            run(0);
-        } else {
-            (0..tasks).into_par_iter().with_max_len(1).for_each(run);
+        let (left, right, left_len) = self.panels();
+        with_scratch(left_len, |packed| {
+            let packed = Disjoint::new(packed);
+            (0..left).into_par_iter().with_min_len(4).for_each(|panel| {
+                self.pack_left(panel, packed);
+            });
+            let of_panel = self.rows * self.depth * self.tiles.columns;
+            let per_task = (TASK / of_panel).max(1);
+            let run = |task: usize| {
+                let panels = task * per_task..((task + 1) * per_task).min(right);
+                let mut piece = Piece([0.0; DEPTH * WIDEST_TILE]);
+                let piece = Disjoint::new(&mut piece.0);
+                panels.clone().for_each(|panel| self.stream(packed, left, panel, piece));
+                let last_column = (panels.end * self.tiles.columns).min(self.columns);
+                let columns = panels.start * self.tiles.columns..last_column;
+                self.finish(finish, 0..self.rows, columns);
+            };
+            match right.div_ceil(per_task) {
+                1 => run(0),
+                tasks => (0..tasks).into_par_iter().with_max_len(1).for_each(run),
+            }
+        });
+    }
+
+    /// Computes the columns of one right panel, packed piece by piece.
+    fn stream(&self, packed: Disjoint<'_>, left: usize, right: usize, piece: Disjoint<'_>) {
+        let stride = self.tiles.columns;
+        let first = right * stride;
+        let width = (self.columns - first).min(stride);
+        for from in (0..self.depth).step_by(DEPTH) {
+            let depth = (self.depth - from).min(DEPTH);
+            // SAFETY: the lines were checked with the view; a piece has room for its steps of a full tile.
+            unsafe {
+                let lines = self.right.from_step(from);
+                pack_panel(self.set, &lines, first, width, depth, stride, piece.at(0));
+            }
+            for left in 0..left {
+                self.tile(packed, left, right, piece.at(0), from, depth);
+            }
         }
     }
 
@@ -296,30 +314,44 @@ impl<'a> Product<'a> {
         left: std::ops::Range<usize>,
         right: std::ops::Range<usize>,
     ) {
-        let Tiles { rows: tile_rows, columns: tile_columns, by_rows } = *self.tiles;
+        let stride = self.tiles.columns;
         for from in (0..self.depth).step_by(DEPTH) {
             let depth = (self.depth - from).min(DEPTH);
             for right in right.clone() {
-                let column = right * tile_columns;
+                let panel = packed.at(left_len + right * stride * self.depth + from * stride);
                 for left in left.clone() {
-                    let row = left * tile_rows;
-                    let rows = (self.rows - row).min(tile_rows);
-                    let bias = if from == 0 { self.bias() } else { std::ptr::null() };
-                    let tile = Tile {
-                        depth,
-                        left: packed.at(row * self.depth + from * rows),
-                        right: packed.at(left_len + column * self.depth + from * tile_columns),
-                        target: self.result.at(self.offset + row * self.stride + column),
-                        target_stride: self.stride,
-                        columns: (self.columns - column).min(tile_columns),
-                        accumulate: self.epilogue.accumulate || from > 0,
-                        bias: if bias.is_null() { bias } else { bias.wrapping_add(column) },
-                    };
-                    // SAFETY: panels and target were checked; blocks cover disjoint tiles.
-                    unsafe { by_rows[rows - 1](&tile) };
+                    self.tile(packed, left, right, panel, from, depth);
                 }
             }
         }
+    }
+
+    /// Computes `depth` steps from step `from` on of one tile; `panel` holds those of the right panel.
+    fn tile(
+        &self,
+        packed: Disjoint<'_>,
+        left: usize,
+        right: usize,
+        panel: *const f32,
+        from: usize,
+        depth: usize,
+    ) {
+        let Tiles { rows: tile_rows, columns: tile_columns, by_rows } = *self.tiles;
+        let (row, column) = (left * tile_rows, right * tile_columns);
+        let rows = (self.rows - row).min(tile_rows);
+        let bias = if from == 0 { self.bias() } else { std::ptr::null() };
+        let tile = Tile {
+            depth,
+            left: packed.at(row * self.depth + from * rows),
+            right: panel,
+            target: self.result.at(self.offset + row * self.stride + column),
+            target_stride: self.stride,
+            columns: (self.columns - column).min(tile_columns),
+            accumulate: self.epilogue.accumulate || from > 0,
+            bias: if bias.is_null() { bias } else { bias.wrapping_add(column) },
+        };
+        // SAFETY: panels and target were checked; no two threads compute the same tile.
+        unsafe { by_rows[rows - 1](&tile) };
     }
 }
 

@@ -77,6 +77,22 @@ fn threads_do_not_change_a_product() {
 }
 
 #[test]
+fn a_row_is_the_same_bits_in_a_batch_of_any_size() {
+    let (n, k) = (70, 517);
+    let (a, b) = (numbers(300 * k, 1), numbers(k * n, 2));
+    let right = MatrixView::row_major(&b, n, k).transposed();
+    let product = |rows: usize| {
+        let mut result = vec![0.0; rows * n];
+        gemm(MatrixView::row_major(&a, rows, k), right, &mut result, Epilogue::default());
+        result
+    };
+    let whole = product(300);
+    for rows in [1, 5, 12, 31, FEW_ROWS, FEW_ROWS + 1, 250] {
+        assert_eq!(product(rows), whole[..rows * n], "{rows} rows");
+    }
+}
+
+#[test]
 fn every_finished_number_is_reported_once() {
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
     for m in [5, 40, 250] {

@@ -53,7 +53,6 @@ impl<'a> MatrixView<'a> {
     pub(super) fn row_lines(&self) -> Lines {
         Lines {
             start: self.data.as_ptr(),
-            count: self.rows,
             line_stride: self.row_stride,
             depth_stride: self.column_stride,
         }
@@ -69,9 +68,19 @@ impl<'a> MatrixView<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Lines {
     pub(super) start: *const f32,
-    pub(super) count: usize,
     pub(super) line_stride: usize,
     pub(super) depth_stride: usize,
+}
+
+impl Lines {
+    /// The lines from a step on.
+    ///
+    /// # Safety
+    /// The lines have that step.
+    pub(super) unsafe fn from_step(&self, step: usize) -> Self {
+        // SAFETY: the caller's promise.
+        Self { start: unsafe { self.start.add(step * self.depth_stride) }, ..*self }
+    }
 }
 
 // SAFETY: it only reads a shared slice whose borrow the product holds.

@@ -1,5 +1,7 @@
 //! The vector instructions that the machine offers, found once, and functions compiled for each.
 
+use std::sync::LazyLock;
+
 /// A set of vector instructions that the kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstructionSet {
@@ -12,19 +14,34 @@ pub enum InstructionSet {
 }
 
 impl InstructionSet {
-    /// The best set that this machine has.
+    /// The best set that this machine has, or the lower one that `EE_INSTRUCTIONS` names (`avx2`,
+    /// `portable`): so that one machine can test what others run.
     #[inline]
     pub fn detect() -> Self {
+        static DETECTED: LazyLock<InstructionSet> = LazyLock::new(|| {
+            let wanted = std::env::var("EE_INSTRUCTIONS");
+            match (InstructionSet::best(), wanted.as_deref()) {
+                (_, Ok("portable")) => InstructionSet::Portable,
+                (InstructionSet::Avx512, Ok("avx2")) => InstructionSet::Avx2,
+                (best, _) => best,
+            }
+        });
+        *DETECTED
+    }
+
+    fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f")
+            let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            if has_avx2
+                && is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl")
             {
                 return Self::Avx512;
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if has_avx2 {
                 return Self::Avx2;
             }
         }

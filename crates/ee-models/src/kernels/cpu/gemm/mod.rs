@@ -1,42 +1,37 @@
 //! Matrix products: C = A·B, or C += A·B, with a bias per column.
 //!
-//! Many rows: both matrices are packed into panels by all threads, then blocks of the result, each small
-//! enough that its panels stay in the second-level cache, go to the threads as they come free (one parallel
-//! region each). Few rows (≤ [`FEW_ROWS`]): packing the right matrix through memory would cost as much as
-//! the product, so each thread packs a piece of a panel into its first-level cache and uses it at once.
-//! Whatever the path, the blocks and the threads, every number of the result is one sum in one order, which
-//! the number of rows does not change: a row's result is the same bits in a batch of any size.
+//! The left matrix is packed into panels once, by all threads. A task is a block of the result; it packs
+//! its panels of the right matrix into its own cache, some steps of the sum at a time, and uses them at
+//! once, so that weights are read once and never written to memory. Every number of the result is one sum
+//! in one order, whatever the blocks, the threads and the number of rows: a row's result is the same bits
+//! in a batch of any size.
 
 mod pack;
 mod tile;
 mod view;
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use self::pack::pack_panel;
-use self::tile::{Tile, Tiles, WIDEST_TILE};
+use self::tile::{Tile, Tiles};
 use self::view::Lines;
 pub use self::view::MatrixView;
 use super::InstructionSet;
 use super::disjoint::Disjoint;
 use super::scratch::with_scratch;
 
-/// Up to so many rows are not worth packing the right matrix through memory for.
-const FEW_ROWS: usize = 96;
 /// Steps of the sum between visits to the result; a panel of the right matrix then fits the first cache.
 const DEPTH: usize = 256;
-/// Rows of a block.
-const BLOCK_ROWS: usize = 192;
-/// Columns of a block.
-const BLOCK_COLUMNS: usize = 384;
-/// Products below so many multiplications stay on the calling thread.
-const SERIAL: usize = 1 << 18;
-/// Multiplications that a task of the few-row path should have at least.
+/// Right panels that a task packs at once: 192 KiB, a part of the second cache.
+const PANELS: usize = 6;
+/// Rows between changes of the right panel: their steps, 384 KiB, stay in the second cache.
+const BLOCK_ROWS: usize = 384;
+/// Multiplications that a task should have at least.
 const TASK: usize = 1 << 19;
-
-/// Some steps of a right panel, in the cache of the thread that uses them.
-#[repr(align(64))]
-struct Piece([f32; DEPTH * WIDEST_TILE]);
+/// Tasks per thread, so that threads end at about the same time.
+const TASKS_PER_THREAD: usize = 4;
 
 /// What happens to a product when it is written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,7 +88,7 @@ pub(super) unsafe fn gemm_serial(
     let epilogue = Epilogue { accumulate, bias: None };
     let product = Product::new(left, right, result, offset, stride, epilogue);
     if !product.is_trivial() {
-        product.compute_packed_serially();
+        product.compute(None, 1);
     }
 }
 
@@ -151,13 +146,9 @@ impl<'a> Product<'a> {
     fn compute_on_all_threads(&self, finish: Finish<'_>) {
         if self.is_trivial() {
             self.finish(finish, 0..self.rows, 0..self.columns);
-        } else if self.rows <= FEW_ROWS {
-            self.compute_few_rows(finish);
-        } else if self.rows * self.columns * self.depth < SERIAL {
-            self.compute_packed_serially();
-            self.finish(finish, 0..self.rows, 0..self.columns);
         } else {
-            self.compute_packed(finish);
+            let worth = self.rows * self.columns * self.depth / TASK;
+            self.compute(finish, worth.clamp(1, TASKS_PER_THREAD * rayon::current_num_threads()));
         }
     }
 
@@ -182,12 +173,7 @@ impl<'a> Product<'a> {
         true
     }
 
-    fn finish(
-        &self,
-        finish: Finish<'_>,
-        rows: std::ops::Range<usize>,
-        columns: std::ops::Range<usize>,
-    ) {
+    fn finish(&self, finish: Finish<'_>, rows: Range<usize>, columns: Range<usize>) {
         if let Some(finish) = finish {
             for row in rows {
                 let offset = self.offset + row * self.stride + columns.start;
@@ -201,90 +187,35 @@ impl<'a> Product<'a> {
         self.epilogue.bias.map_or(std::ptr::null(), <[f32]>::as_ptr)
     }
 
-    fn compute_few_rows(&self, finish: Finish<'_>) {
-        let (left, right, left_len) = self.panels();
-        with_scratch(left_len, |packed| {
-            let packed = Disjoint::new(packed);
-            (0..left).into_par_iter().with_min_len(4).for_each(|panel| {
-                self.pack_left(panel, packed);
-            });
-            let of_panel = self.rows * self.depth * self.tiles.columns;
-            let per_task = (TASK / of_panel).max(1);
-            let run = |task: usize| {
-                let panels = task * per_task..((task + 1) * per_task).min(right);
-                let mut piece = Piece([0.0; DEPTH * WIDEST_TILE]);
-                let piece = Disjoint::new(&mut piece.0);
-                panels.clone().for_each(|panel| self.stream(packed, left, panel, piece));
-                let last_column = (panels.end * self.tiles.columns).min(self.columns);
-                let columns = panels.start * self.tiles.columns..last_column;
-                self.finish(finish, 0..self.rows, columns);
-            };
-            match right.div_ceil(per_task) {
-                1 => run(0),
-                tasks => (0..tasks).into_par_iter().with_max_len(1).for_each(run),
-            }
-        });
-    }
-
-    /// Computes the columns of one right panel, packed piece by piece.
-    fn stream(&self, packed: Disjoint<'_>, left: usize, right: usize, piece: Disjoint<'_>) {
-        let stride = self.tiles.columns;
-        let first = right * stride;
-        let width = (self.columns - first).min(stride);
-        for from in (0..self.depth).step_by(DEPTH) {
-            let depth = (self.depth - from).min(DEPTH);
-            // SAFETY: the lines were checked with the view; a piece has room for its steps of a full tile.
-            unsafe {
-                let lines = self.right.from_step(from);
-                pack_panel(self.set, &lines, first, width, depth, stride, piece.at(0));
-            }
-            for left in 0..left {
-                self.tile(packed, left, right, piece.at(0), from, depth);
-            }
-        }
-    }
-
-    /// Panels of the left and of the right matrix, and the numbers that the packed left ones take.
-    fn panels(&self) -> (usize, usize, usize) {
+    /// Computes the product in at least about `tasks` tasks; one stays on the calling thread.
+    fn compute(&self, finish: Finish<'_>, tasks: usize) {
         let left = self.rows.div_ceil(self.tiles.rows);
         let right = self.columns.div_ceil(self.tiles.columns);
-        (left, right, (left * self.tiles.rows * self.depth).next_multiple_of(16))
-    }
-
-    fn compute_packed_serially(&self) {
-        let (left, right, left_len) = self.panels();
-        with_scratch(left_len + right * self.tiles.columns * self.depth, |packed| {
+        let column_parts = tasks.min(right).max(right.div_ceil(PANELS));
+        let row_parts = (tasks / column_parts).clamp(1, left);
+        let part = |index: usize, of: usize, all: usize| index * all / of..(index + 1) * all / of;
+        with_scratch((left * self.tiles.rows * self.depth).next_multiple_of(16), |packed| {
             let packed = Disjoint::new(packed);
-            (0..left).for_each(|panel| self.pack_left(panel, packed));
-            (0..right).for_each(|panel| self.pack_right(panel, packed, left_len));
-            self.block(packed, left_len, 0..left, 0..right);
-        });
-    }
-
-    fn compute_packed(&self, finish: Finish<'_>) {
-        let (left, right, left_len) = self.panels();
-        with_scratch(left_len + right * self.tiles.columns * self.depth, |packed| {
-            let packed = Disjoint::new(packed);
-            (0..left + right).into_par_iter().for_each(|panel| {
-                if panel < left {
-                    self.pack_left(panel, packed);
-                } else {
-                    self.pack_right(panel - left, packed, left_len);
-                }
-            });
-            let row_blocks = self.rows.div_ceil(BLOCK_ROWS).min(left);
-            let column_blocks = self.columns.div_ceil(BLOCK_COLUMNS).min(right);
-            let part =
-                |index: usize, of: usize, all: usize| index * all / of..(index + 1) * all / of;
-            (0..row_blocks * column_blocks).into_par_iter().with_max_len(1).for_each(|block| {
-                let rows = part(block % row_blocks, row_blocks, left);
-                let columns = part(block / row_blocks, column_blocks, right);
-                self.block(packed, left_len, rows.clone(), columns.clone());
+            let run = |task: usize| {
+                let rows = part(task % row_parts, row_parts, left);
+                let columns = part(task / row_parts, column_parts, right);
+                with_scratch(columns.len() * self.tiles.columns * DEPTH, |pieces| {
+                    self.block(packed, Disjoint::new(pieces), rows.clone(), columns.clone());
+                });
                 let last_row = (rows.end * self.tiles.rows).min(self.rows);
                 let last_column = (columns.end * self.tiles.columns).min(self.columns);
                 let columns = columns.start * self.tiles.columns..last_column;
                 self.finish(finish, rows.start * self.tiles.rows..last_row, columns);
-            });
+            };
+            if tasks == 1 {
+                (0..left).for_each(|panel| self.pack_left(panel, packed));
+                (0..row_parts * column_parts).for_each(run);
+            } else {
+                let panels = (0..left).into_par_iter().with_min_len(4);
+                panels.for_each(|panel| self.pack_left(panel, packed));
+                let tasks = (0..row_parts * column_parts).into_par_iter().with_max_len(1);
+                tasks.for_each(run);
+            }
         });
     }
 
@@ -297,32 +228,39 @@ impl<'a> Product<'a> {
         unsafe { pack_panel(self.set, &self.left, first, width, self.depth, width, to) };
     }
 
-    fn pack_right(&self, panel: usize, packed: Disjoint<'_>, left_len: usize) {
-        let stride = self.tiles.columns;
-        let first = panel * stride;
-        let width = (self.columns - first).min(stride);
-        let to = packed.at(left_len + first * self.depth);
-        // SAFETY: as for the left panels; these are always full.
-        unsafe { pack_panel(self.set, &self.right, first, width, self.depth, stride, to) };
-    }
-
     /// Computes the tiles of some left panels times some right panels.
     fn block(
         &self,
         packed: Disjoint<'_>,
-        left_len: usize,
-        left: std::ops::Range<usize>,
-        right: std::ops::Range<usize>,
+        pieces: Disjoint<'_>,
+        left: Range<usize>,
+        right: Range<usize>,
     ) {
-        let stride = self.tiles.columns;
+        let piece = |panel: usize| pieces.at((panel - right.start) * self.tiles.columns * DEPTH);
         for from in (0..self.depth).step_by(DEPTH) {
             let depth = (self.depth - from).min(DEPTH);
-            for right in right.clone() {
-                let panel = packed.at(left_len + right * stride * self.depth + from * stride);
-                for left in left.clone() {
-                    self.tile(packed, left, right, panel, from, depth);
+            right.clone().for_each(|panel| self.pack_right(panel, from, depth, piece(panel)));
+            for first in left.clone().step_by(BLOCK_ROWS / self.tiles.rows) {
+                let rows = first..(first + BLOCK_ROWS / self.tiles.rows).min(left.end);
+                for right in right.clone() {
+                    for left in rows.clone() {
+                        self.tile(packed, left, right, piece(right), from, depth);
+                    }
                 }
             }
+        }
+    }
+
+    /// Packs some steps of a right panel.
+    fn pack_right(&self, panel: usize, from: usize, depth: usize, to: *mut f32) {
+        let stride = self.tiles.columns;
+        let first = panel * stride;
+        let width = (self.columns - first).min(stride);
+        // SAFETY: the lines were checked with the view; a piece has room for `DEPTH` steps of a full tile
+        // and belongs to the task that packs it.
+        unsafe {
+            let lines = self.right.from_step(from);
+            pack_panel(self.set, &lines, first, width, depth, stride, to);
         }
     }
 

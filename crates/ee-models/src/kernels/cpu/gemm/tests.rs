@@ -87,7 +87,7 @@ fn a_row_is_the_same_bits_in_a_batch_of_any_size() {
         result
     };
     let whole = product(300);
-    for rows in [1, 5, 12, 31, FEW_ROWS, FEW_ROWS + 1, 250] {
+    for rows in [1, 5, 12, 31, 97, 250] {
         assert_eq!(product(rows), whole[..rows * n], "{rows} rows");
     }
 }

@@ -6,9 +6,6 @@
 use crate::kernels::cpu::InstructionSet;
 use crate::kernels::cpu::lanes::{Lanes, Portable, prefetch};
 
-/// Columns of the widest tile.
-pub(super) const WIDEST_TILE: usize = 32;
-
 /// What one tile reads and writes.
 pub(super) struct Tile {
     /// Steps of the sum.
@@ -139,7 +136,7 @@ unsafe fn tile<V: Lanes, const ROWS: usize, const VECTORS: usize>(what: &Tile) {
 }
 
 /// Numbers of the largest tile.
-const LARGEST: usize = 12 * WIDEST_TILE;
+const LARGEST: usize = 12 * 32;
 
 /// Stores the sums, with bias and earlier contents as asked.
 ///

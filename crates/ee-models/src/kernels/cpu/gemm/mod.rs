@@ -259,7 +259,7 @@ impl<'a> Product<'a> {
         // SAFETY: the lines were checked with the view; a piece has room for `DEPTH` steps of a full tile
         // and belongs to the task that packs it.
         unsafe {
-            let lines = self.right.from_step(from);
+            let lines = self.right.starting_at(from);
             pack_panel(self.set, &lines, first, width, depth, stride, to);
         }
     }

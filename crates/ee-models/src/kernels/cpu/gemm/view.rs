@@ -77,7 +77,7 @@ impl Lines {
     ///
     /// # Safety
     /// The lines have that step.
-    pub(super) unsafe fn from_step(&self, step: usize) -> Self {
+    pub(super) unsafe fn starting_at(&self, step: usize) -> Self {
         // SAFETY: the caller's promise.
         Self { start: unsafe { self.start.add(step * self.depth_stride) }, ..*self }
     }

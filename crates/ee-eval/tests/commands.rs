@@ -151,6 +151,9 @@ fn bad_input_ends_with_one_and_names_what_is_wrong() {
     fail(here, "gates --trace empty.parquet --output o", 1, &["empty.parquet"]);
     fail(here, "gates --trace task.toml --output o", 1, &["task.toml"]);
     assert!(!here.join("o").exists(), "nothing is left behind");
+    let absent = ee_eval(here, "trace --model absent --task task.toml --output t.parquet");
+    let message = String::from_utf8_lossy(&absent.stderr);
+    assert_eq!(message.matches("(os error").count(), 1, "said once: {message}");
     let trace = |rest: &str| format!("trace --output t.parquet {rest}");
     fail(here, &trace("--model absent --task task.toml"), 1, &["absent"]);
     fail(here, &trace("--model model --task absent.toml"), 1, &["absent.toml"]);

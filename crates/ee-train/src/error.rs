@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The run file has faults, all of them listed.
-    #[error("the run cannot be started:\n{0}")]
+    #[error(transparent)]
     Config(#[from] ee_tasks::config::ConfigError),
     /// The task, its data or the tokenizer.
     #[error(transparent)]
@@ -13,7 +13,7 @@ pub enum Error {
     #[error(transparent)]
     Model(#[from] ee_models::Error),
     /// A file could not be read or written.
-    #[error("{action} {path}: {source}", path = path.display())]
+    #[error("{action} {path}", path = path.display())]
     Io {
         /// What was tried, for example `cannot write`.
         action: &'static str,

@@ -129,6 +129,7 @@ fn bad_input_is_refused_before_anything_is_written() {
             assert!(message.contains(part), "{assignments:?}: {message}");
         }
         assert_eq!(message.matches("error:").count(), 1, "{message}");
+        assert!(message.matches("(os error").count() <= 1, "said twice: {message}");
         assert!(!playground.path("run").exists(), "{assignments:?}");
     }
 }

@@ -17,6 +17,7 @@ pub mod tokenizer;
 
 pub use batch::Batch;
 pub use error::Error;
+pub use metrics::text::TextMetric;
 pub use metrics::{Interval, Metric};
 pub use suggest::{did_you_mean, nearest};
 pub use task::{Example, Split, Task};

@@ -6,6 +6,7 @@
 
 mod bootstrap;
 mod classification;
+pub mod text;
 
 pub use bootstrap::{Interval, RESAMPLES, bootstrap};
 

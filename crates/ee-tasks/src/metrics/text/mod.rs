@@ -1,0 +1,45 @@
+//! How generated texts are scored against references.
+//!
+//! The same plan as for classifications: statistics per example, a score of their sum, and a signature.
+//! A name may carry a variant after a colon, as in `bleu:zh`.
+
+use crate::error::Error;
+use crate::suggest::did_you_mean;
+
+/// A score of generated texts, higher is better.
+pub trait TextMetric: Send + Sync {
+    /// The name in task files, variant included: `bleu:zh`.
+    fn name(&self) -> &'static str;
+
+    /// How the number was computed, in the fields of the library it equals.
+    fn signature(&self) -> String;
+
+    /// What one example adds; all examples give as many numbers, which may be added up.
+    ///
+    /// # Errors
+    /// Where scoring needs something from outside that fails (running a program).
+    fn statistics(&self, hypothesis: &str, references: &[&str]) -> Result<Vec<f64>, Error>;
+
+    /// The score of summed statistics: 0..100 for BLEU and chrF as the field writes them, else 0..1.
+    fn score(&self, sum: &[f64]) -> f64;
+}
+
+/// Builds a metric.
+type Build = fn() -> Box<dyn TextMetric>;
+
+/// Every metric of texts by its name.
+pub const TEXT_METRICS: &[(&str, Build)] = &[];
+
+/// The metric of that name.
+///
+/// # Errors
+/// An unknown name.
+pub fn by_name(name: &str) -> Result<Box<dyn TextMetric>, Error> {
+    let found = TEXT_METRICS.iter().find(|(known, _)| *known == name);
+    let (_, build) = found.ok_or_else(|| Error::Unknown {
+        what: "metric",
+        name: name.to_owned(),
+        hint: did_you_mean(name, TEXT_METRICS.iter().map(|(known, _)| *known)),
+    })?;
+    Ok(build())
+}

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use ee_models::checkpoint::{self, Head, Loaded, Weights};
+use ee_models::arch::bert::{self, Head, Loaded};
+use ee_models::checkpoint::{self, Weights};
 use ee_models::{Batch, ExitModel};
 use half::{bf16, f16};
 use safetensors::Dtype;
@@ -70,7 +71,7 @@ fn edit_config(folder: &Path, edit: impl FnOnce(&mut serde_json::Map<String, Val
 }
 
 fn load(folder: &Path, head: &Head) -> Result<Loaded, String> {
-    checkpoint::load(folder, head, &Device::flex()).map_err(|error| error.to_string())
+    bert::load(folder, head, &Device::flex()).map_err(|error| error.to_string())
 }
 
 fn logits(loaded: &Loaded) -> Vec<f32> {
@@ -231,7 +232,8 @@ fn what_is_saved_loads_as_the_same_model() {
     for golden in ["bert-tiny", "roberta-tiny"] {
         let loaded = load(&golden_folder(golden), &Head::Required).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        checkpoint::save(&loaded.model, &loaded.config, &loaded.names, folder.path()).unwrap();
+        checkpoint::save(&loaded.model, loaded.config.to_json(), &loaded.names, folder.path())
+            .unwrap();
         let again = load(folder.path(), &Head::Required).unwrap();
         assert_eq!(logits(&again), logits(&loaded));
         let checksum = |path: &Path| Weights::open(path).unwrap().checksum().unwrap();
@@ -246,7 +248,11 @@ fn saving_into_a_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let blocked = folder.path().join("file");
     std::fs::write(&blocked, "x").unwrap();
-    let error =
-        checkpoint::save(&loaded.model, &loaded.config, &loaded.names, &blocked.join("sub"));
+    let error = checkpoint::save(
+        &loaded.model,
+        loaded.config.to_json(),
+        &loaded.names,
+        &blocked.join("sub"),
+    );
     assert!(error.unwrap_err().to_string().contains("cannot create"));
 }

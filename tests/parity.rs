@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, s};
-use ee_models::checkpoint::{self, Head, Loaded, ParameterNames, Weights};
+use ee_models::arch::bert::{self, EncoderConfig, Head, Loaded};
+use ee_models::checkpoint::{ParameterNames, Weights};
 use ee_models::loss::{Objective, losses};
 use ee_models::{Batch, ExitModel};
 use serde::Deserialize;
@@ -74,7 +75,7 @@ fn whole(golden: &GoldenBatch) -> Batch {
 }
 
 fn load(name: &str, device: &Device) -> Loaded {
-    checkpoint::load(&golden_folder(name), &Head::Required, device).unwrap()
+    bert::load(&golden_folder(name), &Head::Required, device).unwrap()
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -233,10 +234,10 @@ fn loss_of_one_exit_reaches_its_layers_and_none_above() {
 fn dropout_follows_its_key() {
     use ee_models::DropoutKey;
     let golden = golden("bert-tiny");
-    let mut config = checkpoint::EncoderConfig::read(&golden_folder("bert-tiny")).unwrap();
+    let mut config = EncoderConfig::read(&golden_folder("bert-tiny")).unwrap();
     config.hidden_dropout_prob = 0.3;
     config.attention_probs_dropout_prob = 0.3;
-    let model = checkpoint::random(config, 1, &Device::flex()).model;
+    let model = bert::random(config, 1, &Device::flex()).model;
     let batch = whole(&golden.batch);
     let run = |key: Option<DropoutKey>| {
         let states = model.exit_states(&batch, key);

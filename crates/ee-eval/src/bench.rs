@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ee_models::checkpoint::{BertSizes, EncoderConfig, random};
+use ee_models::arch::bert::{BertSizes, EncoderConfig, random};
 use ee_models::device::{device, peak_memory_mib};
 use ee_models::signal::Signals;
 use ee_models::{Batch, ExitModel};

@@ -4,8 +4,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use ee_models::ExitModel;
-use ee_models::arch::bert::Encoder;
-use ee_models::checkpoint::{self, Head, Loaded, Weights};
+use ee_models::arch::bert::{self, Encoder, Head, Loaded};
+use ee_models::checkpoint::Weights;
 use ee_models::device::device;
 use ee_tasks::{Task, Tokenizer};
 use serde::Deserialize;
@@ -38,7 +38,7 @@ impl Subject {
     /// # Errors
     /// What ee-models says of the folder or the device; a checkpoint without a head is refused.
     pub fn open(folder: &Path, device_name: &str) -> Result<Self> {
-        let loaded = checkpoint::load(folder, &Head::Required, &device(device_name)?)?;
+        let loaded = bert::load(folder, &Head::Required, &device(device_name)?)?;
         let checksum = Weights::open(folder)?.checksum()?;
         Ok(Self {
             folder: folder.to_owned(),

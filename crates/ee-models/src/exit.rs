@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use crate::cache::{KvCache, LayerKv};
 use crate::error::{Error, Result};
+use crate::kernels::{Rotary, Rows};
 
 /// Right-padded token ids of one batch, on the host.
 #[derive(Clone, Debug)]
@@ -112,6 +114,37 @@ pub struct Stream {
     pub width: usize,
     /// Where the dropout masks come from; `None` outside training.
     pub dropout: Option<DropoutKey>,
+    /// Where a decoder's tokens stand; `None` for an encoder.
+    pub placement: Option<Placement>,
+}
+
+/// Where the tokens of a decoder's block stand.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// Slot of the first token of each row.
+    pub start: usize,
+    /// Per row, slots at the beginning of the cache that hold no token.
+    pub padding: Arc<[usize]>,
+    /// The angles of each token's position.
+    pub rotary: Rotary,
+    /// How weights are read.
+    pub rows: Rows,
+}
+
+/// A block of tokens on its way into a decoder.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Tokens per row.
+    pub width: usize,
+    /// Slot of the first token of each row.
+    pub start: usize,
+    /// Per row, slots at the beginning of the cache that hold no token; the position of a token is its
+    /// slot less this.
+    pub padding: Arc<[usize]>,
+    /// Per row, tokens of the block before padding on the right.
+    pub lengths: Arc<[usize]>,
+    /// How weights are read: [`Rows::Few`] for steps, [`Rows::Many`] for whole texts.
+    pub rows: Rows,
 }
 
 impl Stream {
@@ -127,11 +160,28 @@ impl Stream {
         self.hidden.clone().reshape([rows, self.width * d_model]).slice([0..rows, 0..d_model])
     }
 
-    /// The stream of the given rows alone, in the given order, cut to the longest of them.
+    /// The state of each row's last token, `[batch, d_model]`.
+    pub fn last_positions(&self) -> Tensor<2> {
+        let last = self.lengths.iter().enumerate().map(|(row, &n)| row * self.width + n - 1);
+        self.select(&last.collect::<Vec<_>>())
+    }
+
+    /// The states of some tokens, named by row · width + place, `[n, d_model]`.
+    pub fn select(&self, tokens: &[usize]) -> Tensor<2> {
+        if tokens.len() == self.hidden.dims()[0] && tokens.is_sorted() {
+            return self.hidden.clone();
+        }
+        let indices: Vec<i64> = tokens.iter().map(|&token| token as i64).collect();
+        let indices = TensorData::new(indices, [tokens.len()]);
+        self.hidden.clone().select(0, Tensor::<1, Int>::from_data(indices, &self.hidden.device()))
+    }
+
+    /// An encoder's stream of the given rows alone, in the given order, cut to the longest of them.
     ///
     /// # Panics
-    /// When `rows` is empty or names a row that is not there.
+    /// When `rows` is empty or names a row that is not there, or for a decoder's stream.
     pub fn keep(&self, rows: &[usize]) -> Self {
+        assert!(self.placement.is_none(), "a decoder's rows go with their cache");
         let [_, d_model] = self.hidden.dims();
         let lengths: Arc<[usize]> = rows.iter().map(|&row| self.lengths[row]).collect();
         let width = lengths.iter().copied().max().expect("a stream keeps at least one row");
@@ -146,7 +196,7 @@ impl Stream {
             .slice([0..self.n_rows(), 0..width * d_model])
             .select(0, indices)
             .reshape([n_kept * width, d_model]);
-        Self { hidden, lengths, width, dropout: self.dropout }
+        Self { hidden, lengths, width, dropout: self.dropout, placement: None }
     }
 }
 
@@ -187,6 +237,30 @@ pub trait ExitModel {
     }
 }
 
+/// A model that continues texts token by token.
+///
+/// Exits are read at the last token of each row. [`ExitModel::embed`] takes rows padded on the right and
+/// [`ExitModel::layer`] runs them whole, without a cache; the methods here go on from a cache.
+pub trait Decoder: ExitModel {
+    /// Entries of the vocabulary.
+    fn vocabulary_size(&self) -> usize;
+
+    /// Positions that the model was made for.
+    fn max_positions(&self) -> usize;
+
+    /// A cache with room for `capacity` slots, for rows whose first `padding[r]` slots hold no token.
+    fn empty_cache(&self, padding: Arc<[usize]>, capacity: usize) -> KvCache;
+
+    /// Depth 0 of a block of tokens, row after row.
+    fn embed_block(&self, tokens: &[u32], block: &Block) -> Stream;
+
+    /// Leads from depth `index` to depth `index + 1`, attending to the cache and appending to it.
+    fn layer_with(&self, index: usize, stream: Stream, cache: &mut LayerKv) -> Stream;
+
+    /// [`ExitModel::read`] for a step's few rows, the head's weight read once for all of them.
+    fn read_step(&self, state: Tensor<2>) -> Tensor<2>;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,8 +278,8 @@ mod tests {
     fn keep_reorders_and_cuts() {
         let device = Device::flex();
         let hidden = Tensor::<1, Int>::arange(0..12, &device).float().reshape([6, 2]);
-        let stream =
-            Stream { hidden, lengths: Arc::from([3, 2].as_slice()), width: 3, dropout: None };
+        let lengths = Arc::from([3, 2].as_slice());
+        let stream = Stream { hidden, lengths, width: 3, dropout: None, placement: None };
         let kept = stream.keep(&[1]);
         assert_eq!((kept.width, &kept.lengths[..]), (2, &[2][..]));
         let values: Vec<f32> = kept.hidden.into_data().try_into_vec().unwrap();

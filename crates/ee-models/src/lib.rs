@@ -6,14 +6,17 @@
 //! architectures, checkpoints and devices; it knows nothing of tasks, text or training loops.
 
 pub mod arch;
+pub mod cache;
 pub mod checkpoint;
 pub mod device;
 mod error;
 pub mod exit;
+pub mod generate;
 pub mod kernels;
 pub mod layers;
 pub mod loss;
 pub mod signal;
 
+pub use cache::{KvCache, LayerKv};
 pub use error::{Error, Result};
-pub use exit::{Batch, DropoutKey, ExitModel, Stream};
+pub use exit::{Batch, Block, Decoder, DropoutKey, ExitModel, Stream};

@@ -1,10 +1,18 @@
 //! The only place where logits become numbers.
 //!
 //! A signal is what is kept of one exit for one prediction. Gates, ideal exits, calibration and plots
-//! read signals, never logits. Sums run in f64, so that entropy near zero and probabilities near one
-//! keep their digits.
+//! read signals, never logits. Entropy is log Z − Σ p z with every logit z shifted by the largest, so that
+//! neither exp overflows nor p log p is taken at p = 0. Logits are reduced where they are; only these
+//! numbers travel to the host.
 
 use burn::tensor::Tensor;
+
+use crate::exit::ExitModel;
+use crate::kernels::cpu::row_statistics;
+use crate::kernels::{self, RowStatistics};
+
+/// Rows whose logits are alive at once: 32 MiB of them with 32,000 outputs.
+const CHUNK: usize = 256;
 
 /// What one exit says about one prediction, on its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,7 +45,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Reads the logits of all exits (one host synchronisation).
+    /// Reads the logits of all exits (two host synchronisations).
     ///
     /// # Shapes
     /// `logits` `[exits * rows, outputs]`, exit after exit, as [`crate::ExitModel::exit_logits`] gives them.
@@ -45,23 +53,57 @@ impl Signals {
     /// # Panics
     /// When the rows are no multiple of the exits.
     pub fn read(logits: Tensor<2>, n_exits: usize) -> Self {
-        let [n, outputs] = logits.dims();
+        let [n, _] = logits.dims();
         assert_eq!(n % n_exits, 0, "every exit has as many rows");
         let n_rows = n / n_exits;
-        let logits = to_host(logits);
-        let row = |exit: usize, row: usize| {
-            let start = (exit * n_rows + row) * outputs;
-            &logits[start..start + outputs]
-        };
-        let mut values = Vec::with_capacity(n);
-        for index in 0..n_rows {
-            let last = signal(row(n_exits - 1, index)).prediction;
-            values.extend((0..n_exits).map(|exit| {
-                let logits = row(exit, index);
-                (signal(logits), agreement(logits, last))
-            }));
+        let last = kernels::row_statistics(logits.clone().narrow(0, n - n_rows, n_rows), None);
+        let last: Vec<u32> = last.iter().map(|row| row.argmax).collect();
+        let exits = kernels::row_statistics(logits, Some(&last.repeat(n_exits)));
+        Self::gather(n_exits, n_rows, |exit, row| exits[exit * n_rows + row])
+    }
+
+    /// Reads states of every exit through the head, a chunk of one exit's logits at a time.
+    ///
+    /// # Shapes
+    /// `states`: `[rows, d_model]` for each of the exits 1..=N.
+    pub fn of_states(model: &dyn ExitModel, states: &[Tensor<2>]) -> Self {
+        let n_exits = states.len();
+        let n_rows = states.first().map_or(0, |states| states.dims()[0]);
+        let mut last: Option<Vec<u32>> = None;
+        let mut exits = Vec::with_capacity(n_exits);
+        // The last exit first: the others are compared with its predictions.
+        for states in states.iter().rev() {
+            let mut rows = Vec::with_capacity(n_rows);
+            for from in (0..n_rows).step_by(CHUNK) {
+                let to = (from + CHUNK).min(n_rows);
+                let logits = model.read(states.clone().narrow(0, from, to - from), None);
+                let given = last.as_ref().map(|last| &last[from..to]);
+                rows.extend(kernels::row_statistics(logits, given));
+            }
+            if last.is_none() {
+                let predictions: Vec<u32> = rows.iter().map(|row| row.argmax).collect();
+                for row in &mut rows {
+                    (row.given_rank, row.given_probability) = (0, (1.0 / row.partition) as f32);
+                }
+                last = Some(predictions);
+            }
+            exits.push(rows);
         }
-        Self { n_exits, values }
+        exits.reverse();
+        Self::gather(n_exits, n_rows, |exit, row| exits[exit][row])
+    }
+
+    fn gather(
+        n_exits: usize,
+        n_rows: usize,
+        statistics: impl Fn(usize, usize) -> RowStatistics,
+    ) -> Self {
+        let values = (0..n_rows).flat_map(|row| (0..n_exits).map(move |exit| (exit, row)));
+        let values = values.map(|(exit, row)| {
+            let statistics = statistics(exit, row);
+            (Signal::of(&statistics), Agreement::of(&statistics))
+        });
+        Self { n_exits, values: values.collect() }
     }
 
     /// Number of exits.
@@ -80,44 +122,35 @@ impl Signals {
     }
 }
 
-/// The signals of one exit for each row of its logits, `[rows, outputs]` (one host synchronisation).
-pub fn exit_signals(logits: Tensor<2>) -> Vec<Signal> {
-    let [_, outputs] = logits.dims();
-    to_host(logits).chunks_exact(outputs).map(signal).collect()
+impl Signal {
+    fn of(row: &RowStatistics) -> Self {
+        let runner_up = f64::from(row.second - row.max).exp();
+        Self {
+            prediction: row.argmax,
+            confidence: (1.0 / row.partition) as f32,
+            margin: ((1.0 - runner_up) / row.partition) as f32,
+            entropy: row.entropy,
+        }
+    }
 }
 
-fn to_host(logits: Tensor<2>) -> Vec<f32> {
-    logits.into_data().try_into_vec_as::<f32>().expect("logits are floating-point numbers")
+impl Agreement {
+    fn of(row: &RowStatistics) -> Self {
+        Self { final_rank: row.given_rank + 1, final_probability: row.given_probability }
+    }
+}
+
+/// The signals of one exit for each row of its logits, `[rows, outputs]` (one host synchronisation).
+pub fn exit_signals(logits: Tensor<2>) -> Vec<Signal> {
+    kernels::row_statistics(logits, None).iter().map(Signal::of).collect()
 }
 
 /// The signal of one distribution.
 ///
-/// Entropy is log Z − Σ p z with every logit z shifted by the largest, so that neither exp overflows nor
-/// p log p is taken at p = 0.
-///
 /// # Panics
 /// When there are no logits.
 pub fn signal(logits: &[f32]) -> Signal {
-    let best = argmax(logits);
-    let top = f64::from(logits[best]);
-    let (mut partition, mut weighted, mut second) = (0.0, 0.0, f64::NEG_INFINITY);
-    for (id, &logit) in logits.iter().enumerate() {
-        let shifted = f64::from(logit) - top;
-        let weight = shifted.exp();
-        partition += weight;
-        if weight > 0.0 {
-            weighted += weight * shifted;
-        }
-        if id != best {
-            second = second.max(shifted);
-        }
-    }
-    Signal {
-        prediction: best as u32,
-        confidence: (1.0 / partition) as f32,
-        margin: ((1.0 - second.exp()) / partition) as f32,
-        entropy: (partition.ln() - weighted / partition).max(0.0) as f32,
-    }
+    Signal::of(&row_statistics(logits, logits.len(), None)[0])
 }
 
 /// How a distribution sees the output `last`.
@@ -125,29 +158,7 @@ pub fn signal(logits: &[f32]) -> Signal {
 /// # Panics
 /// When `last` is no output.
 pub fn agreement(logits: &[f32], last: u32) -> Agreement {
-    let last = last as usize;
-    let given = logits[last];
-    let ahead = logits
-        .iter()
-        .enumerate()
-        .filter(|&(id, &logit)| logit > given || (logit == given && id < last))
-        .count();
-    let top = f64::from(logits[argmax(logits)]);
-    let partition: f64 = logits.iter().map(|&logit| (f64::from(logit) - top).exp()).sum();
-    Agreement {
-        final_rank: ahead as u32 + 1,
-        final_probability: ((f64::from(given) - top).exp() / partition) as f32,
-    }
-}
-
-fn argmax(logits: &[f32]) -> usize {
-    let mut best = 0;
-    for (id, &logit) in logits.iter().enumerate() {
-        if logit > logits[best] {
-            best = id;
-        }
-    }
-    best
+    Agreement::of(&row_statistics(logits, logits.len(), Some(&[last]))[0])
 }
 
 #[cfg(test)]

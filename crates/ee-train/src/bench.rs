@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use ee_models::Batch;
-use ee_models::checkpoint::{self, BertSizes, EncoderConfig, Loaded};
+use ee_models::arch::bert::{self, BertSizes, EncoderConfig, Loaded};
 use ee_models::device::{device, peak_memory_mib};
 use ee_models::loss::Objective;
 use rand::{RngExt, SeedableRng};
@@ -79,7 +79,7 @@ pub fn encoder_train(flags: EncoderTrain) -> Result<Measured> {
         dropout: 0.1,
         initializer_range: 0.02,
     })?;
-    let Loaded { model, names, .. } = checkpoint::random(config, 0, &device);
+    let Loaded { model, names, .. } = bert::random(config, 0, &device);
     let mut model = model.train();
     let micro_batch = random_rows(&flags)?;
     let learning_rate = 2e-5;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use ee_models::arch::bert::Encoder;
-use ee_models::checkpoint::{EncoderConfig, ParameterNames};
+use ee_models::arch::bert::{Encoder, EncoderConfig};
+use ee_models::checkpoint::ParameterNames;
 use ee_tasks::Metric;
 
 use crate::config::RunConfig;

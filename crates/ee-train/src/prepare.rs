@@ -7,8 +7,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use ee_models::arch::bert::Encoder;
-use ee_models::checkpoint::{self, EncoderConfig, Head, Loaded};
+use ee_models::arch::bert::{self, Encoder, EncoderConfig, Head, Loaded};
 use ee_tasks::{Task, Tokenizer};
 
 use crate::config::{ModelConfig, RunConfig, TaskConfig};
@@ -101,12 +100,12 @@ fn new_model(
     match &config.model {
         ModelConfig::Checkpoint { path } => {
             let head = Head::NewIfAbsent { labels: task.labels.clone(), seed: config.seed };
-            Ok(checkpoint::load(path, &head, device)?)
+            Ok(bert::load(path, &head, device)?)
         }
         ModelConfig::Scratch(scratch) => {
             let mut model = EncoderConfig::bert(&scratch.sizes(tokenizer.vocabulary_size()))?;
             model.set_labels(&task.labels);
-            Ok(checkpoint::random(model, config.seed, device))
+            Ok(bert::random(model, config.seed, device))
         }
     }
 }

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
-use ee_models::arch::bert::Encoder;
-use ee_models::checkpoint::{self, Head, Loaded};
+use ee_models::arch::bert::{self, Encoder, Head, Loaded};
 use ee_models::loss::Objective;
 use ee_models::{Batch, ExitModel};
 use ee_train::optimizer::{AdamW, AdamWConfig};
@@ -94,7 +93,7 @@ fn golden(name: &str) -> Golden {
 }
 
 fn load(name: &str) -> Loaded {
-    let loaded = checkpoint::load(&folder(name), &Head::Required, &Device::flex()).unwrap();
+    let loaded = bert::load(&folder(name), &Head::Required, &Device::flex()).unwrap();
     Loaded { model: loaded.model.train(), ..loaded }
 }
 

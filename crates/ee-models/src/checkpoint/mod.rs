@@ -2,43 +2,50 @@
 //!
 //! Loading is strict: a tensor that is missing, extra or misshapen is an error that names it, and all of
 //! them are named at once. What a checkpoint may hold beyond the model is listed by its architecture. A
-//! classification head that is not there is initialised anew only when the caller allows it, and the
-//! caller is told. Weights are F32 in memory whatever the file holds.
+//! tensor is read when its turn comes, so that loading needs the memory of the model and of one tensor.
+//! Matrices are kept in the format asked for ([`Precision`]), vectors always as F32: they are small, and
+//! sums run in F32 anyway.
 
-mod config;
+mod json;
 mod random;
 mod read;
 mod source;
 mod write;
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use burn::module::ParamId;
-use burn::tensor::Device;
 
-pub use config::{BertSizes, EncoderConfig};
+pub(crate) use json::{Keys, read_json};
 pub use random::RandomParameters;
 pub use read::Weights;
+pub(crate) use source::CheckpointParameters;
 pub use write::save;
 
-use crate::arch::bert::Encoder;
-use crate::error::{Error, Result};
-use source::CheckpointParameters;
+/// What a family of checkpoints calls its tensors.
+#[derive(Clone, Copy, Debug)]
+pub struct Naming {
+    /// Prefix of the backbone's tensor names; bare backbones may lack it.
+    pub prefix: &'static str,
+    /// Beginnings of the names of the head's tensors.
+    pub head: &'static [&'static str],
+    /// Whether a checkpoint may hold a tensor of this name, prefix not included, that the model does not
+    /// use: heads of other tasks, and buffers that are not parameters.
+    pub unused: fn(&str) -> bool,
+}
 
-/// A model with what must be known beside its parameters.
-#[derive(Debug)]
-pub struct Loaded {
-    /// The model, on its device.
-    pub model: Encoder,
-    /// The configuration it was built from.
-    pub config: EncoderConfig,
-    /// The Hugging Face name of each parameter.
-    pub names: ParameterNames,
-    /// Names of head parameters that were initialised anew.
-    pub new_head: Vec<String>,
-    /// Names of tensors of the checkpoint that the model does not use.
-    pub unused: Vec<String>,
+/// The format of a model's matrices in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// As the checkpoint stores them; F64 becomes F32.
+    #[default]
+    Stored,
+    /// 32 bits.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// bfloat16.
+    Bf16,
 }
 
 /// The Hugging Face names of a model's parameters, in the order in which the model was built.
@@ -63,53 +70,4 @@ impl ParameterNames {
     pub fn iter(&self) -> impl Iterator<Item = (ParamId, &str)> {
         self.order.iter().map(|(id, name)| (*id, name.as_str()))
     }
-}
-
-/// What to do about a checkpoint that has no classification head.
-#[derive(Clone, Debug)]
-pub enum Head {
-    /// It must be there.
-    Required,
-    /// Where it is absent, draw one for these labels from this seed; where one is there, it must have
-    /// as many labels.
-    NewIfAbsent {
-        /// The labels' names, in the order of their numbers.
-        labels: Vec<String>,
-        /// Seed of the new head.
-        seed: u64,
-    },
-}
-
-/// Loads a checkpoint folder onto a device.
-///
-/// # Errors
-/// When `config.json` or the weights are absent, broken or do not fit each other.
-pub fn load(folder: &Path, head: &Head, device: &Device) -> Result<Loaded> {
-    let mut config = EncoderConfig::read(folder)?;
-    let weights = Weights::open(folder)?;
-    let mut source = CheckpointParameters::new(weights, config.architecture, device.clone());
-    if let Head::NewIfAbsent { labels, seed } = head {
-        if source.has_head() {
-            config.expect_labels(labels)?;
-        } else {
-            source.draw_head(*seed, config.initializer_range);
-        }
-        config.set_labels(labels);
-    } else if !source.has_head() {
-        return Err(Error::Weights {
-            path: folder.to_owned(),
-            complaint: "the checkpoint has no classification head; fine-tune it first".to_owned(),
-        });
-    }
-    let model = Encoder::new(&config, &mut source);
-    let (names, new_head, unused) = source.finish(folder)?;
-    Ok(Loaded { model, config, names, new_head, unused })
-}
-
-/// Builds a model of a configuration with random parameters.
-pub fn random(config: EncoderConfig, seed: u64, device: &Device) -> Loaded {
-    let mut source = RandomParameters::new(seed, config.initializer_range, device.clone());
-    let model = Encoder::new(&config, &mut source);
-    let names = source.into_names();
-    Loaded { model, config, names, new_head: Vec::new(), unused: Vec::new() }
 }

@@ -1,11 +1,11 @@
 use burn::module::Param;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 use sha2::{Digest, Sha256};
 
-use super::ParameterNames;
+use super::{ParameterNames, Precision};
 use crate::layers::{Initial, ParameterSource};
 
 /// Draws every parameter anew, from the seed and the parameter's name alone.
@@ -14,13 +14,20 @@ pub struct RandomParameters {
     seed: u64,
     deviation: f64,
     device: Device,
+    precision: Precision,
     names: ParameterNames,
 }
 
 impl RandomParameters {
     /// Normal parameters get mean 0 and this standard deviation.
     pub fn new(seed: u64, deviation: f64, device: Device) -> Self {
-        Self { seed, deviation, device, names: ParameterNames::default() }
+        let (precision, names) = (Precision::F32, ParameterNames::default());
+        Self { seed, deviation, device, precision, names }
+    }
+
+    /// Matrices in another format than F32.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// The names of what was drawn.
@@ -64,8 +71,13 @@ impl ParameterSource for RandomParameters {
     ) -> Param<Tensor<2>> {
         let n = rows * columns;
         let values = Self::draw(self.seed, self.deviation, name, n, columns, initial);
+        let dtype = match self.precision {
+            Precision::Stored | Precision::F32 => DType::F32,
+            Precision::F16 => DType::F16,
+            Precision::Bf16 => DType::BF16,
+        };
         let data = TensorData::new(values, [rows, columns]);
-        let param = Param::from_tensor(Tensor::from_data(data, &self.device));
+        let param = Param::from_tensor(Tensor::from_data(data, (&self.device, dtype)));
         self.names.push(param.id, name);
         param
     }

@@ -5,12 +5,14 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use burn::tensor::{DType, Element, TensorData};
 use half::{bf16, f16};
 use pytorch_reader::PytorchReader;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use sha2::{Digest, Sha256};
 
+use super::Precision;
 use crate::error::{Error, Result};
 
 /// Number format of a stored tensor.
@@ -91,8 +93,17 @@ impl Weights {
     /// The values of a tensor as F32.
     ///
     /// # Errors
-    /// When the name is unknown, the values are no floating-point numbers, or the file cannot be read.
+    /// As [`Weights::data`].
     pub fn values(&self, name: &str) -> Result<Vec<f32>> {
+        let data = self.data(name, Precision::F32)?;
+        Ok(data.try_into_vec().expect("the data was asked for as F32"))
+    }
+
+    /// The values of a tensor in some format.
+    ///
+    /// # Errors
+    /// When the name is unknown, the values are no floating-point numbers, or the file cannot be read.
+    pub fn data(&self, name: &str, precision: Precision) -> Result<TensorData> {
         let complain = |complaint: String| Error::Weights { path: self.folder.clone(), complaint };
         let entry =
             self.entries.get(name).ok_or_else(|| complain(format!("no tensor '{name}'")))?;
@@ -104,14 +115,16 @@ impl Weights {
                 tensor.read().map_err(Error::io("cannot read", &self.files[0]))?
             }
         };
-        let values = decode(&bytes, entry.format)
-            .ok_or_else(|| complain(format!("tensor '{name}' holds no floating-point numbers")))?;
         let n: usize = entry.shape.iter().product();
-        if values.len() != n {
-            let (shape, found) = (&entry.shape, values.len());
-            return Err(complain(format!("'{name}' of shape {shape:?} holds {found} numbers")));
+        let found = entry.format.count(bytes.len());
+        match found {
+            None => Err(complain(format!("tensor '{name}' holds no floating-point numbers"))),
+            Some(found) if found != n => {
+                let shape = &entry.shape;
+                Err(complain(format!("'{name}' of shape {shape:?} holds {found} numbers")))
+            }
+            Some(_) => Ok(decode(&bytes, &entry.shape, entry.format, precision)),
         }
-        Ok(values)
     }
 
     /// SHA-256 over all weight files, in hexadecimal.
@@ -228,15 +241,39 @@ fn read_range(path: &Path, start: u64, length: usize) -> Result<Vec<u8>> {
     read().map_err(Error::io("cannot read", path))
 }
 
-fn decode(bytes: &[u8], format: Format) -> Option<Vec<f32>> {
-    fn each<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        bytes.as_chunks::<N>().0.iter().map(|&chunk| convert(chunk)).collect()
+impl Format {
+    /// How many numbers so many bytes are; `None` where they are none.
+    fn count(self, bytes: usize) -> Option<usize> {
+        match self {
+            Self::F64 => Some(bytes / 8),
+            Self::F32 => Some(bytes / 4),
+            Self::F16 | Self::Bf16 => Some(bytes / 2),
+            Self::Other => None,
+        }
     }
-    match format {
-        Format::F64 => Some(each(bytes, |chunk| f64::from_le_bytes(chunk) as f32)),
-        Format::F32 => Some(each(bytes, f32::from_le_bytes)),
-        Format::F16 => Some(each(bytes, |chunk| f16::from_le_bytes(chunk).to_f32())),
-        Format::Bf16 => Some(each(bytes, |chunk| bf16::from_le_bytes(chunk).to_f32())),
-        Format::Other => None,
+}
+
+/// Bytes as numbers of the wanted format.
+fn decode(bytes: &[u8], shape: &[usize], format: Format, precision: Precision) -> TensorData {
+    fn each<const N: usize, T: Element>(
+        bytes: &[u8],
+        shape: &[usize],
+        convert: impl Fn([u8; N]) -> T,
+    ) -> TensorData {
+        let values: Vec<T> = bytes.as_chunks::<N>().0.iter().map(|&chunk| convert(chunk)).collect();
+        TensorData::new(values, shape)
+    }
+    let stored = match format {
+        Format::F64 => each(bytes, shape, |chunk| f64::from_le_bytes(chunk) as f32),
+        Format::F32 => each(bytes, shape, f32::from_le_bytes),
+        Format::F16 => each(bytes, shape, f16::from_le_bytes),
+        Format::Bf16 => each(bytes, shape, bf16::from_le_bytes),
+        Format::Other => unreachable!("the caller has counted floating-point numbers"),
+    };
+    match precision {
+        Precision::Stored => stored,
+        Precision::F32 => stored.convert_dtype(DType::F32),
+        Precision::F16 => stored.convert_dtype(DType::F16),
+        Precision::Bf16 => stored.convert_dtype(DType::BF16),
     }
 }

@@ -7,8 +7,7 @@ use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::read::Weights;
-use super::{ParameterNames, RandomParameters};
-use crate::arch::Architecture;
+use super::{Naming, ParameterNames, Precision, RandomParameters};
 use crate::error::{Error, Result};
 use crate::layers::{Initial, ParameterSource};
 
@@ -21,9 +20,10 @@ struct NewHead {
 }
 
 #[derive(Debug)]
-pub(super) struct CheckpointParameters {
+pub(crate) struct CheckpointParameters {
     weights: Weights,
-    architecture: &'static Architecture,
+    naming: Naming,
+    precision: Precision,
     device: Device,
     names: ParameterNames,
     used: BTreeSet<String>,
@@ -32,14 +32,16 @@ pub(super) struct CheckpointParameters {
 }
 
 impl CheckpointParameters {
-    pub(super) fn new(
+    pub(crate) fn new(
         weights: Weights,
-        architecture: &'static Architecture,
+        naming: Naming,
+        precision: Precision,
         device: Device,
     ) -> Self {
         Self {
             weights,
-            architecture,
+            naming,
+            precision,
             device,
             names: ParameterNames::default(),
             used: BTreeSet::new(),
@@ -48,13 +50,13 @@ impl CheckpointParameters {
         }
     }
 
-    /// Whether the checkpoint holds the whole classification head: its last product above all.
-    pub(super) fn has_head(&self) -> bool {
-        self.weights.names().any(|name| name.starts_with("classifier."))
+    /// Whether the checkpoint holds a tensor whose name begins so.
+    pub(crate) fn has(&self, beginning: &str) -> bool {
+        self.weights.names().any(|name| name.starts_with(beginning))
     }
 
     /// From now on, head parameters that the checkpoint lacks are drawn.
-    pub(super) fn draw_head(&mut self, seed: u64, deviation: f64) {
+    pub(crate) fn draw_head(&mut self, seed: u64, deviation: f64) {
         self.new_head = Some(NewHead { seed, deviation, names: Vec::new() });
     }
 
@@ -62,15 +64,15 @@ impl CheckpointParameters {
     ///
     /// # Errors
     /// When anything was missing or misshapen, or the checkpoint holds what nobody knows.
-    pub(super) fn finish(
+    pub(crate) fn finish(
         mut self,
         folder: &Path,
     ) -> Result<(ParameterNames, Vec<String>, Vec<String>)> {
         let mut unused = Vec::new();
         for name in self.weights.names().filter(|name| !self.used.contains(*name)) {
-            let prefix = format!("{}.", self.architecture.prefix);
+            let prefix = format!("{}.", self.naming.prefix);
             let bare = name.strip_prefix(&prefix).unwrap_or(name);
-            if self.architecture.unused.iter().any(|known| bare.starts_with(known)) {
+            if (self.naming.unused)(bare) {
                 unused.push(name.to_owned());
             } else {
                 self.complaints.push(format!("extra tensor '{name}'"));
@@ -86,7 +88,7 @@ impl CheckpointParameters {
     /// The name under which the checkpoint holds a parameter: as it is, without the backbone's prefix
     /// (bare encoders), and with the older names of γ and β.
     fn stored_name(&self, name: &str) -> Option<String> {
-        let prefix = format!("{}.", self.architecture.prefix);
+        let prefix = format!("{}.", self.naming.prefix);
         let bare = name.strip_prefix(&prefix);
         let older = |name: &str| {
             name.replace("LayerNorm.weight", "LayerNorm.gamma")
@@ -100,26 +102,32 @@ impl CheckpointParameters {
     }
 
     /// Values of a parameter; zeros and a complaint where the checkpoint does not fit.
-    fn take(&mut self, name: &str, shape: &[usize], initial: Initial) -> Vec<f32> {
-        let n = shape.iter().product();
+    fn take(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        initial: Initial,
+        precision: Precision,
+    ) -> TensorData {
+        let zeros = || TensorData::zeros::<f32, _>(shape);
         let Some(stored) = self.stored_name(name) else {
-            return self.draw(name, shape, initial);
+            return TensorData::new(self.draw(name, shape, initial), shape);
         };
         let found = self.weights.shape(&stored).unwrap_or_default().to_vec();
         self.used.insert(stored.clone());
         if found != shape {
             self.complaints.push(format!("'{stored}' has shape {found:?}, expected {shape:?}"));
-            return vec![0.0; n];
+            return zeros();
         }
-        self.weights.values(&stored).unwrap_or_else(|error| {
+        self.weights.data(&stored, precision).unwrap_or_else(|error| {
             self.complaints.push(error.to_string());
-            vec![0.0; n]
+            zeros()
         })
     }
 
     fn draw(&mut self, name: &str, shape: &[usize], initial: Initial) -> Vec<f32> {
         let n = shape.iter().product();
-        let is_head = self.architecture.head.iter().any(|head| name.starts_with(head));
+        let is_head = self.naming.head.iter().any(|head| name.starts_with(head));
         match &mut self.new_head {
             Some(head) if is_head => {
                 head.names.push(name.to_owned());
@@ -136,16 +144,15 @@ impl CheckpointParameters {
 
 impl ParameterSource for CheckpointParameters {
     fn matrix(&mut self, name: &str, shape: [usize; 2], initial: Initial) -> Param<Tensor<2>> {
-        let values = self.take(name, &shape, initial);
-        let data = TensorData::new(values, shape);
-        let param = Param::from_tensor(Tensor::from_data(data, &self.device));
+        let data = self.take(name, &shape, initial, self.precision);
+        let options = (&self.device, data.dtype());
+        let param = Param::from_tensor(Tensor::from_data(data, options));
         self.names.push(param.id, name);
         param
     }
 
     fn vector(&mut self, name: &str, length: usize, initial: Initial) -> Param<Tensor<1>> {
-        let values = self.take(name, &[length], initial);
-        let data = TensorData::new(values, [length]);
+        let data = self.take(name, &[length], initial, Precision::F32);
         let param = Param::from_tensor(Tensor::from_data(data, &self.device));
         self.names.push(param.id, name);
         param

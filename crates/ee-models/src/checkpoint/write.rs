@@ -6,22 +6,27 @@ use std::io::Write;
 use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor, TensorData};
 use safetensors::tensor::{Dtype, View};
+use serde_json::{Map, Value};
 
-use super::{EncoderConfig, ParameterNames};
-use crate::arch::bert::Encoder;
+use super::ParameterNames;
 use crate::error::{Error, Result};
 
 /// One tensor, read from its device when its turn to be written comes.
 struct Stored {
     shape: Vec<usize>,
-    read: Box<dyn Fn() -> Vec<f32>>,
+    dtype: DType,
+    read: Box<dyn Fn(DType) -> TensorData>,
 }
 
 impl View for Stored {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        match self.dtype {
+            DType::F16 => Dtype::F16,
+            DType::BF16 => Dtype::BF16,
+            _ => Dtype::F32,
+        }
     }
 
     fn shape(&self) -> &[usize] {
@@ -29,11 +34,11 @@ impl View for Stored {
     }
 
     fn data(&self) -> std::borrow::Cow<'_, [u8]> {
-        (self.read)().iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+        (self.read)(self.dtype).as_bytes().to_vec().into()
     }
 
     fn data_len(&self) -> usize {
-        self.shape.iter().product::<usize>() * 4
+        self.shape.iter().product::<usize>() * self.dtype.size()
     }
 }
 
@@ -41,46 +46,64 @@ impl View for Stored {
 #[derive(Default)]
 struct Collector {
     tensors: HashMap<ParamId, Stored>,
+    /// The format of the matrices; F32 if they differ.
+    dtype: Option<DType>,
 }
 
 impl ModuleVisitor for Collector {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
-        let shape = tensor.dims().to_vec();
-        let read = Box::new(move || {
-            tensor.clone().into_data().try_into_vec::<f32>().expect("parameters are F32 in memory")
-        });
-        self.tensors.insert(param.id, Stored { shape, read });
+        let (shape, dtype) = (tensor.dims().to_vec(), tensor.dtype());
+        if D > 1 {
+            let same = self.dtype.is_none_or(|before| before == dtype);
+            self.dtype = Some(if same { dtype } else { DType::F32 });
+        }
+        let read = Box::new(move |dtype| tensor.clone().into_data().convert_dtype(dtype));
+        self.tensors.insert(param.id, Stored { shape, dtype, read });
+    }
+}
+
+/// The name of a format in `config.json`.
+fn torch_name(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F16 => "float16",
+        DType::BF16 => "bfloat16",
+        _ => "float32",
     }
 }
 
 /// Writes `config.json` and `model.safetensors` into a folder, which is created.
+///
+/// All tensors are written in the format of the matrices.
 ///
 /// Nothing is renamed into place: callers that must never leave a half-written folder write into a
 /// temporary one beside it and rename that.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn save(
-    model: &Encoder,
-    config: &EncoderConfig,
+pub fn save<M: Module>(
+    model: &M,
+    mut config: Map<String, Value>,
     names: &ParameterNames,
     folder: &Path,
 ) -> Result<()> {
+    let mut collector = Collector::default();
+    model.visit(&mut collector);
+    let dtype = collector.dtype.unwrap_or(DType::F32);
     std::fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
     let path = folder.join("config.json");
-    let mut json =
-        serde_json::to_string_pretty(&config.to_json()).expect("JSON values always serialize");
+    // Whichever name the reader's version of transformers has for it.
+    config.insert("torch_dtype".into(), torch_name(dtype).into());
+    config.remove("dtype");
+    let mut json = serde_json::to_string_pretty(&config).expect("JSON values always serialize");
     json.push('\n');
     write_synced(&path, json.as_bytes())?;
 
-    let mut collector = Collector::default();
-    model.visit(&mut collector);
     let tensors: Vec<(&str, Stored)> = names
         .iter()
         .map(|(id, name)| {
             let stored = collector.tensors.remove(&id).expect("every named parameter is visited");
-            (name, stored)
+            (name, Stored { dtype, ..stored })
         })
         .collect();
     let path = folder.join("model.safetensors");

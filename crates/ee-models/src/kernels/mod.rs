@@ -5,6 +5,7 @@
 //! its own. Callers see functions on tensors and cannot tell which body ran; tests compare the two.
 
 pub mod cpu;
+mod decoder;
 mod flex;
 pub mod plain;
 
@@ -12,7 +13,11 @@ use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor};
 
-pub use cpu::{Activation, AdamW, Dropout};
+pub use cpu::{Activation, AdamW, Dropout, RowStatistics};
+pub use decoder::{
+    CachePlace, CausalShape, Rotary, Rows, Weight, add_rms_norm, causal_attention, project,
+    rms_norm, rotate, row_statistics, silu_product, write_cache,
+};
 
 /// The sizes of one self-attention over right-padded rows.
 #[derive(Clone, Debug)]
@@ -90,7 +95,7 @@ pub fn residual_norm(
         .unwrap_or_else(|| plain::residual_norm(input, residual, gamma, beta, epsilon, dropout))
 }
 
-/// Rows of a table.
+/// Rows of a table, as F32 whatever the table's format.
 ///
 /// # Shapes
 /// `table` `[entries, d]`, `ids` `[n]` → `[n, d]`.

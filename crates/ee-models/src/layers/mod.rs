@@ -6,6 +6,9 @@ mod feed_forward;
 mod linear;
 mod norm;
 mod parameters;
+mod projection;
+mod rms_norm;
+mod rotary;
 
 pub use attention::SelfAttention;
 pub use embedding::Embedding;
@@ -13,3 +16,6 @@ pub use feed_forward::FeedForward;
 pub use linear::Linear;
 pub use norm::ResidualNorm;
 pub use parameters::{Initial, ParameterSource, Scope};
+pub use projection::Projection;
+pub use rms_norm::RmsNorm;
+pub use rotary::{Frequencies, RotaryScaling};

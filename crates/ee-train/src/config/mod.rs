@@ -9,7 +9,7 @@ mod sections;
 
 use std::path::{Path, PathBuf};
 
-use ee_models::checkpoint::BertSizes;
+use ee_models::arch::bert::BertSizes;
 use ee_models::loss::Objective;
 use ee_tasks::config::{ConfigError, Document};
 use serde::Serialize;

@@ -13,8 +13,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use ee_models::arch::bert::Encoder;
-use ee_models::checkpoint::{self, EncoderConfig, Head, Loaded, ParameterNames};
+use ee_models::arch::bert::{self, Encoder, EncoderConfig, Head, Loaded};
+use ee_models::checkpoint::{self, ParameterNames};
 use ee_models::loss::Objective;
 use ee_tasks::tokenizer;
 use serde::{Deserialize, Serialize};
@@ -154,7 +154,7 @@ impl Checkpoints {
             serde_json::from_str(&text).map_err(|error| Error::broken(&path, error))?;
         self.link_best(&state)?;
         self.clear()?;
-        let loaded = checkpoint::load(&last, &Head::Required, device)?;
+        let loaded = bert::load(&last, &Head::Required, device)?;
         moments::read(optimizer, &loaded, state.step, &last.join(OPTIMIZER))?;
         Ok(Some((loaded, state)))
     }
@@ -208,7 +208,7 @@ fn step_folder(step: u64) -> String {
 fn write(snapshot: &Snapshot<'_>, folder: &Path) -> Result<()> {
     let Snapshot { model, config, names, optimizer, tokenizer, facts, state } = *snapshot;
     fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
-    checkpoint::save(model, config, names, folder)?;
+    checkpoint::save(model, config.to_json(), names, folder)?;
     tokenizer::copy_files(tokenizer, folder)?;
     moments::write(model, names, optimizer, &folder.join(OPTIMIZER))?;
     write_json(&folder.join(FACTS), facts)?;

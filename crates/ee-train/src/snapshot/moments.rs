@@ -7,8 +7,8 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
-use ee_models::arch::bert::Encoder;
-use ee_models::checkpoint::{Loaded, ParameterNames};
+use ee_models::arch::bert::{Encoder, Loaded};
+use ee_models::checkpoint::ParameterNames;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, View};
 

@@ -56,6 +56,21 @@ pub fn activation_backward(
         .for_each(|(out, (input, gradient))| derive(input, gradient, out));
 }
 
+/// `out` = silu(`gate`) · `up` with silu(x) = x / (1 + e⁻ˣ), number by number (Shazeer 2020).
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn silu_product(gate: &[f32], up: &[f32], out: &mut [f32]) {
+    assert_eq!(gate.len(), out.len(), "numbers before and after an activation");
+    assert_eq!(up.len(), out.len(), "numbers before and after an activation");
+    if out.len() <= CHUNK {
+        return silu_product_all(gate, up, out);
+    }
+    out.par_chunks_mut(CHUNK)
+        .zip(gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK)))
+        .for_each(|(out, (gate, up))| silu_product_all(gate, up, out));
+}
+
 /// [`activation_forward`] on the calling thread alone.
 pub(super) fn apply(activation: Activation, input: &[f32], out: &mut [f32]) {
     match activation {
@@ -127,6 +142,15 @@ vectorised! {
 }
 
 vectorised! {
+    fn silu_product_all(gate: &[f32], up: &[f32], out: &mut [f32]) {
+        for ((out, &x), &up) in out.iter_mut().zip(gate).zip(up) {
+            let e = exp(-x.abs());
+            *out = up * x * (if x < 0.0 { e } else { 1.0 }) / (1.0 + e);
+        }
+    }
+}
+
+vectorised! {
     fn tanh_all(input: &[f32], out: &mut [f32]) {
         for (out, &x) in out.iter_mut().zip(input) {
             *out = tanh(x);
@@ -184,6 +208,22 @@ mod tests {
                 .collect();
             assert_close(&out, &slopes, 1.5e-6);
         }
+    }
+
+    #[test]
+    fn silu_products_equal_the_formula() {
+        let gate: Vec<f32> = numbers(20_003, 1).iter().map(|x| 20.0 * x).collect();
+        let up = numbers(gate.len(), 2);
+        let mut out = vec![0.0; gate.len()];
+        silu_product(&gate, &up, &mut out);
+        let expected: Vec<f64> = gate
+            .iter()
+            .zip(&up)
+            .map(|(&x, &up)| f64::from(up) * f64::from(x) / (1.0 + f64::from(-x).exp()))
+            .collect();
+        assert_close(&out, &expected, 3e-6);
+        silu_product(&[-3e38, 3e38], &[1.0, 1.0], &mut out[..2]);
+        assert_eq!(out[..2].iter().map(|x| x.abs()).collect::<Vec<_>>(), [0.0, 3e38]);
     }
 
     #[test]

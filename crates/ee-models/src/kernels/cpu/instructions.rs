@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 pub enum InstructionSet {
     /// AVX-512 (F, BW, DQ, VL): 16 numbers at a time.
     Avx512,
-    /// AVX2 with FMA: 8 numbers at a time.
+    /// AVX2 with FMA and F16C: 8 numbers at a time.
     Avx2,
     /// Whatever the compiler's target has.
     Portable,
@@ -32,7 +32,9 @@ impl InstructionSet {
     fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
-            let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let has_avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c");
             if has_avx2
                 && is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")

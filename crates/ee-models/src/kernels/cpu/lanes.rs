@@ -13,6 +13,12 @@ pub(super) trait Lanes: Copy {
     unsafe fn add(self, other: Self) -> Self;
     /// self · factor + addend
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// Numbers stored as IEEE half precision.
+    unsafe fn load_f16(from: *const u16) -> Self;
+    /// Numbers stored as bfloat16: the upper halves of f32.
+    unsafe fn load_bf16(from: *const u16) -> Self;
+    /// The sum of all numbers, in an order that depends on the register alone.
+    unsafe fn sum(self) -> f32;
 }
 
 /// Asks for the cache line at `address` before it is needed.
@@ -61,6 +67,25 @@ impl Lanes for Portable {
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] * factor.0[i] + addend.0[i]))
     }
+
+    #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> Self {
+        // SAFETY: the caller gives four numbers.
+        let bits = unsafe { from.cast::<[u16; 4]>().read_unaligned() };
+        Self(bits.map(|bits| half::f16::from_bits(bits).to_f32()))
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const u16) -> Self {
+        // SAFETY: the caller gives four numbers.
+        let bits = unsafe { from.cast::<[u16; 4]>().read_unaligned() };
+        Self(bits.map(|bits| f32::from_bits(u32::from(bits) << 16)))
+    }
+
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        (self.0[0] + self.0[2]) + (self.0[1] + self.0[3])
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -74,7 +99,7 @@ mod x86 {
 
     macro_rules! register {
         ($register:ty, $width:literal, $splat:ident, $load:ident, $store:ident, $add:ident,
-         $fma:ident) => {
+         $fma:ident, $half:ident, $brain:ident, $sum:ident) => {
             // Each method's contract is the trait's; the bodies are single instructions on what it promises.
             impl Lanes for $register {
                 const WIDTH: usize = $width;
@@ -108,6 +133,24 @@ mod x86 {
                     // SAFETY: the trait's contract.
                     unsafe { $fma(self, factor, addend) }
                 }
+
+                #[inline(always)]
+                unsafe fn load_f16(from: *const u16) -> Self {
+                    // SAFETY: the trait's contract.
+                    unsafe { $half(from) }
+                }
+
+                #[inline(always)]
+                unsafe fn load_bf16(from: *const u16) -> Self {
+                    // SAFETY: the trait's contract.
+                    unsafe { $brain(from) }
+                }
+
+                #[inline(always)]
+                unsafe fn sum(self) -> f32 {
+                    // SAFETY: the trait's contract.
+                    unsafe { $sum(self) }
+                }
             }
         };
     }
@@ -119,7 +162,10 @@ mod x86 {
         _mm512_loadu_ps,
         _mm512_storeu_ps,
         _mm512_add_ps,
-        _mm512_fmadd_ps
+        _mm512_fmadd_ps,
+        half_512,
+        brain_512,
+        _mm512_reduce_add_ps
     );
     register!(
         __m256,
@@ -128,8 +174,49 @@ mod x86 {
         _mm256_loadu_ps,
         _mm256_storeu_ps,
         _mm256_add_ps,
-        _mm256_fmadd_ps
+        _mm256_fmadd_ps,
+        half_256,
+        brain_256,
+        sum_256
     );
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn half_512(from: *const u16) -> __m512 {
+        // SAFETY: the caller gives 16 numbers.
+        _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(from.cast()) })
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn brain_512(from: *const u16) -> __m512 {
+        // SAFETY: the caller gives 16 numbers.
+        let bits = _mm512_cvtepu16_epi32(unsafe { _mm256_loadu_si256(from.cast()) });
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,f16c")]
+    unsafe fn half_256(from: *const u16) -> __m256 {
+        // SAFETY: the caller gives 8 numbers.
+        _mm256_cvtph_ps(unsafe { _mm_loadu_si128(from.cast()) })
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn brain_256(from: *const u16) -> __m256 {
+        // SAFETY: the caller gives 8 numbers.
+        let bits = _mm256_cvtepu16_epi32(unsafe { _mm_loadu_si128(from.cast()) });
+        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn sum_256(numbers: __m256) -> f32 {
+        let quad = _mm_add_ps(_mm256_castps256_ps128(numbers), _mm256_extractf128_ps::<1>(numbers));
+        let pair = _mm_add_ps(quad, _mm_movehl_ps(quad, quad));
+        _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
+    }
 
     /// Transposes 16 registers in place.
     #[inline]

@@ -4,8 +4,10 @@ use rayon::prelude::*;
 
 use super::activation::{Activation, apply};
 use super::disjoint::Disjoint;
-use super::gemm::{Epilogue, MatrixView, gemm, gemm_then};
+use super::dots::WeightData;
+use super::gemm::{Epilogue, MatrixView, gemm, gemm_columns, gemm_then};
 use super::instructions::vectorised;
+use super::scratch::with_scratch;
 
 /// The sizes of a linear layer applied to some rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,42 @@ pub fn linear_forward(
 ) {
     let epilogue = Epilogue { accumulate: false, bias };
     gemm(shape.input(input), shape.weight(weight).transposed(), out, epilogue);
+}
+
+/// Bytes of a weight that are made F32 at a time.
+const BLOCK: usize = 8 << 20;
+
+/// [`linear_forward`] for a weight in any format, for many rows: packed panels, with blocks of a weight
+/// that is not F32 made so first.
+///
+/// # Panics
+/// If a slice does not fit its shape.
+pub fn linear_stored(
+    shape: LinearShape,
+    input: &[f32],
+    weight: WeightData<'_>,
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    let LinearShape { rows, inputs, outputs } = shape;
+    assert_eq!(weight.len(), outputs * inputs, "numbers in the weight");
+    if let WeightData::F32(weight) = weight {
+        return linear_forward(shape, input, weight, bias, out);
+    }
+    assert_eq!(out.len(), rows * outputs, "numbers in the result of a product");
+    let out = Disjoint::new(out);
+    let block = (BLOCK / 4 / inputs.max(1)).clamp(1, outputs.max(1));
+    with_scratch(block * inputs, |scratch| {
+        for first in (0..outputs).step_by(block) {
+            let n = block.min(outputs - first);
+            let scratch = &mut scratch[..n * inputs];
+            weight.convert(first * inputs, scratch);
+            let epilogue = Epilogue { accumulate: false, bias: bias.map(|b| &b[first..first + n]) };
+            let right = MatrixView::row_major(scratch, n, inputs).transposed();
+            // SAFETY: only this call writes to the result.
+            unsafe { gemm_columns(shape.input(input), right, out, first, outputs, epilogue) };
+        }
+    });
 }
 
 /// Y = X·Wᵀ + b into `linear`, and f(Y) into `out`, computed while Y is in the cache.
@@ -221,6 +259,22 @@ mod tests {
             assert_eq!(linear, y);
             assert_eq!(out, y.iter().map(|value| value.max(0.0)).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_stored_weight_gives_the_bits_of_its_numbers() {
+        let (x, b) = (numbers(SHAPE.rows * 7000, 1), numbers(SHAPE.outputs, 3));
+        // 7000 columns: the weight is taken in several blocks.
+        let shape = LinearShape { inputs: 7000, outputs: 700, ..SHAPE };
+        let b = [b.as_slice(); 5].concat()[..700].to_vec();
+        let halves: Vec<half::f16> =
+            numbers(shape.outputs * shape.inputs, 2).into_iter().map(half::f16::from_f32).collect();
+        let plain: Vec<f32> = halves.iter().map(|half| half.to_f32()).collect();
+        let (mut found, mut expected) =
+            (vec![0.0; shape.rows * 700], vec![0.0; shape.rows * shape.outputs]);
+        linear_stored(shape, &x, WeightData::F16(&halves), Some(&b), &mut found);
+        linear_forward(shape, &x, &plain, Some(&b), &mut expected);
+        assert_eq!(found, expected);
     }
 
     #[test]

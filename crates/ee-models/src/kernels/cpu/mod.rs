@@ -15,6 +15,7 @@
 mod activation;
 mod attention;
 mod disjoint;
+mod dots;
 mod dropout;
 mod embedding;
 mod gemm;
@@ -24,26 +25,32 @@ mod linear;
 mod math;
 mod norm;
 mod optimizer;
+mod rms_norm;
+mod rotary;
 mod scratch;
 mod statistics;
 
 #[cfg(test)]
 mod reference;
 
-pub use activation::{Activation, activation_backward, activation_forward};
+pub use activation::{Activation, activation_backward, activation_forward, silu_product};
 pub use attention::{
-    AttentionGradients, AttentionInputs, AttentionShape, attention_backward, attention_forward,
+    AttentionGradients, AttentionInputs, AttentionShape, CausalShape, attention_backward,
+    attention_forward, causal_attention,
 };
+pub use dots::{Projection, WeightData, project};
 pub use dropout::{Dropout, dropout};
 pub use embedding::{embedding_backward, embedding_forward};
 pub use gemm::{Epilogue, MatrixView, gemm};
 pub use instructions::InstructionSet;
 pub use linear::{
     LinearShape, bias_backward, linear_activation_forward, linear_backward_input,
-    linear_backward_weight, linear_forward,
+    linear_backward_weight, linear_forward, linear_stored,
 };
 pub use norm::{
     NormGradients, NormParameters, NormStatistics, layer_norm, layer_norm_backward, residual_norm,
 };
 pub use optimizer::{AdamW, adamw, sum_of_squares};
+pub use rms_norm::{add_rms_norm, rms_norm};
+pub use rotary::rotate;
 pub use statistics::{RowStatistics, row_statistics};

@@ -1,15 +1,31 @@
+use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Int, Tensor};
 
 use super::super::cpu;
+use super::decoder::{stored, untracked};
 use super::{Operation, apply, dims, input, primitive, values};
 
 /// See [`crate::kernels::embedding`].
 pub(in crate::kernels) fn embedding(table: &Tensor<2>, ids: &Tensor<1, Int>) -> Option<Tensor<2>> {
-    let table = input(table)?;
     let ids = ids.clone().into_data().try_into_vec_as::<i64>().ok()?;
-    let ids = ids.into_iter().map(usize::try_from).collect::<Result<_, _>>().ok()?;
-    apply(Embedding(ids), [Some(table)])
+    let ids: Vec<usize> = ids.into_iter().map(usize::try_from).collect::<Result<_, _>>().ok()?;
+    if table.dtype() != DType::F32 {
+        return converted(table, &ids);
+    }
+    apply(Embedding(ids), [input(table)])
+}
+
+/// Rows of a table in another format than F32, which is not tracked.
+fn converted(table: &Tensor<2>, ids: &[usize]) -> Option<Tensor<2>> {
+    let table = untracked(table)?;
+    let [_, d] = dims(&table);
+    let stored = stored(&table)?;
+    let mut output = vec![0.0; ids.len() * d];
+    for (row, &id) in output.chunks_exact_mut(d).zip(ids) {
+        stored.convert(id * d, row);
+    }
+    Some(Tensor::from_primitive::<Flex>(primitive(output, [ids.len(), d])))
 }
 
 #[derive(Debug)]

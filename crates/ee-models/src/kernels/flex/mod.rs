@@ -5,6 +5,7 @@
 //! another backend or has another type, `apply` declines and the caller takes the plain body.
 
 mod attention;
+mod decoder;
 mod dropout;
 mod embedding;
 mod feed_forward;
@@ -13,6 +14,10 @@ mod norm;
 mod optimizer;
 
 pub(super) use attention::attention;
+pub(super) use decoder::{
+    add_rms_norm, causal_attention, project, rms_norm, rotate, row_statistics, silu_product,
+    write_cache,
+};
 pub(super) use dropout::dropout;
 pub(super) use embedding::embedding;
 pub(super) use feed_forward::feed_forward;

@@ -73,6 +73,22 @@ pub(super) fn gemm_then(
     product.compute_on_all_threads(Some(finish));
 }
 
+/// [`gemm`] into the columns from `first` on of a result with `stride` columns.
+///
+/// # Safety
+/// No other thread may read or write those columns of `result`.
+pub(super) unsafe fn gemm_columns(
+    left: MatrixView<'_>,
+    right: MatrixView<'_>,
+    result: Disjoint<'_>,
+    first: usize,
+    stride: usize,
+    epilogue: Epilogue<'_>,
+) {
+    let product = Product::new(left, right, result, first, stride, epilogue);
+    product.compute_on_all_threads(None);
+}
+
 /// A product on the calling thread alone, written at `offset` of `result` with `stride` between rows.
 ///
 /// # Safety

@@ -1,8 +1,15 @@
 //! The default bodies: plain tensor operations, for every backend and as the reference in tests.
 
-use burn::tensor::{Bool, Distribution, Int, Tensor, TensorData, activation, module};
+mod decoder;
+
+use burn::tensor::{Bool, DType, Distribution, Int, Tensor, TensorData, activation, module};
 
 use super::{Activation, AdamW, AdamWTensors, AttentionShape, Dropout, FeedForwardParameters};
+
+pub use decoder::{
+    add_rms_norm, causal_attention, project, rms_norm, rotate, row_statistics, silu_product,
+    write_cache,
+};
 
 /// See [`super::linear`].
 pub fn linear(input: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
@@ -78,7 +85,7 @@ pub fn residual_norm(
 pub fn embedding(table: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
     let [n] = ids.dims();
     let [_, d] = table.dims();
-    module::embedding(table, ids.unsqueeze::<2>()).reshape([n, d])
+    module::embedding(table, ids.unsqueeze::<2>()).reshape([n, d]).cast(DType::F32)
 }
 
 /// See [`super::dropout`].

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::arch::{Architecture, architecture};
+use crate::arch::{Architecture, Kind, of_kind};
+use crate::checkpoint::{Keys, read_json};
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
 
@@ -40,12 +41,7 @@ impl EncoderConfig {
     /// architecture is not supported.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
-        let text = std::fs::read_to_string(&path).map_err(Error::io("cannot read", &path))?;
-        let complain = |complaint: String| Error::Config { path: path.clone(), complaint };
-        match serde_json::from_str(&text).map_err(|error| complain(error.to_string()))? {
-            Value::Object(json) => Self::from_json(json, &path),
-            _ => Err(complain("expected an object".to_owned())),
-        }
+        Self::from_json(read_json(&path)?, &path)
     }
 
     /// Takes the numbers from a configuration's JSON; `path` is what complaints name.
@@ -53,15 +49,10 @@ impl EncoderConfig {
     /// # Errors
     /// As [`EncoderConfig::read`].
     pub fn from_json(json: Map<String, Value>, path: &Path) -> Result<Self> {
-        let complain = |complaint: String| Error::Config { path: path.to_owned(), complaint };
-        let model_type = json
-            .get("model_type")
-            .and_then(Value::as_str)
-            .ok_or_else(|| complain("missing key 'model_type'".to_owned()))?;
-        let architecture = architecture(model_type, path)?;
-        let mut keys = Keys { json: &json, complaints: Vec::new() };
-        let activation = keys.activation();
-        let labels = keys.labels();
+        let architecture = of_kind(&json, Kind::Encoder, path)?;
+        let mut keys = Keys::new(&json);
+        let activation = activation(&mut keys);
+        let labels = labels(&mut keys);
         let config = Self {
             architecture,
             vocab_size: keys.size("vocab_size", None),
@@ -85,11 +76,8 @@ impl EncoderConfig {
             json: Map::new(),
         };
         config.check(&mut keys);
-        if keys.complaints.is_empty() {
-            Ok(Self { json, ..config })
-        } else {
-            Err(complain(keys.complaints.join("; ")))
-        }
+        keys.finish(path)?;
+        Ok(Self { json, ..config })
     }
 
     fn check(&self, keys: &mut Keys<'_>) {
@@ -104,13 +92,13 @@ impl EncoderConfig {
             let (id, size) = (self.pad_token_id, self.vocab_size);
             keys.complain(format!("pad_token_id {id} is outside vocab_size {size}"));
         }
-        if let Some(kind) = keys.json.get("position_embedding_type").and_then(Value::as_str)
+        if let Some(kind) = keys.get("position_embedding_type").and_then(Value::as_str)
             && kind != "absolute"
         {
             keys.complain(format!("position_embedding_type '{kind}' is not supported"));
         }
         for key in ["is_decoder", "add_cross_attention"] {
-            if keys.json.get(key).and_then(Value::as_bool) == Some(true) {
+            if keys.get(key).and_then(Value::as_bool) == Some(true) {
                 keys.complain(format!("'{key}': true is not supported by the encoder"));
             }
         }
@@ -153,7 +141,7 @@ impl EncoderConfig {
 
     /// Whether positions and head are RoBERTa's.
     pub fn is_roberta(&self) -> bool {
-        self.architecture.prefix == "roberta"
+        self.architecture.naming.prefix == "roberta"
     }
 
     /// The feed-forward network's activation.
@@ -204,8 +192,6 @@ impl EncoderConfig {
     pub fn to_json(&self) -> Map<String, Value> {
         let mut json = self.json.clone();
         json.insert("architectures".into(), json!([self.architecture.class]));
-        json.insert("torch_dtype".into(), json!("float32"));
-        json.remove("dtype");
         json.remove("num_labels");
         let id2label: Map<_, _> = self
             .labels
@@ -242,82 +228,32 @@ pub struct BertSizes {
     pub initializer_range: f64,
 }
 
-/// Reads keys and collects what is wrong with them.
-struct Keys<'a> {
-    json: &'a Map<String, Value>,
-    complaints: Vec<String>,
-}
-
-impl Keys<'_> {
-    fn complain(&mut self, complaint: String) {
-        self.complaints.push(complaint);
-    }
-
-    /// A whole number above zero.
-    fn size(&mut self, key: &str, default: Option<usize>) -> usize {
-        match (self.json.get(key), default) {
-            (None | Some(Value::Null), Some(default)) => default,
-            (None | Some(Value::Null), None) => {
-                self.complain(format!("missing key '{key}'"));
-                1
-            }
-            (Some(value), _) => match value.as_u64() {
-                Some(size) if size > 0 => size as usize,
-                _ => {
-                    self.complain(format!("'{key}' must be a whole number above 0, found {value}"));
-                    1
-                }
-            },
-        }
-    }
-
-    fn index(&mut self, key: &str, default: usize) -> usize {
-        match self.json.get(key) {
-            None | Some(Value::Null) => default,
-            Some(value) => value.as_u64().map(|index| index as usize).unwrap_or_else(|| {
-                self.complain(format!("'{key}' must be a whole number, found {value}"));
-                default
-            }),
-        }
-    }
-
-    fn number(&mut self, key: &str, default: f64) -> f64 {
-        match self.json.get(key) {
-            None | Some(Value::Null) => default,
-            Some(value) => value.as_f64().unwrap_or_else(|| {
-                self.complain(format!("'{key}' must be a number, found {value}"));
-                default
-            }),
-        }
-    }
-
-    fn activation(&mut self) -> Activation {
-        match self.json.get("hidden_act").and_then(Value::as_str).unwrap_or("gelu") {
-            "gelu" => Activation::Gelu,
-            "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
-            "relu" => Activation::Relu,
-            other => {
-                self.complain(format!(
+fn activation(keys: &mut Keys<'_>) -> Activation {
+    match keys.get("hidden_act").and_then(Value::as_str).unwrap_or("gelu") {
+        "gelu" => Activation::Gelu,
+        "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
+        "relu" => Activation::Relu,
+        other => {
+            keys.complain(format!(
                     "hidden_act '{other}' is not supported; supported are gelu, gelu_new, gelu_pytorch_tanh and relu"
                 ));
-                Activation::Gelu
-            }
+            Activation::Gelu
         }
     }
+}
 
-    /// `id2label`, else `num_labels` unnamed ones, else two as transformers has it.
-    fn labels(&mut self) -> Vec<String> {
-        let unnamed = |n: usize| (0..n).map(|id| format!("LABEL_{id}")).collect();
-        let Some(map) = self.json.get("id2label").and_then(Value::as_object) else {
-            let n = self.size("num_labels", Some(2));
-            return unnamed(n);
-        };
-        let names: Option<Vec<String>> = (0..map.len())
-            .map(|id| map.get(&id.to_string()).and_then(Value::as_str).map(str::to_owned))
-            .collect();
-        names.unwrap_or_else(|| {
-            self.complain("'id2label' must name the labels 0, 1, … in a row".to_owned());
-            unnamed(map.len())
-        })
-    }
+/// `id2label`, else `num_labels` unnamed ones, else two as transformers has it.
+fn labels(keys: &mut Keys<'_>) -> Vec<String> {
+    let unnamed = |n: usize| (0..n).map(|id| format!("LABEL_{id}")).collect();
+    let Some(map) = keys.get("id2label").and_then(Value::as_object) else {
+        let n = keys.size("num_labels", Some(2));
+        return unnamed(n);
+    };
+    let names: Option<Vec<String>> = (0..map.len())
+        .map(|id| map.get(&id.to_string()).and_then(Value::as_str).map(str::to_owned))
+        .collect();
+    names.unwrap_or_else(|| {
+        keys.complain("'id2label' must name the labels 0, 1, … in a row".to_owned());
+        unnamed(map.len())
+    })
 }

@@ -4,11 +4,16 @@
 //! reads tanh(pooler) + classifier, RoBERTa a dense layer + tanh + projection, each on the first
 //! position. The head is shared by all exits.
 
+mod config;
+mod load;
+
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 
-use super::Architecture;
-use crate::checkpoint::EncoderConfig;
+pub use self::config::{BertSizes, EncoderConfig};
+pub use self::load::{Head, Loaded, load, random};
+use super::{Architecture, Kind};
+use crate::checkpoint::Naming;
 use crate::exit::{Batch, DropoutKey, ExitModel, Stream};
 use crate::kernels::{self, AttentionShape, Dropout};
 use crate::layers::{
@@ -18,19 +23,28 @@ use crate::layers::{
 /// `bert`
 pub const BERT: Architecture = Architecture {
     model_type: "bert",
-    prefix: "bert",
+    kind: Kind::Encoder,
     class: "BertForSequenceClassification",
-    head: &["bert.pooler.", "classifier."],
-    unused: &["embeddings.position_ids", "cls."],
+    naming: Naming {
+        prefix: "bert",
+        head: &["bert.pooler.", "classifier."],
+        unused: |name| name == "embeddings.position_ids" || name.starts_with("cls."),
+    },
 };
 
 /// `roberta`
 pub const ROBERTA: Architecture = Architecture {
     model_type: "roberta",
-    prefix: "roberta",
+    kind: Kind::Encoder,
     class: "RobertaForSequenceClassification",
-    head: &["classifier."],
-    unused: &["embeddings.position_ids", "pooler.", "lm_head."],
+    naming: Naming {
+        prefix: "roberta",
+        head: &["classifier."],
+        unused: |name| {
+            name == "embeddings.position_ids"
+                || ["pooler.", "lm_head."].iter().any(|part| name.starts_with(part))
+        },
+    },
 };
 
 /// `xlm-roberta`: RoBERTa with another vocabulary.
@@ -103,7 +117,7 @@ impl Encoder {
     /// Builds the encoder of a configuration from a source of parameters.
     pub fn new(config: &EncoderConfig, source: &mut dyn ParameterSource) -> Self {
         let roberta = config.is_roberta();
-        let prefix = config.architecture.prefix;
+        let prefix = config.architecture.naming.prefix;
         let d_model = config.hidden_size;
         let mut root = Scope::root(source);
         let mut scope = root.enter(prefix);
@@ -207,12 +221,13 @@ impl ExitModel for Encoder {
             lengths: batch.lengths().clone(),
             width: batch.width(),
             dropout,
+            placement: None,
         }
     }
 
     fn layer(&self, index: usize, stream: Stream) -> Stream {
         let layer = &self.layers[index];
-        let Stream { hidden, lengths, width, dropout } = stream;
+        let Stream { hidden, lengths, width, dropout, .. } = stream;
         let Numbers { heads, hidden_dropout, attention_dropout, .. } = self.numbers;
         let drop = |probability, site| dropout_at(dropout, probability, index, site);
         let shape = AttentionShape { width, heads, lengths: lengths.clone() };
@@ -231,7 +246,7 @@ impl ExitModel for Encoder {
             attended,
             drop(hidden_dropout, site::OUTPUT),
         );
-        Stream { hidden, lengths, width, dropout }
+        Stream { hidden, lengths, width, dropout, placement: None }
     }
 
     fn exit_state(&self, stream: &Stream) -> Tensor<2> {

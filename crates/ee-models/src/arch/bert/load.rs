@@ -1,0 +1,81 @@
+//! Encoders from checkpoint folders and from random numbers.
+//!
+//! A classification head that is not there is initialised anew only when the caller allows it, and the
+//! caller is told.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+
+use super::{Encoder, EncoderConfig};
+use crate::checkpoint::{
+    CheckpointParameters, ParameterNames, Precision, RandomParameters, Weights,
+};
+use crate::error::{Error, Result};
+
+/// A model with what must be known beside its parameters.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The model, on its device.
+    pub model: Encoder,
+    /// The configuration it was built from.
+    pub config: EncoderConfig,
+    /// The Hugging Face name of each parameter.
+    pub names: ParameterNames,
+    /// Names of head parameters that were initialised anew.
+    pub new_head: Vec<String>,
+    /// Names of tensors of the checkpoint that the model does not use.
+    pub unused: Vec<String>,
+}
+
+/// What to do about a checkpoint that has no classification head.
+#[derive(Clone, Debug)]
+pub enum Head {
+    /// It must be there.
+    Required,
+    /// Where it is absent, draw one for these labels from this seed; where one is there, it must have
+    /// as many labels.
+    NewIfAbsent {
+        /// The labels' names, in the order of their numbers.
+        labels: Vec<String>,
+        /// Seed of the new head.
+        seed: u64,
+    },
+}
+
+/// Loads a checkpoint folder onto a device.
+///
+/// # Errors
+/// When `config.json` or the weights are absent, broken or do not fit each other.
+pub fn load(folder: &Path, head: &Head, device: &Device) -> Result<Loaded> {
+    let mut config = EncoderConfig::read(folder)?;
+    let weights = Weights::open(folder)?;
+    let naming = config.architecture.naming;
+    let mut source = CheckpointParameters::new(weights, naming, Precision::F32, device.clone());
+    // The last product of the head stands for all of it.
+    let has_head = source.has("classifier.");
+    if let Head::NewIfAbsent { labels, seed } = head {
+        if has_head {
+            config.expect_labels(labels)?;
+        } else {
+            source.draw_head(*seed, config.initializer_range);
+        }
+        config.set_labels(labels);
+    } else if !has_head {
+        return Err(Error::Weights {
+            path: folder.to_owned(),
+            complaint: "the checkpoint has no classification head; fine-tune it first".to_owned(),
+        });
+    }
+    let model = Encoder::new(&config, &mut source);
+    let (names, new_head, unused) = source.finish(folder)?;
+    Ok(Loaded { model, config, names, new_head, unused })
+}
+
+/// Builds a model of a configuration with random parameters.
+pub fn random(config: EncoderConfig, seed: u64, device: &Device) -> Loaded {
+    let mut source = RandomParameters::new(seed, config.initializer_range, device.clone());
+    let model = Encoder::new(&config, &mut source);
+    let names = source.into_names();
+    Loaded { model, config, names, new_head: Vec::new(), unused: Vec::new() }
+}

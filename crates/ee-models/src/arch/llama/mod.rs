@@ -1,0 +1,272 @@
+//! Llama (Touvron et al. 2023) and the families that share its layers: Mistral, and Qwen2 with a bias on
+//! queries, keys and values.
+//!
+//! Every layer normalises first and adds to the stream after (pre-norm), so that the state at every depth is
+//! of one kind, and the final norm and the head can read any of them. With a tied head the head is the
+//! embedding's table.
+
+mod config;
+mod load;
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+pub use self::config::{LlamaConfig, LlamaSizes, SpecialTokens};
+pub use self::load::{Loaded, load, random};
+use super::{Architecture, Kind};
+use crate::cache::{KvCache, LayerKv};
+use crate::checkpoint::Naming;
+use crate::exit::{Batch, Block, Decoder, DropoutKey, ExitModel, Placement, Stream};
+use crate::kernels::{self, CachePlace, CausalShape, Rows};
+use crate::layers::{Embedding, Frequencies, ParameterSource, Projection, RmsNorm, Scope};
+
+const NAMING: Naming = Naming {
+    prefix: "model",
+    head: &["lm_head."],
+    // Old checkpoints store the frequencies; with a tied head some store the table twice.
+    unused: |name| name.ends_with("rotary_emb.inv_freq") || name == "lm_head.weight",
+};
+
+/// `llama`
+pub const LLAMA: Architecture = Architecture {
+    model_type: "llama",
+    kind: Kind::Decoder,
+    class: "LlamaForCausalLM",
+    naming: NAMING,
+};
+
+/// `mistral`
+pub const MISTRAL: Architecture =
+    Architecture { model_type: "mistral", class: "MistralForCausalLM", ..LLAMA };
+
+/// `qwen2`
+pub const QWEN2: Architecture =
+    Architecture { model_type: "qwen2", class: "Qwen2ForCausalLM", ..LLAMA };
+
+/// Numbers that the layers need beside their parameters.
+#[derive(Clone, Debug)]
+struct Numbers {
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    window: Option<usize>,
+    max_positions: usize,
+    frequencies: Frequencies,
+}
+
+/// A decoder whose every layer is read by one head.
+#[derive(Module, Debug)]
+pub struct Llama {
+    embedding: Embedding,
+    layers: Vec<Layer>,
+    norm: RmsNorm,
+    /// Absent where it is the embedding's table.
+    head: Option<Projection>,
+    #[module(skip)]
+    numbers: Numbers,
+}
+
+#[derive(Module, Debug)]
+struct Layer {
+    attention_norm: RmsNorm,
+    query: Projection,
+    key: Projection,
+    value: Projection,
+    output: Projection,
+    feed_forward_norm: RmsNorm,
+    gate: Projection,
+    up: Projection,
+    down: Projection,
+}
+
+impl Layer {
+    fn new(mut scope: Scope<'_>, config: &LlamaConfig) -> Self {
+        let (d_model, inner) = (config.hidden_size, config.intermediate_size);
+        let d_query = config.num_attention_heads * config.head_dim;
+        let d_kv = config.num_key_value_heads * config.head_dim;
+        let epsilon = config.rms_norm_eps;
+        let mut linear =
+            |name: &str, from, to, bias| Projection::new(scope.enter(name), from, to, bias);
+        let (qkv_bias, mlp_bias) = (config.qkv_bias, config.mlp_bias);
+        Self {
+            query: linear("self_attn.q_proj", d_model, d_query, qkv_bias),
+            key: linear("self_attn.k_proj", d_model, d_kv, qkv_bias),
+            value: linear("self_attn.v_proj", d_model, d_kv, qkv_bias),
+            output: linear("self_attn.o_proj", d_query, d_model, config.output_bias),
+            gate: linear("mlp.gate_proj", d_model, inner, mlp_bias),
+            up: linear("mlp.up_proj", d_model, inner, mlp_bias),
+            down: linear("mlp.down_proj", inner, d_model, mlp_bias),
+            attention_norm: RmsNorm::new(scope.enter("input_layernorm"), d_model, epsilon),
+            feed_forward_norm: RmsNorm::new(
+                scope.enter("post_attention_layernorm"),
+                d_model,
+                epsilon,
+            ),
+        }
+    }
+
+    /// From the normalised state to queries, keys and values, rotated.
+    fn attention_inputs(&self, normed: Tensor<2>, placement: &Placement) -> [Tensor<2>; 3] {
+        let weights = [self.query.weight(), self.key.weight(), self.value.weight()];
+        let [query, key, value] = kernels::project(normed, weights, placement.rows);
+        let query = kernels::rotate(query, &placement.rotary);
+        let key = kernels::rotate(key, &placement.rotary);
+        [query, key, value]
+    }
+
+    /// From what attention gave to the layer's output.
+    fn finish(&self, hidden: Tensor<2>, attended: Tensor<2>, rows: Rows) -> Tensor<2> {
+        let attended = self.output.forward(attended, rows);
+        let [hidden, normed] = self.feed_forward_norm.forward_sum(attended, hidden);
+        let [gate, up] = kernels::project(normed, [self.gate.weight(), self.up.weight()], rows);
+        hidden + self.down.forward(kernels::silu_product(gate, up), rows)
+    }
+}
+
+impl Llama {
+    /// Builds the decoder of a configuration from a source of parameters.
+    pub fn new(config: &LlamaConfig, source: &mut dyn ParameterSource) -> Self {
+        let d_model = config.hidden_size;
+        let mut root = Scope::root(source);
+        let mut scope = root.enter(config.architecture.naming.prefix);
+        let embedding =
+            Embedding::new(scope.enter("embed_tokens"), config.vocab_size, d_model, None);
+        let layers = (0..config.num_hidden_layers)
+            .map(|index| Layer::new(scope.enter(&format!("layers.{index}")), config))
+            .collect();
+        let norm = RmsNorm::new(scope.enter("norm"), d_model, config.rms_norm_eps);
+        let head = (!config.tie_word_embeddings)
+            .then(|| Projection::new(root.enter("lm_head"), d_model, config.vocab_size, false));
+        Self {
+            embedding,
+            layers,
+            norm,
+            head,
+            numbers: Numbers {
+                heads: config.num_attention_heads,
+                kv_heads: config.num_key_value_heads,
+                head_dim: config.head_dim,
+                window: config.sliding_window,
+                max_positions: config.max_position_embeddings,
+                frequencies: Frequencies::new(config.head_dim, config.rope_theta, config.scaling),
+            },
+        }
+    }
+
+    fn read_rows(&self, state: Tensor<2>, rows: Rows) -> Tensor<2> {
+        let state = self.norm.forward(state);
+        match &self.head {
+            Some(head) => head.forward(state, rows),
+            None => {
+                let table = kernels::Weight { matrix: self.embedding.weight.val(), bias: None };
+                let [logits] = kernels::project(state, [table], rows);
+                logits
+            }
+        }
+    }
+
+    fn shape(&self, stream: &Stream, placement: &Placement, capacity: usize) -> CausalShape {
+        let Placement { start, padding, .. } = placement;
+        CausalShape {
+            place: CachePlace { capacity, width: stream.width, start: *start },
+            heads: self.numbers.heads,
+            kv_heads: self.numbers.kv_heads,
+            starts: padding.clone(),
+            ends: stream.lengths.iter().map(|length| start + length).collect(),
+            window: self.numbers.window,
+        }
+    }
+}
+
+fn placement(stream: &Stream) -> &Placement {
+    stream.placement.as_ref().expect("a decoder's stream knows where its tokens stand")
+}
+
+impl ExitModel for Llama {
+    fn n_layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    fn device(&self) -> Device {
+        self.embedding.weight.val().device()
+    }
+
+    fn embed(&self, batch: &Batch, dropout: Option<DropoutKey>) -> Stream {
+        let block = Block {
+            width: batch.width(),
+            start: 0,
+            padding: std::iter::repeat_n(0, batch.n_rows()).collect(),
+            lengths: batch.lengths().clone(),
+            rows: Rows::Many,
+        };
+        Stream { dropout, ..self.embed_block(batch.token_ids(), &block) }
+    }
+
+    fn layer(&self, index: usize, stream: Stream) -> Stream {
+        let layer = &self.layers[index];
+        let placement = placement(&stream);
+        let normed = layer.attention_norm.forward(stream.hidden.clone());
+        let [query, key, value] = layer.attention_inputs(normed, placement);
+        let shape = self.shape(&stream, placement, stream.width);
+        let attended = kernels::causal_attention(query, key, value, &shape);
+        let hidden = layer.finish(stream.hidden.clone(), attended, placement.rows);
+        Stream { hidden, ..stream }
+    }
+
+    fn exit_state(&self, stream: &Stream) -> Tensor<2> {
+        stream.last_positions()
+    }
+
+    fn read(&self, state: Tensor<2>, _dropout: Option<DropoutKey>) -> Tensor<2> {
+        self.read_rows(state, Rows::Many)
+    }
+}
+
+impl Decoder for Llama {
+    fn vocabulary_size(&self) -> usize {
+        self.embedding.weight.val().dims()[0]
+    }
+
+    fn max_positions(&self) -> usize {
+        self.numbers.max_positions
+    }
+
+    fn empty_cache(&self, padding: Arc<[usize]>, capacity: usize) -> KvCache {
+        let d_kv = self.numbers.kv_heads * self.numbers.head_dim;
+        KvCache::new(self.layers.len(), d_kv, capacity, padding, &self.device())
+    }
+
+    fn embed_block(&self, tokens: &[u32], block: &Block) -> Stream {
+        let Block { width, start, padding, lengths, rows } = block.clone();
+        let device = self.device();
+        let ids: Vec<i64> = tokens.iter().map(|&id| i64::from(id)).collect();
+        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [tokens.len()]), &device);
+        // Padding has no position; it gets 0, which nobody reads.
+        let positions: Vec<usize> = padding
+            .iter()
+            .flat_map(|&before| (start..start + width).map(move |slot| slot.saturating_sub(before)))
+            .collect();
+        let rotary = self.numbers.frequencies.at(&positions, &device);
+        let placement = Some(Placement { start, padding, rotary, rows });
+        let hidden = self.embedding.forward(ids);
+        Stream { hidden, lengths, width, dropout: None, placement }
+    }
+
+    fn layer_with(&self, index: usize, stream: Stream, cache: &mut LayerKv) -> Stream {
+        let layer = &self.layers[index];
+        let placement = placement(&stream);
+        let normed = layer.attention_norm.forward(stream.hidden.clone());
+        let [query, key, value] = layer.attention_inputs(normed, placement);
+        cache.append(key, value, placement.start, stream.width);
+        let shape = self.shape(&stream, placement, cache.capacity());
+        let attended = kernels::causal_attention(query, cache.key(), cache.value(), &shape);
+        let hidden = layer.finish(stream.hidden.clone(), attended, placement.rows);
+        Stream { hidden, ..stream }
+    }
+
+    fn read_step(&self, state: Tensor<2>) -> Tensor<2> {
+        self.read_rows(state, Rows::Few)
+    }
+}

@@ -1,0 +1,170 @@
+//! Keys and values of the tokens seen so far.
+//!
+//! Every layer has room for the same number of slots from the beginning, and fills them in order. Rows of a
+//! batch share slots: a short prompt is padded on the left, so that the position of a token is its slot less
+//! its row's padding. A layer knows how many slots it holds, and layers may hold different numbers: a
+//! token that left early is missing above its exit.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::kernels::{self, CachePlace};
+
+/// The cache of a batch: one [`LayerKv`] per layer.
+#[derive(Clone, Debug)]
+pub struct KvCache {
+    layers: Vec<LayerKv>,
+    padding: Arc<[usize]>,
+    capacity: usize,
+}
+
+impl KvCache {
+    /// Room for `capacity` slots per row in every layer, of keys and values of `d_kv` numbers each; row r
+    /// leaves its first `padding[r]` slots unused.
+    pub fn new(
+        n_layers: usize,
+        d_kv: usize,
+        capacity: usize,
+        padding: Arc<[usize]>,
+        device: &Device,
+    ) -> Self {
+        let slots = padding.len() * capacity;
+        let empty = || Some(Tensor::<2>::zeros([slots, d_kv], device));
+        let layer = |_| LayerKv { key: empty(), value: empty(), capacity, len: 0 };
+        Self { layers: (0..n_layers).map(layer).collect(), padding, capacity }
+    }
+
+    /// The cache of layer `index`.
+    pub fn layer(&mut self, index: usize) -> &mut LayerKv {
+        &mut self.layers[index]
+    }
+
+    /// Slots per row.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Unused slots at the beginning of each row.
+    pub fn padding(&self) -> &Arc<[usize]> {
+        &self.padding
+    }
+
+    /// Keeps the given rows alone, in the given order.
+    ///
+    /// # Panics
+    /// If a row is not there.
+    pub fn keep(&mut self, rows: &[usize]) {
+        let slots: Vec<i64> = rows
+            .iter()
+            .flat_map(|&row| {
+                (row * self.capacity..(row + 1) * self.capacity).map(|slot| slot as i64)
+            })
+            .collect();
+        self.padding = rows.iter().map(|&row| self.padding[row]).collect();
+        for layer in &mut self.layers {
+            let device = layer.key().device();
+            let data = TensorData::new(slots.clone(), [slots.len()]);
+            let slots = Tensor::<1, Int>::from_data(data, &device);
+            let keep =
+                |tensor: Option<Tensor<2>>| tensor.map(|tensor| tensor.select(0, slots.clone()));
+            (layer.key, layer.value) = (keep(layer.key.take()), keep(layer.value.take()));
+        }
+    }
+}
+
+/// Keys and values of one layer.
+#[derive(Clone, Debug)]
+pub struct LayerKv {
+    /// `[batch * capacity, kv_heads * head_dim]`; absent only while it is being written to.
+    key: Option<Tensor<2>>,
+    value: Option<Tensor<2>>,
+    capacity: usize,
+    len: usize,
+}
+
+impl LayerKv {
+    /// Slots filled so far.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no slot is filled.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Slots per row.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Writes the keys and values of `width` tokens per row behind those that are there; keys are rotated.
+    ///
+    /// # Shapes
+    /// `[batch * width, kv_heads * head_dim]`
+    ///
+    /// # Panics
+    /// If there is no room, or the tokens do not begin at slot `start`: a layer fills its slots in order.
+    pub fn append(&mut self, key: Tensor<2>, value: Tensor<2>, start: usize, width: usize) {
+        assert_eq!(start, self.len, "slots are filled in order");
+        assert!(start + width <= self.capacity, "{width} tokens from {start} in {}", self.capacity);
+        let place = CachePlace { capacity: self.capacity, width, start };
+        let write = |cache: Option<Tensor<2>>, block| {
+            cache.map(|cache| kernels::write_cache(cache, block, place))
+        };
+        self.key = write(self.key.take(), key);
+        self.value = write(self.value.take(), value);
+        self.len += width;
+    }
+
+    /// Forgets the slots from `len` on.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn crop(&mut self, len: usize) {
+        assert!(len <= self.len, "{len} slots to keep of {}", self.len);
+        self.len = len;
+    }
+
+    /// All keys, `[batch * capacity, kv_heads * head_dim]`; those from [`LayerKv::len`] on mean nothing.
+    pub fn key(&self) -> Tensor<2> {
+        self.key.clone().expect("a cache is whole between writes")
+    }
+
+    /// All values, as [`LayerKv::key`].
+    pub fn value(&self) -> Tensor<2> {
+        self.value.clone().expect("a cache is whole between writes")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(tensor: Tensor<2>) -> Vec<f32> {
+        tensor.into_data().try_into_vec().unwrap()
+    }
+
+    #[test]
+    fn blocks_follow_each_other_and_rows_can_go() {
+        let device = Device::flex();
+        let mut cache = KvCache::new(1, 1, 4, Arc::from([0, 1]), &device);
+        let block = |values: Vec<f32>| {
+            let n = values.len();
+            Tensor::<2>::from_data(TensorData::new(values, [n, 1]), &device)
+        };
+        let layer = cache.layer(0);
+        layer.append(block(vec![1., 2., 3., 4.]), block(vec![5., 6., 7., 8.]), 0, 2);
+        layer.append(block(vec![9., 10.]), block(vec![11., 12.]), 2, 1);
+        assert_eq!(values(layer.key()), [1., 2., 9., 0., 3., 4., 10., 0.]);
+        assert_eq!(values(layer.value()), [5., 6., 11., 0., 7., 8., 12., 0.]);
+        cache.keep(&[1]);
+        assert_eq!(&cache.padding()[..], [1]);
+        let layer = cache.layer(0);
+        layer.crop(1);
+        layer.append(block(vec![20.]), block(vec![21.]), 1, 1);
+        assert_eq!(values(layer.key()), [3., 20., 10., 0.]);
+        assert_eq!(layer.len(), 2);
+    }
+}

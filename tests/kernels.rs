@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use ee_models::kernels::{
-    self, Activation, AdamW, AdamWTensors, AttentionShape, Dropout, FeedForwardParameters, plain,
+    self, Activation, AdamW, AdamWTensors, AttentionShape, CachePlace, CausalShape, Dropout,
+    FeedForwardParameters, Rotary, RowStatistics, Rows, Weight, plain,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -112,6 +113,106 @@ fn attention() {
                 * real.clone(),
             plain::attention(q.clone(), k.clone(), v.clone(), &shape, Dropout::NONE) * real.clone()
         );
+    }
+}
+
+/// Asserts that the CPU body and the plain body give the same.
+#[track_caller]
+fn same_tensor(what: &str, ours: Tensor<2>, theirs: Tensor<2>) {
+    assert_eq!(ours.dims(), theirs.dims(), "{what}");
+    same(what, &values(ours), &values(theirs));
+}
+
+#[test]
+fn projections() {
+    for rows in [1, 5, 40] {
+        let x = random([rows, 70], 1).inner();
+        let bias = random([9], 2).inner();
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            // Numbers that every format holds, so that the plain body's product loses nothing.
+            let matrix = |outputs, seed| (random([outputs, 70], seed).inner() * 2.0).round() / 2.0;
+            let stored = |matrix: Tensor<2>| matrix.cast(dtype);
+            let weights = |cast: &dyn Fn(Tensor<2>) -> Tensor<2>| {
+                [
+                    Weight { matrix: cast(matrix(9, 3)), bias: Some(bias.clone()) },
+                    Weight { matrix: cast(matrix(33, 4)), bias: None },
+                ]
+            };
+            let theirs = plain::project(x.clone(), weights(&|matrix| matrix));
+            for reading in [Rows::Few, Rows::Many] {
+                let ours = kernels::project(x.clone(), weights(&stored), reading);
+                for (ours, theirs) in ours.into_iter().zip(theirs.clone()) {
+                    same_tensor(&format!("{dtype:?} as {reading:?}"), ours, theirs);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn norms_rotation_and_gate_of_decoders() {
+    for [rows, heads, half] in [[1, 1, 4], [50, 3, 16]] {
+        let d = heads * 2 * half;
+        let [x, r] = [1, 2].map(|seed| random([rows, d], seed).inner());
+        let gamma = random([d], 3).inner();
+        let norm = kernels::rms_norm(x.clone(), gamma.clone(), 1e-5);
+        same_tensor("norm", norm, plain::rms_norm(x.clone(), gamma.clone(), 1e-5));
+        let ours = kernels::add_rms_norm(x.clone(), r.clone(), gamma.clone(), 1e-5);
+        let theirs = plain::add_rms_norm(x.clone(), r.clone(), gamma, 1e-5);
+        for (ours, theirs) in ours.into_iter().zip(theirs) {
+            same_tensor("norm of a sum", ours, theirs);
+        }
+        let [cos, sin] = [4, 5].map(|seed| random([rows, half], seed).inner());
+        let rotary = Rotary { cos, sin };
+        let turned = kernels::rotate(x.clone(), &rotary);
+        same_tensor("rotation", turned, plain::rotate(x.clone(), &rotary));
+        let gated = kernels::silu_product(x.clone(), r.clone());
+        same_tensor("gate", gated, plain::silu_product(x, r));
+    }
+}
+
+#[test]
+fn causal_attention() {
+    for (width, start, capacity, starts, ends, window) in [
+        (1, 0, 1, [0, 0], [1, 1], None),
+        (9, 0, 9, [0, 4], [9, 9], None),
+        (9, 0, 12, [0, 0], [9, 3], None),
+        (1, 20, 30, [0, 15], [21, 21], None),
+        (5, 20, 30, [3, 0], [25, 25], Some(7)),
+    ] {
+        let place = CachePlace { capacity, width, start };
+        let (starts, ends) = (Arc::from(starts), Arc::from(ends));
+        let shape = CausalShape { place, heads: 6, kv_heads: 2, starts, ends, window };
+        let query = random([2 * width, 48], 1).inner();
+        let empty = || random([2 * capacity, 16], 2).inner();
+        let block = |seed| random([2 * width, 16], seed).inner();
+        let [key, value] = [3, 4].map(|seed| {
+            let ours = kernels::write_cache(empty(), block(seed), place);
+            same_tensor("cache", ours.clone(), plain::write_cache(empty(), block(seed), place));
+            ours
+        });
+        let theirs = plain::causal_attention(query.clone(), key.clone(), value.clone(), &shape);
+        let ours = kernels::causal_attention(query, key, value, &shape);
+        same_tensor("attention", ours, theirs);
+    }
+}
+
+#[test]
+fn row_statistics() {
+    // Halves tie often.
+    let logits = (random([30, 57], 1).inner() * 2.0).round() / 2.0;
+    let given: Vec<u32> = (0..30).map(|row| row * 7 % 57).collect();
+    for given in [None, Some(&given[..])] {
+        let ours = kernels::row_statistics(logits.clone(), given);
+        let theirs = plain::row_statistics(logits.clone(), given);
+        for (a, b) in ours.iter().zip(&theirs) {
+            let exact = |row: &RowStatistics| (row.argmax, row.max, row.second, row.given_rank);
+            assert_eq!(exact(a), exact(b));
+            let close = |row: &RowStatistics| {
+                [row.partition as f32, row.entropy, row.given_probability]
+            };
+            same("statistics", &close(a), &close(b));
+        }
     }
 }
 

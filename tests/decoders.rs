@@ -1,0 +1,323 @@
+//! Decoders against transformers (tests/golden, made by scripts/goldens_decoders.py), and against
+//! themselves: cached equals whole, batched equals alone.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+use ee_models::arch::llama::{self, Llama, LlamaConfig, LlamaSizes, Loaded};
+use ee_models::checkpoint::{Precision, Weights, save};
+use ee_models::generate::{Choice, Options, Sampling, Unwatched, Watcher, generate};
+use ee_models::kernels::Rows;
+use ee_models::signal::{Agreement, Signal, Signals};
+use ee_models::{Batch, Block, Decoder, ExitModel};
+use serde::Deserialize;
+
+const GOLDENS: [&str; 5] =
+    ["llama-tiny", "llama3-tiny", "llama-linear-tiny", "qwen2-tiny", "mistral-tiny"];
+
+/// Of logits of size 10; the worst measured against transformers is stated in `logits_of_every_exit`.
+const TOLERANCE: f32 = 1e-4;
+
+#[derive(Deserialize)]
+struct Golden {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    prompt: Vec<u32>,
+    continuation: Vec<u32>,
+    exit_predictions: Vec<Vec<u32>>,
+    positions: Vec<usize>,
+    logits: Vec<Vec<Vec<f32>>>,
+}
+
+fn folder(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden")).join(name)
+}
+
+fn golden(name: &str) -> Golden {
+    let text = std::fs::read_to_string(folder(name).join("golden.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn load(name: &str) -> Loaded {
+    llama::load(&folder(name), Precision::Stored, &Device::flex()).unwrap()
+}
+
+fn batch(texts: &[Vec<u32>]) -> Batch {
+    let width = texts.iter().map(Vec::len).max().unwrap();
+    let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
+    let mut ids = Vec::new();
+    for text in texts {
+        ids.extend_from_slice(text);
+        ids.resize(ids.len() + width - text.len(), 0);
+    }
+    let types = vec![0; ids.len()];
+    Batch::new(ids, types, lengths, width).unwrap()
+}
+
+fn values(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap()
+}
+
+/// The logits of every exit at some tokens of a text, run whole.
+fn whole(model: &Llama, text: &[u32], positions: &[usize]) -> Vec<Vec<f32>> {
+    let mut stream = model.embed(&batch(&[text.to_vec()]), None);
+    (0..model.n_layers())
+        .map(|index| {
+            stream = model.layer(index, stream.clone());
+            values(model.read(stream.select(positions), None))
+        })
+        .collect()
+}
+
+/// Greedy, with the ends that the checkpoint states.
+fn options(loaded: &Loaded, max_new_tokens: usize) -> Options {
+    Options {
+        max_new_tokens,
+        choice: Choice::Greedy,
+        ends: loaded.config.special.ends.clone(),
+        first_number: 0,
+    }
+}
+
+#[test]
+fn logits_of_every_exit_equal_transformers() {
+    let mut worst: f32 = 0.0;
+    for name in GOLDENS {
+        let loaded = load(name);
+        for case in golden(name).cases {
+            let text = [case.prompt.clone(), case.continuation.clone()].concat();
+            let found = whole(&loaded.model, &text, &case.positions);
+            for (exit, (found, expected)) in found.iter().zip(&case.logits).enumerate() {
+                for (found, expected) in found.iter().zip(expected.concat()) {
+                    let error = (found - expected).abs();
+                    assert!(error <= TOLERANCE, "{name}, exit {}: {found}, {expected}", exit + 1);
+                    worst = worst.max(error);
+                }
+            }
+        }
+    }
+    println!("largest difference {worst:e}");
+}
+
+/// Keeps the predictions of every exit.
+#[derive(Default)]
+struct Predictions(Vec<Vec<Vec<u32>>>);
+
+impl Watcher for Predictions {
+    fn wants_signals(&self) -> bool {
+        true
+    }
+
+    fn token(
+        &mut self,
+        row: usize,
+        _token: u32,
+        signals: Option<&[(Signal, Agreement)]>,
+    ) -> ControlFlow<()> {
+        self.0.resize(self.0.len().max(row + 1), Vec::new());
+        self.0[row].push(signals.unwrap().iter().map(|(signal, _)| signal.prediction).collect());
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn greedy_continuations_equal_transformers_alone_and_in_a_batch() {
+    for name in GOLDENS {
+        let loaded = load(name);
+        let cases = golden(name).cases;
+        let prompts: Vec<Vec<u32>> = cases.iter().map(|case| case.prompt.clone()).collect();
+        let mut together = Predictions::default();
+        let batched =
+            generate(&loaded.model, &prompts, &options(&loaded, 64), &mut together).unwrap();
+        for (row, case) in cases.iter().enumerate() {
+            let prompt = &prompts[row..=row];
+            let mut watcher = Predictions::default();
+            let alone =
+                generate(&loaded.model, prompt, &options(&loaded, 64), &mut watcher).unwrap();
+            assert_eq!(alone[0], case.continuation, "{name}, prompt {row}");
+            assert_eq!(batched[row], case.continuation, "{name}, prompt {row} in a batch");
+            // exit → step in the file, step → exit here.
+            for (step, exits) in watcher.0[0].iter().enumerate() {
+                let expected: Vec<u32> =
+                    case.exit_predictions.iter().map(|exit| exit[step]).collect();
+                assert_eq!(exits, &expected, "{name}, prompt {row}, step {step}");
+            }
+            assert_eq!(watcher.0[0], together.0[row], "{name}, prompt {row}");
+            let unwatched =
+                generate(&loaded.model, prompt, &options(&loaded, 64), &mut Unwatched).unwrap();
+            assert_eq!(unwatched, alone, "recording changes nothing");
+        }
+    }
+}
+
+/// The state at every depth of the last token, after running `text` in blocks of the given widths.
+fn in_blocks(model: &Llama, rows: &[Vec<u32>], widths: &[usize], reading: Rows) -> Vec<Vec<f32>> {
+    let width: usize = widths.iter().sum();
+    let padding: Arc<[usize]> = rows.iter().map(|row| width - row.len()).collect();
+    let mut cache = model.empty_cache(padding.clone(), width);
+    let mut states = Vec::new();
+    let mut start = 0;
+    for &width in widths {
+        let block = Block {
+            width,
+            start,
+            padding: padding.clone(),
+            lengths: vec![width; rows.len()].into(),
+            rows: reading,
+        };
+        let tokens: Vec<u32> = rows
+            .iter()
+            .zip(padding.iter())
+            .flat_map(|(row, &padding)| {
+                (start..start + width)
+                    .map(move |slot| slot.checked_sub(padding).map_or(0, |at| row[at]))
+            })
+            .collect();
+        let mut stream = model.embed_block(&tokens, &block);
+        states.clear();
+        for index in 0..model.n_layers() {
+            stream = model.layer_with(index, stream, cache.layer(index));
+            states.push(values(model.exit_state(&stream)));
+        }
+        start += width;
+    }
+    states
+}
+
+#[test]
+fn blocks_and_padding_change_no_bit() {
+    for name in GOLDENS {
+        let Loaded { model, config, .. } = load(name);
+        let text = |n: usize, seed: usize| -> Vec<u32> {
+            (0..n).map(|i| ((i * 31 + seed * 17) % config.vocab_size) as u32).collect()
+        };
+        let (long, short) = (text(23, 1), text(9, 2));
+        for reading in [Rows::Few, Rows::Many] {
+            let whole = in_blocks(&model, &[long.clone()], &[23], reading);
+            for widths in [vec![1; 23], vec![20, 1, 1, 1], vec![7, 16]] {
+                let pieces = in_blocks(&model, &[long.clone()], &widths, reading);
+                assert_eq!(whole, pieces, "{name}: {widths:?} read as {reading:?}");
+            }
+            let alone = in_blocks(&model, &[short.clone()], &[9], reading);
+            let both = in_blocks(&model, &[long.clone(), short.clone()], &[16, 7], reading);
+            for (depth, both) in both.iter().enumerate() {
+                let both: Vec<&[f32]> = both.chunks(both.len() / 2).collect();
+                assert_eq!(both[0], whole[depth], "{name}, depth {}", depth + 1);
+                assert_eq!(both[1], alone[depth], "{name}, depth {}, padded", depth + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn stored_formats_load_as_they_are_and_are_written_back() {
+    let exact = load("llama-tiny");
+    let prompt: Vec<u32> = golden("llama-tiny").cases[2].prompt.clone();
+    let full = whole(&exact.model, &prompt, &[prompt.len() - 1]);
+    for (name, tolerance) in [("llama-tiny-f16", 0.05), ("llama-tiny-bf16", 0.4)] {
+        let half = load(name);
+        let found = whole(&half.model, &prompt, &[prompt.len() - 1]);
+        let differences = full.concat().into_iter().zip(found.concat()).map(|(a, b)| (a - b).abs());
+        let worst = differences.fold(0.0, f32::max);
+        assert!(worst > 0.0 && worst < tolerance, "{name}: {worst}");
+        let widened = llama::load(&folder(name), Precision::F32, &Device::flex()).unwrap();
+        assert_eq!(whole(&widened.model, &prompt, &[prompt.len() - 1]), found, "{name} as F32");
+
+        let written = tempfile::tempdir().unwrap();
+        let json = half.config.to_json();
+        save(&half.model, json, &half.names, written.path()).unwrap();
+        let (before, after) =
+            (Weights::open(&folder(name)).unwrap(), Weights::open(written.path()).unwrap());
+        assert_eq!(before.names().collect::<Vec<_>>(), after.names().collect::<Vec<_>>());
+        for tensor in before.names() {
+            let stored = |weights: &Weights| weights.data(tensor, Precision::Stored).unwrap();
+            assert_eq!(stored(&before), stored(&after), "{name}: {tensor}");
+        }
+        let again = llama::load(written.path(), Precision::Stored, &Device::flex()).unwrap();
+        assert_eq!(whole(&again.model, &prompt, &[prompt.len() - 1]), found);
+    }
+}
+
+#[test]
+fn states_in_chunks_give_the_signals_of_one_product() {
+    let Loaded { model, .. } = load("llama-tiny");
+    let texts: Vec<Vec<u32>> = (0..20).map(|row| (row..row + 20).collect()).collect();
+    let mut stream = model.embed(&batch(&texts), None);
+    let mut states = Vec::new();
+    for index in 0..model.n_layers() {
+        stream = model.layer(index, stream);
+        states.push(stream.hidden.clone());
+    }
+    let chunked = Signals::of_states(&model, &states);
+    let at_once = Signals::read(model.read(Tensor::cat(states, 0), None), model.n_layers());
+    assert_eq!(chunked.n_rows(), 400);
+    for row in 0..400 {
+        for (a, b) in chunked.row(row).iter().zip(at_once.row(row)) {
+            assert_eq!((a.0, a.1.final_rank), (b.0, b.1.final_rank), "row {row}");
+            assert!((a.1.final_probability - b.1.final_probability).abs() < 1e-6);
+        }
+    }
+}
+
+#[test]
+fn draws_depend_on_seed_and_prompt_alone() {
+    let loaded = load("llama-tiny");
+    let prompts = vec![vec![3, 4], vec![5], vec![6, 7, 8]];
+    let sampled = |seed, first: usize, prompts: &[Vec<u32>]| {
+        let sampling = Sampling { temperature: 1.5, top_k: Some(40), top_p: Some(0.95), seed };
+        let options = Options {
+            choice: Choice::Sample(sampling),
+            first_number: first as u64,
+            ..options(&loaded, 20)
+        };
+        generate(&loaded.model, prompts, &options, &mut Unwatched).unwrap()
+    };
+    let together = sampled(1, 0, &prompts);
+    for row in 0..3 {
+        assert_eq!(sampled(1, row, &prompts[row..=row])[0], together[row], "prompt {row}");
+    }
+    assert_ne!(sampled(2, 0, &prompts), together);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_its_number() {
+    let loaded = load("llama-tiny");
+    let complain = |prompts: &[Vec<u32>], new| {
+        let result = generate(&loaded.model, prompts, &options(&loaded, new), &mut Unwatched);
+        result.unwrap_err().to_string()
+    };
+    assert!(complain(&[vec![1], vec![]], 4).contains("prompt 1: it has no tokens"));
+    let room = loaded.model.max_positions();
+    let long = complain(&[vec![1; room]], 1);
+    assert!(long.contains(&format!("{room} tokens and 1 new ones")), "{long}");
+    assert!(complain(&[vec![96]], 1).contains("token 96"));
+    let encoder = LlamaConfig::read(&folder("bert-tiny")).unwrap_err().to_string();
+    assert!(encoder.contains("expected a decoder"), "{encoder}");
+}
+
+#[test]
+fn a_head_of_another_size_than_the_vocabulary_is_named() {
+    let sizes = LlamaSizes {
+        vocabulary: 20,
+        d_model: 8,
+        layers: 1,
+        heads: 2,
+        kv_heads: 1,
+        inner: 12,
+        positions: 16,
+    };
+    let config = LlamaConfig::llama(&sizes).unwrap();
+    let made = llama::random(config, 1, Precision::F32, &Device::flex());
+    let written = tempfile::tempdir().unwrap();
+    let mut json = made.config.to_json();
+    json.insert("vocab_size".into(), 21.into());
+    save(&made.model, json, &made.names, written.path()).unwrap();
+    let error = llama::load(written.path(), Precision::Stored, &Device::flex()).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("'lm_head.weight' has shape [20, 8], expected [21, 8]"), "{error}");
+}

@@ -208,9 +208,8 @@ fn row_statistics() {
         for (a, b) in ours.iter().zip(&theirs) {
             let exact = |row: &RowStatistics| (row.argmax, row.max, row.second, row.given_rank);
             assert_eq!(exact(a), exact(b));
-            let close = |row: &RowStatistics| {
-                [row.partition as f32, row.entropy, row.given_probability]
-            };
+            let close =
+                |row: &RowStatistics| [row.partition as f32, row.entropy, row.given_probability];
             same("statistics", &close(a), &close(b));
         }
     }

@@ -81,6 +81,7 @@ pub fn read(path: &Path) -> Result<Trace> {
         example: vec![],
         position: vec![],
         gold: vec![],
+        prompt_tokens: vec![],
         signals: ExitColumns::default(),
     };
     for batch in builder.build().map_err(failed)? {
@@ -112,7 +113,7 @@ fn to_table(
     let layers = trace.layers();
     let plain = |values: &[u32]| Arc::new(UInt32Array::from(values.to_vec())) as ArrayRef;
     let signals = &trace.signals;
-    let columns: Vec<(&str, ArrayRef)> = vec![
+    let mut columns: Vec<(&str, ArrayRef)> = vec![
         ("example", plain(&trace.example)),
         ("position", plain(&trace.position)),
         ("gold", plain(&trace.gold)),
@@ -123,6 +124,9 @@ fn to_table(
         ("final_rank", label_lists(&signals.final_rank, layers)),
         ("final_probability", number_lists(&signals.final_probability, layers)),
     ];
+    if trace.facts.generation.is_some() {
+        columns.insert(2, ("prompt_tokens", plain(&trace.prompt_tokens)));
+    }
     let fields: Vec<Field> = columns
         .iter()
         .map(|(name, column)| Field::new(*name, column.data_type().clone(), false))
@@ -160,6 +164,9 @@ fn append(trace: &mut Trace, batch: &RecordBatch) -> std::result::Result<(), Str
     plain::<UInt32Type>(batch, "example", &mut trace.example)?;
     plain::<UInt32Type>(batch, "position", &mut trace.position)?;
     plain::<UInt32Type>(batch, "gold", &mut trace.gold)?;
+    if trace.facts.generation.is_some() {
+        plain::<UInt32Type>(batch, "prompt_tokens", &mut trace.prompt_tokens)?;
+    }
     let signals = &mut trace.signals;
     lists::<UInt32Type>(batch, "prediction", layers, &mut signals.prediction)?;
     lists::<Float32Type>(batch, "confidence", layers, &mut signals.confidence)?;
@@ -242,6 +249,17 @@ mod tests {
         let trace = sample::random(37, 5, 3, 1);
         write(&trace, &path).unwrap();
         assert_eq!(read(&path).unwrap(), trace);
+    }
+
+    #[test]
+    fn generated_text_keeps_its_prompts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.parquet");
+        let trace = sample::generated(&[3, 5], 4, 50, 2);
+        write(&trace, &path).unwrap();
+        let read = read(&path).unwrap();
+        assert_eq!(read, trace);
+        assert_eq!(read.prompt_tokens, [10, 10, 10, 11, 11, 11, 11, 11]);
     }
 
     #[test]

@@ -69,6 +69,11 @@ fn check_facts(
             ("task", facts.task.clone()),
             ("split", facts.split.clone()),
             ("labels", facts.labels.join(", ")),
+            ("outputs", facts.outputs().to_string()),
+            (
+                "generation.teacher_forced",
+                facts.generation.as_ref().is_some_and(|facts| facts.teacher_forced).to_string(),
+            ),
             ("metrics", metrics(facts)),
             ("layers", facts.layers.to_string()),
             ("examples", facts.examples.to_string()),
@@ -106,6 +111,7 @@ fn extend(trace: &mut Trace, part: Trace) {
     trace.example.extend(part.example);
     trace.position.extend(part.position);
     trace.gold.extend(part.gold);
+    trace.prompt_tokens.extend(part.prompt_tokens);
     let (signals, more) = (&mut trace.signals, part.signals);
     signals.prediction.extend(more.prediction);
     signals.confidence.extend(more.confidence);

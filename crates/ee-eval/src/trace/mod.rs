@@ -9,4 +9,4 @@ pub(crate) mod sample;
 
 pub use file::{read, write};
 pub use merge::{Merged, read_all};
-pub use record::{ExitColumns, MetricFacts, Objective, Shard, Trace, TraceFacts};
+pub use record::{ExitColumns, GenerationFacts, MetricFacts, Objective, Shard, Trace, TraceFacts};

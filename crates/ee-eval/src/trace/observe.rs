@@ -47,6 +47,7 @@ pub fn observe(
         example: workload.numbers().to_vec(),
         position: vec![0; workload.rows()],
         gold: workload.gold().to_vec(),
+        prompt_tokens: vec![],
         signals,
     };
     trace.check_finite()?;
@@ -72,6 +73,7 @@ fn facts(
         task: task.name.clone(),
         split: workload.split().to_owned(),
         labels: task.labels.clone(),
+        generation: None,
         metrics: metrics
             .iter()
             .map(|metric| MetricFacts {

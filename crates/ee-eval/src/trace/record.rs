@@ -34,6 +34,21 @@ pub struct MetricFacts {
     pub signature: String,
 }
 
+/// What is special about a trace of generated text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationFacts {
+    /// Whether the model was given the gold text, rather than its own greedy one.
+    pub teacher_forced: bool,
+    /// Entries of the vocabulary: predictions are below it.
+    pub vocabulary: usize,
+    /// New tokens per example at most.
+    pub max_new_tokens: usize,
+    /// The format of the weights in memory: `f32`, `f16`, `bf16`.
+    pub weights: String,
+    /// Examples of this trace whose prompt was cut to fit the model's positions.
+    pub truncated: usize,
+}
+
 /// Which part of a run a trace holds: examples whose number leaves `index − 1` when divided by `count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
@@ -71,8 +86,11 @@ pub struct TraceFacts {
     pub task: String,
     /// The task's split.
     pub split: String,
-    /// The names of the labels, in the order of their numbers.
+    /// The names of the labels, in the order of their numbers; none for generated text.
     pub labels: Vec<String>,
+    /// Present for generated text: a row is a new token then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<GenerationFacts>,
     /// The task's metrics; the first one leads.
     pub metrics: Vec<MetricFacts>,
     /// The number of exits, N.
@@ -95,6 +113,14 @@ pub struct TraceFacts {
     pub seed: u64,
     /// The version of ee-eval.
     pub version: String,
+}
+
+impl TraceFacts {
+    /// How many things a prediction may be: labels, or entries of the vocabulary.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.generation.as_ref().map_or(self.labels.len(), |generation| generation.vocabulary)
+    }
 }
 
 /// Per-exit columns, each `[rows × layers]`.
@@ -133,10 +159,12 @@ pub struct Trace {
     pub facts: TraceFacts,
     /// The example's number in its split, from 0.
     pub example: Vec<u32>,
-    /// The position of the prediction in its example; 0 for a classifier.
+    /// The position of the prediction among the example's new tokens, from 0; 0 for a classifier.
     pub position: Vec<u32>,
-    /// The right label.
+    /// The right label; for generated text the token that stands there.
     pub gold: Vec<u32>,
+    /// Tokens of the example's prompt; empty for a classifier.
+    pub prompt_tokens: Vec<u32>,
     /// What every exit says.
     pub signals: ExitColumns,
 }
@@ -189,6 +217,10 @@ impl Trace {
             example: pick(&self.example, rows, 1),
             position: pick(&self.position, rows, 1),
             gold: pick(&self.gold, rows, 1),
+            prompt_tokens: match self.prompt_tokens.as_slice() {
+                [] => Vec::new(),
+                tokens => pick(tokens, rows, 1),
+            },
             signals: ExitColumns {
                 prediction: pick(&signals.prediction, rows, layers),
                 confidence: pick(&signals.confidence, rows, layers),
@@ -206,17 +238,19 @@ impl Trace {
     /// The reason, in words, for a column of the wrong length or an unknown label;
     /// see [`Trace::check_finite`] for the numbers.
     pub fn check_shape(&self) -> std::result::Result<(), String> {
-        let (rows, layers, labels) = (self.rows(), self.layers(), self.facts.labels.len());
-        if layers == 0 || labels < 2 {
+        let (rows, layers, outputs) = (self.rows(), self.layers(), self.facts.outputs());
+        if layers == 0 || outputs < 2 {
             return Err(format!(
-                "expected at least 1 exit and 2 labels, found {layers} and {labels}"
+                "expected at least 1 exit and 2 outputs, found {layers} and {outputs}"
             ));
         }
         if self.facts.rows != rows {
             return Err(format!("its facts say {} rows, the table has {rows}", self.facts.rows));
         }
         let signals = &self.signals;
+        let with_prompts = if self.facts.generation.is_some() { rows } else { 0 };
         let lengths = [
+            ("prompt_tokens", self.prompt_tokens.len(), with_prompts),
             ("position", self.position.len(), rows),
             ("gold", self.gold.len(), rows),
             ("prediction", signals.prediction.len(), rows * layers),
@@ -232,10 +266,10 @@ impl Trace {
             return Err(format!("column `{name}` has {found} values, expected {expected}"));
         }
         let unknown =
-            self.gold.iter().chain(&signals.prediction).find(|&&label| label as usize >= labels);
+            self.gold.iter().chain(&signals.prediction).find(|&&output| output as usize >= outputs);
         match unknown {
-            Some(label) => {
-                Err(format!("label {label} is not one of the {labels} labels of the facts"))
+            Some(output) => {
+                Err(format!("output {output} is not one of the {outputs} of the facts"))
             }
             None => Ok(()),
         }

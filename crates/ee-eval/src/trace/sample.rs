@@ -4,7 +4,9 @@ use ee_models::signal::{agreement, signal};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::record::{ExitColumns, FORMAT, MetricFacts, Objective, Shard, Trace, TraceFacts};
+use super::record::{
+    ExitColumns, FORMAT, GenerationFacts, MetricFacts, Objective, Shard, Trace, TraceFacts,
+};
 
 /// Facts for a trace of `rows` rows.
 pub(crate) fn facts(rows: usize, layers: usize, labels: usize) -> TraceFacts {
@@ -17,6 +19,7 @@ pub(crate) fn facts(rows: usize, layers: usize, labels: usize) -> TraceFacts {
         objective: Objective::Unknown,
         task: "sample".to_owned(),
         split: "validation".to_owned(),
+        generation: None,
         labels: (0..labels).map(|label| format!("label_{label}")).collect(),
         metrics: vec![MetricFacts { name: "accuracy".to_owned(), signature: accuracy.signature() }],
         layers,
@@ -58,8 +61,37 @@ pub(crate) fn random(rows: usize, layers: usize, labels: usize, seed: u64) -> Tr
         example: (0..rows as u32).collect(),
         position: vec![0; rows],
         gold,
+        prompt_tokens: vec![],
         signals: columns,
     }
+}
+
+/// A random trace of generated text: examples of so many new tokens each, the first with a prompt of 10
+/// tokens, the next of 11.
+pub(crate) fn generated(lengths: &[u32], layers: usize, vocabulary: usize, seed: u64) -> Trace {
+    let rows = lengths.iter().sum::<u32>() as usize;
+    let mut trace = random(rows, layers, vocabulary, seed);
+    trace.facts.labels.clear();
+    trace.facts.metrics.clear();
+    trace.facts.examples = lengths.len();
+    trace.facts.generation = Some(GenerationFacts {
+        teacher_forced: false,
+        vocabulary,
+        max_new_tokens: 100,
+        weights: "f32".to_owned(),
+        truncated: 0,
+    });
+    let per_row = |value: &dyn Fn(u32, u32) -> u32| -> Vec<u32> {
+        let of_example = |(example, &n): (u32, &u32)| {
+            (0..n).map(|position| value(example, position)).collect::<Vec<_>>()
+        };
+        (0_u32..).zip(lengths).flat_map(of_example).collect()
+    };
+    trace.example = per_row(&|example, _| example);
+    trace.position = per_row(&|_, position| position);
+    trace.prompt_tokens = per_row(&|example, _| 10 + example);
+    trace.gold = (0..rows).map(|row| trace.prediction(row, layers)).collect();
+    trace
 }
 
 /// A trace with the given predictions per row and exit; every signal is as sure as can be.
@@ -76,6 +108,7 @@ pub(crate) fn of_predictions(predictions: &[&[u32]], gold: &[u32], labels: usize
         example: (0..rows as u32).collect(),
         position: vec![0; rows],
         gold: gold.to_vec(),
+        prompt_tokens: vec![],
         signals: ExitColumns {
             final_probability: final_rank
                 .iter()

@@ -28,12 +28,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Command::Gates(arguments) => run_gates(arguments),
         Command::Speed(arguments) => run_speed(arguments),
         Command::Compare(arguments) => run_compare(arguments),
-        Command::Bench(arguments) => match &arguments.what {
-            Bench::EncoderTrace(arguments) => {
-                println!("{}", bench::encoder_trace(arguments)?);
-                Ok(())
-            }
-        },
+        Command::Bench(arguments) => {
+            let line = match &arguments.what {
+                Bench::EncoderTrace(arguments) => bench::encoder_trace(arguments)?,
+                Bench::DecoderTrace(arguments) => bench::decoder_trace(arguments)?,
+                Bench::Decode(arguments) => bench::decode(arguments)?,
+            };
+            println!("{line}");
+            Ok(())
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use rand_distr::{Distribution, Normal};
 use sha2::{Digest, Sha256};
 
 use super::{ParameterNames, Precision};
+use crate::kernels;
 use crate::layers::{Initial, ParameterSource};
 
 /// Draws every parameter anew, from the seed and the parameter's name alone.
@@ -77,7 +78,9 @@ impl ParameterSource for RandomParameters {
             Precision::Bf16 => DType::BF16,
         };
         let data = TensorData::new(values, [rows, columns]);
-        let param = Param::from_tensor(Tensor::from_data(data, (&self.device, dtype)));
+        let tensor = Tensor::from_data(data, (&self.device, dtype));
+        kernels::settle(&tensor);
+        let param = Param::from_tensor(tensor);
         self.names.push(param.id, name);
         param
     }

@@ -9,6 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::read::Weights;
 use super::{Naming, ParameterNames, Precision, RandomParameters};
 use crate::error::{Error, Result};
+use crate::kernels;
 use crate::layers::{Initial, ParameterSource};
 
 /// A head that is drawn because the checkpoint has none.
@@ -146,7 +147,9 @@ impl ParameterSource for CheckpointParameters {
     fn matrix(&mut self, name: &str, shape: [usize; 2], initial: Initial) -> Param<Tensor<2>> {
         let data = self.take(name, &shape, initial, self.precision);
         let options = (&self.device, data.dtype());
-        let param = Param::from_tensor(Tensor::from_data(data, options));
+        let tensor = Tensor::from_data(data, options);
+        kernels::settle(&tensor);
+        let param = Param::from_tensor(tensor);
         self.names.push(param.id, name);
         param
     }

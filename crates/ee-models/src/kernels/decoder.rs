@@ -19,6 +19,11 @@ pub struct Weight {
     pub bias: Option<Tensor<1>>,
 }
 
+/// Readies a weight for being read again and again, where the backend can.
+pub fn settle(weight: &Tensor<2>) {
+    flex::settle(weight);
+}
+
 /// How many rows a product has, as the caller knows it to be; rows of one computation must be read one way
 /// for them to have the same bits in every batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use burn::tensor::{Int, Tensor};
 pub use cpu::{Activation, AdamW, Dropout, RowStatistics};
 pub use decoder::{
     CachePlace, CausalShape, Rotary, Rows, Weight, add_rms_norm, causal_attention, project,
-    rms_norm, rotate, row_statistics, silu_product, write_cache,
+    rms_norm, rotate, row_statistics, settle, silu_product, write_cache,
 };
 
 /// The sizes of one self-attention over right-padded rows.

@@ -37,6 +37,13 @@ pub(super) fn stored(weight: &FlexTensor) -> Option<WeightData<'_>> {
     }
 }
 
+/// See [`crate::kernels::settle`].
+pub(in crate::kernels) fn settle(weight: &Tensor<2>) {
+    if let Some(weight) = untracked(weight) {
+        crate::device::prefer_large_pages(weight.bytes());
+    }
+}
+
 /// See [`crate::kernels::project`].
 pub(in crate::kernels) fn project<const N: usize>(
     input: &Tensor<2>,

@@ -15,8 +15,8 @@ mod optimizer;
 
 pub(super) use attention::attention;
 pub(super) use decoder::{
-    add_rms_norm, causal_attention, project, rms_norm, rotate, row_statistics, silu_product,
-    write_cache,
+    add_rms_norm, causal_attention, project, rms_norm, rotate, row_statistics, settle,
+    silu_product, write_cache,
 };
 pub(super) use dropout::dropout;
 pub(super) use embedding::embedding;

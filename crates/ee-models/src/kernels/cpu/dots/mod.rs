@@ -3,9 +3,8 @@
 //!
 //! With a few rows of X the time is that of reading W, so W is read once for all rows, by all threads, and
 //! several weights that share X are one product: a step of a decoder has few places where threads wait for
-//! each other. With many rows a block of W stays in the second cache while all rows pass. Each number of
-//! Y is one sum in one order (see `tile`): a row gives the same bits alone and in any batch. The cost
-//! against packed panels ([`super::gemm`]) is a sum across a register for each number of Y.
+//! each other. Each number of Y is one sum in one order (see `tile`): a row gives the same bits alone and in
+//! any batch. For many rows packed panels ([`super::gemm`]) are faster.
 
 mod tile;
 mod weight;
@@ -14,14 +13,15 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use self::tile::{COLUMNS, Tile, Tiles, tallest, tiles};
+use self::tile::{COLUMNS, Tile, Tiles, WIDE, tallest, tiles};
 pub use self::weight::WeightData;
 use super::disjoint::Disjoint;
+use super::scratch::with_scratch;
 
-/// Bytes of the weight that stay in the second cache while all rows of the input pass.
-const BLOCK: usize = 256 << 10;
 /// Multiplications below which a product stays on its thread: it would be over before another one woke.
 const SERIAL: usize = 1 << 15;
+/// Numbers of a cache line: rows of X begin with one, or every register's load would touch two.
+const LINE: usize = 16;
 /// Tasks per thread, so that threads end at about the same time.
 const TASKS_PER_THREAD: usize = 4;
 
@@ -45,22 +45,31 @@ pub struct Projection<'a> {
 /// If sizes do not fit together.
 pub fn project(rows: usize, inputs: usize, input: &[f32], projections: &mut [Projection<'_>]) {
     assert_eq!(input.len(), rows * inputs, "numbers in the input of a projection");
-    let parts: Vec<Part<'_>> = projections
-        .iter_mut()
-        .map(|projection| Part::new(rows, inputs, input, projection))
-        .collect();
+    let stride = inputs.next_multiple_of(LINE);
+    with_scratch(rows * stride, |aligned| {
+        let into = aligned.chunks_exact_mut(stride.max(1));
+        into.zip(input.chunks_exact(inputs.max(1))).for_each(|(into, row)| {
+            into[..inputs].copy_from_slice(row);
+        });
+        let parts = projections.iter_mut().map(|part| Part::new(rows, inputs, aligned, part));
+        compute(rows * inputs, &parts.collect::<Vec<_>>());
+    });
+}
+
+/// Computes all parts, on all threads where that is worth it; `input` is the size of X.
+fn compute(input: usize, parts: &[Part<'_>]) {
     let columns: usize = parts.iter().map(|part| part.columns).sum();
-    if rows == 0 || columns == 0 {
+    if input == 0 || columns == 0 {
         return;
     }
     let run = |task: usize, tasks: usize| {
-        // Cuts fall between full tiles.
+        // Cuts fall between wide tiles.
         let tiles = columns.div_ceil(COLUMNS);
         let cut = |index: usize| (index * tiles / tasks * COLUMNS).min(columns);
-        each_part(&parts, cut(task)..cut(task + 1), |part, columns| part.compute(columns));
+        each_part(parts, cut(task)..cut(task + 1), |part, columns| part.compute(columns));
     };
     let threads = rayon::current_num_threads();
-    if rows * columns * inputs < SERIAL || threads == 1 {
+    if input * columns < SERIAL || threads == 1 {
         run(0, 1);
     } else {
         let tasks = threads * TASKS_PER_THREAD;
@@ -118,40 +127,37 @@ impl<'a> Part<'a> {
 
     /// Computes some columns of all rows.
     fn compute(&self, columns: Range<usize>) {
-        let row_bytes = self.depth * self.weight.width();
-        let block = (BLOCK / row_bytes.max(1)).next_multiple_of(COLUMNS).max(COLUMNS);
         // Tiles of about the same height: eight rows are four and four.
-        let heights = self.rows.div_ceil(tallest());
-        for first in columns.clone().step_by(block) {
-            let columns = first..(first + block).min(columns.end);
-            for tile in 0..heights {
-                let cut = |index: usize| index * self.rows / heights;
-                self.compute_rows(cut(tile)..cut(tile + 1), columns.clone());
+        let tiles = self.rows.div_ceil(tallest());
+        let cut = |index: usize| index * self.rows / tiles;
+        let width = if self.rows < WIDE { 1 } else { COLUMNS };
+        let mut column = columns.start;
+        while column < columns.end {
+            let width = if column + width <= columns.end { width } else { 1 };
+            for tile in 0..tiles {
+                self.compute_tile(cut(tile)..cut(tile + 1), column, width);
             }
+            column += width;
         }
     }
 
-    fn compute_rows(&self, rows: Range<usize>, columns: Range<usize>) {
-        let [full, single] = self.tiles[rows.len() - 1];
-        let mut column = columns.start;
-        while column < columns.end {
-            let is_full = column + COLUMNS <= columns.end;
-            let (function, width) = if is_full { (full, COLUMNS) } else { (single, 1) };
-            let at = column * self.depth * self.weight.width();
-            let tile = Tile {
-                depth: self.depth,
-                input: self.input[rows.start * self.depth..].as_ptr(),
-                // SAFETY: the column is one of the weight's rows, whose number was checked.
-                weight: unsafe { self.weight.start().add(at) },
-                bias: self.bias.map_or(std::ptr::null(), |bias| bias[column..].as_ptr()),
-                out: self.out.at(rows.start * self.columns + column),
-                out_stride: self.columns,
-            };
-            // SAFETY: rows and columns lie within input, weight and result, whose sizes were checked, and
-            // no two tasks have a column in common.
-            unsafe { function(&tile) };
-            column += width;
-        }
+    fn compute_tile(&self, rows: Range<usize>, column: usize, width: usize) {
+        let at = column * self.depth * self.weight.width();
+        let stride = self.depth.next_multiple_of(LINE);
+        let tile = Tile {
+            depth: self.depth,
+            input: self.input[rows.start * stride..].as_ptr(),
+            input_stride: stride,
+            // SAFETY: the column is one of the weight's rows, whose number was checked.
+            weight: unsafe { self.weight.start().add(at) },
+            bias: self.bias.map_or(std::ptr::null(), |bias| bias[column..].as_ptr()),
+            out: self.out.at(rows.start * self.columns + column),
+            out_stride: self.columns,
+        };
+        let function = self.tiles[rows.len() - 1][usize::from(width > 1)];
+        // SAFETY: rows and columns lie within input, weight and result, whose sizes were checked, and no
+        // two tasks have a column in common.
+        unsafe { function(&tile) };
     }
 }
 

@@ -1,19 +1,13 @@
-//! The cost of a trace on random weights, as one line of JSON to be compared with other programs.
-
-use std::time::Instant;
-
 use ee_models::arch::bert::{BertSizes, EncoderConfig, random};
 use ee_models::device::{device, peak_memory_mib};
 use ee_models::signal::Signals;
 use ee_models::{Batch, ExitModel};
 use serde_json::json;
 
+use super::{SEED, timed, token};
 use crate::arguments::EncoderTraceArguments;
 use crate::error::Result;
 use crate::results::Spread;
-
-/// The seed of weights and tokens.
-const SEED: u64 = 0;
 
 /// Times steps of: one batch through all layers, every exit read, all signals on the host.
 ///
@@ -34,27 +28,15 @@ pub fn encoder_trace(arguments: &EncoderTraceArguments) -> Result<String> {
     let model = random(config, SEED, &device(&arguments.device)?).model;
     let tokens: Vec<u32> = (0..batch * seq).map(|at| token(at, vocab)).collect();
     let batch = Batch::new(tokens, vec![0; batch * seq], vec![seq; batch], seq)?;
-    let mut seconds: Vec<f64> = (0..=steps)
-        .map(|_| {
-            let started = Instant::now();
-            // Reading the signals waits for the device.
-            let signals = Signals::read(model.exit_logits(&batch), layers);
-            assert_eq!(signals.n_rows(), batch.n_rows());
-            started.elapsed().as_secs_f64()
-        })
-        .collect();
-    // The first step warms up.
-    seconds.remove(0);
-    let Spread { median, min, max } = Spread::of(&seconds);
+    let Spread { median, min, max } = timed(steps, || {
+        // Reading the signals waits for the device.
+        let signals = Signals::read(model.exit_logits(&batch), layers);
+        assert_eq!(signals.n_rows(), batch.n_rows());
+    });
     Ok(json!({
         "verb": "encoder-trace", "layers": layers, "dim": dim, "seq": seq, "batch": batch.n_rows(),
         "vocab": vocab, "steps": steps, "device": arguments.device,
         "seconds": median, "seconds_min": min, "seconds_max": max, "peak_mib": peak_memory_mib(),
     })
     .to_string())
-}
-
-/// Tokens spread over the vocabulary without a random generator.
-fn token(at: usize, vocabulary: usize) -> u32 {
-    (at.wrapping_mul(2_654_435_761) % vocabulary) as u32
 }

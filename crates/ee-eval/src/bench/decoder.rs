@@ -1,0 +1,188 @@
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+use ee_models::arch::llama::{Llama, LlamaConfig, LlamaSizes, random};
+use ee_models::device::{device, peak_memory_mib, prefer_large_pages};
+use ee_models::kernels::Rows;
+use ee_models::signal::Signals;
+use ee_models::{Batch, Block, Decoder, ExitModel, KvCache};
+use rayon::prelude::*;
+use serde_json::json;
+
+use super::{SEED, timed, token};
+use crate::arguments::{DecodeBenchArguments, DecoderSizes, DecoderTraceArguments};
+use crate::error::Result;
+use crate::results::Spread;
+
+/// Rows of the step that is compared with one over a single row.
+const WIDE: usize = 5;
+
+fn model(sizes: &DecoderSizes, positions: usize) -> Result<Llama> {
+    let config = LlamaConfig::llama(&LlamaSizes {
+        vocabulary: sizes.vocab,
+        d_model: sizes.dim,
+        layers: sizes.layers,
+        heads: sizes.dim.div_ceil(64),
+        kv_heads: sizes.kv_heads.unwrap_or(sizes.dim.div_ceil(64)),
+        inner: sizes.inner,
+        positions: positions.max(2048),
+    })?;
+    Ok(random(config, SEED, sizes.weights, &device(&sizes.device)?).model)
+}
+
+/// Times steps of: one batch of whole texts through all layers, every exit read at every token, all signals
+/// on the host.
+///
+/// # Errors
+/// Sizes that do not go together, or an unknown device.
+pub fn decoder_trace(arguments: &DecoderTraceArguments) -> Result<String> {
+    let DecoderTraceArguments { ref sizes, seq, batch, steps } = *arguments;
+    let model = model(sizes, seq)?;
+    let tokens: Vec<u32> = (0..batch * seq).map(|at| token(at, sizes.vocab)).collect();
+    let texts = Batch::new(tokens, vec![0; batch * seq], vec![seq; batch], seq)?;
+    let Spread { median, min, max } = timed(steps, || {
+        let mut stream = model.embed(&texts, None);
+        let states: Vec<Tensor<2>> = (0..model.n_layers())
+            .map(|index| {
+                stream = model.layer(index, stream.clone());
+                stream.hidden.clone()
+            })
+            .collect();
+        // Reading the signals waits for the device.
+        assert_eq!(Signals::of_states(&model, &states).n_rows(), batch * seq);
+    });
+    Ok(json!({
+        "verb": "decoder-trace", "layers": sizes.layers, "dim": sizes.dim, "inner": sizes.inner,
+        "seq": seq, "batch": batch, "vocab": sizes.vocab, "steps": steps, "device": sizes.device,
+        "seconds": median, "seconds_min": min, "seconds_max": max, "peak_mib": peak_memory_mib(),
+    })
+    .to_string())
+}
+
+/// Times greedy decoding of one text, with and without recording every exit; a step over five tokens
+/// against one over one; and a plain read of as much memory as the weights take.
+///
+/// # Errors
+/// Sizes that do not go together, or an unknown device.
+pub fn decode(arguments: &DecodeBenchArguments) -> Result<String> {
+    let DecodeBenchArguments { ref sizes, prompt, new, steps, record } = *arguments;
+    let model = model(sizes, prompt + new)?;
+    let mut text = Text::begin(&model, sizes.vocab, prompt, new.max(WIDE));
+    let plain = timed(steps, || text.decode(new, false));
+    let recording = timed(steps, || text.decode(new, true));
+    let one = timed(4 * steps, || text.step(1));
+    let wide = timed(4 * steps, || text.step(WIDE));
+    let bytes = weight_bytes(sizes);
+    let read = read_bandwidth(bytes, steps);
+    let Spread { median, min, max } = if record { recording } else { plain };
+    let per_second = new as f64 / median;
+    Ok(json!({
+        "verb": "decode", "record": record, "layers": sizes.layers, "dim": sizes.dim,
+        "inner": sizes.inner, "vocab": sizes.vocab, "prompt": prompt, "new": new,
+        "weights": format!("{:?}", sizes.weights).to_lowercase(), "device": sizes.device,
+        "seconds": median, "seconds_min": min, "seconds_max": max, "tokens_per_second": per_second,
+        "weight_bytes": bytes, "weight_gb_per_second": per_second * bytes as f64 / 1e9,
+        "plain_read_gb_per_second": read / 1e9,
+        "record_ratio": recording.median / plain.median,
+        "wide_step_rows": WIDE, "wide_step_ratio": wide.median / one.median,
+        "peak_mib": peak_memory_mib(),
+    })
+    .to_string())
+}
+
+/// Bytes of weights that one token needs: all matrices but the embedding's table.
+fn weight_bytes(sizes: &DecoderSizes) -> usize {
+    let heads = sizes.dim.div_ceil(64);
+    let kv = sizes.dim / heads * sizes.kv_heads.unwrap_or(heads);
+    let layer = 2 * sizes.dim * sizes.dim + 2 * sizes.dim * kv + 3 * sizes.dim * sizes.inner;
+    let numbers = sizes.layers * layer + sizes.dim * sizes.vocab;
+    numbers * if sizes.weights == ee_models::checkpoint::Precision::F32 { 4 } else { 2 }
+}
+
+/// Bytes per second at which all threads together read memory that no cache holds.
+fn read_bandwidth(bytes: usize, steps: usize) -> f64 {
+    let memory = vec![1.0_f32; bytes / 4];
+    prefer_large_pages(memory.as_slice());
+    let chunk = memory.len().div_ceil(4 * rayon::current_num_threads()).max(64);
+    let spread = timed(steps, || {
+        let sum: f32 = memory.par_chunks(chunk).with_max_len(1).map(sum_of).sum();
+        assert!(sum > 0.0);
+    });
+    bytes as f64 / spread.min
+}
+
+/// A sum that the compiler keeps in registers.
+fn sum_of(numbers: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; 64];
+    for block in numbers.as_chunks::<64>().0 {
+        for (sum, number) in sums.iter_mut().zip(block) {
+            *sum += number;
+        }
+    }
+    sums.iter().sum()
+}
+
+/// A text with its prompt in the cache, to be continued again and again.
+struct Text<'m> {
+    model: &'m Llama,
+    cache: KvCache,
+    padding: Arc<[usize]>,
+    prompt: usize,
+    vocabulary: usize,
+}
+
+impl<'m> Text<'m> {
+    fn begin(model: &'m Llama, vocabulary: usize, prompt: usize, room: usize) -> Self {
+        let padding: Arc<[usize]> = Arc::from([0]);
+        let cache = model.empty_cache(padding.clone(), prompt + room);
+        let mut text = Self { model, cache, padding, prompt, vocabulary };
+        let tokens: Vec<u32> = (0..prompt).map(|at| token(at, vocabulary)).collect();
+        text.run(&tokens, 0, Rows::Many, false);
+        text
+    }
+
+    /// Runs tokens through all layers; gives the states to read, of the last exit or of all.
+    fn run(&mut self, tokens: &[u32], start: usize, rows: Rows, all: bool) -> Vec<Tensor<2>> {
+        let width = tokens.len();
+        let (padding, lengths) = (self.padding.clone(), Arc::from([width]));
+        let block = Block { width, start, padding, lengths, rows };
+        let mut stream = self.model.embed_block(tokens, &block);
+        let layers = self.model.n_layers();
+        let mut states = Vec::new();
+        for index in 0..layers {
+            stream = self.model.layer_with(index, stream, self.cache.layer(index));
+            if all || index + 1 == layers {
+                states.push(stream.hidden.clone());
+            }
+        }
+        states
+    }
+
+    /// `new` tokens after the prompt, greedily.
+    fn decode(&mut self, new: usize, record: bool) {
+        self.forget();
+        let mut next = token(self.prompt, self.vocabulary);
+        for at in 0..new {
+            let states = self.run(&[next], self.prompt + at, Rows::Few, record);
+            let exits = states.len();
+            let logits = self.model.read_step(Tensor::cat(states, 0));
+            let signals = Signals::read(logits, exits);
+            next = signals.row(0)[exits - 1].0.prediction;
+        }
+    }
+
+    /// One step over `width` tokens after the prompt, each of them read.
+    fn step(&mut self, width: usize) {
+        self.forget();
+        let tokens: Vec<u32> = (0..width).map(|at| token(at, self.vocabulary)).collect();
+        let states = self.run(&tokens, self.prompt, Rows::Few, false);
+        let signals = Signals::read(self.model.read_step(Tensor::cat(states, 0)), 1);
+        assert_eq!(signals.n_rows(), width);
+    }
+
+    fn forget(&mut self) {
+        for index in 0..self.model.n_layers() {
+            self.cache.layer(index).crop(self.prompt);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The cost of building blocks on random weights, each as one line of JSON to be compared with other
+//! programs.
+
+mod decoder;
+mod encoder;
+
+use std::time::Instant;
+
+pub use decoder::{decode, decoder_trace};
+pub use encoder::encoder_trace;
+
+use crate::results::Spread;
+
+/// The seed of weights and tokens.
+const SEED: u64 = 0;
+
+/// Seconds of `steps` runs, after one that warms up.
+fn timed(steps: usize, mut step: impl FnMut()) -> Spread {
+    step();
+    let seconds: Vec<f64> = (0..steps)
+        .map(|_| {
+            let started = Instant::now();
+            step();
+            started.elapsed().as_secs_f64()
+        })
+        .collect();
+    Spread::of(&seconds)
+}
+
+/// Tokens spread over the vocabulary without a random generator.
+fn token(at: usize, vocabulary: usize) -> u32 {
+    (at.wrapping_mul(2_654_435_761) % vocabulary) as u32
+}

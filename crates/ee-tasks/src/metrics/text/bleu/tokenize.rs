@@ -3,7 +3,8 @@
 //! Every tokenization puts spaces around what is to stand alone; tokens are what lies between
 //! white space afterwards. The patterns are sacreBLEU's own, oddities included, because numbers are
 //! compared across papers: 13a follows `mteval-v13a.pl`, intl follows `mteval-v14.pl`. What counts
-//! as punctuation or symbol for intl is the Unicode version of the `regex` crate.
+//! as punctuation, symbol or number for intl is the `regex` crate's Unicode, now version 16;
+//! sacreBLEU's depends on what it is installed with, and may know characters assigned since.
 
 use std::sync::LazyLock;
 

@@ -3,6 +3,9 @@
 //! The same plan as for classifications: statistics per example, a score of their sum, and a signature.
 //! A name may carry a variant after a colon, as in `bleu:zh`.
 
+mod bleu;
+mod chrf;
+
 use crate::error::Error;
 use crate::suggest::did_you_mean;
 
@@ -11,13 +14,15 @@ pub trait TextMetric: Send + Sync {
     /// The name in task files, variant included: `bleu:zh`.
     fn name(&self) -> &'static str;
 
-    /// How the number was computed, in the fields of the library it equals.
-    fn signature(&self) -> String;
+    /// How the number was computed, in the fields of the library it equals; `n_references` is what
+    /// every example has, `None` where they differ.
+    fn signature(&self, n_references: Option<usize>) -> String;
 
     /// What one example adds; all examples give as many numbers, which may be added up.
     ///
     /// # Errors
-    /// Where scoring needs something from outside that fails (running a program).
+    /// Where there is no reference to compare with; where scoring needs something from outside that
+    /// fails (running a program).
     fn statistics(&self, hypothesis: &str, references: &[&str]) -> Result<Vec<f64>, Error>;
 
     /// The score of summed statistics: 0..100 for BLEU and chrF as the field writes them, else 0..1.
@@ -28,7 +33,15 @@ pub trait TextMetric: Send + Sync {
 type Build = fn() -> Box<dyn TextMetric>;
 
 /// Every metric of texts by its name.
-pub const TEXT_METRICS: &[(&str, Build)] = &[];
+pub const TEXT_METRICS: &[(&str, Build)] = &[
+    ("bleu", || Box::new(bleu::BLEU)),
+    ("bleu:zh", || Box::new(bleu::BLEU_ZH)),
+    ("bleu:intl", || Box::new(bleu::BLEU_INTL)),
+    ("bleu:char", || Box::new(bleu::BLEU_CHAR)),
+    ("bleu:none", || Box::new(bleu::BLEU_NONE)),
+    ("chrf", || Box::new(chrf::CHRF)),
+    ("chrf++", || Box::new(chrf::CHRF_PLUS_PLUS)),
+];
 
 /// The metric of that name.
 ///
@@ -43,3 +56,6 @@ pub fn by_name(name: &str) -> Result<Box<dyn TextMetric>, Error> {
     })?;
     Ok(build())
 }
+
+#[cfg(test)]
+mod bleu_tests;

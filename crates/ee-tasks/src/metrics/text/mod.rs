@@ -3,6 +3,11 @@
 //! The same plan as for classifications: statistics per example, a score of their sum, and a signature.
 //! A name may carry a variant after a colon, as in `bleu:zh`.
 
+mod answer;
+mod gsm8k;
+mod mean;
+mod rouge;
+
 use crate::error::Error;
 use crate::suggest::did_you_mean;
 
@@ -28,7 +33,18 @@ pub trait TextMetric: Send + Sync {
 type Build = fn() -> Box<dyn TextMetric>;
 
 /// Every metric of texts by its name.
-pub const TEXT_METRICS: &[(&str, Build)] = &[];
+pub const TEXT_METRICS: &[(&str, Build)] = &[
+    ("rouge1", || Box::new(rouge::ROUGE_1)),
+    ("rouge1:stem", || Box::new(rouge::ROUGE_1_STEM)),
+    ("rouge2", || Box::new(rouge::ROUGE_2)),
+    ("rouge2:stem", || Box::new(rouge::ROUGE_2_STEM)),
+    ("rougeL", || Box::new(rouge::ROUGE_L)),
+    ("rougeL:stem", || Box::new(rouge::ROUGE_L_STEM)),
+    ("exact_match", || Box::new(answer::EXACT_MATCH)),
+    ("exact_match:gsm8k", || Box::new(gsm8k::GSM8K)),
+    ("token_f1", || Box::new(answer::TOKEN_F1)),
+    ("yes_no", || Box::new(answer::YES_NO)),
+];
 
 /// The metric of that name.
 ///

@@ -5,6 +5,10 @@
 
 mod bleu;
 mod chrf;
+mod answer;
+mod gsm8k;
+mod mean;
+mod rouge;
 
 use crate::error::Error;
 use crate::suggest::did_you_mean;
@@ -41,6 +45,16 @@ pub const TEXT_METRICS: &[(&str, Build)] = &[
     ("bleu:none", || Box::new(bleu::BLEU_NONE)),
     ("chrf", || Box::new(chrf::CHRF)),
     ("chrf++", || Box::new(chrf::CHRF_PLUS_PLUS)),
+    ("rouge1", || Box::new(rouge::ROUGE_1)),
+    ("rouge1:stem", || Box::new(rouge::ROUGE_1_STEM)),
+    ("rouge2", || Box::new(rouge::ROUGE_2)),
+    ("rouge2:stem", || Box::new(rouge::ROUGE_2_STEM)),
+    ("rougeL", || Box::new(rouge::ROUGE_L)),
+    ("rougeL:stem", || Box::new(rouge::ROUGE_L_STEM)),
+    ("exact_match", || Box::new(answer::EXACT_MATCH)),
+    ("exact_match:gsm8k", || Box::new(gsm8k::GSM8K)),
+    ("token_f1", || Box::new(answer::TOKEN_F1)),
+    ("yes_no", || Box::new(answer::YES_NO)),
 ];
 
 /// The metric of that name.

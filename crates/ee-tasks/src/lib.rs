@@ -11,6 +11,7 @@ mod suggest;
 pub mod batch;
 pub mod config;
 pub mod metrics;
+pub mod sandbox;
 pub mod table;
 pub mod task;
 pub mod tokenizer;

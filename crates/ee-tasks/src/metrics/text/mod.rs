@@ -3,11 +3,12 @@
 //! The same plan as for classifications: statistics per example, a score of their sum, and a signature.
 //! A name may carry a variant after a colon, as in `bleu:zh`.
 
+mod answer;
 mod bleu;
 mod chrf;
-mod answer;
 mod gsm8k;
 mod mean;
+mod pass_at_1;
 mod rouge;
 
 use crate::error::Error;
@@ -57,18 +58,47 @@ pub const TEXT_METRICS: &[(&str, Build)] = &[
     ("yes_no", || Box::new(answer::YES_NO)),
 ];
 
-/// The metric of that name.
+/// Builds a metric that runs what a model wrote.
+type BuildRunning = fn() -> Result<Box<dyn TextMetric>, Error>;
+
+/// Every metric that runs what a model wrote; built only where the user allows that.
+pub const RUNNING_METRICS: &[(&str, BuildRunning)] = &[("pass@1", pass_at_1::build)];
+
+/// Checks a name in a task file, where nothing is to be run yet.
 ///
 /// # Errors
 /// An unknown name.
-pub fn by_name(name: &str) -> Result<Box<dyn TextMetric>, Error> {
-    let found = TEXT_METRICS.iter().find(|(known, _)| *known == name);
-    let (_, build) = found.ok_or_else(|| Error::Unknown {
-        what: "metric",
-        name: name.to_owned(),
-        hint: did_you_mean(name, TEXT_METRICS.iter().map(|(known, _)| *known)),
-    })?;
-    Ok(build())
+pub fn check_name(name: &str) -> Result<(), Error> {
+    let running = RUNNING_METRICS.iter().map(|(known, _)| *known);
+    let known: Vec<&str> = TEXT_METRICS.iter().map(|(known, _)| *known).chain(running).collect();
+    match known.contains(&name) {
+        true => Ok(()),
+        false => Err(Error::Unknown {
+            what: "metric",
+            name: name.to_owned(),
+            hint: did_you_mean(name, known),
+        }),
+    }
+}
+
+/// The metric of that name; `allow_code_execution` is the user's word (`--allow-code-execution`).
+///
+/// # Errors
+/// An unknown name; a metric that runs programs where that is not allowed, or not safe.
+pub fn by_name(name: &str, allow_code_execution: bool) -> Result<Box<dyn TextMetric>, Error> {
+    check_name(name)?;
+    if let Some((_, build)) = TEXT_METRICS.iter().find(|(known, _)| *known == name) {
+        return Ok(build());
+    }
+    let running = RUNNING_METRICS.iter().find(|(known, _)| *known == name);
+    let (_, build) = running.expect("a name that is known");
+    if !allow_code_execution {
+        return Err(Error::Request(format!(
+            "metric `{name}` runs programs that the model wrote, expected --allow-code-execution: \
+             each then runs with no network, one empty folder and limits of time and memory"
+        )));
+    }
+    build()
 }
 
 #[cfg(test)]

@@ -1,0 +1,107 @@
+//! The sandbox itself: finds Python, tests the walls, runs programs.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use seccompiler::BpfProgram;
+
+use super::interpreter::Interpreter;
+use super::supervise::supervise;
+use super::walls::Walls;
+use super::{Limits, Outcome, syscalls};
+use crate::error::Error;
+
+/// Runs the program and says when every statement was run.
+const HARNESS: &str = include_str!("harness.py");
+
+/// Tries what must be refused.
+const PROBE: &str = include_str!("probe.py");
+
+/// A place to run programs that nobody has read; may be used from many threads at once.
+#[derive(Debug)]
+pub struct Sandbox {
+    interpreter: Interpreter,
+    filter: Arc<BpfProgram>,
+    limits: Limits,
+}
+
+impl Sandbox {
+    /// A sandbox for `python`, or for the `python3` on the path, with the default limits.
+    ///
+    /// # Errors
+    /// As [`Sandbox::with_limits`].
+    pub fn new(python: Option<&Path>) -> Result<Self, Error> {
+        Self::with_limits(python, Limits::default())
+    }
+
+    /// A sandbox with other limits. Before it is handed out, a program in it tries to get out.
+    ///
+    /// # Errors
+    /// No Python; a lock that this system lacks; a way out that is open.
+    pub fn with_limits(python: Option<&Path>, limits: Limits) -> Result<Self, Error> {
+        let interpreter = Interpreter::find(python)?;
+        let filter = Arc::new(syscalls::filter()?);
+        let sandbox = Self { interpreter, filter, limits };
+        sandbox.probe()?;
+        Ok(sandbox)
+    }
+
+    /// Python's version: `3.11.7`.
+    pub fn python_version(&self) -> &str {
+        &self.interpreter.version
+    }
+
+    /// What a program may use.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Runs a program to its end or to a limit, in a folder that is gone afterwards.
+    ///
+    /// # Errors
+    /// Only what is no fault of the program: no folder or process could be made.
+    pub fn run(&self, program: &str) -> Result<Outcome, Error> {
+        let place = std::env::temp_dir();
+        let folder = tempfile::tempdir().map_err(|reason| Error::io(&place, reason))?;
+        let walls = Walls::prepare(&self.interpreter, folder.path(), &self.filter, &self.limits)?;
+        let mut command = Command::new(&self.interpreter.executable);
+        command
+            .args(["-s", "-S", "-B", "-c", HARNESS])
+            .env_clear()
+            // Sets of strings have the same order in every run, hence the same score. The option
+            // `-I` would disregard this; what else it does, the empty environment and folder do.
+            .env("PYTHONHASHSEED", "0")
+            .current_dir(folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        walls.surround(&mut command);
+        let child = command.spawn().map_err(|reason| {
+            Error::Isolation(format!("the isolated process could not be started: {reason}"))
+        })?;
+        supervise(child, program, folder.path(), &self.limits)
+            .map_err(|reason| Error::io(folder.path(), reason))
+    }
+
+    /// Fails unless everything that must be refused is refused.
+    fn probe(&self) -> Result<(), Error> {
+        let outside =
+            tempfile::tempdir().map_err(|reason| Error::io(&std::env::temp_dir(), reason))?;
+        let victim = outside.path().join("victim");
+        fs::write(&victim, "").map_err(|reason| Error::io(&victim, reason))?;
+        let path = serde_json::Value::from(victim.to_string_lossy());
+        match self.run(&format!("victim = {path}\n{PROBE}"))? {
+            Outcome::Passed => Ok(()),
+            Outcome::Failed { ending, output } => Err(Error::Isolation(format!(
+                "the program that tests the isolation failed with {ending}: {}",
+                output.trim_end()
+            ))),
+            other => Err(Error::Isolation(format!("the program that tests it ended as {other:?}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

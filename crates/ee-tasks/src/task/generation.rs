@@ -118,9 +118,11 @@ impl GenerationTask {
     }
 
     /// The task's metrics; the first one leads.
-    pub fn build_metrics(&self) -> Vec<Box<dyn TextMetric>> {
-        let build = |name: &String| text::by_name(name).expect("checked when the task was read");
-        self.metrics.iter().map(build).collect()
+    ///
+    /// # Errors
+    /// A metric that cannot be computed here.
+    pub fn build_metrics(&self) -> Result<Vec<Box<dyn TextMetric>>, Error> {
+        self.metrics.iter().map(|name| text::by_name(name)).collect()
     }
 
     /// Names of the splits, in alphabetical order.

@@ -1,9 +1,10 @@
 //! What is asked and how the answer is scored: data files, tasks, tokenizing, batches, metrics. No tensors.
 //!
-//! A [`Task`] is one TOML file. It reads a split of a data folder into [`Example`]s, a
-//! [`Tokenizer`] turns them into [`Encoding`]s, [`batch`] groups those into padded [`Batch`]es, and
-//! a [`Metric`] scores the predictions that come back. Configuration files of every crate are
-//! read through [`config`], so that all of them complain alike.
+//! A task is one TOML file. A [`Task`] of classification reads a split of a data folder into
+//! [`Example`]s, a [`Tokenizer`] turns them into [`Encoding`]s, [`batch`] groups those into padded
+//! [`Batch`]es, and a [`Metric`] scores the predictions that come back. A [`GenerationTask`] reads
+//! [`TextExample`]s, prompts with references, and a [`TextMetric`] scores the answers.
+//! Configuration files of every crate are read through [`config`], so that all complain alike.
 
 mod error;
 mod suggest;
@@ -21,5 +22,5 @@ pub use error::Error;
 pub use metrics::text::TextMetric;
 pub use metrics::{Interval, Metric};
 pub use suggest::{did_you_mean, nearest};
-pub use task::{Example, Split, Task};
+pub use task::{AnyTask, Example, GenerationTask, Split, Task, TextExample, TextSplit};
 pub use tokenizer::{Encoding, Tokenizer};

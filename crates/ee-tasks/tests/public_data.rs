@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ee_tasks::{Split, Task, Tokenizer};
+use ee_tasks::{GenerationTask, Split, Task, TextExample, Tokenizer};
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -50,6 +50,73 @@ fn public_sets_have_as_many_rows_as_they_should() {
             "{file} {split}"
         );
         assert_eq!(found.skipped_short, 0, "{file} {split}");
+    }
+}
+
+fn read_texts(task: &str, split: &str, data: &Path) -> Vec<TextExample> {
+    let path = project().join(format!("configs/tasks/{task}.toml"));
+    let task = GenerationTask::read(&path).unwrap_or_else(|error| panic!("{error}"));
+    let split = task.read_split(split, Some(data), None);
+    split.unwrap_or_else(|error| panic!("{error}")).examples
+}
+
+#[test]
+fn public_sets_of_texts_have_as_many_examples_and_references_as_they_should() {
+    let sets = [
+        ("wmt22-de-en", "wmt22", "test", 1984, 2),
+        ("wmt22-en-de", "wmt22", "test", 2037, 2),
+        ("wmt22-de-fr", "wmt22", "test", 1984, 1),
+        ("wmt22-fr-de", "wmt22", "test", 2006, 1),
+        ("wmt14-en-de", "wmt14", "train", 10000, 1),
+        ("wmt14-en-de", "wmt14", "dev", 3000, 1),
+        ("wmt14-de-en", "wmt14", "test", 2737, 1),
+        ("iwslt14-de-en", "iwslt14", "dev", 6969, 1),
+        ("iwslt14-de-en", "iwslt14", "test", 6750, 1),
+        ("multi30k", "multi30k", "train", 29000, 1),
+        ("multi30k", "multi30k", "dev", 1014, 1),
+        ("multi30k", "multi30k", "test", 1000, 1),
+        ("cnndm", "cnndm", "dev", 500, 1),
+        ("narrativeqa", "narrativeqa", "dev", 3461, 2),
+        // Five of the 7473 are shown in every prompt.
+        ("gsm8k", "gsm8k", "train", 7468, 1),
+        ("gsm8k", "gsm8k", "test", 1319, 1),
+        // Set-up code, which is often empty, and three assertions.
+        ("mbpp", "mbpp", "test", 500, 4),
+        ("mbpp", "mbpp", "dev", 90, 4),
+        ("mbpp", "mbpp", "train", 374, 4),
+        ("strategyqa", "strategyqa", "dev", 229, 1),
+        ("alpaca", "alpaca", "train", 7154, 1),
+        ("alpaca", "alpaca", "dev", 376, 1),
+    ];
+    for (task, folder, split, n, references) in sets {
+        let Some(data) = shared(&format!("data/{folder}")) else { continue };
+        let found = read_texts(task, split, &data);
+        assert_eq!(found.len(), n, "{task} {split}");
+        for example in found {
+            let n_references = example.references.len();
+            assert_eq!(n_references, references, "{task} {split} line {}", example.line);
+        }
+    }
+}
+
+#[test]
+fn prompts_of_public_sets_are_whole() {
+    if let Some(data) = shared("data/mbpp") {
+        let first = &read_texts("mbpp", "test", &data)[0];
+        assert_eq!(first.line, 11);
+        assert_eq!(first.prompt.matches("You are an expert Python programmer").count(), 4);
+        assert_eq!(first.prompt.matches("[DONE]\n\n").count(), 3);
+        assert!(first.prompt.ends_with("\n[BEGIN]\n") && first.response.ends_with("\n[DONE]"));
+    }
+    if let Some(data) = shared("data/alpaca") {
+        let mut all = read_texts("alpaca", "train", &data);
+        all.extend(read_texts("alpaca", "dev", &data));
+        let bare = all.iter().filter(|example| !example.prompt.contains("\n### Input:\n")).count();
+        assert_eq!((all.len(), bare), (7530, 5201));
+    }
+    if let Some(data) = shared("data/strategyqa") {
+        let first = &read_texts("strategyqa", "dev", &data)[0];
+        assert_eq!((first.response.as_str(), first.references[0].as_str()), (" no", "no"));
     }
 }
 

@@ -4,36 +4,93 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ee_tasks::config::Document;
-use ee_tasks::{Task, Tokenizer};
+use ee_tasks::{AnyTask, GenerationTask, Task, Tokenizer};
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// Task files by their name without `.toml`.
-fn tasks() -> BTreeMap<String, Task> {
+fn all_tasks() -> BTreeMap<String, AnyTask> {
     let folder = project().join("configs/tasks");
     let files = folder
         .read_dir()
         .expect("configs/tasks is there")
         .map(|entry| entry.expect("readable").path());
     let named = |path: PathBuf| {
-        let task = Task::read(&path).unwrap_or_else(|error| panic!("{error}"));
+        let task = AnyTask::read(&path).unwrap_or_else(|error| panic!("{error}"));
         (path.file_stem().expect("a name").to_string_lossy().into_owned(), task)
     };
     files.map(named).collect()
 }
 
+fn tasks() -> BTreeMap<String, Task> {
+    let classification = |(file, task)| match task {
+        AnyTask::Classification(task) => Some((file, task)),
+        AnyTask::Generation(_) => None,
+    };
+    all_tasks().into_iter().filter_map(classification).collect()
+}
+
 #[test]
 fn every_task_file_is_sound() {
-    for (file, task) in tasks() {
-        assert!(task.split_names().any(|split| split == "train"), "{file} has a train split");
-        assert!(task.split_names().any(|split| split == task.evaluation_split), "{file}");
+    for (file, task) in all_tasks() {
+        let name = task.name();
+        assert!(task.split_names().contains(&task.evaluation_split()), "{file}");
         assert!(
-            file == task.name || file.starts_with(&format!("{}-", task.name)),
+            file == name || file.starts_with(&format!("{name}-")),
             "{file} is named after its task"
         );
     }
+    for (file, task) in tasks() {
+        assert!(task.split_names().any(|split| split == "train"), "{file} has a train split");
+    }
+}
+
+/// The first prompt of a task of which every data file holds the same.
+fn prompt(task: &str, split: &str, files: &[&str], content: &str) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for name in files {
+        std::fs::write(folder.path().join(name), content).expect("written");
+    }
+    let path = project().join(format!("configs/tasks/{task}.toml"));
+    let task = GenerationTask::read(&path).unwrap_or_else(|error| panic!("{error}"));
+    let split = task.read_split(split, Some(folder.path()), None);
+    split.unwrap_or_else(|error| panic!("{error}")).examples.remove(0).prompt
+}
+
+#[test]
+fn the_papers_prompts_are_word_for_word() {
+    for (from, source, to, target) in [
+        ("German", "de", "English", "en"),
+        ("English", "en", "German", "de"),
+        ("German", "de", "French", "fr"),
+        ("French", "fr", "German", "de"),
+    ] {
+        let pair = format!("{source}-{target}");
+        let files = [
+            format!("generaltest2022.{pair}.src.{source}"),
+            format!("generaltest2022.{pair}.ref.A.{target}"),
+            format!("generaltest2022.{pair}.ref.B.{target}"),
+        ];
+        let files = files.each_ref().map(String::as_str);
+        assert_eq!(
+            prompt(&format!("wmt22-{pair}"), "test", &files, "a {b}\n"),
+            format!(
+                "### Instruction:\nTranslate {from} to {to}:\n### Input:\na {{b}}\n### Response:\n"
+            )
+        );
+    }
+    assert_eq!(
+        prompt("cnndm", "dev", &["validation.csv"], "article,highlights,id\na,h,1\n"),
+        "### Instruction:\nSummarize the following article to a sentence:\n### Input:\na\n### Response:\n"
+    );
+    let row = r#"{"summary": "s", "qa": [{"question": "q?", "answers": ["a"]}]}"#;
+    assert_eq!(
+        prompt("narrativeqa", "dev", &["dev.jsonl"], row),
+        "### Instruction: I will provide a context and a question to you. You need to answer me the \
+         question based on the context.\n### Context: s\n### Question: q?\n### Answer:"
+    );
 }
 
 #[test]

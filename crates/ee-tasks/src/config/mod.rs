@@ -140,6 +140,14 @@ impl Document {
         Err(ConfigError { complaints })
     }
 
+    /// Ends the reading early, with a complaint about `key` and nothing else: for a document that is
+    /// of another kind as a whole.
+    pub fn refuse(self, key: &str, message: impl Into<String>) -> ConfigError {
+        self.complaints.borrow_mut().clear();
+        self.root().complain(key, message);
+        ConfigError { complaints: self.complaints.into_inner() }
+    }
+
     fn note_unknown(&self, node: &Node, path: &str) {
         let Tree::Table(entries) = &node.tree else { return };
         let (asked, nothing) = (self.asked.borrow(), BTreeSet::new());

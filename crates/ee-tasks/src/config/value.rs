@@ -1,5 +1,6 @@
 //! What a key's value may be read as.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::parse::Tree;
@@ -110,5 +111,19 @@ impl<T: FromValue> FromValue for Vec<T> {
             T::from_value(item).map_err(|error| format!("item {}: {error}", position + 1))
         };
         items.iter().enumerate().map(read).collect()
+    }
+}
+
+impl<T: FromValue> FromValue for BTreeMap<String, T> {
+    fn expected() -> String {
+        format!("a table, each value {}", T::expected())
+    }
+    fn from_value(value: &Tree) -> Result<Self, String> {
+        let Tree::Table(entries) = value else { return Err(mismatch::<Self>(value)) };
+        let read = |(key, node): (&String, &super::parse::Node)| {
+            let value = T::from_value(&node.tree).map_err(|error| format!("`{key}`: {error}"))?;
+            Ok((key.clone(), value))
+        };
+        entries.iter().map(read).collect()
     }
 }

@@ -3,22 +3,16 @@
 use std::fs;
 use std::path::Path;
 
+use super::lines::{lines, without_mark};
 use super::{Layout, Row, Rows, locate};
 use crate::error::Error;
 
 /// Reads tab-separated lines in which quotes mean nothing.
 pub(super) fn read_unquoted(path: &Path, layout: Layout, columns: &[&str]) -> Result<Rows, Error> {
     let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;
-    let mut lines = without_mark(&bytes).split(|byte| *byte == b'\n').enumerate().peekable();
     let mut sieve = Sieve::new(path, layout, columns);
-    while let Some((index, bytes)) = lines.next() {
-        // What follows the last line break is no line.
-        if bytes.is_empty() && lines.peek().is_none() {
-            break;
-        }
-        let line = index + 1;
-        let text = std::str::from_utf8(bytes.strip_suffix(b"\r").unwrap_or(bytes))
-            .map_err(|_| Error::line(path, line, "not UTF-8"))?;
+    for line in lines(path, &bytes) {
+        let (line, text) = line?;
         sieve.take(line, text.split('\t'))?;
     }
     Ok(sieve.rows)
@@ -51,11 +45,6 @@ pub(super) fn read_quoted(
         sieve.take(line, fields.into_iter())?;
     }
     Ok(sieve.rows)
-}
-
-/// The file without a byte-order mark, which some editors put first.
-fn without_mark(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 /// Turns lines of fields into rows of the wanted columns.

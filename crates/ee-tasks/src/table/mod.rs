@@ -1,15 +1,21 @@
 //! Rows out of data files, whatever their form.
 //!
-//! Each format yields the wanted columns of a file as text, with the line that each row came
-//! from. Decided: everything is read into memory (the largest GLUE set is 100 MB), integers and
-//! strings both become text, and a task compares labels as text. That costs a copy and buys one
-//! path for five formats.
+//! A file is read as [`Record`]s, which may be nested, or as [`Rows`], whose wanted columns are
+//! text; both know the line that each row came from. Decided: everything is read into memory (the
+//! largest GLUE set is 100 MB), integers and strings both become text, and a task compares labels
+//! as text. That costs a copy and buys one path for six formats.
 
 mod delimited;
-mod jsonl;
+mod json;
+mod lines;
+mod parallel;
 mod parquet;
+pub mod path;
 
 use std::path::Path;
+
+pub use parallel::read_parallel;
+use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::suggest::did_you_mean;
@@ -25,7 +31,9 @@ pub enum Format {
     Csv,
     /// One JSON object a line.
     Jsonl,
-    /// Apache Parquet, flat columns of strings, whole numbers or truth values.
+    /// One JSON array of objects.
+    Json,
+    /// Apache Parquet: strings, numbers, truth values, and structs and lists of those.
     Parquet,
 }
 
@@ -35,6 +43,7 @@ pub const FORMATS: &[(&str, Format)] = &[
     ("quoted-tsv", Format::QuotedTsv),
     ("csv", Format::Csv),
     ("jsonl", Format::Jsonl),
+    ("json", Format::Json),
     ("parquet", Format::Parquet),
 ];
 
@@ -68,34 +77,90 @@ pub struct Rows {
     pub short_lines: usize,
 }
 
-/// Reads `columns` of a file.
+/// One row with all that is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// As [`Row::line`].
+    pub line: usize,
+    /// Values by field; [`path::find`] looks inside.
+    pub fields: Map<String, Value>,
+}
+
+/// Reads `columns` of a file as text; in JSON and Parquet they are [`path`]s.
 ///
 /// # Errors
 /// A missing, empty or damaged file; a line with the wrong number of columns or not in UTF-8; a
 /// column or field that is not there. Each names the file and, where there is one, the line.
 pub fn read(path: &Path, layout: Layout, columns: &[&str]) -> Result<Rows, Error> {
     let rows = match layout.format {
-        Format::Tsv => delimited::read_unquoted(path, layout, columns),
-        Format::QuotedTsv => delimited::read_quoted(path, b'\t', layout, columns),
-        Format::Csv => delimited::read_quoted(path, b',', layout, columns),
-        Format::Jsonl => jsonl::read(path, columns),
-        Format::Parquet => parquet::read(path, columns),
-    }?;
+        Format::Tsv => delimited::read_unquoted(path, layout, columns)?,
+        Format::QuotedTsv => delimited::read_quoted(path, b'\t', layout, columns)?,
+        Format::Csv => delimited::read_quoted(path, b',', layout, columns)?,
+        Format::Jsonl => as_rows(path, json::read_lines(path)?, columns)?,
+        Format::Json => as_rows(path, json::read_array(path)?, columns)?,
+        Format::Parquet => as_rows(path, parquet::read(path, columns)?, columns)?,
+    };
     match rows.rows.is_empty() && rows.short_lines == 0 {
-        true => Err(Error::file(path, "the file is empty, expected at least one row")),
+        true => Err(Error::file(path, NO_ROWS)),
         false => Ok(rows),
     }
 }
 
-/// Where the wanted columns stand among those of the file.
-fn locate(path: &Path, known: &[String], columns: &[&str]) -> Result<Vec<usize>, Error> {
-    let find = |column: &&str| {
-        known.iter().position(|name| name == column).ok_or_else(|| {
-            let hint = did_you_mean(column, known.iter().map(String::as_str));
-            Error::file(path, format!("no column `{column}`{hint}"))
+/// Reads whole rows of a file; of delimited text and Parquet only the columns in which one of the
+/// `fields` lies, each of which must have one.
+///
+/// # Errors
+/// As [`read`]; whether every field is in every JSON object shows when it is looked up.
+pub fn read_records(path: &Path, layout: Layout, fields: &[&str]) -> Result<Vec<Record>, Error> {
+    let records = match layout.format {
+        Format::Jsonl => json::read_lines(path)?,
+        Format::Json => json::read_array(path)?,
+        Format::Parquet => parquet::read(path, fields)?,
+        Format::Tsv | Format::QuotedTsv | Format::Csv => {
+            let text = |cell: Option<String>| cell.map_or(Value::Null, Value::String);
+            let record = |row: Row| {
+                let names = fields.iter().map(|field| (*field).to_owned());
+                Record {
+                    line: row.line,
+                    fields: names.zip(row.cells.into_iter().map(text)).collect(),
+                }
+            };
+            read(path, layout, fields)?.rows.into_iter().map(record).collect()
+        }
+    };
+    match records.is_empty() {
+        true => Err(Error::file(path, NO_ROWS)),
+        false => Ok(records),
+    }
+}
+
+const NO_ROWS: &str = "the file is empty, expected at least one row";
+
+/// The wanted fields of records as text.
+fn as_rows(path: &Path, records: Vec<Record>, columns: &[&str]) -> Result<Rows, Error> {
+    let cell = |fields: &Map<String, Value>, column: &str| {
+        let value = path::find(fields, column)?;
+        path::text(value).map_err(|found| format!("field `{column}`: {found}"))
+    };
+    let row = |Record { line, fields }: Record| {
+        let cells: Result<_, _> = columns.iter().map(|column| cell(&fields, column)).collect();
+        Ok(Row { line, cells: cells.map_err(|message| Error::line(path, line, message))? })
+    };
+    let rows = records.into_iter().map(row).collect::<Result<_, Error>>()?;
+    Ok(Rows { rows, short_lines: 0 })
+}
+
+/// Where the wanted columns, or those in which wanted fields lie, stand among those of the file.
+fn locate(path: &Path, known: &[String], fields: &[&str]) -> Result<Vec<usize>, Error> {
+    let column = |name: &str| known.iter().position(|known| known == name);
+    let find = |field: &&str| {
+        let root = field.split_once('.').map_or(*field, |(root, _)| root);
+        column(field).or_else(|| column(root)).ok_or_else(|| {
+            let hint = did_you_mean(field, known.iter().map(String::as_str));
+            Error::file(path, format!("no column `{field}`{hint}"))
         })
     };
-    columns.iter().map(find).collect()
+    fields.iter().map(find).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_array::builder::{ListBuilder, StringBuilder};
+use arrow_array::{
+    ArrayRef, BinaryArray, Float32Array, Int64Array, RecordBatch, StringArray, StructArray,
+};
+use arrow_schema::{DataType, Field};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
@@ -71,6 +76,97 @@ fn jsonl_reads_text_and_numbers_and_skips_blank_lines() {
         "{\"label\": 1, \"sentence\": \"a\"}\n\n{\"sentence\": \"b\", \"label\": \"x\"}\n";
     let expected = [row(1, ["a", "1"]), row(3, ["b", "x"])];
     assert_eq!(rows(content, layout(Format::Jsonl), &SENTENCES), expected);
+}
+
+#[test]
+fn a_json_array_reads_as_its_objects_would_line_by_line() {
+    let content = "[\n  {\"sentence\": \"a{\\n\", \"label\": 1},\n  {\n    \"label\": [\"x\"],\n    \"sentence\": \"b\"},{\"sentence\": \"c\",\"label\": [2]}\n]\n";
+    let expected = [row(2, ["a{\n", "1"])];
+    let (_folder, path) = write(content.as_bytes());
+    let json = layout(Format::Json);
+    let records = read_records(&path, json, &[]).expect("a sound file");
+    assert_eq!(records.iter().map(|record| record.line).collect::<Vec<_>>(), [2, 3, 5]);
+    assert_eq!(records[2].fields["sentence"], "c");
+    assert_eq!(
+        rows(&content.replace("[\"x\"]", "2").replace("[2]", "3"), json, &SENTENCES)[0],
+        expected[0]
+    );
+    assert_eq!(
+        complaint(content.as_bytes(), json, &SENTENCES),
+        ": line 3: field `label`: expected text or a number, found a list or an object"
+    );
+    let object = complaint(b"{}\n", json, &SENTENCES);
+    assert!(object.starts_with(": expected a JSON array of objects: invalid type"), "{object}");
+    assert_eq!(complaint(b"[{}]\n", json, &SENTENCES), ": line 1: no field `sentence` (known: )");
+    assert_eq!(complaint(b"[\n\n\"\xff\"]", json, &SENTENCES), ": line 3: not UTF-8");
+    assert_eq!(
+        complaint(b"[]", json, &SENTENCES),
+        ": the file is empty, expected at least one row"
+    );
+}
+
+#[test]
+fn nested_fields_are_found_by_their_paths() {
+    let content = "{\"qa\": [{\"question\": \"a\"}], \"label\": {\"gold\": true}}\n";
+    let paths = ["qa.0.question", "label.gold"];
+    assert_eq!(rows(content, layout(Format::Jsonl), &paths), [row(1, ["a", "true"])]);
+    assert_eq!(
+        complaint(content.as_bytes(), layout(Format::Jsonl), &["qa.1.question"]),
+        ": line 1: field `qa.1.question`: no element `1` in a list of 1, counted from 0"
+    );
+}
+
+#[test]
+fn records_of_delimited_text_hold_the_wanted_columns() {
+    let (_folder, path) = write(b"article,highlights,id\n\"a,\nb\",c,1\n");
+    let records = read_records(&path, layout(Format::Csv), &["highlights", "article"]);
+    let fields = [("article", "a,\nb"), ("highlights", "c")];
+    let fields = fields.map(|(name, text)| (name.to_owned(), Value::from(text)));
+    let expected = [Record { line: 2, fields: fields.into_iter().collect() }];
+    assert_eq!(records.expect("a sound file"), expected);
+}
+
+#[test]
+fn nested_parquet_reads_as_the_same_json_does() {
+    let (_folder, path) = write(b"");
+    let de: ArrayRef = Arc::new(StringArray::from(vec!["Haus", "Hof"]));
+    let en: ArrayRef = Arc::new(StringArray::from(vec![Some("house"), None]));
+    let field = |name: &str| Arc::new(Field::new(name, DataType::Utf8, true));
+    let translation = StructArray::from(vec![(field("de"), de), (field("en"), en)]);
+    let mut texts = ListBuilder::new(StringBuilder::new());
+    texts.append_value([Some("x"), Some("y")]);
+    texts.append_value(Vec::<Option<&str>>::new());
+    let score: ArrayRef = Arc::new(Float32Array::from(vec![0.1, 2.0]));
+    let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![b"a" as &[u8], b"b"]));
+    let batch = RecordBatch::try_from_iter([
+        ("translation", Arc::new(translation) as ArrayRef),
+        ("texts", Arc::new(texts.finish())),
+        ("score", score),
+        ("picture", bytes),
+    ]);
+    let batch = batch.expect("columns of one length");
+    let file = fs::File::create(&path).expect("a temporary file");
+    let mut writer =
+        ArrowWriter::try_new(file, batch.schema(), None).expect("a schema Parquet knows");
+    writer.write(&batch).and_then(|()| writer.close().map(|_| ())).expect("written");
+    let parquet = layout(Format::Parquet);
+    let found = read_records(&path, parquet, &["translation.de", "texts.*", "score"]);
+    let rows = [
+        json!({"translation": {"de": "Haus", "en": "house"}, "texts": ["x", "y"], "score": 0.1}),
+        json!({"translation": {"de": "Hof", "en": null}, "texts": [], "score": 2.0}),
+    ];
+    for ((index, record), row) in found.expect("a sound file").into_iter().enumerate().zip(rows) {
+        assert_eq!((record.line, Value::Object(record.fields)), (index + 1, row));
+    }
+    let error = read_records(&path, parquet, &["picture"]).expect_err("no JSON form").to_string();
+    assert!(error.ends_with("column `picture`: expected text or numbers, found Binary"), "{error}");
+    let error = read(&path, parquet, &["texts"]).expect_err("no text").to_string();
+    assert!(
+        error.ends_with(
+            "line 1: field `texts`: expected text or a number, found a list or an object"
+        ),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,12 +1,12 @@
-//! A task: what is asked of which columns, and how the answer is scored. One TOML file each.
+//! Tasks that name one of a few labels.
 //!
-//! The file says which columns hold the text and the label, how labels are written, and which
-//! files make up each split; where those files lie is the user's business (`--data-dir`), so one
-//! task file serves every user. A split may also be a part of its files, cut by row order: for
-//! sets of which only one file is at hand.
+//! The file says which columns hold the text or the pair of texts and the label, and how labels
+//! are written in it: by name, by index, or as `label_values` states.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::splits::{Files, Splits, check_any, check_limit};
+use super::{expect_kind, folder_of};
 use crate::config::{ConfigError, Document, Section};
 use crate::error::Error;
 use crate::metrics::{self, Metric};
@@ -54,20 +54,9 @@ pub struct Task {
     pub metrics: Vec<String>,
     /// The split that evaluation reads unless told otherwise.
     pub evaluation_split: String,
-    splits: Vec<SplitFiles>,
+    splits: Splits,
     layout: Layout,
     skip_unlabelled: bool,
-    /// Folder of the task file, and the data folder it states relative to that.
-    default_data_dir: Option<PathBuf>,
-}
-
-/// The files of a split, and the part of their rows that belongs to it.
-#[derive(Debug, Clone, PartialEq)]
-struct SplitFiles {
-    name: String,
-    files: Vec<PathBuf>,
-    /// Percent of the rows, from and to.
-    part: (f64, f64),
 }
 
 impl Task {
@@ -76,17 +65,18 @@ impl Task {
     /// # Errors
     /// [`Error::Config`] with every fault of the file.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let folder = path.parent().unwrap_or(Path::new(""));
-        Ok(Self::from_document(Document::read(path)?, folder)?)
+        Ok(Self::from_document(Document::read(path)?, folder_of(path))?)
     }
 
     /// Takes a task from a document; a `data_dir` in it is relative to `folder`.
     ///
     /// # Errors
-    /// Every fault of the document.
+    /// Every fault of the document; of a generation task that alone.
     pub fn from_document(document: Document, folder: &Path) -> Result<Self, ConfigError> {
+        let document = expect_kind(document, "classification")?;
         let root = document.root();
         root.choice("kind", &[("classification", ())], ());
+        let evaluation_split = root.or("evaluation_split", "dev".to_owned());
         let task = Self {
             name: root.required("name"),
             labels: root.required("labels"),
@@ -94,15 +84,14 @@ impl Task {
             text: root.required("text"),
             label: root.required("label"),
             metrics: root.required("metrics"),
-            evaluation_split: root.or("evaluation_split", "dev".to_owned()),
-            splits: root.sections("splits").into_iter().map(SplitFiles::from_section).collect(),
+            splits: Splits::from_root(&root, folder, false, &evaluation_split),
+            evaluation_split,
             layout: Layout {
                 format: root.choice("format", FORMATS, Format::Tsv),
                 header: root.or("header", true),
                 skip_short_lines: root.or("skip_short_lines", false),
             },
             skip_unlabelled: root.or("skip_unlabelled", false),
-            default_data_dir: root.optional::<PathBuf>("data_dir").map(|data| folder.join(data)),
         };
         task.check(&root);
         document.finish()?;
@@ -141,16 +130,6 @@ impl Task {
                 require("metrics", false, error.to_string());
             }
         }
-        if !root.section("splits").exists() {
-            root.complain("splits", "missing, expected a table of splits");
-        } else if !self.splits.iter().any(|split| split.name == self.evaluation_split) {
-            let known = self.splits.iter().map(|split| split.name.as_str());
-            let hint = did_you_mean(&self.evaluation_split, known);
-            root.complain(
-                "evaluation_split",
-                format!("unknown split `{}`{hint}", self.evaluation_split),
-            );
-        }
     }
 
     /// Number of labels.
@@ -168,7 +147,7 @@ impl Task {
 
     /// Names of the splits, in alphabetical order.
     pub fn split_names(&self) -> impl Iterator<Item = &str> {
-        self.splits.iter().map(|split| split.name.as_str())
+        self.splits.names()
     }
 
     /// Reads a split from `data_dir`, or from the data folder that the task file states.
@@ -183,41 +162,24 @@ impl Task {
         data_dir: Option<&Path>,
         limit: Option<usize>,
     ) -> Result<Split, Error> {
-        if limit == Some(0) {
-            return Err(Error::Request(
-                "a limit of 0 leaves no example, expected 1 or more".to_owned(),
-            ));
-        }
-        let files =
-            self.splits.iter().find(|split| split.name == name).ok_or_else(|| Error::Unknown {
-                what: "split",
-                name: name.to_owned(),
-                hint: did_you_mean(name, self.split_names()),
-            })?;
-        let data_dir = data_dir.or(self.default_data_dir.as_deref()).ok_or_else(|| {
-            Error::Request(format!(
-                "task `{}` states no data folder, expected --data-dir",
-                self.name
-            ))
-        })?;
+        check_limit(limit)?;
+        let (source, data_dir) = self.splits.open(&self.name, name, data_dir)?;
         let mut split = Split {
             name: name.to_owned(),
             examples: Vec::new(),
             skipped_unlabelled: 0,
             skipped_short: 0,
         };
-        for file in &files.files {
+        let Files::Joined(files) = &source.files else {
+            unreachable!("a classification has no parallel files")
+        };
+        for file in files {
             self.read_file(&data_dir.join(file), &mut split)?;
         }
-        split.examples = cut(split.examples, files.part);
+        split.examples = source.cut(split.examples);
         split.examples.truncate(limit.unwrap_or(usize::MAX));
-        match split.examples.is_empty() {
-            true => Err(Error::Request(format!(
-                "split `{name}` of task `{}` has no example left",
-                self.name
-            ))),
-            false => Ok(split),
-        }
+        check_any(&self.name, name, &split.examples)?;
+        Ok(split)
     }
 
     fn read_file(&self, path: &Path, split: &mut Split) -> Result<(), Error> {
@@ -266,39 +228,6 @@ impl Task {
         let by_name = self.labels.iter().position(|name| name == written);
         by_name.or_else(|| written.parse().ok().filter(|index| *index < self.labels.len()))
     }
-}
-
-impl SplitFiles {
-    fn from_section((name, section): (String, Section<'_>)) -> Self {
-        let files: Vec<PathBuf> = section.required("files");
-        if section.has("files") && files.is_empty() {
-            section.complain("files", "expected at least one file");
-        }
-        let part = match section.optional::<String>("part").map(|part| percent_range(&part)) {
-            None => (0.0, 100.0),
-            Some(Some(part)) => part,
-            Some(None) => {
-                section.complain("part", "expected a range such as \"0..90%\" within 0..100%");
-                (0.0, 100.0)
-            }
-        };
-        Self { name, files, part }
-    }
-}
-
-/// Reads `"0..90%"`.
-fn percent_range(text: &str) -> Option<(f64, f64)> {
-    let (from, to) = text.strip_suffix('%')?.split_once("..")?;
-    let (from, to) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
-    (0.0 <= from && from < to && to <= 100.0).then_some((from, to))
-}
-
-/// The given part of the examples by their order; parts that share a border share no example.
-fn cut(mut examples: Vec<Example>, (from, to): (f64, f64)) -> Vec<Example> {
-    let n = examples.len() as f64;
-    let border = |percent: f64| (n * percent / 100.0).round() as usize;
-    examples.truncate(border(to));
-    examples.split_off(border(from))
 }
 
 fn distinct(names: &[String]) -> bool {

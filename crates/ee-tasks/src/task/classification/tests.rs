@@ -1,0 +1,150 @@
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const PAIRS: &str = r#"
+name = "pairs"
+kind = "classification"
+text = ["question", "answer"]
+label = "gold"
+labels = ["wrong", "right"]
+metrics = ["f1", "accuracy"]
+skip_unlabelled = true
+
+[splits.train]
+files = ["one.tsv", "two.tsv"]
+
+[splits.dev]
+files = ["one.tsv", "two.tsv"]
+part = "75..100%"
+"#;
+
+fn task(text: &str) -> Result<Task, ConfigError> {
+    Task::from_document(Document::parse(text, "task.toml"), Path::new(""))
+}
+
+fn complaints(text: &str) -> String {
+    task(text).expect_err("a faulty task").to_string()
+}
+
+/// Two files, five rows, one of them without a label.
+fn data() -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let one = "question\tanswer\tgold\nq0\ta0\tright\nq1\ta1\t0\n";
+    let two = "gold\tquestion\tanswer\n1\tq2\ta2\n\tq\ta\nwrong\tq3\ta3\n";
+    fs::write(folder.path().join("one.tsv"), one).expect("written");
+    fs::write(folder.path().join("two.tsv"), two).expect("written");
+    folder
+}
+
+#[test]
+fn a_split_joins_its_files_and_counts_rows_without_a_label() {
+    let (task, data) = (task(PAIRS).expect("a sound task"), data());
+    let train = task.read_split("train", Some(data.path()), None).expect("sound files");
+    let labels: Vec<usize> = train.examples.iter().map(|example| example.label).collect();
+    assert_eq!(labels, [1, 0, 1, 0]);
+    assert_eq!((train.skipped_unlabelled, train.skipped_short), (1, 0));
+    let second = Example { text: "q1".to_owned(), pair: Some("a1".to_owned()), label: 0 };
+    assert_eq!(train.examples[1], second);
+}
+
+#[test]
+fn a_part_and_a_limit_are_taken_in_the_order_of_rows() {
+    let (task, data) = (task(PAIRS).expect("a sound task"), data());
+    let texts = |split, limit| -> Vec<String> {
+        let split = task.read_split(split, Some(data.path()), limit).expect("sound files");
+        split.examples.into_iter().map(|example| example.text).collect()
+    };
+    assert_eq!(texts("dev", None), ["q3"]);
+    assert_eq!(texts("train", Some(2)), ["q0", "q1"]);
+}
+
+#[test]
+fn requests_that_make_no_sense_are_refused() {
+    let (task, data) = (task(PAIRS).expect("a sound task"), data());
+    let refused = |split, folder, limit| {
+        task.read_split(split, folder, limit).expect_err("refused").to_string()
+    };
+    let folder = Some(data.path());
+    assert_eq!(
+        refused("train", folder, Some(0)),
+        "a limit of 0 leaves no example, expected 1 or more"
+    );
+    assert_eq!(
+        refused("tran", folder, None),
+        "unknown split `tran`, did you mean `train`? (known: dev, train)"
+    );
+    assert_eq!(
+        refused("train", None, None),
+        "task `pairs` states no data folder, expected --data-dir"
+    );
+}
+
+#[test]
+fn an_unknown_label_names_file_line_and_the_known_ones() {
+    let (task, data) = (task(PAIRS).expect("a sound task"), data());
+    let path = data.path().join("two.tsv");
+    for unknown in ["rigth", "2", "-1"] {
+        fs::write(&path, format!("gold\tquestion\tanswer\n{unknown}\tq\ta\n")).expect("written");
+        let message =
+            task.read_split("train", Some(data.path()), None).expect_err("unknown").to_string();
+        let start = format!("{}: line 2: column `gold`: unknown label `{unknown}`", path.display());
+        assert!(message.starts_with(&start), "{message}");
+        assert!(message.ends_with("(known: wrong, right)"), "{message}");
+    }
+}
+
+#[test]
+fn stated_label_values_alone_count() {
+    let stated =
+        PAIRS.replace("[splits.train]", "label_values = [\"0.0\", \"1.0\"]\n[splits.train]");
+    let (task, data) = (task(&stated).expect("a sound task"), data());
+    fs::write(data.path().join("two.tsv"), "gold\tquestion\tanswer\n1.0\tq\ta\n").expect("written");
+    let message = task
+        .read_split("train", Some(data.path()), None)
+        .expect_err("names no longer count")
+        .to_string();
+    assert!(message.contains("unknown label `right`"), "{message}");
+    fs::write(data.path().join("one.tsv"), "gold\tquestion\tanswer\n0.0\tq\ta\n").expect("written");
+    let split = task.read_split("train", Some(data.path()), None).expect("sound files");
+    assert_eq!(split.examples.iter().map(|example| example.label).collect::<Vec<_>>(), [0, 1]);
+}
+
+#[test]
+fn every_fault_of_a_task_file_is_reported_at_once() {
+    let text = PAIRS
+        .replace("[\"question\", \"answer\"]", "[]")
+        .replace("[\"wrong\", \"right\"]", "[\"right\", \"right\"]")
+        .replace("[\"f1\", \"accuracy\"]", "[\"acuracy\"]")
+        .replace("75..100%", "75..110%")
+        .replace("skip_unlabelled", "skip_unlabeled")
+        .replace("classification", "regression");
+    let found = complaints(&text);
+    for expected in [
+        "task.toml:3: `kind`: unknown value `regression` (known: classification)",
+        "task.toml:4: `text`: expected one or two columns, found 0",
+        "task.toml:6: `labels`: a label name occurs twice",
+        "task.toml:7: `metrics`: unknown metric `acuracy`, did you mean `accuracy`?",
+        "task.toml:8: `skip_unlabeled`: unknown key, did you mean `skip_unlabelled`?",
+        "task.toml:15: `splits.dev.part`: expected a range",
+    ] {
+        assert!(found.contains(expected), "{expected}\nin\n{found}");
+    }
+    let bare = complaints("");
+    for key in ["name", "labels", "text", "label", "metrics", "splits"] {
+        assert!(bare.contains(&format!("`{key}`: missing")), "{key} in\n{bare}");
+    }
+    let split = complaints(&PAIRS.replace("splits.dev", "splits.test"));
+    assert!(split.contains("unknown split `dev`"), "{split}");
+}
+
+#[test]
+fn the_stated_data_folder_is_relative_to_the_task_file() {
+    let folder = data();
+    let path = folder.path().join("task.toml");
+    fs::write(&path, format!("data_dir = \".\"\n{PAIRS}")).expect("written");
+    let task = Task::read(&path).expect("a sound task");
+    assert_eq!(task.read_split("train", None, None).expect("sound files").examples.len(), 4);
+}

@@ -111,8 +111,8 @@ impl GenerationTask {
         let all_stop = self.stop.iter().all(|text| !text.is_empty());
         require("stop", all_stop, "an empty text would end every answer at once");
         for name in &self.metrics {
-            if let Err(error) = text::by_name(name) {
-                require("metrics", text::TEXT_METRICS.is_empty(), &error.to_string());
+            if let Err(error) = text::check_name(name) {
+                require("metrics", false, &error.to_string());
             }
         }
     }
@@ -120,9 +120,13 @@ impl GenerationTask {
     /// The task's metrics; the first one leads.
     ///
     /// # Errors
-    /// A metric that cannot be computed here.
-    pub fn build_metrics(&self) -> Result<Vec<Box<dyn TextMetric>>, Error> {
-        self.metrics.iter().map(|name| text::by_name(name)).collect()
+    /// A metric that runs programs where the user did not allow that (`allow_code_execution`), or where it
+    /// is not safe.
+    pub fn build_metrics(
+        &self,
+        allow_code_execution: bool,
+    ) -> Result<Vec<Box<dyn TextMetric>>, Error> {
+        self.metrics.iter().map(|name| text::by_name(name, allow_code_execution)).collect()
     }
 
     /// Names of the splits, in alphabetical order.

@@ -3,7 +3,8 @@
 //! A task is one TOML file. A [`Task`] of classification reads a split of a data folder into
 //! [`Example`]s, a [`Tokenizer`] turns them into [`Encoding`]s, [`batch`] groups those into padded
 //! [`Batch`]es, and a [`Metric`] scores the predictions that come back. A [`GenerationTask`] reads
-//! [`TextExample`]s, prompts with references, and a [`TextMetric`] scores the answers.
+//! [`TextExample`]s, prompts with references, which a [`TextTokenizer`] spells, and a [`TextMetric`]
+//! scores the answers.
 //! Configuration files of every crate are read through [`config`], so that all complain alike.
 
 mod error;
@@ -23,4 +24,4 @@ pub use metrics::text::TextMetric;
 pub use metrics::{Interval, Metric};
 pub use suggest::{did_you_mean, nearest};
 pub use task::{AnyTask, Example, GenerationTask, Split, Task, TextExample, TextSplit};
-pub use tokenizer::{Encoding, Tokenizer};
+pub use tokenizer::{Encoding, PromptedEncoding, TextStream, TextTokenizer, Tokenizer};

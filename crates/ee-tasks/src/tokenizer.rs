@@ -4,13 +4,17 @@
 //! `vocab.json` + `merges.txt` (RoBERTa byte-level BPE), from which the same tokenizer is built.
 //! The work is done by Hugging Face's `tokenizers`; decided here: padding and truncation stored in
 //! `tokenizer.json` are dropped, truncation is longest-first to a length that the caller states,
-//! padding is left to [`crate::batch`].
+//! padding is left to [`crate::batch`]. Decoders have a type of their own, [`TextTokenizer`].
 
 mod build;
+mod stream;
+mod text;
 
 use std::fs;
 use std::path::Path;
 
+pub use stream::TextStream;
+pub use text::{PromptedEncoding, TextTokenizer};
 use tokenizers::{EncodeInput, PostProcessor, TruncationParams, TruncationStrategy};
 
 use crate::error::Error;
@@ -55,10 +59,7 @@ impl Tokenizer {
         let settings = build::Settings::read(folder)?;
         let has = |name: &str| folder.join(name).is_file();
         let mut inner = if has("tokenizer.json") {
-            let path = folder.join("tokenizer.json");
-            let text = fs::read_to_string(&path).map_err(|source| Error::io(&path, source))?;
-            text.parse::<tokenizers::Tokenizer>()
-                .map_err(|error| Error::file(&path, format!("not a tokenizer: {error}")))?
+            from_json(&folder.join("tokenizer.json"))?
         } else if has("vocab.txt") {
             build::wordpiece(folder, &settings)?
         } else if has("vocab.json") && has("merges.txt") {
@@ -107,8 +108,7 @@ impl Tokenizer {
 
     /// Number of ids, added tokens included: the embedding must have at least as many rows.
     pub fn vocabulary_size(&self) -> usize {
-        // The largest id counts, not the number of entries: a vocabulary may have gaps.
-        self.inner.get_vocab(true).values().max().map_or(0, |largest| *largest as usize + 1)
+        size(&self.inner)
     }
 
     /// The id that fills short rows of a batch.
@@ -134,6 +134,16 @@ pub fn copy_files(from: &Path, to: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn from_json(path: &Path) -> Result<tokenizers::Tokenizer, Error> {
+    let text = fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
+    text.parse().map_err(|error| Error::file(path, format!("not a tokenizer: {error}")))
+}
+
+/// One more than the largest id; not the number of entries, since a vocabulary may have gaps.
+fn size(inner: &tokenizers::Tokenizer) -> usize {
+    inner.get_vocab(true).values().max().map_or(0, |largest| *largest as usize + 1)
 }
 
 fn taken(encoding: &tokenizers::Encoding) -> Encoding {

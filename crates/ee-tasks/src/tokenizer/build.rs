@@ -38,7 +38,7 @@ impl Settings {
     }
 
     /// A special token, written as a string or as an object with its `content`.
-    fn token(&self, key: &str) -> Option<&str> {
+    pub(super) fn token(&self, key: &str) -> Option<&str> {
         let value = self.0.get(key)?;
         value.as_str().or_else(|| value.get("content")?.as_str())
     }

@@ -269,11 +269,13 @@ fn every_fault_of_a_task_file_is_reported_at_once() {
         .replace("[\"answers\"]", "[]")
         .replace("= 8", "= 0")
         .replace("\"Q:\"", "\"\"")
+        .replace("[\"exact_match\"]", "[\"exact_mach\"]")
         .replace("files = [\"train.jsonl\"]", "files = [\"train.jsonl\"]\nrows = [0, 2]");
     let found = complaints(&text);
     for expected in [
         "task.toml:4: `prompt`: a `{` stands alone, expected `{field}` or a doubled brace",
         "task.toml:5: `references`: expected at least one field",
+        "task.toml:6: `metrics`: unknown metric `exact_mach`, did you mean `exact_match`?",
         "task.toml:7: `max_new_tokens`: expected 1 or more, found 0",
         "task.toml:8: `stop`: an empty text would end every answer at once",
         "task.toml:10: `shots.split`: unknown split `tran`, did you mean `train`?",

@@ -1,0 +1,159 @@
+//! Prompts to token ids and ids back to text, for decoders.
+//!
+//! Decoders differ from classifiers in what they need of a tokenizer: a beginning but no end, no
+//! padding, no longest length, and the way back. Only `tokenizer.json` is read: the older files
+//! do not say how a decoder frames a prompt. Decided: a prompt and its response are spelled as the one
+//! text that they are, so that training and teacher forcing see the tokens that any other program
+//! would; spaces before punctuation are left as they are (`clean_up_tokenization_spaces`).
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::build::Settings;
+use super::stream::TextStream;
+use super::{from_json, size, unspellable};
+use crate::error::Error;
+
+/// The ids of a prompt followed by its response, without an end token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromptedEncoding {
+    /// Token ids of both, the beginning included.
+    pub ids: Vec<u32>,
+    /// How many of them lie in the prompt with all of their text; those after it are gold.
+    pub prompt_length: usize,
+}
+
+/// A decoder's tokenizer.
+#[derive(Debug, Clone)]
+pub struct TextTokenizer {
+    inner: tokenizers::Tokenizer,
+    special: BTreeSet<u32>,
+    beginning: Option<u32>,
+    end: Option<u32>,
+}
+
+impl TextTokenizer {
+    /// Takes the tokenizer from a checkpoint folder.
+    ///
+    /// # Errors
+    /// No `tokenizer.json`, or one that cannot be read.
+    pub fn from_folder(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join("tokenizer.json");
+        if !path.is_file() {
+            let older = ["tokenizer.model", "spiece.model", "vocab.json"];
+            let found = older.into_iter().find(|name| folder.join(name).is_file());
+            let message = match found {
+                None => "no tokenizer, expected tokenizer.json".to_owned(),
+                Some(name) => format!(
+                    "expected tokenizer.json, found {name} alone: convert it with transformers, \
+                     AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+                ),
+            };
+            return Err(Error::file(folder, message));
+        }
+        let settings = Settings::read(folder)?;
+        let mut inner = from_json(&path)?;
+        inner.with_padding(None);
+        inner
+            .with_truncation(None)
+            .map_err(|error| Error::file(&path, format!("not a tokenizer: {error}")))?;
+        let added = inner.get_added_tokens_decoder();
+        let special = added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id);
+        let id = |key| settings.token(key).and_then(|name| inner.token_to_id(name));
+        let (beginning, end) = (id("bos_token"), id("eos_token"));
+        Ok(Self { special: special.collect(), beginning, end, inner })
+    }
+
+    /// The ids of a prompt, with what the tokenizer puts before a text (often a beginning) and
+    /// without what it puts after one.
+    ///
+    /// # Errors
+    /// A model that cannot spell the text: a vocabulary without an unknown token.
+    pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, Error> {
+        Ok(self.encode(text)?.0)
+    }
+
+    /// The ids of a prompt followed by its response, and where the response begins. A token with
+    /// text of both counts as response.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::encode_prompt`].
+    pub fn encode_prompted(&self, prompt: &str, response: &str) -> Result<PromptedEncoding, Error> {
+        let (ids, ends) = self.encode(&format!("{prompt}{response}"))?;
+        let prompt_length = ends.iter().position(|end| *end > prompt.len()).unwrap_or(ids.len());
+        Ok(PromptedEncoding { ids, prompt_length })
+    }
+
+    /// The text of generated ids, without special tokens and ids that the vocabulary lacks.
+    ///
+    /// # Errors
+    /// A decoder that fails.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
+        let text = self.inner.decode(ids, true);
+        text.map_err(|error| Error::Request(format!("the tokenizer cannot decode ids: {error}")))
+    }
+
+    /// Decodes ids as they come.
+    pub fn stream(&self) -> TextStream<'_> {
+        TextStream::new(self)
+    }
+
+    /// What one token stands for, its space included: ` the`. A piece of a character, a special token
+    /// and an id without a token are shown by name.
+    pub fn token_text(&self, id: u32) -> String {
+        let Some(name) = self.inner.id_to_token(id) else { return format!("<id {id}>") };
+        if self.special.contains(&id) {
+            return name;
+        }
+        // A text loses its first space in some vocabularies; the second of two tokens does not.
+        let decoded = |ids: &[u32]| self.inner.decode(ids, false).unwrap_or_default();
+        let (once, twice) = (decoded(&[id]), decoded(&[id, id]));
+        match twice.strip_prefix(&once) {
+            Some(text) if !text.contains('\u{FFFD}') => text.to_owned(),
+            _ => name,
+        }
+    }
+
+    /// Ids of the special tokens.
+    pub fn special_ids(&self) -> &BTreeSet<u32> {
+        &self.special
+    }
+
+    /// Whether an id leaves no trace in a text: a special token, or none at all.
+    pub(super) fn is_silent(&self, id: u32) -> bool {
+        self.special.contains(&id) || self.inner.id_to_token(id).is_none()
+    }
+
+    /// The token that begins a text, where the tokenizer's settings name one.
+    pub fn beginning_id(&self) -> Option<u32> {
+        self.beginning
+    }
+
+    /// The token that ends a text, where the tokenizer's settings name one. A checkpoint may
+    /// stop at others too.
+    pub fn end_id(&self) -> Option<u32> {
+        self.end
+    }
+
+    /// Number of ids, added tokens included: the embedding must have at least as many rows.
+    pub fn vocabulary_size(&self) -> usize {
+        size(&self.inner)
+    }
+
+    /// Ids, and for each the end of its text in bytes.
+    fn encode(&self, text: &str) -> Result<(Vec<u32>, Vec<usize>), Error> {
+        let encoding = self.inner.encode(text, true).map_err(|error| unspellable(&error))?;
+        // The mask marks what was put around the text, not special tokens written in it.
+        let around = encoding.get_special_tokens_mask();
+        let length = match around.iter().rposition(|around| *around == 0) {
+            Some(last) => last + 1,
+            // Around no text, the end alone tells what follows it.
+            None => encoding.get_ids().iter().take_while(|id| Some(**id) != self.end).count(),
+        };
+        let ends = encoding.get_offsets()[..length].iter().map(|(_, end)| *end);
+        Ok((encoding.get_ids()[..length].to_vec(), ends.collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 //! What can be typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use ee_models::checkpoint::Precision;
 
 use crate::speed::Timed;
@@ -24,6 +25,8 @@ pub struct Arguments {
 pub enum Command {
     /// Run a model over a task once and keep the signals of every exit.
     Trace(TraceArguments),
+    /// Continue a prompt, or those of a task, and print the text as it comes.
+    Generate(GenerateArguments),
     /// Ideal exits, and every gate at its exact best threshold, from a trace; needs no model.
     Gates(GatesArguments),
     /// Run gates for real and time them against the full model.
@@ -63,21 +66,128 @@ pub struct TraceArguments {
     /// The checkpoint's folder.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// Which examples.
-    #[command(flatten)]
-    pub examples: ExampleArguments,
-    /// Examples per batch.
-    #[arg(long, value_name = "N", default_value = "32", value_parser = positive)]
-    pub batch: usize,
+    /// The task's TOML file; repeatable for tasks of generated text.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub task: Vec<PathBuf>,
+    /// Where the task's files lie; by default what the task file says. With several tasks once for all, or
+    /// once for each in their order.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Vec<PathBuf>,
+    /// The split; by default the task's own for evaluation.
+    #[arg(long, value_name = "NAME")]
+    pub split: Option<String>,
+    /// Only the first N examples.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub limit: Option<usize>,
+    /// Classification: inputs are cut to N tokens, special tokens included.
+    #[arg(long, value_name = "N", default_value = "128", value_parser = positive)]
+    pub max_length: usize,
+    /// Examples per batch [default: 32, for generated text 8].
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub batch: Option<usize>,
     /// Only part i of n (i from 1): example e, from 0, belongs to part e mod n + 1.
     #[arg(long, value_name = "i/n", default_value = "1/1")]
     pub shard: Shard,
-    /// Recorded with the trace; a classifier's trace depends on no chance.
+    /// Recorded with the trace; neither a classifier's trace nor a greedy one depends on chance.
     #[arg(long, value_name = "N", default_value = "0")]
     pub seed: u64,
-    /// The Parquet file to write.
-    #[arg(long, value_name = "FILE")]
+    /// Generated text: give the model the gold answer rather than let it write its own.
+    #[arg(long)]
+    pub teacher_forced: bool,
+    /// Generated text: new tokens per example; by default the task's.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub max_new_tokens: Option<usize>,
+    /// Generated text: cut prompts that do not fit the model (their beginning goes).
+    #[arg(long)]
+    pub truncate: bool,
+    /// Generated text: run programs that the model wrote, each walled in, to score them.
+    #[arg(long)]
+    pub allow_code_execution: bool,
+    /// Generated text: format of the weights in memory: stored, f32, f16 or bf16.
+    #[arg(long, value_name = "FORMAT", default_value = "stored", value_parser = weights)]
+    pub weights: Precision,
+    /// The device: cpu, cuda:0, …
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub device: String,
+    /// The Parquet file to write; with several tasks the folder.
+    #[arg(long, value_name = "PATH")]
     pub output: PathBuf,
+}
+
+impl TraceArguments {
+    /// Which examples of the task at place `index`.
+    #[must_use]
+    pub fn examples(&self, index: usize) -> ExampleArguments {
+        ExampleArguments {
+            task: self.task[index].clone(),
+            data_dir: self.data_dir(index).map(Path::to_owned),
+            split: self.split.clone(),
+            limit: self.limit,
+            max_length: self.max_length,
+            device: self.device.clone(),
+        }
+    }
+
+    /// Where the files of the task at place `index` lie.
+    #[must_use]
+    pub fn data_dir(&self, index: usize) -> Option<&Path> {
+        let index = if self.data_dir.len() == 1 { 0 } else { index };
+        self.data_dir.get(index).map(PathBuf::as_path)
+    }
+}
+
+/// `ee-eval generate`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["prompt", "task"]))]
+pub struct GenerateArguments {
+    /// The checkpoint's folder.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// A text to continue; repeatable. An empty one begins with the checkpoint's first token.
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Vec<String>,
+    /// A task of generated text whose prompts to continue.
+    #[arg(long, value_name = "FILE")]
+    pub task: Option<PathBuf>,
+    /// Where the task's files lie; by default what the task file says.
+    #[arg(long, value_name = "DIR", requires = "task")]
+    pub data_dir: Option<PathBuf>,
+    /// The split; by default the task's own for evaluation.
+    #[arg(long, value_name = "NAME", requires = "task")]
+    pub split: Option<String>,
+    /// Only the first N examples.
+    #[arg(long, value_name = "N", value_parser = positive, requires = "task")]
+    pub limit: Option<usize>,
+    /// New tokens per text [default: the task's, else 128].
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub max_new_tokens: Option<usize>,
+    /// A text at which to end; repeatable.
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub stop: Vec<String>,
+    /// Draw tokens at this temperature, above 0; without it the most probable one is taken.
+    #[arg(long, value_name = "T", value_parser = temperature)]
+    pub temperature: Option<f64>,
+    /// Draw from the K most probable tokens.
+    #[arg(long, value_name = "K", value_parser = positive, requires = "temperature")]
+    pub top_k: Option<usize>,
+    /// Draw from the most probable tokens that together have this probability.
+    #[arg(long, value_name = "P", value_parser = share, requires = "temperature")]
+    pub top_p: Option<f64>,
+    /// From which all draws follow.
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub seed: u64,
+    /// Cut prompts that do not fit the model (their beginning goes).
+    #[arg(long)]
+    pub truncate: bool,
+    /// Print the prompt before its continuation.
+    #[arg(long)]
+    pub show_prompt: bool,
+    /// Format of the weights in memory: stored, f32, f16 or bf16.
+    #[arg(long, value_name = "FORMAT", default_value = "stored", value_parser = weights)]
+    pub weights: Precision,
+    /// The device: cpu, cuda:0, …
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub device: String,
 }
 
 /// `ee-eval gates`.
@@ -310,7 +420,16 @@ fn weights(text: &str) -> Result<Precision, String> {
         "f32" => Ok(Precision::F32),
         "f16" => Ok(Precision::F16),
         "bf16" => Ok(Precision::Bf16),
-        _ => Err("expected f32, f16 or bf16".to_owned()),
+        "stored" => Ok(Precision::Stored),
+        _ => Err("expected stored, f32, f16 or bf16".to_owned()),
+    }
+}
+
+/// A number above 0.
+fn temperature(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
+        _ => Err("expected a number above 0, e.g. 0.7".to_owned()),
     }
 }
 

@@ -1,9 +1,9 @@
 //! What each subcommand does: read, compute, write, and print what a person wants to see.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use ee_tasks::Task;
+use anyhow::{Context, Result, bail};
+use ee_tasks::{AnyTask, GenerationTask, Task};
 use serde::Serialize;
 
 use crate::arguments::{
@@ -11,12 +11,15 @@ use crate::arguments::{
 };
 use crate::bench;
 use crate::compare::{compare, open};
+use crate::decoding::{self, DecoderSubject};
+use crate::interrupt::Interrupt;
 use crate::output::{check_writable, write_text};
 use crate::report::{self, View};
 use crate::results::{Results, Speed, write_json};
 use crate::speed::{Timed, measure};
 use crate::trace::observe::observe;
-use crate::trace::{self, Shard, TraceFacts};
+use crate::trace::tokens::{TokenWork, output_of, trace_tokens};
+use crate::trace::{self, Shard, Trace, TraceFacts};
 
 /// Does what was typed.
 ///
@@ -25,6 +28,7 @@ use crate::trace::{self, Shard, TraceFacts};
 pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Trace(arguments) => run_trace(arguments),
+        Command::Generate(arguments) => Ok(decoding::generate::run(arguments)?),
         Command::Gates(arguments) => run_gates(arguments),
         Command::Speed(arguments) => run_speed(arguments),
         Command::Compare(arguments) => run_compare(arguments),
@@ -41,20 +45,99 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn run_trace(arguments: &TraceArguments) -> Result<()> {
-    let task = Task::read(&arguments.examples.task)?;
-    let (subject, workload) = open(&arguments.model, &task, &arguments.examples, arguments.shard)?;
+    let n_folders = arguments.data_dir.len();
+    if n_folders > 1 && n_folders != arguments.task.len() {
+        let n_tasks = arguments.task.len();
+        bail!(
+            "expected --data-dir once, or once for each of the {n_tasks} tasks, found {n_folders}"
+        );
+    }
+    let tasks: Vec<AnyTask> =
+        arguments.task.iter().map(|path| AnyTask::read(path)).collect::<Result<_, _>>()?;
+    match tasks.as_slice() {
+        [AnyTask::Classification(task)] => trace_labels(arguments, task),
+        [AnyTask::Generation(task)] => {
+            let subject = open_decoder(arguments)?;
+            let output = arguments.output.clone();
+            trace_texts(arguments, &subject, &Interrupt::listen()?, 0, task, output)?;
+            Ok(())
+        }
+        several => {
+            let subject = open_decoder(arguments)?;
+            let interrupt = Interrupt::listen()?;
+            let mut traces = Vec::new();
+            for (index, task) in several.iter().enumerate() {
+                let AnyTask::Generation(task) = task else {
+                    bail!(
+                        "several tasks in one call must all be of generated text; `{}` is a classification",
+                        task.name()
+                    );
+                };
+                let output = output_of(&arguments.output, &task.name, arguments.shard);
+                trace_texts(arguments, &subject, &interrupt, index, task, output.clone())?;
+                traces.push(output);
+            }
+            Ok(())
+        }
+    }
+}
+
+fn open_decoder(arguments: &TraceArguments) -> Result<DecoderSubject> {
+    Ok(DecoderSubject::open(&arguments.model, arguments.weights, &arguments.device)?)
+}
+
+fn trace_texts(
+    arguments: &TraceArguments,
+    subject: &DecoderSubject,
+    interrupt: &Interrupt,
+    index: usize,
+    task: &GenerationTask,
+    output: PathBuf,
+) -> Result<()> {
+    check_writable(&output)?;
+    let work = TokenWork {
+        task,
+        data_dir: arguments.data_dir(index),
+        split: arguments.split.as_deref(),
+        limit: arguments.limit,
+        shard: arguments.shard,
+        batch: arguments.batch.unwrap_or(8),
+        max_new_tokens: arguments.max_new_tokens,
+        teacher_forced: arguments.teacher_forced,
+        truncate: arguments.truncate,
+        allow_code_execution: arguments.allow_code_execution,
+        output: &output,
+    };
+    let trace = trace_tokens(subject, &work, interrupt)?;
+    summarise(&trace, &output, "tokens");
+    let truncated = trace.facts.generation.as_ref().map_or(0, |facts| facts.truncated);
+    if truncated > 0 {
+        eprintln!("notice: {truncated} prompts of {} were cut to fit the model", task.name);
+    }
+    Ok(())
+}
+
+fn trace_labels(arguments: &TraceArguments, task: &Task) -> Result<()> {
+    let examples = arguments.examples(0);
+    let (subject, workload) = open(&arguments.model, task, &examples, arguments.shard)?;
     check_writable(&arguments.output)?;
-    let trace = observe(&subject, &workload, arguments.batch, arguments.shard, arguments.seed)?;
+    let batch = arguments.batch.unwrap_or(32);
+    let trace = observe(&subject, &workload, batch, arguments.shard, arguments.seed)?;
     trace::write(&trace, &arguments.output)?;
+    summarise(&trace, &arguments.output, "examples");
+    Ok(())
+}
+
+/// One line on a trace that was written.
+fn summarise(trace: &Trace, output: &Path, rows: &str) {
     println!(
-        "{}: {} rows, {} exits, {:.1} s, {:.1} examples/s",
-        arguments.output.display(),
+        "{}: {} {rows}, {} exits, {:.1} s, {:.1} {rows}/s",
+        output.display(),
         trace.rows(),
         trace.layers(),
         trace.facts.seconds,
         trace.rows() as f64 / trace.facts.seconds
     );
-    Ok(())
 }
 
 fn run_gates(arguments: &GatesArguments) -> Result<()> {

@@ -142,6 +142,39 @@ pub enum EvalError {
     /// Checkpoints and devices.
     #[error(transparent)]
     Model(#[from] ee_models::Error),
+    /// A prompt that cannot be given to the model.
+    #[error("the prompt of example {example}: {reason}")]
+    Prompt {
+        /// The example, from 0.
+        example: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Finished batches of another run lie where this run's would.
+    #[error(
+        "{} holds batches of another run (`{found}` there, `{expected}` here): remove it, or choose another --output",
+        path.display()
+    )]
+    OtherParts {
+        /// The folder.
+        path: PathBuf,
+        /// The first fact that differs, there.
+        found: String,
+        /// The same fact here.
+        expected: String,
+    },
+    /// Somebody pressed Ctrl-C.
+    #[error("{what}")]
+    Interrupted {
+        /// What was reached.
+        what: String,
+    },
+    /// The system lets nobody listen for Ctrl-C.
+    #[error("cannot listen for Ctrl-C")]
+    Signal {
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// Nothing to measure.
     #[error("{what}")]
     Empty {

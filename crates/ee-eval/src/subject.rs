@@ -118,7 +118,7 @@ impl Subject {
 }
 
 /// The objective that a checkpoint's folder states; unknown for checkpoints from elsewhere.
-fn objective(folder: &Path) -> Result<Objective> {
+pub(crate) fn objective(folder: &Path) -> Result<Objective> {
     let path = folder.join(TRAINING_FACTS);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,

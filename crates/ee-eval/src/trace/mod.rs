@@ -3,9 +3,11 @@
 pub mod file;
 pub mod merge;
 pub mod observe;
+mod parts;
 pub mod record;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod tokens;
 
 pub use file::{read, write};
 pub use merge::{Merged, read_all};

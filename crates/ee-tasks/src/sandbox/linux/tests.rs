@@ -112,7 +112,8 @@ fn a_program_without_end_is_stopped() {
 
 #[test]
 fn a_program_that_takes_too_much_fails() {
-    let thousand = "for name in range(100000):\n    open(str(name), 'w').close()\nimport time\ntime.sleep(3)";
+    let thousand =
+        "for name in range(100000):\n    open(str(name), 'w').close()\nimport time\ntime.sleep(3)";
     let large = "for name in range(60):\n    open(str(name), 'wb').write(bytes(1 << 20))\nimport time\ntime.sleep(3)";
     all_fail(&[
         ("kept = []\nwhile True:\n    kept.append(bytearray(1 << 20))", "MemoryError"),

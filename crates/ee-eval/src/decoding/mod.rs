@@ -1,0 +1,12 @@
+//! Decoders at work: checkpoints with their tokenizers, prompts that fit, generated texts.
+
+pub mod generate;
+mod prompts;
+mod subject;
+mod texts;
+mod watch;
+
+pub use prompts::{Prompt, Room};
+pub use subject::DecoderSubject;
+pub use texts::{TextRecord, read_texts, write_texts};
+pub use watch::{Generated, TextWatcher};

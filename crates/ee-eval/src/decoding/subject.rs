@@ -1,0 +1,135 @@
+use std::path::{Path, PathBuf};
+
+use ee_models::arch::llama::{self, Llama, Loaded};
+use ee_models::checkpoint::{Precision, Weights};
+use ee_models::device::device;
+use ee_tasks::TextTokenizer;
+
+use crate::error::{EvalError, Result};
+use crate::subject::objective;
+use crate::trace::Objective;
+
+/// A loaded decoder with its tokenizer.
+pub struct DecoderSubject {
+    folder: PathBuf,
+    device: String,
+    loaded: Loaded,
+    tokenizer: TextTokenizer,
+    checksum: String,
+    objective: Objective,
+    weights: Precision,
+}
+
+impl DecoderSubject {
+    /// Loads the checkpoint of `folder` onto the device called `device_name`.
+    ///
+    /// # Errors
+    /// What ee-models says of the folder or the device, and ee-tasks of the tokenizer; a vocabulary
+    /// larger than the embedding.
+    pub fn open(folder: &Path, weights: Precision, device_name: &str) -> Result<Self> {
+        let tokenizer = TextTokenizer::from_folder(folder)?;
+        let loaded = llama::load(folder, weights, &device(device_name)?)?;
+        let (tokens, rows) = (tokenizer.vocabulary_size(), loaded.config.vocab_size);
+        if tokens > rows {
+            return Err(EvalError::Vocabulary { folder: folder.to_owned(), tokens, rows });
+        }
+        if loaded.config.special.ends.is_empty() {
+            eprintln!(
+                "notice: {} names no end token: every text goes on to its longest length",
+                folder.display()
+            );
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            device: device_name.to_owned(),
+            checksum: Weights::open(folder)?.checksum()?,
+            objective: objective(folder)?,
+            loaded,
+            tokenizer,
+            weights,
+        })
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Llama {
+        &self.loaded.model
+    }
+
+    /// The tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &TextTokenizer {
+        &self.tokenizer
+    }
+
+    /// The tokens that end a text.
+    #[must_use]
+    pub fn ends(&self) -> &[u32] {
+        &self.loaded.config.special.ends
+    }
+
+    /// The ids of a prompt; of an empty one the token that a text begins with.
+    ///
+    /// # Errors
+    /// What the tokenizer says.
+    pub fn encode(&self, prompt: &str) -> Result<Vec<u32>> {
+        let mut ids = self.tokenizer.encode_prompt(prompt)?;
+        if ids.is_empty() {
+            ids.extend(self.loaded.config.special.beginning);
+        }
+        Ok(ids)
+    }
+
+    /// The longest text, in tokens.
+    #[must_use]
+    pub fn max_positions(&self) -> usize {
+        self.loaded.config.max_position_embeddings
+    }
+
+    /// Entries of the vocabulary.
+    #[must_use]
+    pub fn vocabulary_size(&self) -> usize {
+        self.loaded.config.vocab_size
+    }
+
+    /// The folder as it was given.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The device as it was given.
+    #[must_use]
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// The format of the weights as it was asked for.
+    #[must_use]
+    pub fn weights(&self) -> &'static str {
+        match self.weights {
+            Precision::Stored => "stored",
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+            Precision::Bf16 => "bf16",
+        }
+    }
+
+    /// SHA-256 of the weights, in hexadecimal.
+    #[must_use]
+    pub fn checksum(&self) -> &str {
+        &self.checksum
+    }
+
+    /// The architecture's name.
+    #[must_use]
+    pub fn architecture(&self) -> &'static str {
+        self.loaded.config.architecture.model_type
+    }
+
+    /// How the checkpoint was trained, where its folder tells.
+    #[must_use]
+    pub fn objective(&self) -> Objective {
+        self.objective
+    }
+}

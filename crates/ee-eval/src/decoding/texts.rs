@@ -1,0 +1,71 @@
+//! Generated texts beside their trace: one JSON object per line and example.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{EvalError, Result};
+use crate::output::write_text;
+
+/// One example's text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TextRecord {
+    /// The example's number in its split, from 0.
+    pub example: u32,
+    /// What the model was given.
+    pub prompt: String,
+    /// What it answered, up to the first stop text; empty in a teacher-forced trace.
+    pub prediction: String,
+    /// What it is compared with.
+    pub references: Vec<String>,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// New tokens, an end token included.
+    pub new_tokens: usize,
+    /// Whether the text ended by itself: by an end token or a stop text.
+    pub ended: bool,
+    /// By metric, numbers whose sum over examples a score is computed from.
+    pub statistics: BTreeMap<String, Vec<f64>>,
+}
+
+/// Where the texts of a trace lie: `x.parquet` has `x.texts.jsonl`.
+#[must_use]
+pub(super) fn texts_path(trace: &Path) -> PathBuf {
+    trace.with_extension("texts.jsonl")
+}
+
+/// Writes the texts of a trace.
+///
+/// # Errors
+/// [`EvalError::Io`] naming the file.
+pub fn write_texts(trace: &Path, texts: &[TextRecord]) -> Result<()> {
+    let path = texts_path(trace);
+    let mut lines = String::new();
+    for text in texts {
+        let line = serde_json::to_string(text)
+            .map_err(|source| EvalError::Encode { path: path.clone(), source })?;
+        lines.push_str(&line);
+        lines.push('\n');
+    }
+    write_text(&path, &lines)
+}
+
+/// Reads the texts of a trace.
+///
+/// # Errors
+/// [`EvalError::Io`] and [`EvalError::Decode`], naming the file.
+pub fn read_texts(trace: &Path) -> Result<Vec<TextRecord>> {
+    let path = texts_path(trace);
+    let text = std::fs::read_to_string(&path).map_err(|source| EvalError::Io {
+        action: "read",
+        path: path.clone(),
+        source,
+    })?;
+    text.lines()
+        .map(|line| {
+            serde_json::from_str(line)
+                .map_err(|source| EvalError::Decode { path: path.clone(), source })
+        })
+        .collect()
+}

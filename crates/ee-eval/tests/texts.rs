@@ -1,0 +1,175 @@
+//! Generated text from outside: `generate`, and traces of tokens.
+
+mod fixture;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ee_eval::decoding::read_texts;
+use ee_eval::trace;
+use ee_models::arch::llama::{LlamaConfig, LlamaSizes, random};
+use ee_models::checkpoint::{Precision, save};
+use ee_models::device::device;
+use ee_tasks::TextTokenizer;
+use fixture::{ee_eval, fail, succeed};
+
+const TOKENIZER: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/tokenizer-pieces");
+const EXAMPLES: usize = 20;
+
+/// A folder with a random decoder `model`, its tokenizer, and a task of short lines `task.toml`.
+fn world() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let tokenizer = TextTokenizer::from_folder(Path::new(TOKENIZER)).unwrap();
+    let config = LlamaConfig::llama(&LlamaSizes {
+        vocabulary: tokenizer.vocabulary_size(),
+        d_model: 32,
+        layers: 5,
+        heads: 4,
+        kv_heads: 2,
+        inner: 48,
+        positions: 256,
+    });
+    let mut config = config.unwrap();
+    // Ten times wider than a real one: exits disagree, and texts differ.
+    config.initializer_range = 0.3;
+    let made = random(config, 5, Precision::F32, &device("cpu").unwrap());
+    save(&made.model, made.config.to_json(), &made.names, &here.join("model")).unwrap();
+    std::fs::copy(format!("{TOKENIZER}/tokenizer.json"), here.join("model/tokenizer.json")).unwrap();
+    let task = "name = \"echo\"\nkind = \"generation\"\nformat = \"jsonl\"\nprompt = \"Say {text}:\"\n\
+                references = [\"text\"]\nmetrics = [\"chrf\", \"bleu\"]\nmax_new_tokens = 12\n\
+                data_dir = \".\"\n[splits.dev]\nfiles = [\"dev.jsonl\"]\n";
+    std::fs::write(here.join("task.toml"), task).unwrap();
+    let line = |at: usize| format!("{{\"text\": \"{}\"}}\n", "the cat and a dog ".repeat(1 + at % 4));
+    let lines: String = (0..EXAMPLES).map(line).collect();
+    std::fs::write(here.join("dev.jsonl"), lines).unwrap();
+    folder
+}
+
+#[test]
+fn generate_repeats_itself_and_its_draws() {
+    let world = world();
+    let here = world.path();
+    let greedy = succeed(here, "generate --model model --prompt The --max-new-tokens 20");
+    assert_eq!(greedy, succeed(here, "generate --model model --prompt The --max-new-tokens 20"));
+    let sampled = |seed: u32| {
+        succeed(
+            here,
+            &format!(
+                "generate --model model --task task.toml --limit 2 --temperature 1.5 --top-k 50 --seed {seed}"
+            ),
+        )
+    };
+    assert_eq!(sampled(1), sampled(1));
+    assert_ne!(sampled(1), sampled(2));
+}
+
+#[test]
+fn a_row_of_a_trace_does_not_depend_on_its_batch() {
+    let world = world();
+    let here = world.path();
+    for (batch, name) in [(1, "one"), (7, "seven")] {
+        succeed(
+            here,
+            &format!("trace --model model --task task.toml --batch {batch} --output {name}.parquet"),
+        );
+    }
+    let read = |name: &str| trace::read(&here.join(name)).unwrap();
+    let (one, seven) = (read("one.parquet"), read("seven.parquet"));
+    assert_eq!(one.rows(), EXAMPLES * 12, "no token ends a text here");
+    assert_eq!((&one.signals, &one.gold), (&seven.signals, &seven.gold));
+    let texts = read_texts(&here.join("one.parquet")).unwrap();
+    assert_eq!(texts, read_texts(&here.join("seven.parquet")).unwrap());
+    assert_eq!(texts.len(), EXAMPLES);
+    assert_eq!(texts[3].statistics.keys().collect::<Vec<_>>(), ["bleu", "chrf"]);
+    assert!(!here.join("one.parquet.parts").exists());
+
+    for shard in 1..=2 {
+        let words = format!(
+            "trace --model model --task task.toml --shard {shard}/2 --output part-{shard}.parquet"
+        );
+        succeed(here, &words);
+    }
+    let parts = [here.join("part-1.parquet"), here.join("part-2.parquet")];
+    let merged = trace::read_all(&parts).unwrap();
+    assert_eq!((merged.notices.len(), merged.trace.signals), (0, one.signals));
+}
+
+#[test]
+fn teacher_forcing_predicts_each_answer_token_from_those_before() {
+    let world = world();
+    let here = world.path();
+    succeed(here, "trace --model model --task task.toml --teacher-forced --output gold.parquet");
+    let gold = trace::read(&here.join("gold.parquet")).unwrap();
+    let tokenizer = TextTokenizer::from_folder(Path::new(TOKENIZER)).unwrap();
+    let answer = "the cat and a dog ";
+    let encoding = tokenizer.encode_prompted(&format!("Say {answer}:"), answer).unwrap();
+    let rows: Vec<usize> = (0..gold.rows()).filter(|&row| gold.example[row] == 0).collect();
+    let expected = &encoding.ids[encoding.prompt_length..];
+    let found: Vec<u32> = rows.iter().map(|&row| gold.gold[row]).collect();
+    assert_eq!(found, &expected[..expected.len().min(12)]);
+    assert_eq!(gold.prompt_tokens[rows[0]] as usize, encoding.prompt_length);
+}
+
+/// Starts a long trace and gives it a signal when two batches are done.
+fn disturbed(here: &Path, signal: &str) -> std::process::Output {
+    let words = "trace --model model --task task.toml --batch 1 --max-new-tokens 150 --output long.parquet";
+    let child = Command::new(env!("CARGO_BIN_EXE_ee-eval"))
+        .current_dir(here)
+        .args(words.split_whitespace())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while !here.join("long.parquet.parts/batch-000001.parquet").exists() {
+        assert!(started.elapsed() < Duration::from_secs(60), "two batches take no minute");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn an_interrupted_trace_goes_on_where_it_was() {
+    let world = world();
+    let here = world.path();
+    let words = "trace --model model --task task.toml --batch 1 --max-new-tokens 150 --output";
+    succeed(here, &format!("{words} whole.parquet"));
+    let whole = trace::read(&here.join("whole.parquet")).unwrap();
+
+    assert!(!disturbed(here, "-KILL").status.success());
+    let other = "trace --model model --task task.toml --batch 2 --max-new-tokens 150 --output long.parquet";
+    fail(here, other, 1, &["long.parquet.parts", "`batch 1` there", "`batch 2` here"]);
+    let output = disturbed(here, "-INT");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("are done and kept; the same command goes on"), "{message}");
+    assert!(!output.status.success());
+    succeed(here, &format!("{words} long.parquet"));
+    let resumed = trace::read(&here.join("long.parquet")).unwrap();
+    assert_eq!((resumed.signals, resumed.gold), (whole.signals, whole.gold));
+    assert_eq!(
+        read_texts(&here.join("long.parquet")).unwrap(),
+        read_texts(&here.join("whole.parquet")).unwrap()
+    );
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_its_place() {
+    let world = world();
+    let here = world.path();
+    let task = std::fs::read_to_string(here.join("task.toml")).unwrap();
+    std::fs::write(here.join("long.toml"), task.replace("= 12", "= 250")).unwrap();
+    let trace = "trace --model model --output o.parquet --task";
+    fail(here, &format!("{trace} long.toml"), 1, &["example 1", "250 new", "256 positions"]);
+    succeed(here, &format!("{trace} long.toml --truncate"));
+    std::fs::write(here.join("code.toml"), task.replace("\"chrf\", \"bleu\"", "\"pass@1\"")).unwrap();
+    let output = ee_eval(here, "trace --model model --task code.toml --output code.parquet");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && message.contains("--allow-code-execution"), "{message}");
+    std::fs::remove_file(here.join("model/tokenizer.json")).unwrap();
+    fail(here, &format!("{trace} task.toml"), 1, &["model", "expected tokenizer.json"]);
+    fail(here, "generate --model model", 2, &["--prompt"]);
+}

@@ -61,15 +61,20 @@ pub const TEXT_METRICS: &[(&str, Build)] = &[
 /// Builds a metric that runs what a model wrote.
 type BuildRunning = fn() -> Result<Box<dyn TextMetric>, Error>;
 
-/// Every metric that runs what a model wrote; built only where the user allows that.
-pub const RUNNING_METRICS: &[(&str, BuildRunning)] = &[("pass@1", pass_at_1::build)];
+/// Scores summed statistics.
+type Score = fn(&[f64]) -> f64;
+
+/// Every metric that runs what a model wrote; built only where the user allows that. The score of
+/// statistics that are there already runs nothing.
+pub const RUNNING_METRICS: &[(&str, BuildRunning, Score)] =
+    &[("pass@1", pass_at_1::build, pass_at_1::score)];
 
 /// Checks a name in a task file, where nothing is to be run yet.
 ///
 /// # Errors
 /// An unknown name.
 pub fn check_name(name: &str) -> Result<(), Error> {
-    let running = RUNNING_METRICS.iter().map(|(known, _)| *known);
+    let running = RUNNING_METRICS.iter().map(|(known, ..)| *known);
     let known: Vec<&str> = TEXT_METRICS.iter().map(|(known, _)| *known).chain(running).collect();
     match known.contains(&name) {
         true => Ok(()),
@@ -90,8 +95,8 @@ pub fn by_name(name: &str, allow_code_execution: bool) -> Result<Box<dyn TextMet
     if let Some((_, build)) = TEXT_METRICS.iter().find(|(known, _)| *known == name) {
         return Ok(build());
     }
-    let running = RUNNING_METRICS.iter().find(|(known, _)| *known == name);
-    let (_, build) = running.expect("a name that is known");
+    let running = RUNNING_METRICS.iter().find(|(known, ..)| *known == name);
+    let (_, build, _) = running.expect("a name that is known");
     if !allow_code_execution {
         return Err(Error::Request(format!(
             "metric `{name}` runs programs that the model wrote, expected --allow-code-execution: \
@@ -99,6 +104,18 @@ pub fn by_name(name: &str, allow_code_execution: bool) -> Result<Box<dyn TextMet
         )));
     }
     build()
+}
+
+/// The score, by name, of the sum of statistics that were stored; runs no program.
+///
+/// # Errors
+/// An unknown name.
+pub fn score_by_name(name: &str) -> Result<Box<dyn Fn(&[f64]) -> f64>, Error> {
+    if let Some((_, _, score)) = RUNNING_METRICS.iter().find(|(known, ..)| *known == name) {
+        return Ok(Box::new(score));
+    }
+    let metric = by_name(name, false)?;
+    Ok(Box::new(move |sum| metric.score(sum)))
 }
 
 #[cfg(test)]

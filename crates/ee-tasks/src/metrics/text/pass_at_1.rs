@@ -61,14 +61,27 @@ impl TextMetric for PassAt1 {
     }
 
     fn score(&self, sum: &[f64]) -> f64 {
-        sum[0] / sum[1]
+        score(sum)
     }
+}
+
+/// Passed ÷ all.
+pub(super) fn score(sum: &[f64]) -> f64 {
+    sum[0] / sum[1]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::text::{by_name, check_name};
+    use crate::metrics::text::{by_name, check_name, score_by_name};
+
+    #[test]
+    fn stored_statistics_are_scored_without_permission() {
+        assert_eq!(score_by_name("pass@1").expect("known")(&[3.0, 4.0]), 0.75);
+        assert_eq!(score_by_name("exact_match").expect("known")(&[1.0, 2.0]), 0.5);
+        let error = score_by_name("pass@2").err().expect("unknown").to_string();
+        assert!(error.contains("pass@1"), "{error}");
+    }
 
     #[test]
     fn the_program_is_found_in_what_models_write_around_it() {

@@ -14,8 +14,7 @@ use ee_models::device::device;
 use ee_tasks::TextTokenizer;
 use fixture::{ee_eval, fail, succeed};
 
-const TOKENIZER: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/tokenizer-pieces");
+const TOKENIZER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/tokenizer-pieces");
 const EXAMPLES: usize = 20;
 
 /// A folder with a random decoder `model`, its tokenizer, and a task of short lines `task.toml`.
@@ -37,12 +36,14 @@ fn world() -> tempfile::TempDir {
     config.initializer_range = 0.3;
     let made = random(config, 5, Precision::F32, &device("cpu").unwrap());
     save(&made.model, made.config.to_json(), &made.names, &here.join("model")).unwrap();
-    std::fs::copy(format!("{TOKENIZER}/tokenizer.json"), here.join("model/tokenizer.json")).unwrap();
+    std::fs::copy(format!("{TOKENIZER}/tokenizer.json"), here.join("model/tokenizer.json"))
+        .unwrap();
     let task = "name = \"echo\"\nkind = \"generation\"\nformat = \"jsonl\"\nprompt = \"Say {text}:\"\n\
                 references = [\"text\"]\nmetrics = [\"chrf\", \"bleu\"]\nmax_new_tokens = 12\n\
                 data_dir = \".\"\n[splits.dev]\nfiles = [\"dev.jsonl\"]\n";
     std::fs::write(here.join("task.toml"), task).unwrap();
-    let line = |at: usize| format!("{{\"text\": \"{}\"}}\n", "the cat and a dog ".repeat(1 + at % 4));
+    let line =
+        |at: usize| format!("{{\"text\": \"{}\"}}\n", "the cat and a dog ".repeat(1 + at % 4));
     let lines: String = (0..EXAMPLES).map(line).collect();
     std::fs::write(here.join("dev.jsonl"), lines).unwrap();
     folder
@@ -73,7 +74,9 @@ fn a_row_of_a_trace_does_not_depend_on_its_batch() {
     for (batch, name) in [(1, "one"), (7, "seven")] {
         succeed(
             here,
-            &format!("trace --model model --task task.toml --batch {batch} --output {name}.parquet"),
+            &format!(
+                "trace --model model --task task.toml --batch {batch} --output {name}.parquet"
+            ),
         );
     }
     let read = |name: &str| trace::read(&here.join(name)).unwrap();
@@ -115,7 +118,8 @@ fn teacher_forcing_predicts_each_answer_token_from_those_before() {
 
 /// Starts a long trace and gives it a signal when two batches are done.
 fn disturbed(here: &Path, signal: &str) -> std::process::Output {
-    let words = "trace --model model --task task.toml --batch 1 --max-new-tokens 150 --output long.parquet";
+    let words =
+        "trace --model model --task task.toml --batch 1 --max-new-tokens 150 --output long.parquet";
     let child = Command::new(env!("CARGO_BIN_EXE_ee-eval"))
         .current_dir(here)
         .args(words.split_whitespace())
@@ -141,7 +145,8 @@ fn an_interrupted_trace_goes_on_where_it_was() {
     let whole = trace::read(&here.join("whole.parquet")).unwrap();
 
     assert!(!disturbed(here, "-KILL").status.success());
-    let other = "trace --model model --task task.toml --batch 2 --max-new-tokens 150 --output long.parquet";
+    let other =
+        "trace --model model --task task.toml --batch 2 --max-new-tokens 150 --output long.parquet";
     fail(here, other, 1, &["long.parquet.parts", "`batch 1` there", "`batch 2` here"]);
     let output = disturbed(here, "-INT");
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -165,7 +170,8 @@ fn what_cannot_be_done_is_said_with_its_place() {
     let trace = "trace --model model --output o.parquet --task";
     fail(here, &format!("{trace} long.toml"), 1, &["example 1", "250 new", "256 positions"]);
     succeed(here, &format!("{trace} long.toml --truncate"));
-    std::fs::write(here.join("code.toml"), task.replace("\"chrf\", \"bleu\"", "\"pass@1\"")).unwrap();
+    std::fs::write(here.join("code.toml"), task.replace("\"chrf\", \"bleu\"", "\"pass@1\""))
+        .unwrap();
     let output = ee_eval(here, "trace --model model --task code.toml --output code.parquet");
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && message.contains("--allow-code-execution"), "{message}");

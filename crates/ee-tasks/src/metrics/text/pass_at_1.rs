@@ -118,7 +118,11 @@ mod tests {
             return;
         }
         let metric = by_name("pass@1", true).expect("isolation is possible");
-        assert!(metric.signature().starts_with("pass@1|python:3."), "{}", metric.signature());
+        assert!(
+            metric.signature(None).starts_with("pass@1|python:3."),
+            "{}",
+            metric.signature(None)
+        );
         let references = [
             "expected = [1, 4]",
             "assert square(1) == expected[0]",

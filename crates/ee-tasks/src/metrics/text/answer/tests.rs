@@ -2,7 +2,7 @@ use super::*;
 use crate::metrics::text::by_name;
 
 fn score(name: &str, hypothesis: &str, references: &[&str]) -> f64 {
-    let metric = by_name(name).expect("registered");
+    let metric = by_name(name, false).expect("registered");
     metric.score(&metric.statistics(hypothesis, references).expect("readable references"))
 }
 
@@ -46,7 +46,7 @@ fn the_first_of_the_four_words_answers() {
 
 #[test]
 fn a_reference_that_is_neither_yes_nor_no_is_refused() {
-    let metric = by_name("yes_no").expect("registered");
+    let metric = by_name("yes_no", false).expect("registered");
     let error = metric.statistics("yes", &["maybe"]).expect_err("unreadable").to_string();
     let expected = "metric `yes_no` expects a reference of yes, no, true or false, found `maybe`";
     assert_eq!(error, expected);
@@ -60,9 +60,9 @@ fn signatures_say_how_it_was_computed() {
         ("token_f1", "token_f1|normalization:squad"),
         ("yes_no", "yes_no|answer:first"),
     ] {
-        let metric = by_name(name).expect("registered");
+        let metric = by_name(name, false).expect("registered");
         let version = env!("CARGO_PKG_VERSION");
         let expected = format!("{method}|aggregation:mean|references:max|ee-tasks:{version}");
-        assert_eq!((metric.name(), metric.signature()), (name, expected));
+        assert_eq!((metric.name(), metric.signature(None)), (name, expected));
     }
 }

@@ -38,7 +38,7 @@ fn equal_numbers_have_one_shortest_writing() {
 
 #[test]
 fn a_reference_without_a_number_is_refused() {
-    let metric = by_name("exact_match:gsm8k").expect("registered");
+    let metric = by_name("exact_match:gsm8k", false).expect("registered");
     let error = metric.statistics("7", &["seven"]).expect_err("unreadable").to_string();
     let expected = "metric `exact_match:gsm8k` expects a reference with a number, found `seven`";
     assert_eq!(error, expected);

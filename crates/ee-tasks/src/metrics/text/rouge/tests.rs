@@ -33,7 +33,7 @@ fn every_score_equals_the_reference_library() {
     let mut compared = BTreeMap::<String, usize>::new();
     for case in golden::<Vec<Golden>>("rouge.json") {
         for (name, expected) in &case.scores {
-            let metric = by_name(name).expect("registered");
+            let metric = by_name(name, false).expect("registered");
             let counts = statistics(metric.as_ref(), &case.hypothesis, &case.references);
             let found = metric.score(&counts);
             let shown = format!("{name} of {:?}: {found}, expected {expected}", case.hypothesis);
@@ -51,7 +51,7 @@ fn the_corpus_score_is_the_mean_over_examples() {
     for name in ["rouge1", "rougeL:stem", "token_f1"] {
         let scored: Vec<&Golden> =
             cases.iter().filter(|case| case.scores.contains_key(name)).collect();
-        let metric = by_name(name).expect("registered");
+        let metric = by_name(name, false).expect("registered");
         let mut sum = [0.0; 2];
         for case in &scored {
             let counts = statistics(metric.as_ref(), &case.hypothesis, &case.references);
@@ -84,7 +84,7 @@ fn words_are_split_and_stemmed_as_rouge_score_does() {
 #[test]
 fn the_order_of_words_counts_in_rouge_l() {
     let score = |name: &str, hypothesis: &str| {
-        let metric = by_name(name).expect("registered");
+        let metric = by_name(name, false).expect("registered");
         metric.score(&statistics(metric.as_ref(), hypothesis, &["police killed the gunman".into()]))
     };
     assert_eq!(score("rougeL", "police kill the gunman"), 3.0 / 4.0);
@@ -106,19 +106,19 @@ fn longest_common_subsequences_of_articles() {
 
 #[test]
 fn signatures_say_how_it_was_computed() {
-    let signature = by_name("rougeL:stem").expect("registered").signature();
+    let signature = by_name("rougeL:stem", false).expect("registered").signature(None);
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(
         signature,
         format!("rougeL|stemmer:yes|aggregation:mean|references:max|ee-tasks:{version}")
     );
-    let plain = by_name("rougeL").expect("registered").signature();
+    let plain = by_name("rougeL", false).expect("registered").signature(None);
     assert_eq!(plain, signature.replace("yes", "no"));
 }
 
 #[test]
 fn an_example_without_references_is_refused() {
-    let metric = by_name("rouge2:stem").expect("registered");
+    let metric = by_name("rouge2:stem", false).expect("registered");
     let error = metric.statistics("text", &[]).expect_err("no reference").to_string();
     assert_eq!(error, "metric `rouge2:stem` expects at least one reference, found none");
 }

@@ -40,12 +40,15 @@ fn world() -> tempfile::TempDir {
         .unwrap();
     let task = "name = \"echo\"\nkind = \"generation\"\nformat = \"jsonl\"\nprompt = \"Say {text}:\"\n\
                 references = [\"text\"]\nmetrics = [\"chrf\", \"bleu\"]\nmax_new_tokens = 12\n\
-                data_dir = \".\"\n[splits.dev]\nfiles = [\"dev.jsonl\"]\n";
+                data_dir = \".\"\n[splits.dev]\nfiles = [\"dev.jsonl\"]\n\
+                [splits.many]\nfiles = [\"many.jsonl\"]\n";
     std::fs::write(here.join("task.toml"), task).unwrap();
     let line =
         |at: usize| format!("{{\"text\": \"{}\"}}\n", "the cat and a dog ".repeat(1 + at % 4));
-    let lines: String = (0..EXAMPLES).map(line).collect();
-    std::fs::write(here.join("dev.jsonl"), lines).unwrap();
+    for (name, examples) in [("dev", EXAMPLES), ("many", 200)] {
+        let lines: String = (0..examples).map(line).collect();
+        std::fs::write(here.join(format!("{name}.jsonl")), lines).unwrap();
+    }
     folder
 }
 
@@ -116,10 +119,15 @@ fn teacher_forcing_predicts_each_answer_token_from_those_before() {
     assert_eq!(gold.prompt_tokens[rows[0]] as usize, encoding.prompt_length);
 }
 
-/// Starts a long trace and gives it a signal when two batches are done.
+/// Starts a long trace and gives it a signal when it has done two batches.
 fn disturbed(here: &Path, signal: &str) -> std::process::Output {
-    let words =
-        "trace --model model --task task.toml --batch 1 --max-new-tokens 150 --output long.parquet";
+    let done = || {
+        let parts = std::fs::read_dir(here.join("long.parquet.parts"));
+        let names = parts.into_iter().flatten().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().ends_with(".parquet")).count()
+    };
+    let before = done();
+    let words = "trace --model model --task task.toml --split many --batch 1 --max-new-tokens 150 --output long.parquet";
     let child = Command::new(env!("CARGO_BIN_EXE_ee-eval"))
         .current_dir(here)
         .args(words.split_whitespace())
@@ -128,7 +136,7 @@ fn disturbed(here: &Path, signal: &str) -> std::process::Output {
         .spawn()
         .unwrap();
     let started = Instant::now();
-    while !here.join("long.parquet.parts/batch-000001.parquet").exists() {
+    while done() < before + 2 {
         assert!(started.elapsed() < Duration::from_secs(60), "two batches take no minute");
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -140,13 +148,13 @@ fn disturbed(here: &Path, signal: &str) -> std::process::Output {
 fn an_interrupted_trace_goes_on_where_it_was() {
     let world = world();
     let here = world.path();
-    let words = "trace --model model --task task.toml --batch 1 --max-new-tokens 150 --output";
+    let words =
+        "trace --model model --task task.toml --split many --batch 1 --max-new-tokens 150 --output";
     succeed(here, &format!("{words} whole.parquet"));
     let whole = trace::read(&here.join("whole.parquet")).unwrap();
 
     assert!(!disturbed(here, "-KILL").status.success());
-    let other =
-        "trace --model model --task task.toml --batch 2 --max-new-tokens 150 --output long.parquet";
+    let other = "trace --model model --task task.toml --split many --batch 2 --max-new-tokens 150 --output long.parquet";
     fail(here, other, 1, &["long.parquet.parts", "`batch 1` there", "`batch 2` here"]);
     let output = disturbed(here, "-INT");
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -168,7 +176,7 @@ fn what_cannot_be_done_is_said_with_its_place() {
     let task = std::fs::read_to_string(here.join("task.toml")).unwrap();
     std::fs::write(here.join("long.toml"), task.replace("= 12", "= 250")).unwrap();
     let trace = "trace --model model --output o.parquet --task";
-    fail(here, &format!("{trace} long.toml"), 1, &["example 1", "250 new", "256 positions"]);
+    fail(here, &format!("{trace} long.toml"), 1, &["example 0", "250 new", "256 positions"]);
     succeed(here, &format!("{trace} long.toml --truncate"));
     std::fs::write(here.join("code.toml"), task.replace("\"chrf\", \"bleu\"", "\"pass@1\""))
         .unwrap();

@@ -4,6 +4,8 @@
     cargo build --release
     python scripts/bench.py [--rounds 3] [--only encoder-trace] [--layers 12 --dim 768 …]
 
+The sizes are those of the encoders; decoders have their own defaults on both sides.
+
 Each round runs ours, then PyTorch's (then ONNX Runtime's plain forward, for the trace), so that a
 machine that slows down slows all of them; a ratio is the median of the rounds' ratios. Builds
 nothing: the binaries are those of CARGO_TARGET_DIR, or of target/. Prints a Markdown table;
@@ -24,7 +26,12 @@ WORKS = {
     "encoder-trace": ("ee-eval", ["encoder-trace"]),
     "encoder-train": ("ee-train", ["encoder-train"]),
     "encoder-train --joint": ("ee-train", ["encoder-train", "--joint"]),
+    "decoder-trace": ("ee-eval", ["decoder-trace"]),
+    "decode": ("ee-eval", ["decode"]),
+    "decode, F16 weights": ("ee-eval", ["decode", "--weights", "f16"]),
 }
+# PyTorch's fastest format on a CPU is F32: what F16 weights are compared with, too.
+THEIRS = {"decode, F16 weights": ["decode"]}
 SHAPE = {
     "layers": 12,
     "dim": 768,
@@ -56,13 +63,15 @@ def run(command, threads):
 def contenders(work, flags):
     """Who does this work, as {name: command}; ours first."""
     name, verb = WORKS[work]
-    sizes = [text for key in SHAPE for text in (f"--{key}", str(getattr(flags, key)))]
+    sizes = []
+    if work.startswith("encoder"):
+        sizes = [text for key in SHAPE for text in (f"--{key}", str(getattr(flags, key)))]
     threads = ["--threads", str(flags.threads)]
     python = [sys.executable, str(ROOT / "scripts" / "bench_torch.py")]
     commands = {
         # Ours takes its threads from the environment, see `run`.
         "ours": [binary(name), "bench", *verb, *sizes],
-        "PyTorch": [*python, *verb, *sizes, *threads],
+        "PyTorch": [*python, *THEIRS.get(work, verb), *sizes, *threads],
     }
     if work == "encoder-trace" and importlib.util.find_spec("onnxruntime"):
         script = str(ROOT / "scripts" / "bench_onnx.py")
@@ -123,7 +132,7 @@ def main():
     everything = {work: measure(work, flags) for work in works}
     if flags.output:
         flags.output.write_text(json.dumps(everything, indent=1) + "\n")
-    print("| work | who | seconds a step (range) | peak MiB | ours ÷ theirs, time | memory |")
+    print("| work | who | seconds (range) | peak MiB | ours ÷ theirs, time | memory |")
     print("|---|---|---|---|---|---|")
     for work, results in everything.items():
         print("\n".join(rows(work, results)))

@@ -148,6 +148,9 @@ struct Live {
     random: ChaCha8Rng,
 }
 
+/// A new token, with the signals of all exits where they were wanted.
+type Chosen = (u32, Option<Vec<(Signal, Agreement)>>);
+
 /// What goes from step to step.
 struct Run<'m> {
     model: &'m dyn Decoder,
@@ -228,7 +231,7 @@ impl<'m> Run<'m> {
     }
 
     /// The next token of every row, with the signals of all exits if wanted.
-    fn choose(&mut self, watcher: &dyn Watcher) -> Vec<(u32, Option<Vec<(Signal, Agreement)>>)> {
+    fn choose(&mut self, watcher: &dyn Watcher) -> Vec<Chosen> {
         let n = self.live.len();
         if !watcher.wants_signals() {
             let state = self.states.pop().expect("the last exit's states are kept");

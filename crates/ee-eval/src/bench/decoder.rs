@@ -59,7 +59,7 @@ pub fn decoder_trace(arguments: &DecoderTraceArguments) -> Result<String> {
     .to_string())
 }
 
-/// Times greedy decoding of one text, with and without recording every exit; a step over five tokens
+/// Times greedy decoding of one text, its prompt included, with and without recording every exit; a step over five tokens
 /// against one over one; and a plain read of as much memory as the weights take.
 ///
 /// # Errors
@@ -158,31 +158,37 @@ impl<'m> Text<'m> {
         states
     }
 
-    /// `new` tokens after the prompt, greedily.
+    /// The prompt and `new` tokens after it, greedily.
     fn decode(&mut self, new: usize, record: bool) {
-        self.forget();
-        let mut next = token(self.prompt, self.vocabulary);
-        for at in 0..new {
-            let states = self.run(&[next], self.prompt + at, Rows::Few, record);
+        self.crop(0);
+        let prompt: Vec<u32> = (0..self.prompt).map(|at| token(at, self.vocabulary)).collect();
+        let states = self.run(&prompt, 0, Rows::Many, record);
+        let last = |state: Tensor<2>| state.narrow(0, prompt.len() - 1, 1);
+        let mut states: Vec<Tensor<2>> = states.into_iter().map(last).collect();
+        for at in 1..=new {
             let exits = states.len();
-            let logits = self.model.read_step(Tensor::cat(states, 0));
+            let logits = self.model.read_step(Tensor::cat(std::mem::take(&mut states), 0));
             let signals = Signals::read(logits, exits);
-            next = signals.row(0)[exits - 1].0.prediction;
+            let next = signals.row(0)[exits - 1].0.prediction;
+            if at == new {
+                break;
+            }
+            states = self.run(&[next], self.prompt + at - 1, Rows::Few, record);
         }
     }
 
     /// One step over `width` tokens after the prompt, each of them read.
     fn step(&mut self, width: usize) {
-        self.forget();
+        self.crop(self.prompt);
         let tokens: Vec<u32> = (0..width).map(|at| token(at, self.vocabulary)).collect();
         let states = self.run(&tokens, self.prompt, Rows::Few, false);
         let signals = Signals::read(self.model.read_step(Tensor::cat(states, 0)), 1);
         assert_eq!(signals.n_rows(), width);
     }
 
-    fn forget(&mut self) {
+    fn crop(&mut self, len: usize) {
         for index in 0..self.model.n_layers() {
-            self.cache.layer(index).crop(self.prompt);
+            self.cache.layer(index).crop(len);
         }
     }
 }

@@ -133,6 +133,7 @@ const ALLOWED_OLD: &[c_long] = &[
 const ALLOWED_OLD: &[c_long] = &[];
 
 /// `ioctl` requests: is it a terminal; close on exec or not.
+#[allow(clippy::unnecessary_cast, reason = "their type differs between systems")]
 const IOCTL: &[u64] = &[libc::TCGETS as u64, libc::FIOCLEX as u64, libc::FIONCLEX as u64];
 
 /// `fcntl` commands; none that has signals sent.

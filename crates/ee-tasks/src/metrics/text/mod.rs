@@ -106,11 +106,14 @@ pub fn by_name(name: &str, allow_code_execution: bool) -> Result<Box<dyn TextMet
     build()
 }
 
+/// From summed statistics to a score.
+pub type ScoreFunction = Box<dyn Fn(&[f64]) -> f64>;
+
 /// The score, by name, of the sum of statistics that were stored; runs no program.
 ///
 /// # Errors
 /// An unknown name.
-pub fn score_by_name(name: &str) -> Result<Box<dyn Fn(&[f64]) -> f64>, Error> {
+pub fn score_by_name(name: &str) -> Result<ScoreFunction, Error> {
     if let Some((_, _, score)) = RUNNING_METRICS.iter().find(|(known, ..)| *known == name) {
         return Ok(Box::new(score));
     }

@@ -4,6 +4,8 @@
 //! cannot be told apart, so a resample only counts how many of each kind it drew (a confusion table
 //! has a handful of kinds) and sums their statistics once.
 
+use std::collections::HashMap;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,14 @@ pub struct Interval {
 /// # Panics
 /// If there are no examples.
 pub fn bootstrap(metric: &dyn Metric, statistics: &[Vec<f64>], seed: u64) -> Interval {
+    bootstrap_of(|sum| metric.score(sum), statistics, seed)
+}
+
+/// As [`bootstrap`], for anything that scores a sum of statistics.
+///
+/// # Panics
+/// If there are no examples.
+pub fn bootstrap_of(score: impl Fn(&[f64]) -> f64, statistics: &[Vec<f64>], seed: u64) -> Interval {
     assert!(!statistics.is_empty(), "at least one example");
     let (kinds, kind_of) = distinct(statistics);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -36,7 +46,7 @@ pub fn bootstrap(metric: &dyn Metric, statistics: &[Vec<f64>], seed: u64) -> Int
             for _ in 0..kind_of.len() {
                 drawn[kind_of[rng.random_range(0..kind_of.len())]] += 1.0;
             }
-            metric.score(&weighted_sum(&kinds, &drawn))
+            score(&weighted_sum(&kinds, &drawn))
         })
         .collect();
     scores.sort_by(f64::total_cmp);
@@ -46,15 +56,18 @@ pub fn bootstrap(metric: &dyn Metric, statistics: &[Vec<f64>], seed: u64) -> Int
 /// The different statistics, and which of them each example has.
 fn distinct(statistics: &[Vec<f64>]) -> (Vec<&[f64]>, Vec<usize>) {
     let mut kinds: Vec<&[f64]> = Vec::new();
-    let mut kind_of = Vec::with_capacity(statistics.len());
-    for counts in statistics {
-        let position =
-            kinds.iter().position(|known| *known == counts.as_slice()).unwrap_or_else(|| {
+    // By their bits: texts are of as many kinds as there are examples.
+    let mut kind_by_bits: HashMap<Vec<u64>, usize> = HashMap::new();
+    let kind_of = statistics
+        .iter()
+        .map(|counts| {
+            let bits = counts.iter().map(|count| count.to_bits()).collect();
+            *kind_by_bits.entry(bits).or_insert_with(|| {
                 kinds.push(counts);
                 kinds.len() - 1
-            });
-        kind_of.push(position);
-    }
+            })
+        })
+        .collect();
     (kinds, kind_of)
 }
 

@@ -8,7 +8,7 @@ mod bootstrap;
 mod classification;
 pub mod text;
 
-pub use bootstrap::{Interval, RESAMPLES, bootstrap};
+pub use bootstrap::{Interval, RESAMPLES, bootstrap, bootstrap_of};
 
 use crate::error::Error;
 use crate::suggest::did_you_mean;

@@ -3,31 +3,30 @@
 
 use std::fmt::Write;
 
-use super::plots::Plot;
+use super::Page;
 use super::table::{Table, escape_html};
-use super::{View, findings};
 
 /// The page's looks.
 const STYLE: &str = include_str!("report.css");
 
 /// The whole page.
-pub(super) fn page(view: &View<'_>, tables: &[Table], plots: &[Plot]) -> String {
-    let title = escape_html(&view.title);
+pub(super) fn page(page: &Page) -> String {
+    let title = escape_html(&page.title);
     let mut text = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
     );
-    for sentence in findings::sentences(view) {
-        let _ = writeln!(text, "<p class=\"finding\">{}</p>", escape_html(&sentence));
+    for sentence in &page.findings {
+        let _ = writeln!(text, "<p class=\"finding\">{}</p>", escape_html(sentence));
     }
-    for notice in view.notices() {
-        let _ = writeln!(text, "<p class=\"notice\">{}</p>", escape_html(&notice));
+    for notice in &page.notices {
+        let _ = writeln!(text, "<p class=\"notice\">{}</p>", escape_html(notice));
     }
-    let (headline, rest) = tables.split_at(1);
+    let (headline, rest) = page.tables.split_at(1);
     section(&mut text, headline);
     text.push_str("<section class=\"plots\">\n");
-    for plot in plots {
+    for plot in &page.plots {
         let (title, note) = (escape_html(&plot.title), escape_html(&plot.note));
         let _ = writeln!(
             text,
@@ -38,9 +37,9 @@ pub(super) fn page(view: &View<'_>, tables: &[Table], plots: &[Plot]) -> String 
     text.push_str("</section>\n");
     section(&mut text, rest);
     text.push_str("<section>\n<h2>How this was measured</h2>\n<ul>\n");
-    for (name, results) in &view.models {
-        let facts = escape_html(&super::provenance(results));
-        let _ = writeln!(text, "<li><strong>{}</strong>: {facts}</li>", escape_html(name));
+    for (name, facts) in &page.sources {
+        let (name, facts) = (escape_html(name), escape_html(facts));
+        let _ = writeln!(text, "<li><strong>{name}</strong>: {facts}</li>");
     }
     text.push_str("</ul>\n</section>\n</main>\n</body>\n</html>\n");
     text

@@ -2,29 +2,28 @@
 
 use std::fmt::Write;
 
+use super::Page;
 use super::plots::Plot;
-use super::table::Table;
-use super::{View, findings};
 
 /// The whole page.
-pub(super) fn page(view: &View<'_>, tables: &[Table], plots: &[Plot]) -> String {
-    let mut text = format!("# {}\n\n", view.title);
-    for sentence in findings::sentences(view) {
+pub(super) fn page(page: &Page) -> String {
+    let mut text = format!("# {}\n\n", page.title);
+    for sentence in &page.findings {
         let _ = writeln!(text, "{sentence}\n");
     }
-    for notice in view.notices() {
+    for notice in &page.notices {
         let _ = writeln!(text, "> {notice}\n");
     }
-    for table in tables {
+    for table in &page.tables {
         let _ = writeln!(text, "## {}\n\n{}\n\n{}", table.title, table.note, table.markdown());
     }
-    for plot in plots {
+    for plot in &page.plots {
         let Plot { title, note, file, .. } = plot;
         let _ = writeln!(text, "## {title}\n\n{note}\n\n![{title}](plots/{file}.svg)\n");
     }
     text.push_str("## How this was measured\n\n");
-    for (name, results) in &view.models {
-        let _ = writeln!(text, "- **{name}**: {}", super::provenance(results));
+    for (name, facts) in &page.sources {
+        let _ = writeln!(text, "- **{name}**: {facts}");
     }
     text
 }

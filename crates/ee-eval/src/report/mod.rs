@@ -14,7 +14,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::output::write_text;
+use crate::report::plots::Plot;
+use crate::report::table::Table;
 use crate::results::Results;
+use crate::trace::{GenerationFacts, TraceFacts};
 
 /// One or more models on one task.
 #[derive(Debug, Clone)]
@@ -59,37 +62,80 @@ impl View<'_> {
     }
 }
 
+/// What a report shows, whatever was measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// What the report is called.
+    pub title: String,
+    /// What the numbers say, one sentence each.
+    pub findings: Vec<String>,
+    /// What a reader should know, one sentence each.
+    pub notices: Vec<String>,
+    /// The tables; the first one leads, the others follow the plots.
+    pub tables: Vec<Table>,
+    /// The plots.
+    pub plots: Vec<Plot>,
+    /// What was run, by name.
+    pub sources: Vec<(String, String)>,
+}
+
+impl Page {
+    /// Writes `report.html`, `report.md` and the plots as SVG into `folder`; returns the path of
+    /// `report.html`.
+    ///
+    /// # Errors
+    /// [`crate::EvalError::Io`] naming the file.
+    ///
+    /// # Panics
+    /// When the page has no table.
+    pub fn write(&self, folder: &Path) -> Result<PathBuf> {
+        for plot in &self.plots {
+            write_text(&folder.join(format!("plots/{}.svg", plot.file)), &plot.svg)?;
+        }
+        write_text(&folder.join("report.md"), &markdown::page(self))?;
+        let path = folder.join("report.html");
+        write_text(&path, &html::page(self))?;
+        Ok(path)
+    }
+}
+
 /// Writes `report.html`, `report.md`, the tables as CSV and the plots as SVG into `folder`.
 /// Returns the path of `report.html`.
 ///
 /// # Errors
 /// [`crate::EvalError::Io`] naming the file.
 pub fn write(view: &View<'_>, folder: &Path) -> Result<PathBuf> {
-    let (tables, plots) = (tables::all(view), plots::all(view));
-    for table in &tables {
+    let sources =
+        view.models.iter().map(|(name, results)| ((*name).to_owned(), provenance(&results.trace)));
+    let page = Page {
+        title: view.title.clone(),
+        findings: findings::sentences(view),
+        notices: view.notices(),
+        tables: tables::all(view),
+        plots: plots::all(view),
+        sources: sources.collect(),
+    };
+    for table in &page.tables {
         write_text(&folder.join(format!("{}.csv", table.file)), &table.csv())?;
     }
     write_text(&folder.join("curves.csv"), &tables::curves(view).csv())?;
-    for plot in &plots {
-        write_text(&folder.join(format!("plots/{}.svg", plot.file)), &plot.svg)?;
-    }
-    write_text(&folder.join("report.md"), &markdown::page(view, &tables, &plots))?;
-    let page = folder.join("report.html");
-    write_text(&page, &html::page(view, &tables, &plots))?;
-    Ok(page)
+    page.write(folder)
 }
 
 /// What was run, in one line.
-fn provenance(results: &Results) -> String {
-    let facts = &results.trace;
+pub(crate) fn provenance(facts: &TraceFacts) -> String {
     let sha: String = facts.checkpoint_sha256.chars().take(12).collect();
     let metrics =
         facts.metrics.iter().map(|metric| metric.signature.as_str()).collect::<Vec<_>>().join("; ");
+    let generated = facts.generation.as_ref().map_or_else(String::new, |generation| {
+        let GenerationFacts { weights, max_new_tokens, .. } = generation;
+        format!(" (weights in {weights}, at most {max_new_tokens} new tokens each)")
+    });
     format!(
-        "{} ({}, SHA-256 {sha}…), {} rows of {} {}, traced on {} at batch {} in {:.1} s with ee-eval {}; metrics: {metrics}.",
+        "{} ({}, SHA-256 {sha}…), {} rows of {} {}{generated}, traced on {} at batch {} in {:.1} s with ee-eval {}; metrics: {metrics}.",
         facts.model,
         facts.architecture,
-        results.n,
+        facts.rows,
         facts.task,
         facts.split,
         facts.device,

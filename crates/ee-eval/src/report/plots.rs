@@ -1,9 +1,9 @@
 //! Which plots a report has.
 
 use crate::report::View;
-use crate::report::plot::{BarChart, LineChart, Look, Series};
+use crate::report::plot::{Across, BarChart, LineChart, Look, Series};
 use crate::report::tables::measured;
-use crate::results::Results;
+use crate::results::{Ideal, Results};
 
 /// A drawn plot.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,9 +21,15 @@ pub struct Plot {
 /// Every plot of a report, in reading order.
 #[must_use]
 pub fn all(view: &View<'_>) -> Vec<Plot> {
-    let mut plots =
-        vec![score_per_exit(view), ideal_histogram(view), gate_distance(view), gate_speed_up(view)];
-    plots.push(confidence_per_exit(view));
+    let ideals: Vec<(&str, &Ideal)> =
+        view.models.iter().map(|(name, results)| (*name, &results.ideal)).collect();
+    let mut plots = vec![
+        score_per_exit(view),
+        ideal_exits("ideal_exits".into(), "Ideal exits".into(), "examples", &ideals),
+        gate_distance(view),
+        gate_speed_up(view),
+        confidence_per_exit(view),
+    ];
     plots.extend(
         view.models.iter().map(|(name, results)| quality_against_speed(view, name, results)),
     );
@@ -51,7 +57,7 @@ fn score_per_exit(view: &View<'_>) -> Plot {
             title: title.clone(),
             x: "exit (layers run)".into(),
             y: metric.clone(),
-            layers: view.layers(),
+            across: Across::Exits(view.layers()),
             series: series.collect(),
         }
         .svg(),
@@ -74,7 +80,7 @@ fn confidence_per_exit(view: &View<'_>) -> Plot {
             title: title.clone(),
             x: "exit (layers run)".into(),
             y: "mean confidence (probability)".into(),
-            layers: view.layers(),
+            across: Across::Exits(view.layers()),
             series: series.collect(),
         }
         .svg(),
@@ -82,27 +88,32 @@ fn confidence_per_exit(view: &View<'_>) -> Plot {
     }
 }
 
-fn ideal_histogram(view: &View<'_>) -> Plot {
-    let percent =
-        |values: Vec<f64>| values.into_iter().map(|share| 100.0 * share).collect::<Vec<_>>();
-    let shares = |results: &Results| {
-        results.ideal.histogram.iter().map(|&count| count as f64 / results.n as f64).collect()
+/// The share of predictions at each ideal exit, of several models; `what` counts the predictions.
+pub(crate) fn ideal_exits(
+    file: String,
+    title: String,
+    what: &str,
+    models: &[(&str, &Ideal)],
+) -> Plot {
+    let percent = |values: &[f64]| values.iter().map(|share| 100.0 * share).collect::<Vec<_>>();
+    let shares = |ideal: &Ideal| {
+        let n = ideal.histogram.iter().sum::<usize>() as f64;
+        ideal.histogram.iter().map(|&count| count as f64 / n).collect::<Vec<_>>()
     };
-    let bars =
-        view.models.iter().map(|(name, results)| ((*name).to_owned(), percent(shares(results))));
-    let chance =
-        view.models.iter().map(|(_, results)| percent(results.ideal.chance_histogram.clone()));
-    let title = "Ideal exits".to_owned();
+    let bars = models.iter().map(|(name, ideal)| ((*name).to_owned(), percent(&shares(ideal))));
+    let chance = models.iter().map(|(_, ideal)| percent(&ideal.chance_histogram));
+    let layers = models.iter().map(|(_, ideal)| ideal.histogram.len()).max().unwrap_or(1);
     Plot {
-        file: "ideal_exits".into(),
-        note: "The share of examples whose shallowest agreeing exit is this one. Dashes show what shuffled answers would \
-               give: only what lies beyond them is knowledge."
-            .into(),
+        file,
+        note: format!(
+            "The share of {what} whose shallowest agreeing exit is this one. Dashes show what shuffled answers would \
+             give: only what lies beyond them is knowledge."
+        ),
         svg: BarChart {
             title: title.clone(),
             x: "ideal exit (layers)".into(),
-            y: "examples (%)".into(),
-            groups: (1..=view.layers()).map(|exit| exit.to_string()).collect(),
+            y: format!("{what} (%)"),
+            groups: (1..=layers).map(|exit| exit.to_string()).collect(),
             series: bars.collect(),
             reference: Some(("by chance".into(), chance.collect())),
         }
@@ -223,7 +234,7 @@ fn quality_against_speed(view: &View<'_>, name: &str, results: &Results) -> Plot
             title: title.clone(),
             x: "average exit (layers run)".into(),
             y: results.score.name.clone(),
-            layers: results.layers,
+            across: Across::Exits(results.layers),
             series: std::iter::once(fixed).chain(curves).chain(chosen).collect(),
         }
         .svg(),
@@ -231,7 +242,7 @@ fn quality_against_speed(view: &View<'_>, name: &str, results: &Results) -> Plot
     }
 }
 
-/// A model's name as part of a file's name.
-fn file_name(name: &str) -> String {
+/// A name as part of a file's name.
+pub(crate) fn file_name(name: &str) -> String {
     name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
 }

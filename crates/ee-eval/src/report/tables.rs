@@ -43,7 +43,7 @@ pub fn headline(view: &View<'_>) -> Table {
         let [low, high] = results.score.interval;
         vec![
             Cell::text(*name),
-            Cell::text(objective(results)),
+            Cell::text(objective(results.trace.objective)),
             Cell::number(results.score.full, 4),
             Cell::text(format!("{low:.3} to {high:.3}")),
             Cell::number(results.layers as f64, 0),
@@ -221,8 +221,9 @@ fn speed_up(results: &Results, gate: &str) -> Cell {
     measured(results, gate).map_or(Cell::Absent, |speed| Cell::factor(speed.speed_up.median))
 }
 
-fn objective(results: &Results) -> &'static str {
-    match results.trace.objective {
+/// What tables call a training objective.
+pub(crate) fn objective(objective: Objective) -> &'static str {
+    match objective {
         Objective::Joint => "joint",
         Objective::Final => "plain",
         Objective::Unknown => "unknown",

@@ -1,8 +1,10 @@
-//! Lines over the exits.
+//! Lines over the exits, or over any numbers.
+
+use std::ops::Range;
 
 use plotters::prelude::*;
 
-use super::{Chart, Drawn, INK, Key, Mark, axes, colour, draw, header, marker, ticks};
+use super::{Chart, Drawn, INK, Key, Mark, axes, colour, decimals, draw, header, marker, ticks};
 
 /// How a series is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +32,16 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
 }
 
-/// A chart of lines over the exits 1..=N.
+/// What the horizontal axis counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Across {
+    /// The exits 1..=N, for this N.
+    Exits(usize),
+    /// Round numbers that span the points.
+    Numbers,
+}
+
+/// A chart of lines.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LineChart {
     /// The title.
@@ -39,8 +50,8 @@ pub struct LineChart {
     pub x: String,
     /// The vertical axis, with its unit.
     pub y: String,
-    /// N.
-    pub layers: usize,
+    /// What the horizontal axis counts.
+    pub across: Across,
     /// The lines.
     pub series: Vec<Series>,
 }
@@ -65,14 +76,33 @@ impl LineChart {
             let body = header(&area, &self.title, keys)?;
             let ticks =
                 ticks(self.series.iter().flat_map(|series| &series.points).map(|point| point.1));
-            let step = self.layers.div_ceil(12);
-            let exits = (1..=self.layers).step_by(step).map(|exit| exit as f64).collect();
-            let gap = self.layers as f64 * 0.03;
-            let span = 1.0 - gap..self.layers as f64 + gap;
-            let name = |exit: &f64| format!("{exit:.0}");
-            let mut chart = axes(&body, (span, exits), ticks, (&self.x, &self.y), &name)?;
+            let (span, places) = self.across();
+            let decimals = match self.across {
+                Across::Exits(_) => 0,
+                Across::Numbers => decimals(span.end - span.start),
+            };
+            let name = |place: &f64| format!("{place:.decimals$}");
+            let mut chart = axes(&body, (span, places), ticks, (&self.x, &self.y), &name)?;
             self.series.iter().try_for_each(|series| series.draw(&mut chart))
         })
+    }
+
+    /// The span of the horizontal axis and the places that it names.
+    fn across(&self) -> (Range<f64>, Vec<f64>) {
+        match self.across {
+            Across::Exits(layers) => {
+                let places = (1..=layers).step_by(layers.div_ceil(12)).map(|exit| exit as f64);
+                let gap = layers as f64 * 0.03;
+                (1.0 - gap..layers as f64 + gap, places.collect())
+            }
+            Across::Numbers => {
+                let points = self.series.iter().flat_map(|series| &series.points);
+                let places = ticks(points.map(|point| point.0));
+                let (low, high) = (places[0], places[places.len() - 1]);
+                let gap = (high - low) * 0.03;
+                (low - gap..high + gap, places)
+            }
+        }
     }
 }
 
@@ -117,7 +147,7 @@ mod tests {
             title: "Score <by> exit".into(),
             x: "exit (layers)".into(),
             y: "accuracy".into(),
-            layers: 3,
+            across: Across::Exits(3),
             series: vec![series("plain", 0, Look::Marked), series("joint", 1, Look::Line)],
         };
         let svg = chart.svg();
@@ -125,5 +155,20 @@ mod tests {
             assert!(svg.contains(text), "{text} is missing");
         }
         assert!(svg.contains("#0072B2") && svg.contains("#D55E00"));
+    }
+
+    #[test]
+    fn numbers_have_round_places() {
+        let chart = |points: Vec<(f64, f64)>| LineChart {
+            title: "t".into(),
+            x: "x".into(),
+            y: "y".into(),
+            across: Across::Numbers,
+            series: vec![Series { name: "n".into(), colour: 0, look: Look::Marked, points }],
+        };
+        let (span, places) = chart(vec![(3.0, 1.0), (488.0, 2.0)]).across();
+        assert_eq!(places, [0.0, 100.0, 200.0, 300.0, 400.0, 500.0]);
+        assert!(span.contains(&3.0) && span.contains(&488.0));
+        assert!(chart(vec![(7.0, 1.0)]).svg().contains("<svg"));
     }
 }

@@ -14,7 +14,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 pub use bars::BarChart;
-pub use lines::{LineChart, Look, Series};
+pub use lines::{Across, LineChart, Look, Series};
 
 /// Blue, vermilion, green, purple, orange, sky blue.
 const COLOURS: [RGBColor; 6] = [

@@ -8,5 +8,5 @@ mod watch;
 
 pub use prompts::{Prompt, Room};
 pub use subject::DecoderSubject;
-pub use texts::{TextRecord, read_texts, write_texts};
+pub use texts::{TextRecord, read_texts, texts_path, write_texts};
 pub use watch::{Generated, TextWatcher};

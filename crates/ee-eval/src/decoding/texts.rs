@@ -31,8 +31,11 @@ pub struct TextRecord {
 
 /// Where the texts of a trace lie: `x.parquet` has `x.texts.jsonl`.
 #[must_use]
-pub(super) fn texts_path(trace: &Path) -> PathBuf {
-    trace.with_extension("texts.jsonl")
+pub fn texts_path(trace: &Path) -> PathBuf {
+    // Only this ending goes: a name may hold dots of its own.
+    let name = trace.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.strip_suffix(".parquet").unwrap_or(&name);
+    trace.with_file_name(format!("{stem}.texts.jsonl"))
 }
 
 /// Writes the texts of a trace.
@@ -68,4 +71,15 @@ pub fn read_texts(trace: &Path) -> Result<Vec<TextRecord>> {
                 .map_err(|source| EvalError::Decode { path: path.clone(), source })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_lie_beside_their_trace() {
+        assert_eq!(texts_path(Path::new("a/b.parquet")), Path::new("a/b.texts.jsonl"));
+        assert_eq!(texts_path(Path::new("a.1/b.2")), Path::new("a.1/b.2.texts.jsonl"));
+    }
 }

@@ -61,21 +61,7 @@ pub fn write(trace: &Trace, path: &Path) -> Result<()> {
 pub fn read(path: &Path) -> Result<Trace> {
     let not_a_trace = |reason: String| EvalError::NotATrace { path: path.to_owned(), reason };
     let failed = |source| EvalError::Parquet { path: path.to_owned(), source };
-    let file = File::open(path).map_err(|source| EvalError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
-    let facts = builder
-        .metadata()
-        .file_metadata()
-        .key_value_metadata()
-        .and_then(|pairs| pairs.iter().find(|pair| pair.key == FACTS_KEY)?.value.clone())
-        .ok_or_else(|| {
-            not_a_trace(format!("its metadata has no key `{FACTS_KEY}`; `ee-eval trace` writes it"))
-        })?;
-    let facts = parse_facts(&facts).map_err(not_a_trace)?;
+    let (builder, facts) = open(path)?;
     let mut trace = Trace {
         facts,
         example: vec![],
@@ -91,6 +77,36 @@ pub fn read(path: &Path) -> Result<Trace> {
     trace.check_shape().map_err(not_a_trace)?;
     trace.check_finite()?;
     Ok(trace)
+}
+
+/// Reads the facts of a trace alone, whatever its size.
+///
+/// # Errors
+/// As [`read`], for the file's metadata.
+pub fn read_facts(path: &Path) -> Result<TraceFacts> {
+    open(path).map(|(_, facts)| facts)
+}
+
+/// A trace's file, opened, and its facts.
+fn open(path: &Path) -> Result<(ParquetRecordBatchReaderBuilder<File>, TraceFacts)> {
+    let not_a_trace = |reason: String| EvalError::NotATrace { path: path.to_owned(), reason };
+    let failed = |source| EvalError::Parquet { path: path.to_owned(), source };
+    let file = File::open(path).map_err(|source| EvalError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
+    let facts = builder
+        .metadata()
+        .file_metadata()
+        .key_value_metadata()
+        .and_then(|pairs| pairs.iter().find(|pair| pair.key == FACTS_KEY)?.value.clone())
+        .ok_or_else(|| {
+            not_a_trace(format!("its metadata has no key `{FACTS_KEY}`; `ee-eval trace` writes it"))
+        })?;
+    let facts = parse_facts(&facts).map_err(not_a_trace)?;
+    Ok((builder, facts))
 }
 
 /// The facts, once their format is known to be one that we read.
@@ -260,6 +276,7 @@ mod tests {
         let read = read(&path).unwrap();
         assert_eq!(read, trace);
         assert_eq!(read.prompt_tokens, [10, 10, 10, 11, 11, 11, 11, 11]);
+        assert_eq!(read_facts(&path).unwrap(), trace.facts);
     }
 
     #[test]

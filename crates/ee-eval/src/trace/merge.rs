@@ -108,6 +108,9 @@ fn remember_rows(trace: &Trace, path: &Path, seen: &mut HashSet<(u32, u32)>) -> 
 pub(super) fn extend(trace: &mut Trace, part: Trace) {
     trace.facts.rows += part.facts.rows;
     trace.facts.seconds += part.facts.seconds;
+    if let (Some(facts), Some(more)) = (&mut trace.facts.generation, &part.facts.generation) {
+        facts.truncated += more.truncated;
+    }
     trace.example.extend(part.example);
     trace.position.extend(part.position);
     trace.gold.extend(part.gold);
@@ -173,6 +176,24 @@ mod tests {
         assert!(merged.notices[0].contains("3/3"), "{:?}", merged.notices);
         let error = read_all(&[&paths[0], &paths[0]]).unwrap_err();
         assert!(matches!(error, EvalError::RepeatedRow { example: 0, .. }), "{error}");
+    }
+
+    #[test]
+    fn cut_prompts_of_all_shards_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = sample::generated(&[2, 3], 4, 50, 2);
+        let paths = [0, 1].map(|example| {
+            let rows: Vec<usize> =
+                (0..whole.rows()).filter(|&row| whole.example[row] == example).collect();
+            let mut part = whole.select(&rows);
+            part.facts.shard = Shard { index: example + 1, count: 2 };
+            part.facts.generation.as_mut().unwrap().truncated = 1 + example as usize;
+            let path = folder.path().join(format!("part-{example}.parquet"));
+            write(&part, &path).unwrap();
+            path
+        });
+        let merged = read_all(&paths).unwrap();
+        assert_eq!(merged.trace.facts.generation.unwrap().truncated, 3);
     }
 
     #[test]

@@ -9,6 +9,6 @@ pub mod record;
 pub(crate) mod sample;
 pub mod tokens;
 
-pub use file::{read, write};
+pub use file::{read, read_facts, write};
 pub use merge::{Merged, read_all};
 pub use record::{ExitColumns, GenerationFacts, MetricFacts, Objective, Shard, Trace, TraceFacts};

@@ -71,13 +71,7 @@ impl Parts {
         let mut texts = read_texts(&self.path(0))?;
         for index in 1..count {
             let part = read(&self.path(index))?;
-            let truncated =
-                |trace: &Trace| trace.facts.generation.as_ref().map_or(0, |facts| facts.truncated);
-            let all = truncated(&trace) + truncated(&part);
             extend(&mut trace, part);
-            if let Some(facts) = &mut trace.facts.generation {
-                facts.truncated = all;
-            }
             texts.extend(read_texts(&self.path(index))?);
         }
         texts.sort_by_key(|text| text.example);

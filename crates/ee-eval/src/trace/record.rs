@@ -5,6 +5,8 @@
 //! exits of one row side by side, so that a row's exits are one slice and a file's list column is
 //! one copy.
 
+use std::path::{Component, Path};
+
 use ee_models::signal::{Agreement, Signal};
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +118,22 @@ pub struct TraceFacts {
 }
 
 impl TraceFacts {
+    /// What reports call the model: the last `depth` folders of its path, or as many as it has.
+    #[must_use]
+    pub fn model_name(&self, depth: usize) -> String {
+        let folders: Vec<_> = Path::new(&self.model)
+            .components()
+            .filter_map(|part| match part {
+                Component::Normal(folder) => Some(folder.to_string_lossy()),
+                _ => None,
+            })
+            .collect();
+        match folders.len() {
+            0 => self.model.clone(),
+            n => folders[n.saturating_sub(depth)..].join("/"),
+        }
+    }
+
     /// How many things a prediction may be: labels, or entries of the vocabulary.
     #[must_use]
     pub fn outputs(&self) -> usize {

@@ -27,6 +27,8 @@ pub enum Command {
     Trace(TraceArguments),
     /// Continue a prompt, or those of a task, and print the text as it comes.
     Generate(GenerateArguments),
+    /// Ideal exits and scores of one or many traces in one table; needs no model.
+    Ideal(IdealArguments),
     /// Ideal exits, and every gate at its exact best threshold, from a trace; needs no model.
     Gates(GatesArguments),
     /// Run gates for real and time them against the full model.
@@ -188,6 +190,17 @@ pub struct GenerateArguments {
     /// The device: cpu, cuda:0, …
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     pub device: String,
+}
+
+/// `ee-eval ideal`.
+#[derive(Debug, Args)]
+pub struct IdealArguments {
+    /// Traces of any models and tasks; shards of one run are merged.
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub trace: Vec<PathBuf>,
+    /// A folder for results, the table as CSV, and a report with plots.
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
 }
 
 /// `ee-eval gates`.

@@ -7,11 +7,13 @@ use ee_tasks::{AnyTask, GenerationTask, Task};
 use serde::Serialize;
 
 use crate::arguments::{
-    Arguments, Bench, Command, CompareArguments, GatesArguments, SpeedArguments, TraceArguments,
+    Arguments, Bench, Command, CompareArguments, GatesArguments, IdealArguments, SpeedArguments,
+    TraceArguments,
 };
 use crate::bench;
 use crate::compare::{compare, open};
 use crate::decoding::{self, DecoderSubject};
+use crate::ideal;
 use crate::interrupt::Interrupt;
 use crate::output::{check_writable, write_text};
 use crate::report::{self, View};
@@ -29,6 +31,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Trace(arguments) => run_trace(arguments),
         Command::Generate(arguments) => Ok(decoding::generate::run(arguments)?),
+        Command::Ideal(arguments) => run_ideal(arguments),
         Command::Gates(arguments) => run_gates(arguments),
         Command::Speed(arguments) => run_speed(arguments),
         Command::Compare(arguments) => run_compare(arguments),
@@ -77,6 +80,7 @@ fn run_trace(arguments: &TraceArguments) -> Result<()> {
                 trace_texts(arguments, &subject, &interrupt, index, task, output.clone())?;
                 traces.push(output);
             }
+            print!("\n{}", ideal::table(&ideal::summaries(&traces)?).plain());
             Ok(())
         }
     }
@@ -138,6 +142,18 @@ fn summarise(trace: &Trace, output: &Path, rows: &str) {
         trace.facts.seconds,
         trace.rows() as f64 / trace.facts.seconds
     );
+}
+
+fn run_ideal(arguments: &IdealArguments) -> Result<()> {
+    let summaries = ideal::summaries(&arguments.trace)?;
+    for notice in ideal::notices(&summaries) {
+        eprintln!("notice: {notice}");
+    }
+    print!("{}", ideal::table(&summaries).plain());
+    if let Some(folder) = &arguments.output {
+        println!("\n{}", ideal::write(summaries, folder)?.display());
+    }
+    Ok(())
 }
 
 fn run_gates(arguments: &GatesArguments) -> Result<()> {
@@ -227,6 +243,5 @@ fn run_compare(arguments: &CompareArguments) -> Result<()> {
 
 /// A checkpoint's folder name.
 fn name_of(facts: &TraceFacts) -> String {
-    let name = Path::new(&facts.model).file_name();
-    name.map_or_else(|| facts.model.clone(), |name| name.to_string_lossy().into_owned())
+    facts.model_name(1)
 }

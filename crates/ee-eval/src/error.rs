@@ -108,6 +108,22 @@ pub enum EvalError {
         /// Why it cannot be used.
         reason: String,
     },
+    /// The file of a trace's texts is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    Texts {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// A trace of generated text where one of classifications is needed.
+    #[error(
+        "the trace of {task} holds generated text; gates on decoding are measured while decoding, `ee-eval ideal` reads this trace"
+    )]
+    GeneratedText {
+        /// The task.
+        task: String,
+    },
     /// A tokenizer that can name rows which the embedding does not have.
     #[error("{}: the tokenizer has {tokens} tokens, the embedding {rows} rows", folder.display())]
     Vocabulary {

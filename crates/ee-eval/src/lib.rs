@@ -13,6 +13,7 @@ pub mod compare;
 pub mod decoding;
 pub mod error;
 pub mod gates;
+pub mod ideal;
 pub mod interrupt;
 pub mod oracle;
 pub mod output;

@@ -83,13 +83,24 @@ pub fn average_of_shares(histogram: &[f64]) -> f64 {
     histogram.iter().zip(1..).map(|(share, exit)| share * f64::from(exit)).sum()
 }
 
-/// q_j(c): the share of each label among the predictions of each exit.
+/// q_j(c): the share among the predictions of each exit of each label that the last exit gives, of a
+/// vocabulary a small part.
 fn label_shares(trace: &Trace) -> Vec<Vec<f64>> {
-    let mut shares = vec![vec![0.0; trace.facts.labels.len()]; trace.layers()];
+    let layers = trace.layers();
+    let mut given: Vec<u32> = (0..trace.rows()).map(|row| trace.prediction(row, layers)).collect();
+    given.sort_unstable();
+    given.dedup();
+    let mut place_of = vec![None; trace.facts.outputs()];
+    for (place, &label) in given.iter().enumerate() {
+        place_of[label as usize] = Some(place);
+    }
+    let mut shares = vec![vec![0.0; given.len()]; layers];
     let one_row = 1.0 / trace.rows() as f64;
     for row in 0..trace.rows() {
         for (exit_shares, &label) in shares.iter_mut().zip(trace.predictions(row)) {
-            exit_shares[label as usize] += one_row;
+            if let Some(place) = place_of[label as usize] {
+                exit_shares[place] += one_row;
+            }
         }
     }
     shares
@@ -119,6 +130,13 @@ mod tests {
             sample::of_predictions(&[&[0, 0, 0], &[1, 0, 1], &[0, 1, 0], &[1, 1, 1]], &[0; 4], 2);
         assert_eq!(chance_histogram(&trace), vec![0.5, 0.25, 0.25]);
         assert_eq!(average_of_shares(&chance_histogram(&trace)), 1.75);
+    }
+
+    #[test]
+    fn chance_knows_vocabularies() {
+        // Token 7 ends three rows of four and is a quarter of exit 1; token 2 is half of it.
+        let trace = sample::of_predictions(&[&[7, 7], &[2, 7], &[2, 7], &[5, 2]], &[0; 4], 9);
+        assert_eq!(chance_histogram(&sample::as_text(trace, &[4])), vec![0.3125, 0.6875]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::error::{EvalError, Result};
 use crate::trace::{MetricFacts, Trace};
 
 /// The seed of every bootstrap, so that a report's intervals can be recomputed.
-const BOOTSTRAP_SEED: u64 = 0;
+pub(crate) const BOOTSTRAP_SEED: u64 = 0;
 
 /// A metric with its tabulated statistics.
 pub struct Scorer {

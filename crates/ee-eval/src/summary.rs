@@ -17,10 +17,14 @@ impl Results {
     /// Everything that a trace says.
     ///
     /// # Errors
-    /// [`EvalError::Metric`] for metrics unknown to this build, [`EvalError::Empty`] for no rows.
+    /// [`EvalError::Metric`] for metrics unknown to this build, [`EvalError::Empty`] for no rows,
+    /// [`EvalError::GeneratedText`] where rows are tokens.
     pub fn of_trace(trace: &Trace, keep: f64, mut notices: Vec<String>) -> Result<Self> {
         if trace.rows() == 0 {
             return Err(EvalError::Empty { what: "the trace holds no rows".to_owned() });
+        }
+        if trace.facts.generation.is_some() {
+            return Err(EvalError::GeneratedText { task: trace.facts.task.clone() });
         }
         let scorers = Scorer::of_trace(trace)?;
         let scores: Vec<Score> =
@@ -83,7 +87,12 @@ impl Results {
 }
 
 impl Ideal {
-    fn of_trace(trace: &Trace, ideal_exits: &[usize]) -> Self {
+    /// The figures of the ideal exits of a trace, and of what they should be compared with.
+    ///
+    /// # Panics
+    /// When the trace has no row.
+    #[must_use]
+    pub fn of_trace(trace: &Trace, ideal_exits: &[usize]) -> Self {
         let layers = trace.layers();
         let saturation_exits = oracle::saturation_exits(trace);
         let histogram = oracle::histogram(ideal_exits, layers);
@@ -214,6 +223,13 @@ mod tests {
         let patience = &results.gates["patience"];
         assert_eq!((patience.threshold, patience.average_exit, patience.score), (1.0, 2.5, 0.5));
         assert_eq!((patience.distance, patience.premature, patience.late), (1.25, 0.25, 0.75));
+    }
+
+    #[test]
+    fn generated_text_is_sent_to_the_command_that_reads_it() {
+        let trace = sample::generated(&[2], 3, 9, 1);
+        let error = Results::of_trace(&trace, 0.98, vec![]).unwrap_err();
+        assert!(error.to_string().contains("`ee-eval ideal` reads this trace"), "{error}");
     }
 
     #[test]

@@ -41,6 +41,29 @@ fn a_trace_is_turned_into_results_and_reports() {
 }
 
 #[test]
+fn ideal_exits_of_several_traces_stand_in_one_table() {
+    let world = world();
+    let here = world.path();
+    checkpoint(&here.join("other"), 17);
+    for model in ["model", "other"] {
+        succeed(here, &format!("trace --model {model} --task task.toml --output {model}.parquet"));
+    }
+    succeed(here, "gates --trace model.parquet --output gates");
+    let traces = "ideal --trace model.parquet other.parquet";
+    let table = succeed(here, traces);
+    assert_eq!(table.lines().count(), 3, "{table}");
+    let printed = succeed(here, &format!("{traces} --output ideal"));
+    assert!(printed.starts_with(&table) && printed.contains("ideal/report.html"), "{printed}");
+    let (gates, ideal) =
+        (json(&here.join("gates/results.json")), json(&here.join("ideal/results.json")));
+    let first = &ideal["summaries"][0];
+    assert_eq!(first["ideal"], gates["ideal"]);
+    assert_eq!(first["scores"][0]["score"], gates["score"]["full"]);
+    assert_eq!(first["scores"][0]["interval"], gates["score"]["interval"]);
+    fail(here, "ideal --trace task.toml", 1, &["task.toml"]);
+}
+
+#[test]
 fn shards_on_disk_give_the_figures_of_the_whole() {
     let world = world();
     let here = world.path();

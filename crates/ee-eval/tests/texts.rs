@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ee_eval::decoding::read_texts;
+use ee_eval::ideal::{IdealResults, Mode};
 use ee_eval::trace;
 use ee_models::arch::llama::{LlamaConfig, LlamaSizes, random};
 use ee_models::checkpoint::{Precision, save};
@@ -186,4 +187,40 @@ fn what_cannot_be_done_is_said_with_its_place() {
     std::fs::remove_file(here.join("model/tokenizer.json")).unwrap();
     fail(here, &format!("{trace} task.toml"), 1, &["model", "expected tokenizer.json"]);
     fail(here, "generate --model model", 2, &["--prompt"]);
+}
+
+#[test]
+fn ideal_exits_of_texts_stand_with_their_scores() {
+    let world = world();
+    let here = world.path();
+    let task = std::fs::read_to_string(here.join("task.toml")).unwrap();
+    std::fs::write(here.join("other.toml"), task.replace("\"echo\"", "\"other\"")).unwrap();
+    let traced =
+        succeed(here, "trace --model model --task task.toml --task other.toml --output traces");
+    succeed(here, "trace --model model --task task.toml --teacher-forced --output gold.parquet");
+    let both = "ideal --trace traces/echo.parquet traces/other.parquet";
+    let table = succeed(here, both);
+    assert!(traced.ends_with(&table) && table.lines().count() == 3, "{traced}");
+
+    succeed(here, &format!("{both} gold.parquet --output ideal"));
+    let results = std::fs::read_to_string(here.join("ideal/results.json")).unwrap();
+    let found: IdealResults = serde_json::from_str(&results).unwrap();
+    let [greedy, _, gold] = found.summaries.as_slice() else { panic!("{results}") };
+    let texts = read_texts(&here.join("traces/echo.parquet")).unwrap();
+    let new_tokens: usize = texts.iter().map(|text| text.new_tokens).sum();
+    assert_eq!((greedy.mode, greedy.examples, greedy.tokens), (Mode::Greedy, EXAMPLES, new_tokens));
+    assert_eq!(
+        greedy.scores.iter().map(|score| &*score.name).collect::<Vec<_>>(),
+        ["chrf", "bleu"]
+    );
+    let chrf = &greedy.scores[0];
+    let ([low, high], score) = (chrf.interval.unwrap(), chrf.score.unwrap());
+    assert!(0.0 < low && low <= score && score <= high && high < 100.0, "{chrf:?}");
+    assert_eq!((gold.mode, gold.examples, gold.scores.len()), (Mode::TeacherForced, EXAMPLES, 0));
+    fail(
+        here,
+        "gates --trace gold.parquet --output gates",
+        1,
+        &["echo", "`ee-eval ideal` reads this trace"],
+    );
 }

@@ -4,6 +4,8 @@ use ee_models::signal::{agreement, signal};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::decoding::TextRecord;
+
 use super::record::{
     ExitColumns, FORMAT, GenerationFacts, MetricFacts, Objective, Shard, Trace, TraceFacts,
 };
@@ -66,21 +68,27 @@ pub(crate) fn random(rows: usize, layers: usize, labels: usize, seed: u64) -> Tr
     }
 }
 
-/// A random trace of generated text: examples of so many new tokens each, the first with a prompt of 10
-/// tokens, the next of 11.
+/// A random trace of generated text, see [`as_text`].
 pub(crate) fn generated(lengths: &[u32], layers: usize, vocabulary: usize, seed: u64) -> Trace {
     let rows = lengths.iter().sum::<u32>() as usize;
-    let mut trace = random(rows, layers, vocabulary, seed);
-    trace.facts.labels.clear();
-    trace.facts.metrics.clear();
-    trace.facts.examples = lengths.len();
+    let mut trace = as_text(random(rows, layers, vocabulary, seed), lengths);
+    trace.gold = (0..rows).map(|row| trace.prediction(row, layers)).collect();
+    trace
+}
+
+/// The rows of a trace as new tokens: examples of so many each, the first with a prompt of 10 tokens,
+/// the next of 11.
+pub(crate) fn as_text(mut trace: Trace, lengths: &[u32]) -> Trace {
     trace.facts.generation = Some(GenerationFacts {
         teacher_forced: false,
-        vocabulary,
+        vocabulary: trace.facts.labels.len(),
         max_new_tokens: 100,
         weights: "f32".to_owned(),
         truncated: 0,
     });
+    trace.facts.labels.clear();
+    trace.facts.metrics.clear();
+    trace.facts.examples = lengths.len();
     let per_row = |value: &dyn Fn(u32, u32) -> u32| -> Vec<u32> {
         let of_example = |(example, &n): (u32, &u32)| {
             (0..n).map(|position| value(example, position)).collect::<Vec<_>>()
@@ -90,8 +98,24 @@ pub(crate) fn generated(lengths: &[u32], layers: usize, vocabulary: usize, seed:
     trace.example = per_row(&|example, _| example);
     trace.position = per_row(&|_, position| position);
     trace.prompt_tokens = per_row(&|example, _| 10 + example);
-    trace.gold = (0..rows).map(|row| trace.prediction(row, layers)).collect();
     trace
+}
+
+/// The text of an example with a prompt of 10 + `example` tokens; ends by itself.
+pub(crate) fn text(example: u32, new_tokens: usize, statistics: &[(&str, &[f64])]) -> TextRecord {
+    TextRecord {
+        example,
+        prompt: format!("Question {example}\nAnswer:"),
+        prediction: "maybe".to_owned(),
+        references: vec!["yes".to_owned()],
+        prompt_tokens: 10 + example as usize,
+        new_tokens,
+        ended: true,
+        statistics: statistics
+            .iter()
+            .map(|(name, numbers)| ((*name).to_owned(), numbers.to_vec()))
+            .collect(),
+    }
 }
 
 /// A trace with the given predictions per row and exit; every signal is as sure as can be.

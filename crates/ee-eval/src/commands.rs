@@ -62,8 +62,8 @@ fn run_trace(arguments: &TraceArguments) -> Result<()> {
         [AnyTask::Generation(task)] => {
             let subject = open_decoder(arguments)?;
             let output = arguments.output.clone();
-            trace_texts(arguments, &subject, &Interrupt::listen()?, 0, task, output)?;
-            Ok(())
+            trace_texts(arguments, &subject, &Interrupt::listen()?, 0, task, output.clone())?;
+            print_ideal(&[output])
         }
         several => {
             let subject = open_decoder(arguments)?;
@@ -80,8 +80,7 @@ fn run_trace(arguments: &TraceArguments) -> Result<()> {
                 trace_texts(arguments, &subject, &interrupt, index, task, output.clone())?;
                 traces.push(output);
             }
-            print!("\n{}", ideal::table(&ideal::summaries(&traces)?).plain());
-            Ok(())
+            print_ideal(&traces)
         }
     }
 }
@@ -129,6 +128,12 @@ fn trace_labels(arguments: &TraceArguments, task: &Task) -> Result<()> {
     let trace = observe(&subject, &workload, batch, arguments.shard, arguments.seed)?;
     trace::write(&trace, &arguments.output)?;
     summarise(&trace, &arguments.output, "examples");
+    Ok(())
+}
+
+/// The table that `ee-eval ideal` prints of these traces.
+fn print_ideal(traces: &[PathBuf]) -> Result<()> {
+    print!("\n{}", ideal::table(&ideal::summaries(traces)?).plain());
     Ok(())
 }
 

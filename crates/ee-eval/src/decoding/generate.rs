@@ -52,6 +52,9 @@ pub fn run(arguments: &GenerateArguments) -> Result<()> {
             let _ = std::io::stdout().flush();
         };
         let mut watcher = TextWatcher::new(&subject, 1, &work.stop, false, &interrupt, &mut show);
+        if arguments.show_prompt {
+            watcher.follow(0, &ids)?;
+        }
         let found = generate(subject.model(), &[ids], &options, &mut watcher)?;
         watcher.finish()?;
         tokens += found[0].len();

@@ -50,6 +50,17 @@ impl<'a> TextWatcher<'a> {
         Self { subject, stop, interrupt, records, on_piece, rows, streams, failure: None }
     }
 
+    /// Lets a row's text follow its prompt: a first word keeps the space before it.
+    ///
+    /// # Errors
+    /// A tokenizer that cannot decode.
+    pub fn follow(&mut self, row: usize, prompt: &[u32]) -> Result<()> {
+        for &token in prompt {
+            self.streams[row].push(token)?;
+        }
+        Ok(())
+    }
+
     /// What came of every prompt.
     ///
     /// # Errors

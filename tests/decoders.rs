@@ -198,12 +198,12 @@ fn blocks_and_padding_change_no_bit() {
         };
         let (long, short) = (text(23, 1), text(9, 2));
         for reading in [Rows::Few, Rows::Many] {
-            let whole = in_blocks(&model, &[long.clone()], &[23], reading);
+            let whole = in_blocks(&model, std::slice::from_ref(&long), &[23], reading);
             for widths in [vec![1; 23], vec![20, 1, 1, 1], vec![7, 16]] {
-                let pieces = in_blocks(&model, &[long.clone()], &widths, reading);
+                let pieces = in_blocks(&model, std::slice::from_ref(&long), &widths, reading);
                 assert_eq!(whole, pieces, "{name}: {widths:?} read as {reading:?}");
             }
-            let alone = in_blocks(&model, &[short.clone()], &[9], reading);
+            let alone = in_blocks(&model, std::slice::from_ref(&short), &[9], reading);
             let both = in_blocks(&model, &[long.clone(), short.clone()], &[16, 7], reading);
             for (depth, both) in both.iter().enumerate() {
                 let both: Vec<&[f32]> = both.chunks(both.len() / 2).collect();

@@ -59,6 +59,9 @@ pub(super) fn supervise(
     })
 }
 
+/// How far counted processor time may run ahead of the clock.
+const TICKS: Duration = Duration::from_millis(200);
+
 /// A process that does not outlive this value.
 struct Process(Child);
 
@@ -90,8 +93,9 @@ impl Process {
             let status = self.0.wait()?;
             // It can send no signal, so this one came from the kernel. One thread: a process that
             // used up its processor time has run as long.
+            // The kernel counts it in ticks, which may run ahead of the clock.
             let used_up = status.signal() == Some(libc::SIGKILL)
-                && started.elapsed() >= Duration::from_secs(limits.processor_seconds);
+                && started.elapsed() + TICKS >= Duration::from_secs(limits.processor_seconds);
             return Ok(match used_up {
                 true => Ending::Stopped(Outcome::TimedOut),
                 false => Ending::Exited(status),

@@ -9,7 +9,7 @@
 
 use super::weight::{Format, WeightData};
 use crate::kernels::cpu::InstructionSet;
-use crate::kernels::cpu::lanes::{Lanes, Portable, prefetch};
+use crate::kernels::cpu::lanes::{Lanes, Portable, prefetch_second};
 
 /// Rows of the input in the tallest tile that is compiled: 24 of AVX-512's 32 registers are sums then.
 const ROWS: usize = 6;
@@ -18,7 +18,7 @@ const SUMS: usize = 4;
 /// Rows of the weight in a wide tile.
 pub(super) const COLUMNS: usize = 4;
 /// Rows of the input from which a wide tile is the faster one.
-pub(super) const WIDE: usize = 7;
+pub(super) const WIDE: usize = 3;
 /// Numbers of the widest register.
 const WIDEST: usize = 16;
 
@@ -140,7 +140,7 @@ unsafe fn wide_tile<V: Lanes, F: Format, const ROWS: usize, const COLUMNS: usize
                     *number = F::load::<V>(weight.add(column * depth + step));
                 }
                 for line in 0..(COLUMNS * V::WIDTH * size_of::<F>()).div_ceil(64) {
-                    prefetch(ahead.wrapping_add(16 * line));
+                    prefetch_second(ahead.wrapping_add(16 * line));
                 }
                 ahead = ahead.wrapping_add(COLUMNS * V::WIDTH * size_of::<F>() / 4);
                 for (row, sums) in sums.iter_mut().enumerate() {

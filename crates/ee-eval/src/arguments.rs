@@ -1,5 +1,7 @@
 //! What can be typed.
 
+mod bench;
+
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -7,6 +9,10 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use ee_models::checkpoint::Precision;
 
+pub use self::bench::{
+    Bench, BenchArguments, DecodeBenchArguments, DecoderSizes, DecoderTraceArguments,
+    EncoderTraceArguments,
+};
 use crate::speed::Timed;
 use crate::trace::Shard;
 
@@ -270,117 +276,6 @@ pub struct CompareArguments {
     /// The folder to write traces, results and reports to.
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
-}
-
-/// `ee-eval bench`.
-#[derive(Debug, Args)]
-pub struct BenchArguments {
-    /// What to time.
-    #[command(subcommand)]
-    pub what: Bench,
-}
-
-/// The benchmarks.
-#[derive(Debug, Subcommand)]
-pub enum Bench {
-    /// Tracing batches with an encoder of random weights and two labels; prints one JSON line.
-    EncoderTrace(EncoderTraceArguments),
-    /// Tracing whole texts with a Llama of random weights, every exit at every token; prints one JSON line.
-    DecoderTrace(DecoderTraceArguments),
-    /// Decoding with a Llama of random weights, token by token; prints one JSON line.
-    Decode(DecodeBenchArguments),
-}
-
-/// A Llama of random weights.
-#[derive(Debug, Args)]
-pub struct DecoderSizes {
-    /// Layers.
-    #[arg(long, default_value = "12", value_parser = positive)]
-    pub layers: usize,
-    /// Width of the hidden state; heads have 64 columns.
-    #[arg(long, default_value = "768", value_parser = positive)]
-    pub dim: usize,
-    /// Width of the feed-forward network.
-    #[arg(long, default_value = "2048", value_parser = positive)]
-    pub inner: usize,
-    /// Heads of keys and values; by default as many as of queries.
-    #[arg(long, value_parser = positive)]
-    pub kv_heads: Option<usize>,
-    /// Entries of the vocabulary.
-    #[arg(long, default_value = "32000", value_parser = positive)]
-    pub vocab: usize,
-    /// Format of the weights in memory: f32, f16 or bf16.
-    #[arg(long, value_name = "FORMAT", default_value = "f32", value_parser = weights)]
-    pub weights: Precision,
-    /// The device: cpu, cuda:0, …
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    pub device: String,
-}
-
-/// `ee-eval bench decoder-trace`.
-#[derive(Debug, Args)]
-pub struct DecoderTraceArguments {
-    /// The model.
-    #[command(flatten)]
-    pub sizes: DecoderSizes,
-    /// Tokens per text.
-    #[arg(long, default_value = "128", value_parser = positive)]
-    pub seq: usize,
-    /// Texts per batch.
-    #[arg(long, default_value = "4", value_parser = positive)]
-    pub batch: usize,
-    /// Timed steps; one more warms up.
-    #[arg(long, default_value = "5", value_parser = positive)]
-    pub steps: usize,
-}
-
-/// `ee-eval bench decode`.
-#[derive(Debug, Args)]
-pub struct DecodeBenchArguments {
-    /// The model.
-    #[command(flatten)]
-    pub sizes: DecoderSizes,
-    /// Tokens before the first new one.
-    #[arg(long, default_value = "16", value_parser = positive)]
-    pub prompt: usize,
-    /// New tokens.
-    #[arg(long, default_value = "32", value_parser = positive)]
-    pub new: usize,
-    /// Timed rounds; one more warms up.
-    #[arg(long, default_value = "5", value_parser = positive)]
-    pub steps: usize,
-    /// Give the time with every exit recorded (the ratio of both is given anyway).
-    #[arg(long)]
-    pub record: bool,
-}
-
-/// `ee-eval bench encoder-trace`.
-#[derive(Debug, Args)]
-pub struct EncoderTraceArguments {
-    /// Layers.
-    #[arg(long, default_value = "12", value_parser = positive)]
-    pub layers: usize,
-    /// Width of the hidden state.
-    #[arg(long, default_value = "768", value_parser = positive)]
-    pub dim: usize,
-    /// Tokens per example.
-    #[arg(long, default_value = "128", value_parser = positive)]
-    pub seq: usize,
-    /// Examples per batch.
-    #[arg(long, default_value = "8", value_parser = positive)]
-    pub batch: usize,
-    /// Entries of the vocabulary.
-    #[arg(long, default_value = "30522", value_parser = positive)]
-    pub vocab: usize,
-    /// Timed steps; one more warms up.
-    #[arg(long, default_value = "5", value_parser = positive)]
-    pub steps: usize,
-    /// Accepted for the flags to be those of `ee-train bench`; a trace reads every exit anyway.
-    #[arg(long)]
-    pub joint: bool,
-    /// Threads are the backend's; the device is cpu, cuda:0, …
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    pub device: String,
 }
 
 /// A checkpoint with a name, typed `name=folder`.

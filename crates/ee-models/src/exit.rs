@@ -10,7 +10,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::cache::{KvCache, LayerKv};
 use crate::error::{Error, Result};
-use crate::kernels::{Rotary, Rows};
+use crate::kernels::{Rotary, Rows, Weight};
 
 /// Right-padded token ids of one batch, on the host.
 #[derive(Clone, Debug)]
@@ -216,6 +216,13 @@ pub trait ExitModel {
 
     /// What the head reads of a state: for a classifier the first position of each row, `[batch, d_model]`.
     fn exit_state(&self, stream: &Stream) -> Tensor<2>;
+
+    /// What the head's last product takes of states of any depth: their final norm, or a classifier's pooler,
+    /// `[rows, d_model]` → the same.
+    fn head_state(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2>;
+
+    /// The head's last product, `[outputs, d_model]`: logits are its product with [`ExitModel::head_state`].
+    fn head_weight(&self) -> Weight;
 
     /// The shared head on states of any depth, `[rows, d_model]` → logits `[rows, outputs]`.
     fn read(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2>;

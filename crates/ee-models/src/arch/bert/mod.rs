@@ -15,7 +15,7 @@ pub use self::load::{Head, Loaded, load, random};
 use super::{Architecture, Kind};
 use crate::checkpoint::Naming;
 use crate::exit::{Batch, DropoutKey, ExitModel, Stream};
-use crate::kernels::{self, AttentionShape, Dropout};
+use crate::kernels::{self, AttentionShape, Dropout, Weight};
 use crate::layers::{
     Embedding, FeedForward, Linear, ParameterSource, ResidualNorm, Scope, SelfAttention,
 };
@@ -253,12 +253,21 @@ impl ExitModel for Encoder {
         stream.first_positions()
     }
 
-    fn read(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2> {
+    fn head_state(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2> {
         let Numbers { head_dropout, drops_before_head, .. } = self.numbers;
         let drop = |site| dropout_at(dropout, head_dropout, self.layers.len(), site);
         let before = if drops_before_head { drop(site::BEFORE_HEAD) } else { Dropout::NONE };
         let state = kernels::dropout(state, before);
         let dense = activation::tanh(self.head_dense.forward(state));
-        self.head_output.forward(kernels::dropout(dense, drop(site::IN_HEAD)))
+        kernels::dropout(dense, drop(site::IN_HEAD))
+    }
+
+    fn head_weight(&self) -> Weight {
+        let Linear { weight, bias } = &self.head_output;
+        Weight { matrix: weight.val(), bias: Some(bias.val()) }
+    }
+
+    fn read(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2> {
+        self.head_output.forward(self.head_state(state, dropout))
     }
 }

@@ -19,7 +19,7 @@ use super::{Architecture, Kind};
 use crate::cache::{KvCache, LayerKv};
 use crate::checkpoint::Naming;
 use crate::exit::{Batch, Block, Decoder, DropoutKey, ExitModel, Placement, Stream};
-use crate::kernels::{self, CachePlace, CausalShape, Rows};
+use crate::kernels::{self, CachePlace, CausalShape, Rows, Weight};
 use crate::layers::{Embedding, Frequencies, ParameterSource, Projection, RmsNorm, Scope};
 
 const NAMING: Naming = Naming {
@@ -156,15 +156,8 @@ impl Llama {
     }
 
     fn read_rows(&self, state: Tensor<2>, rows: Rows) -> Tensor<2> {
-        let state = self.norm.forward(state);
-        match &self.head {
-            Some(head) => head.forward(state, rows),
-            None => {
-                let table = kernels::Weight { matrix: self.embedding.weight.val(), bias: None };
-                let [logits] = kernels::project(state, [table], rows);
-                logits
-            }
-        }
+        let [logits] = kernels::project(self.norm.forward(state), [self.head_weight()], rows);
+        logits
     }
 
     fn shape(&self, stream: &Stream, placement: &Placement, capacity: usize) -> CausalShape {
@@ -217,6 +210,17 @@ impl ExitModel for Llama {
 
     fn exit_state(&self, stream: &Stream) -> Tensor<2> {
         stream.last_positions()
+    }
+
+    fn head_state(&self, state: Tensor<2>, _dropout: Option<DropoutKey>) -> Tensor<2> {
+        self.norm.forward(state)
+    }
+
+    fn head_weight(&self) -> Weight {
+        match &self.head {
+            Some(head) => head.weight(),
+            None => Weight { matrix: self.embedding.weight.val(), bias: None },
+        }
     }
 
     fn read(&self, state: Tensor<2>, _dropout: Option<DropoutKey>) -> Tensor<2> {

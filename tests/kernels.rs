@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use ee_models::kernels::{
     self, Activation, AdamW, AdamWTensors, AttentionShape, CachePlace, CausalShape, Dropout,
-    FeedForwardParameters, Rotary, RowStatistics, Rows, Weight, plain,
+    FeedForwardParameters, HeadGradients, HeadLoss, Rotary, RowStatistics, Rows, Weight, plain,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -146,6 +146,160 @@ fn projections() {
                 }
             }
         }
+    }
+}
+
+/// Sums of projections, so that several weights share the gradient of one input.
+#[test]
+fn gradients_of_projections() {
+    for rows in [1, 40] {
+        let (x, bias) = (random([rows, 70], 1), random([9], 2));
+        let (v, w) = (random([9, 70], 3), random([9, 70], 4));
+        let weights = || {
+            [
+                Weight { matrix: v.clone(), bias: Some(bias.clone()) },
+                Weight { matrix: w.clone(), bias: None },
+            ]
+        };
+        let sum = |[a, b]: [Tensor<2>; 2]| a * b;
+        compare!(
+            "projections",
+            [x, v, w, bias],
+            sum(kernels::project(x.clone(), weights(), Rows::Many)),
+            sum(plain::project(x.clone(), weights()))
+        );
+    }
+}
+
+#[test]
+fn frozen_weights_of_any_format_pass_the_gradient_on() {
+    for dtype in [DType::F32, DType::F16, DType::BF16] {
+        let matrix = (random([33, 70], 3).inner() * 2.0).round() / 2.0;
+        let x = random([5, 70], 1);
+        let project = |matrix: Tensor<2>| {
+            let [y] = kernels::project(x.clone(), [Weight { matrix, bias: None }], Rows::Many);
+            y
+        };
+        let plain = |matrix: Tensor<2>| {
+            let [y] = plain::project(x.clone(), [Weight { matrix, bias: None }]);
+            y
+        };
+        compare!("frozen", [x], project(matrix.clone().cast(dtype)), plain(matrix.clone()));
+    }
+    // And the other way round: what is learned may multiply what is not.
+    let (x, matrix) = (random([5, 70], 1).inner(), random([3, 70], 2));
+    let weights = || [Weight { matrix: matrix.clone(), bias: None }];
+    compare!(
+        "constant input",
+        [matrix],
+        kernels::project(x.clone(), weights(), Rows::Many).map(|y| y)[0].clone(),
+        plain::project(x.clone(), weights()).map(|y| y)[0].clone()
+    );
+}
+
+#[test]
+fn gradients_of_norms_rotation_and_gate_of_decoders() {
+    for [rows, heads, half] in [[1, 1, 4], [50, 3, 16]] {
+        let d = heads * 2 * half;
+        let (x, r, gamma) = (random([rows, d], 1), random([rows, d], 2), random([d], 3));
+        let plain_gamma = || gamma.clone();
+        compare!(
+            "norm",
+            [x, gamma],
+            kernels::rms_norm(x.clone(), plain_gamma(), 1e-5),
+            plain::rms_norm(x.clone(), plain_gamma(), 1e-5)
+        );
+        let both = |[sum, norm]: [Tensor<2>; 2]| sum * norm;
+        compare!(
+            "norm of a sum",
+            [x, r, gamma],
+            both(kernels::add_rms_norm(x.clone(), r.clone(), plain_gamma(), 1e-5)),
+            both(plain::add_rms_norm(x.clone(), r.clone(), plain_gamma(), 1e-5))
+        );
+        let [cos, sin] = [4, 5].map(|seed| random([rows, half], seed).inner());
+        let rotary = Rotary { cos, sin };
+        compare!(
+            "rotation",
+            [x],
+            kernels::rotate(x.clone(), &rotary),
+            plain::rotate(x.clone(), &rotary)
+        );
+        // What is rotated is somebody's product, and nobody else's.
+        compare!(
+            "rotation in place",
+            [x],
+            kernels::rotate(x.clone() * 2.0, &rotary) * x.clone(),
+            plain::rotate(x.clone() * 2.0, &rotary) * x.clone()
+        );
+        compare!(
+            "gate",
+            [x, r],
+            kernels::silu_product(x.clone(), r.clone()),
+            plain::silu_product(x.clone(), r.clone())
+        );
+    }
+}
+
+#[test]
+fn gradients_of_causal_attention() {
+    for (width, starts, ends, window) in [
+        (1, [0, 0], [1, 1], None),
+        (9, [0, 4], [9, 9], None),
+        (70, [0, 0], [70, 33], None),
+        (70, [0, 0], [70, 66], Some(7)),
+    ] {
+        let place = CachePlace { capacity: width, width, start: 0 };
+        let (starts, ends) = (Arc::from(starts), Arc::from(ends));
+        let shape = CausalShape { place, heads: 6, kv_heads: 2, starts, ends, window };
+        let query = random([2 * width, 48], 1);
+        let [key, value] = [2, 3].map(|seed| random([2 * width, 16], seed));
+        compare!(
+            "causal attention",
+            [query, key, value],
+            kernels::causal_attention(query.clone(), key.clone(), value.clone(), &shape),
+            plain::causal_attention(query.clone(), key.clone(), value.clone(), &shape)
+        );
+    }
+}
+
+#[test]
+fn head_losses_and_their_gradients() {
+    let labels: Vec<u32> = (0..30).map(|row| row * 7 % 57).collect();
+    let states = random([30, 20], 1).inner();
+    let weight = |bias| Weight { matrix: random([57, 20], 2).inner(), bias };
+    let bias = random([57], 3).inner();
+    for bias in [None, Some(bias)] {
+        let run = |body: fn(_, &_, &[u32], _, Option<&mut HeadGradients>) -> HeadLoss| {
+            let mut gradients = HeadGradients {
+                matrix: Some(random([57, 20], 4).inner()),
+                bias: bias.as_ref().map(|_| random([57], 5).inner()),
+            };
+            let weight = weight(bias.clone());
+            let watched = body(states.clone(), &weight, &labels, None, None);
+            assert!(watched.of_states.is_none());
+            let read = body(states.clone(), &weight, &labels, Some(0.3), Some(&mut gradients));
+            assert_eq!((watched.loss, watched.right), (read.loss, read.right));
+            (read, gradients)
+        };
+        let ((ours, our_gradients), (theirs, their_gradients)) =
+            (run(kernels::head_loss), run(plain::head_loss));
+        assert!((ours.loss - theirs.loss).abs() < 1e-4 * theirs.loss);
+        assert_eq!(ours.right, theirs.right);
+        same_tensor("of states", ours.of_states.unwrap(), theirs.of_states.unwrap());
+        same_tensor("of weight", our_gradients.matrix.unwrap(), their_gradients.matrix.unwrap());
+        if let (Some(a), Some(b)) = (our_gradients.bias, their_gradients.bias) {
+            same("of bias", &values(a), &values(b));
+        }
+    }
+}
+
+#[test]
+fn a_pull_begins_a_backward_pass_with_its_gradient() {
+    let (x, gradient) = (random([3, 4], 1), random([3, 4], 2).inner());
+    let y = || x.clone() * x.clone();
+    let expected = values(gradient.clone() * x.clone().inner() * 2.0);
+    for number in [kernels::pull(y(), gradient.clone()), plain::pull(y(), gradient)] {
+        same("pull", &values(x.grad(&number.backward()).unwrap()), &expected);
     }
 }
 

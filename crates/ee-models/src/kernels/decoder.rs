@@ -1,7 +1,7 @@
 //! What decoders ask for beside the encoders' operations.
 //!
-//! The CPU bodies run where nothing is tracked; tracked tensors take the plain bodies, which Burn
-//! differentiates.
+//! Writing to a cache and reducing logits are not differentiated on the CPU; everything else has a backward
+//! pass of its own there.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::{flex, plain};
 /// One of the weights that share an input.
 #[derive(Clone, Debug)]
 pub struct Weight {
-    /// `[out, in]`, F32, F16 or BF16.
+    /// `[out, in]`, F32, F16 or BF16; its gradient is F32.
     pub matrix: Tensor<2>,
     /// `[out]`
     pub bias: Option<Tensor<1>>,

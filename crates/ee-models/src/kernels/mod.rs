@@ -7,6 +7,7 @@
 pub mod cpu;
 mod decoder;
 mod flex;
+mod head;
 pub mod plain;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub use decoder::{
     CachePlace, CausalShape, Rotary, Rows, Weight, add_rms_norm, causal_attention, project,
     rms_norm, rotate, row_statistics, settle, silu_product, write_cache,
 };
+pub use head::{HeadGradients, HeadLoss, head_loss, pull};
 
 /// The sizes of one self-attention over right-padded rows.
 #[derive(Clone, Debug)]

@@ -71,6 +71,31 @@ pub fn silu_product(gate: &[f32], up: &[f32], out: &mut [f32]) {
         .for_each(|(out, (gate, up))| silu_product_all(gate, up, out));
 }
 
+/// Gradients of [`silu_product`]: d`up` = g·silu(`gate`), d`gate` = g·`up`·σ(1 + `gate`·(1 − σ)), σ the
+/// logistic function of `gate`.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn silu_product_backward(
+    gate: &[f32],
+    up: &[f32],
+    output_gradient: &[f32],
+    gate_gradient: &mut [f32],
+    up_gradient: &mut [f32],
+) {
+    for len in [gate.len(), up.len(), gate_gradient.len(), up_gradient.len()] {
+        assert_eq!(len, output_gradient.len(), "numbers in an activation's gradient");
+    }
+    gate_gradient
+        .par_chunks_mut(CHUNK)
+        .zip(up_gradient.par_chunks_mut(CHUNK))
+        .zip(gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK)))
+        .zip(output_gradient.par_chunks(CHUNK))
+        .for_each(|(((of_gate, of_up), (gate, up)), gradient)| {
+            silu_product_derive(gate, up, gradient, of_gate, of_up);
+        });
+}
+
 /// [`activation_forward`] on the calling thread alone.
 pub(super) fn apply(activation: Activation, input: &[f32], out: &mut [f32]) {
     match activation {
@@ -151,6 +176,24 @@ vectorised! {
 }
 
 vectorised! {
+    fn silu_product_derive(
+        gate: &[f32],
+        up: &[f32],
+        gradient: &[f32],
+        of_gate: &mut [f32],
+        of_up: &mut [f32],
+    ) {
+        let results = of_gate.iter_mut().zip(of_up);
+        for (((of_gate, of_up), (&x, &up)), &g) in results.zip(gate.iter().zip(up)).zip(gradient) {
+            let e = exp(-x.abs());
+            let logistic = (if x < 0.0 { e } else { 1.0 }) / (1.0 + e);
+            *of_up = g * x * logistic;
+            *of_gate = g * up * logistic * fused(x, 1.0 - logistic, 1.0);
+        }
+    }
+}
+
+vectorised! {
     fn tanh_all(input: &[f32], out: &mut [f32]) {
         for (out, &x) in out.iter_mut().zip(input) {
             *out = tanh(x);
@@ -208,6 +251,22 @@ mod tests {
                 .collect();
             assert_close(&out, &slopes, 1.5e-6);
         }
+    }
+
+    #[test]
+    fn gradients_of_silu_products_equal_the_formula() {
+        let n = 2 * CHUNK + 9;
+        let gate: Vec<f32> = numbers(n, 1).iter().map(|x| 12.0 * x).collect();
+        let (up, gradient) = (numbers(n, 2), numbers(n, 3));
+        let (mut of_gate, mut of_up) = (vec![0.0; n], vec![0.0; n]);
+        silu_product_backward(&gate, &up, &gradient, &mut of_gate, &mut of_up);
+        let exact = |i: usize| {
+            let (x, u, g) = (f64::from(gate[i]), f64::from(up[i]), f64::from(gradient[i]));
+            let logistic = 1.0 / (1.0 + (-x).exp());
+            [g * u * logistic * (1.0 + x * (1.0 - logistic)), g * x * logistic]
+        };
+        assert_close(&of_gate, &(0..n).map(|i| exact(i)[0]).collect::<Vec<_>>(), 3e-6);
+        assert_close(&of_up, &(0..n).map(|i| exact(i)[1]).collect::<Vec<_>>(), 6e-6);
     }
 
     #[test]

@@ -132,6 +132,36 @@ pub fn linear_backward_input(
     gemm(shape.output(output_gradient), shape.weight(weight), input_gradient, epilogue);
 }
 
+/// [`linear_backward_input`] for a weight in any format: blocks of a weight that is not F32 are made so first.
+///
+/// # Panics
+/// If a slice does not fit its shape.
+pub fn linear_stored_backward_input(
+    shape: LinearShape,
+    output_gradient: &[f32],
+    weight: WeightData<'_>,
+    input_gradient: &mut [f32],
+) {
+    let LinearShape { rows, inputs, outputs } = shape;
+    assert_eq!(weight.len(), outputs * inputs, "numbers in the weight");
+    if let WeightData::F32(weight) = weight {
+        return linear_backward_input(shape, output_gradient, weight, false, input_gradient);
+    }
+    assert_eq!(output_gradient.len(), rows * outputs, "numbers in the gradient of a product");
+    input_gradient.fill(0.0);
+    let block = (BLOCK / 4 / inputs.max(1)).clamp(1, outputs.max(1));
+    with_scratch(block * inputs, |scratch| {
+        for first in (0..outputs).step_by(block) {
+            let n = block.min(outputs - first);
+            let scratch = &mut scratch[..n * inputs];
+            weight.convert(first * inputs, scratch);
+            let left = MatrixView::new(&output_gradient[first..], rows, n, outputs, 1);
+            let epilogue = Epilogue { accumulate: true, bias: None };
+            gemm(left, MatrixView::row_major(scratch, n, inputs), input_gradient, epilogue);
+        }
+    });
+}
+
 /// dW = dYᵀ·X into `weight_gradient`.
 ///
 /// # Shapes
@@ -275,6 +305,22 @@ mod tests {
         linear_stored(shape, &x, WeightData::F16(&halves), Some(&b), &mut found);
         linear_forward(shape, &x, &plain, Some(&b), &mut expected);
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_stored_weight_gives_the_gradient_of_its_numbers() {
+        let shape = LinearShape { rows: 9, inputs: 7000, outputs: 700 };
+        let dy = numbers(shape.rows * shape.outputs, 1);
+        let halves: Vec<half::bf16> = numbers(shape.outputs * shape.inputs, 2)
+            .into_iter()
+            .map(half::bf16::from_f32)
+            .collect();
+        let plain: Vec<f32> = halves.iter().map(|half| half.to_f32()).collect();
+        let (mut found, mut expected) = (vec![1.0; 9 * 7000], vec![0.0; 9 * 7000]);
+        linear_stored_backward_input(shape, &dy, WeightData::Bf16(&halves), &mut found);
+        linear_backward_input(shape, &dy, &plain, false, &mut expected);
+        let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
+        assert_close(&found, &expected, 2e-5);
     }
 
     #[test]

@@ -14,6 +14,7 @@
 
 mod activation;
 mod attention;
+mod cross_entropy;
 mod disjoint;
 mod dots;
 mod dropout;
@@ -33,11 +34,14 @@ mod statistics;
 #[cfg(test)]
 mod reference;
 
-pub use activation::{Activation, activation_backward, activation_forward, silu_product};
+pub use activation::{
+    Activation, activation_backward, activation_forward, silu_product, silu_product_backward,
+};
 pub use attention::{
     AttentionGradients, AttentionInputs, AttentionShape, CausalShape, attention_backward,
-    attention_forward, causal_attention,
+    attention_forward, causal_attention, causal_attention_backward,
 };
+pub use cross_entropy::{CrossEntropy, cross_entropy};
 pub use dots::{Projection, WeightData, project};
 pub use dropout::{Dropout, dropout};
 pub use embedding::{embedding_backward, embedding_forward};
@@ -45,12 +49,13 @@ pub use gemm::{Epilogue, MatrixView, gemm};
 pub use instructions::InstructionSet;
 pub use linear::{
     LinearShape, bias_backward, linear_activation_forward, linear_backward_input,
-    linear_backward_weight, linear_forward, linear_stored,
+    linear_backward_weight, linear_forward, linear_stored, linear_stored_backward_input,
 };
 pub use norm::{
     NormGradients, NormParameters, NormStatistics, layer_norm, layer_norm_backward, residual_norm,
 };
 pub use optimizer::{AdamW, adamw, sum_of_squares};
-pub use rms_norm::{add_rms_norm, rms_norm};
+pub use rms_norm::{add_rms_norm, rms_norm, rms_norm_backward};
 pub use rotary::rotate;
+pub(super) use scratch::with_scratch;
 pub use statistics::{RowStatistics, row_statistics};

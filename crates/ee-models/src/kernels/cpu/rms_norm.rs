@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::instructions::vectorised;
+use super::scratch::with_scratch;
 
 /// Rows that a thread takes at a time; fewer stay on the calling thread.
 const ROWS: usize = 16;
@@ -59,6 +60,45 @@ pub fn add_rms_norm(
         .for_each(|((out, sum), (input, residual))| run(out, sum, input, residual));
 }
 
+/// Gradients of [`rms_norm`] from dY and its input: with r = 1 / √(mean(x²) + ε) and g = dy·γ, dx = r (g − x
+/// r² mean(g·x)) and dγ = Σ dy·x·r.
+///
+/// dγ is summed over chunks of rows of fixed size, and the chunks are added in order.
+///
+/// # Shapes
+/// `gamma`, `gamma_gradient` `[d]`, the others `[rows, d]`.
+///
+/// # Panics
+/// If sizes do not fit together.
+pub fn rms_norm_backward(
+    gamma: &[f32],
+    epsilon: f32,
+    output_gradient: &[f32],
+    input: &[f32],
+    input_gradient: &mut [f32],
+    gamma_gradient: &mut [f32],
+) {
+    check(gamma, input.len(), output_gradient.len());
+    assert_eq!(input_gradient.len(), input.len(), "numbers in a norm's gradient");
+    let d = gamma.len();
+    assert_eq!(gamma_gradient.len(), d, "numbers in dγ");
+    gamma_gradient.fill(0.0);
+    let chunk = ROWS * d;
+    with_scratch(input.len().div_ceil(chunk) * d, |partial| {
+        partial
+            .par_chunks_mut(d)
+            .zip(input_gradient.par_chunks_mut(chunk))
+            .zip(output_gradient.par_chunks(chunk).zip(input.par_chunks(chunk)))
+            .for_each(|((partial, of_input), (of_output, input))| {
+                partial.fill(0.0);
+                derive(gamma, epsilon, of_output, input, of_input, partial);
+            });
+        for partial in partial.chunks(d) {
+            gamma_gradient.iter_mut().zip(partial).for_each(|(sum, part)| *sum += part);
+        }
+    });
+}
+
 fn check(gamma: &[f32], input: usize, out: usize) {
     assert!(!gamma.is_empty(), "a norm over at least one column");
     assert_eq!(input, out, "numbers before and after a norm");
@@ -73,22 +113,52 @@ vectorised! {
     }
 }
 
+/// Σ a·b
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; LANES];
+    let ((blocks_a, rest_a), (blocks_b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in blocks_a.iter().zip(blocks_b) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    for (sum, (a, b)) in sums.iter_mut().zip(rest_a.iter().zip(rest_b)) {
+        *sum += a * b;
+    }
+    sums.iter().sum::<f32>()
+}
+
+vectorised! {
+    fn derive(
+        gamma: &[f32],
+        epsilon: f32,
+        output_gradient: &[f32],
+        input: &[f32],
+        input_gradient: &mut [f32],
+        gamma_gradient: &mut [f32],
+    ) {
+        let d = gamma.len();
+        let rows = input.chunks_exact(d).zip(output_gradient.chunks_exact(d));
+        for ((x, dy), dx) in rows.zip(input_gradient.chunks_exact_mut(d)) {
+            let scale = 1.0 / (dot(x, x) / d as f32 + epsilon).sqrt();
+            for i in 0..d {
+                gamma_gradient[i] += dy[i] * (x[i] * scale);
+                dx[i] = dy[i] * gamma[i];
+            }
+            let along = dot(dx, x) / d as f32 * scale * scale;
+            for i in 0..d {
+                dx[i] = scale * (dx[i] - x[i] * along);
+            }
+        }
+    }
+}
+
 vectorised! {
     fn normalise(gamma: &[f32], epsilon: f32, input: &[f32], out: &mut [f32]) {
         let d = gamma.len();
         for (input, out) in input.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
-            let mut sums = [0.0_f32; LANES];
-            let (blocks, rest) = input.as_chunks::<LANES>();
-            for block in blocks {
-                for lane in 0..LANES {
-                    sums[lane] += block[lane] * block[lane];
-                }
-            }
-            for (sum, x) in sums.iter_mut().zip(rest) {
-                *sum += x * x;
-            }
-            let mean = sums.iter().sum::<f32>() / d as f32;
-            let scale = 1.0 / (mean + epsilon).sqrt();
+            let scale = 1.0 / (dot(input, input) / d as f32 + epsilon).sqrt();
             for ((out, x), gamma) in out.iter_mut().zip(input).zip(gamma) {
                 *out = gamma * (x * scale);
             }
@@ -123,8 +193,36 @@ mod tests {
     }
 
     #[test]
+    fn gradients_equal_the_formula() {
+        let (rows, d) = (50, 33);
+        let (x, dy, gamma) = (numbers(rows * d, 1), numbers(rows * d, 2), numbers(d, 3));
+        let (mut dx, mut dg) = (vec![0.0; rows * d], vec![f32::NAN; d]);
+        rms_norm_backward(&gamma, 1e-5, &dy, &x, &mut dx, &mut dg);
+        let (mut exact_x, mut exact_g) = (Vec::new(), vec![0.0; d]);
+        for row in 0..rows {
+            let at = |values: &[f32], i: usize| f64::from(values[row * d + i]);
+            let square = (0..d).map(|i| at(&x, i).powi(2)).sum::<f64>() / d as f64 + 1e-5;
+            let g = |i: usize| at(&dy, i) * f64::from(gamma[i]);
+            let along = (0..d).map(|i| g(i) * at(&x, i)).sum::<f64>() / d as f64;
+            exact_x.extend((0..d).map(|i| (g(i) - at(&x, i) * along / square) / square.sqrt()));
+            exact_g.iter_mut().enumerate().for_each(|(i, sum): (usize, &mut f64)| {
+                *sum += at(&dy, i) * at(&x, i) / square.sqrt();
+            });
+        }
+        assert_close(&dx, &exact_x, 3e-6);
+        assert_close(&dg, &exact_g, 1e-5);
+    }
+
+    #[test]
     fn threads_do_not_change_a_norm() {
         let (x, gamma) = (numbers(77 * 65, 1), numbers(65, 3));
+        let dy = numbers(77 * 65, 2);
+        assert_same_on_any_threads(|| {
+            let (mut dx, mut dg) = (vec![0.0; x.len()], vec![0.0; 65]);
+            rms_norm_backward(&gamma, 1e-6, &dy, &x, &mut dx, &mut dg);
+            dx.extend(dg);
+            dx
+        });
         assert_same_on_any_threads(|| {
             let mut out = vec![0.0; x.len()];
             rms_norm(&gamma, 1e-6, &x, &mut out);

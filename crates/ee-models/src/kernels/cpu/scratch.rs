@@ -16,7 +16,7 @@ thread_local! {
 ///
 /// The buffer is taken out of its place while in use: a user may ask for another one, and a thread that
 /// waits for others may be given another task of the same kind.
-pub(super) fn with_scratch<R>(len: usize, use_it: impl FnOnce(&mut [f32]) -> R) -> R {
+pub(in crate::kernels) fn with_scratch<R>(len: usize, use_it: impl FnOnce(&mut [f32]) -> R) -> R {
     let mut lines = KEPT.with_borrow_mut(Vec::pop).unwrap_or_default();
     let needed = len.div_ceil(16);
     if lines.len() < needed {

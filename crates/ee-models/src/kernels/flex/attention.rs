@@ -65,17 +65,14 @@ fn inputs([query, key, value]: &[FlexTensor; 3]) -> cpu::AttentionInputs<'_> {
 impl Operation<3> for Attention {
     type Saved = Saved;
 
-    fn forward(&self, tensors: &[FlexTensor; 3]) -> (FlexTensor, Saved) {
+    fn forward(&self, tensors: [FlexTensor; 3]) -> (FlexTensor, Saved) {
         let [rows, d_model] = dims(&tensors[0]);
         let mut output = vec![0.0; rows * d_model];
         let mut log_sum_exp = vec![0.0; rows * self.heads];
-        cpu::attention_forward(&self.shape(), inputs(tensors), &mut output, &mut log_sum_exp);
+        cpu::attention_forward(&self.shape(), inputs(&tensors), &mut output, &mut log_sum_exp);
         let output = primitive(output, [rows, d_model]);
-        let saved = Saved {
-            inputs: tensors.clone(),
-            output: output.clone(),
-            log_sum_exp: Arc::new(log_sum_exp),
-        };
+        let saved =
+            Saved { inputs: tensors, output: output.clone(), log_sum_exp: Arc::new(log_sum_exp) };
         (output, saved)
     }
 

@@ -23,8 +23,8 @@ impl Drop {
 impl Operation<1> for Drop {
     type Saved = [usize; 2];
 
-    fn forward(&self, [state]: &[FlexTensor; 1]) -> (FlexTensor, [usize; 2]) {
-        (self.run(values(state), dims(state)), dims(state))
+    fn forward(&self, [state]: [FlexTensor; 1]) -> (FlexTensor, [usize; 2]) {
+        (self.run(values(&state), dims(&state)), dims(&state))
     }
 
     fn backward(

@@ -34,11 +34,11 @@ struct Embedding(Vec<usize>);
 impl Operation<1> for Embedding {
     type Saved = [usize; 2];
 
-    fn forward(&self, [table]: &[FlexTensor; 1]) -> (FlexTensor, [usize; 2]) {
-        let [_, d] = dims(table);
+    fn forward(&self, [table]: [FlexTensor; 1]) -> (FlexTensor, [usize; 2]) {
+        let [_, d] = dims(&table);
         let mut output = vec![0.0; self.0.len() * d];
-        cpu::embedding_forward(values(table), d, &self.0, &mut output);
-        (primitive(output, [self.0.len(), d]), dims(table))
+        cpu::embedding_forward(values(&table), d, &self.0, &mut output);
+        (primitive(output, [self.0.len(), d]), dims(&table))
     }
 
     fn backward(

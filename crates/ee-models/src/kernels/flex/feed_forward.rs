@@ -42,17 +42,11 @@ impl FeedForward {
 impl Operation<5> for FeedForward {
     type Saved = Saved;
 
-    fn forward(&self, inputs: &[FlexTensor; 5]) -> (FlexTensor, Saved) {
+    fn forward(&self, inputs: [FlexTensor; 5]) -> (FlexTensor, Saved) {
         let [state, up_weight, up_bias, down_weight, down_bias] = inputs;
-        let inner = linear::forward(state, up_weight, up_bias);
-        let output = linear::forward(&self.activated(&inner), down_weight, down_bias);
-        let saved = Saved {
-            state: state.clone(),
-            up_weight: up_weight.clone(),
-            inner,
-            down_weight: down_weight.clone(),
-        };
-        (output, saved)
+        let inner = linear::forward(&state, &up_weight, &up_bias);
+        let output = linear::forward(&self.activated(&inner), &down_weight, &down_bias);
+        (output, Saved { state, up_weight, inner, down_weight })
     }
 
     fn backward(

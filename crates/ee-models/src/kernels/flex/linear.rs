@@ -19,9 +19,9 @@ struct Linear;
 impl Operation<3> for Linear {
     type Saved = [FlexTensor; 2];
 
-    fn forward(&self, [state, weight, bias]: &[FlexTensor; 3]) -> (FlexTensor, Self::Saved) {
-        let output = forward(state, weight, bias);
-        (output, [state.clone(), weight.clone()])
+    fn forward(&self, [state, weight, bias]: [FlexTensor; 3]) -> (FlexTensor, Self::Saved) {
+        let output = forward(&state, &weight, &bias);
+        (output, [state, weight])
     }
 
     fn backward(

@@ -39,16 +39,20 @@ struct Saved {
 impl Operation<4> for ResidualNorm {
     type Saved = Saved;
 
-    fn forward(&self, inputs: &[FlexTensor; 4]) -> (FlexTensor, Saved) {
+    fn forward(&self, inputs: [FlexTensor; 4]) -> (FlexTensor, Saved) {
         let [state, residual, gamma, beta] = inputs;
-        let [rows, d] = dims(state);
+        let [rows, d] = dims(&state);
         let (mut sum, mut output) = (vec![0.0; rows * d], vec![0.0; rows * d]);
         let (mut mean, mut inverse_deviation) = (vec![0.0; rows], vec![0.0; rows]);
         cpu::residual_norm(
-            cpu::NormParameters { gamma: values(gamma), beta: values(beta), epsilon: self.epsilon },
+            cpu::NormParameters {
+                gamma: values(&gamma),
+                beta: values(&beta),
+                epsilon: self.epsilon,
+            },
             self.dropout,
-            values(state),
-            values(residual),
+            values(&state),
+            values(&residual),
             &mut sum,
             &mut output,
             cpu::NormStatistics { mean: &mut mean, inverse_deviation: &mut inverse_deviation },
@@ -57,7 +61,7 @@ impl Operation<4> for ResidualNorm {
             sum: primitive(sum, [rows, d]),
             mean: Arc::new(mean),
             inverse_deviation: Arc::new(inverse_deviation),
-            gamma: gamma.clone(),
+            gamma,
         };
         (primitive(output, [rows, d]), saved)
     }

@@ -1,6 +1,7 @@
 //! The default bodies: plain tensor operations, for every backend and as the reference in tests.
 
 mod decoder;
+mod head;
 
 use burn::tensor::{Bool, DType, Distribution, Int, Tensor, TensorData, activation, module};
 
@@ -10,6 +11,7 @@ pub use decoder::{
     add_rms_norm, causal_attention, project, rms_norm, rotate, row_statistics, silu_product,
     write_cache,
 };
+pub use head::{head_loss, pull};
 
 /// See [`super::linear`].
 pub fn linear(input: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {

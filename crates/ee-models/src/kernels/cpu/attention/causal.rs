@@ -3,12 +3,14 @@
 //!
 //! A task is one head of keys of one batch row. With one query, its heads that share these keys are one
 //! product. Every query's scores are one row of a product and its softmax sees the keys it may see and no
-//! others, so that its result has the same bits alone and among others. Inference only.
+//! others, so that its result has the same bits alone and among others.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::QUERIES;
 use super::rows::softmax;
+use super::{AttentionInputs, QUERIES};
 use crate::kernels::cpu::disjoint::Disjoint;
 use crate::kernels::cpu::gemm::{MatrixView, gemm_serial};
 use crate::kernels::cpu::scratch::with_scratch;
@@ -39,108 +41,144 @@ pub struct CausalShape<'a> {
     pub window: Option<usize>,
 }
 
-/// softmax(Q Kᵀ / √head_dim) V, each query seeing the slots up to its own.
+impl CausalShape<'_> {
+    /// Asserts that sizes fit together.
+    pub(super) fn check(&self, inputs: AttentionInputs<'_>, log_sum_exp: &[f32]) {
+        let Self { queries, first, capacity, heads, kv_heads, head_dim, .. } = *self;
+        let AttentionInputs { query, key, value } = inputs;
+        let batch = self.starts.len();
+        assert_eq!(self.ends.len(), batch, "ends, one per batch row");
+        assert_eq!(heads % kv_heads, 0, "{heads} heads on {kv_heads} heads of keys");
+        assert!(first + queries <= capacity, "{queries} queries from {first} in {capacity} slots");
+        assert_eq!(query.len(), batch * queries * heads * head_dim, "numbers in the queries");
+        assert_eq!(key.len(), batch * capacity * kv_heads * head_dim, "numbers in the keys");
+        assert_eq!(value.len(), key.len(), "numbers in the values");
+        assert_eq!(log_sum_exp.len(), batch * queries * heads, "one log-sum-exp per query");
+    }
+
+    /// Runs one task per head of keys of every batch row.
+    pub(super) fn for_each_task(&self, run: impl Fn(usize, usize) + Sync) {
+        let Self { queries, first, heads, kv_heads, head_dim, .. } = *self;
+        let batch = self.starts.len();
+        let run = |task: usize| run(task / kv_heads, task % kv_heads);
+        if 2 * batch * queries * (first + queries) * heads * head_dim < SERIAL {
+            (0..batch * kv_heads).for_each(run);
+        } else {
+            (0..batch * kv_heads).into_par_iter().with_max_len(1).for_each(run);
+        }
+    }
+
+    /// Queries of a batch row that hold a token.
+    pub(super) fn live(&self, row: usize) -> Range<usize> {
+        let slot = |slot: usize| slot.clamp(self.first, self.first + self.queries) - self.first;
+        let (from, to) = (slot(self.starts[row]), slot(self.ends[row]));
+        from..to.max(from)
+    }
+
+    /// The slots that the token in a slot sees.
+    pub(super) fn seen(&self, row: usize, slot: usize) -> Range<usize> {
+        let start = self.starts[row];
+        let windowed = |window| start.max((slot + 1).saturating_sub(window));
+        self.window.map_or(start, windowed)..slot + 1
+    }
+
+    /// Where a query's head lies, `head` counted within the group of a head of keys.
+    pub(super) fn query_at(&self, row: usize, query: usize, kv_head: usize, head: usize) -> usize {
+        let head = kv_head * (self.heads / self.kv_heads) + head;
+        ((row * self.queries + query) * self.heads + head) * self.head_dim
+    }
+
+    /// Where a slot's head of keys lies.
+    pub(super) fn key_at(&self, row: usize, slot: usize, kv_head: usize) -> usize {
+        ((row * self.capacity + slot) * self.kv_heads + kv_head) * self.head_dim
+    }
+
+    /// Some slots of a head of keys or values.
+    pub(super) fn keys<'a>(
+        &self,
+        data: &'a [f32],
+        row: usize,
+        kv_head: usize,
+        slots: &Range<usize>,
+    ) -> MatrixView<'a> {
+        let at = self.key_at(row, slots.start, kv_head);
+        let stride = self.kv_heads * self.head_dim;
+        MatrixView::new(&data[at..], slots.len(), self.head_dim, stride, 1)
+    }
+}
+
+/// softmax(Q Kᵀ / √head_dim) V, each query seeing the slots up to its own, and log Σ exp of each query's
+/// scaled scores.
 ///
 /// # Shapes
 /// `query`, `out` `[batch, queries, heads * head_dim]`, `key`, `value` `[batch, capacity, kv_heads *
-/// head_dim]`.
+/// head_dim]`, `log_sum_exp` `[batch, queries, heads]`.
 ///
 /// # Panics
 /// If sizes do not fit together.
 pub fn causal_attention(
     shape: &CausalShape<'_>,
-    query: &[f32],
-    key: &[f32],
-    value: &[f32],
+    inputs: AttentionInputs<'_>,
     out: &mut [f32],
+    log_sum_exp: &mut [f32],
 ) {
-    let CausalShape { queries, first, capacity, heads, kv_heads, head_dim, starts, ends, .. } =
-        *shape;
-    let batch = starts.len();
-    assert_eq!(ends.len(), batch, "ends, one per batch row");
-    assert_eq!(heads % kv_heads, 0, "{heads} heads on {kv_heads} heads of keys");
-    assert!(first + queries <= capacity, "{queries} queries from {first} in {capacity} slots");
-    assert_eq!(query.len(), batch * queries * heads * head_dim, "numbers in the queries");
-    assert_eq!(out.len(), query.len(), "numbers in the result of attention");
-    assert_eq!(key.len(), batch * capacity * kv_heads * head_dim, "numbers in the keys");
-    assert_eq!(value.len(), key.len(), "numbers in the values");
-    let out = Disjoint::new(out);
-    let run = |task: usize| {
-        Task { shape, query, key, value, out, row: task / kv_heads, head: task % kv_heads }.run();
-    };
-    if 2 * batch * queries * (first + queries) * heads * head_dim < SERIAL {
-        (0..batch * kv_heads).for_each(run);
-    } else {
-        (0..batch * kv_heads).into_par_iter().with_max_len(1).for_each(run);
-    }
+    shape.check(inputs, log_sum_exp);
+    assert_eq!(out.len(), inputs.query.len(), "numbers in the result of attention");
+    let (out, log_sum_exp) = (Disjoint::new(out), Disjoint::new(log_sum_exp));
+    shape.for_each_task(|row, head| Task { shape, inputs, out, log_sum_exp, row, head }.run());
 }
 
 /// One head of keys of one batch row.
 struct Task<'a> {
     shape: &'a CausalShape<'a>,
-    query: &'a [f32],
-    key: &'a [f32],
-    value: &'a [f32],
+    inputs: AttentionInputs<'a>,
     out: Disjoint<'a>,
+    log_sum_exp: Disjoint<'a>,
     row: usize,
     head: usize,
 }
 
 impl Task<'_> {
     fn run(&self) {
-        let CausalShape { queries, first, heads, kv_heads, head_dim, starts, ends, .. } =
-            *self.shape;
-        let group = heads / kv_heads;
-        let slot = |slot: usize| slot.clamp(first, first + queries) - first;
-        let (from, to) = (slot(starts[self.row]), slot(ends[self.row]));
-        for query in (0..from).chain(to.max(from)..queries) {
+        let CausalShape { queries, first, heads, kv_heads, head_dim, .. } = *self.shape;
+        let (group, live) = (heads / kv_heads, self.shape.live(self.row));
+        for query in (0..live.start).chain(live.end..queries) {
+            let at = self.shape.query_at(self.row, query, self.head, 0);
             // SAFETY: this task alone writes these heads of this batch row.
-            unsafe { self.out.part(self.query_at(query, 0), group * head_dim) }.fill(0.0);
+            unsafe { self.out.part(at, group * head_dim) }.fill(0.0);
         }
-        if to == from + 1 {
-            return self.block(self.query_at(from, 0), head_dim, group, |_| first + from);
+        if live.len() == 1 {
+            let at = self.shape.query_at(self.row, live.start, self.head, 0);
+            return self.block(at, head_dim, group, |_| first + live.start);
         }
         for head in 0..group {
-            for begin in (from..to).step_by(QUERIES) {
-                let n = QUERIES.min(to - begin);
-                let at = self.query_at(begin, head);
+            for begin in live.clone().step_by(QUERIES) {
+                let n = QUERIES.min(live.end - begin);
+                let at = self.shape.query_at(self.row, begin, self.head, head);
                 self.block(at, heads * head_dim, n, |row| first + begin + row);
             }
         }
     }
 
-    /// Where a query's head lies, `head` counted within the group.
-    fn query_at(&self, query: usize, head: usize) -> usize {
-        let CausalShape { queries, heads, kv_heads, head_dim, .. } = *self.shape;
-        let head = self.head * (heads / kv_heads) + head;
-        ((self.row * queries + query) * heads + head) * head_dim
-    }
-
     /// `n` rows of queries from `at` on, `stride` apart, at falling-in slots.
     fn block(&self, at: usize, stride: usize, n: usize, slot: impl Fn(usize) -> usize) {
-        let CausalShape { capacity, kv_heads, head_dim, starts, window, .. } = *self.shape;
-        let seen_from = |slot: usize| {
-            let start = starts[self.row];
-            window.map_or(start, |window| start.max((slot + 1).saturating_sub(window)))
-        };
-        let (from, to) = (seen_from(slot(0)), slot(n - 1) + 1);
-        let keys = to - from;
-        let kv_at = (self.row * capacity + from) * kv_heads * head_dim + self.head * head_dim;
-        let of_keys = |data| {
-            let data: &[f32] = data;
-            MatrixView::new(&data[kv_at..], keys, head_dim, kv_heads * head_dim, 1)
-        };
-        let key: MatrixView<'_> = of_keys(self.key);
-        let value: MatrixView<'_> = of_keys(self.value);
-        let query = MatrixView::new(&self.query[at..], n, head_dim, stride, 1);
+        let (shape, row) = (self.shape, self.row);
+        let head_dim = shape.head_dim;
+        let slots = shape.seen(row, slot(0)).start..slot(n - 1) + 1;
+        let key = shape.keys(self.inputs.key, row, self.head, &slots);
+        let value = shape.keys(self.inputs.value, row, self.head, &slots);
+        let query = MatrixView::new(&self.inputs.query[at..], n, head_dim, stride, 1);
         let scale = 1.0 / (head_dim as f32).sqrt();
+        let keys = slots.len();
         with_scratch(n * keys, |scores| {
             // SAFETY: the scores are this task's own, and it alone writes these heads of this batch row.
             unsafe {
                 gemm_serial(query, key.transposed(), Disjoint::new(scores), 0, keys, false);
-                for (row, scores) in scores.chunks_exact_mut(keys).enumerate() {
-                    let seen = seen_from(slot(row)) - from..slot(row) + 1 - from;
-                    softmax(&mut scores[seen.clone()], scale);
+                for (index, scores) in scores.chunks_exact_mut(keys).enumerate() {
+                    let seen = shape.seen(row, slot(index));
+                    let seen = seen.start - slots.start..seen.end - slots.start;
+                    let log_sum_exp = softmax(&mut scores[seen.clone()], scale);
+                    self.log_sum_exp.part((at + index * stride) / head_dim, 1)[0] = log_sum_exp;
                     scores[..seen.start].fill(0.0);
                     scores[seen.end..].fill(0.0);
                 }
@@ -195,7 +233,9 @@ mod tests {
 
     fn run(shape: &CausalShape<'_>, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
         let mut out = vec![f32::NAN; q.len()];
-        causal_attention(shape, q, k, v, &mut out);
+        let mut log_sum_exp = vec![f32::NAN; q.len() / D];
+        let inputs = AttentionInputs { query: q, key: k, value: v };
+        causal_attention(shape, inputs, &mut out, &mut log_sum_exp);
         out
     }
 

@@ -8,6 +8,7 @@
 
 mod backward;
 mod causal;
+mod causal_backward;
 mod forward;
 mod rows;
 
@@ -19,6 +20,7 @@ use super::gemm::MatrixView;
 
 pub use self::backward::{AttentionGradients, attention_backward};
 pub use self::causal::{CausalShape, causal_attention};
+pub use self::causal_backward::causal_attention_backward;
 pub use self::forward::attention_forward;
 
 /// Queries of a block: their scores against 512 keys are 128 KiB.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Gradients, Tensor, s};
+use burn::tensor::{Device, Gradients, Tensor};
 use ee_models::arch::bert::{self, EncoderConfig, Head, Loaded};
 use ee_models::checkpoint::{ParameterNames, Weights};
-use ee_models::loss::{Objective, losses};
+use ee_models::loss::{Activations, Objective, Pass, PassConfig, Targets, pass};
 use ee_models::{Batch, ExitModel};
 use serde::Deserialize;
 
@@ -161,14 +161,18 @@ impl ModuleVisitor for GradientsByName<'_> {
     }
 }
 
-fn gradients(loaded: &Loaded, loss: &Tensor<1>) -> BTreeMap<String, Vec<f32>> {
-    let mut visitor = GradientsByName {
-        gradients: loss.backward(),
-        names: &loaded.names,
-        found: BTreeMap::new(),
-    };
+fn gradients(loaded: &Loaded, gradients: Gradients) -> BTreeMap<String, Vec<f32>> {
+    let mut visitor = GradientsByName { gradients, names: &loaded.names, found: BTreeMap::new() };
     loaded.model.visit(&mut visitor);
     visitor.found
+}
+
+/// Reads every exit and takes the gradient of the weighted sum of their losses.
+fn run(loaded: &Loaded, golden: &GoldenBatch, weights: Vec<f64>, activations: Activations) -> Pass {
+    let batch = whole(golden);
+    let targets = Targets::first_positions(&batch, &golden.labels);
+    let config = PassConfig { weights, watch: true, dropout: None, scale: 1.0, activations };
+    pass(&loaded.model, &batch, &targets, &config)
 }
 
 #[test]
@@ -176,16 +180,21 @@ fn losses_and_every_gradient() {
     for name in FAMILIES {
         let golden = golden(name);
         let loaded = load(name, &Device::flex().autodiff());
-        let batch = whole(&golden.batch);
         for (objective, expected, file) in [
             (Objective::Joint, golden.joint_loss, "gradients-joint"),
             (Objective::Final, golden.final_loss, "gradients-final"),
         ] {
-            let ours = losses(&loaded.model, &batch, &golden.batch.labels, objective, None);
-            assert!(worst(&values(ours.exits.clone()), &golden.exit_losses) < 1e-5);
-            assert!((values(ours.objective.clone())[0] - expected).abs() < 1e-5, "{name} {file}");
-            let found = gradients(&loaded, &ours.objective);
-            check_gradients(name, file, &found);
+            for activations in [Activations::Keep, Activations::Recompute] {
+                let weights = objective.weights(golden.exit_losses.len());
+                let ours = run(&loaded, &golden.batch, weights.clone(), activations);
+                let exits: Vec<f32> =
+                    ours.exits.iter().map(|exit| exit.unwrap().loss as f32).collect();
+                assert!(worst(&exits, &golden.exit_losses) < 1e-5);
+                let sum: f64 =
+                    weights.iter().zip(&exits).map(|(w, &loss)| w * f64::from(loss)).sum();
+                assert!((sum as f32 - expected).abs() < 1e-5, "{name} {file}");
+                check_gradients(name, file, &gradients(&loaded, ours.gradients));
+            }
         }
     }
 }
@@ -218,11 +227,12 @@ fn check_gradients(name: &str, file: &str, found: &BTreeMap<String, Vec<f32>>) {
 fn loss_of_one_exit_reaches_its_layers_and_none_above() {
     let golden = golden("bert-tiny");
     let loaded = load("bert-tiny", &Device::flex().autodiff());
-    let batch = whole(&golden.batch);
-    for exit in 1..=loaded.model.n_layers() {
-        let all = losses(&loaded.model, &batch, &golden.batch.labels, Objective::Joint, None);
-        let found = gradients(&loaded, &all.exits.slice(s![exit - 1..exit]));
-        for index in 0..loaded.model.n_layers() {
+    let n_exits = loaded.model.n_layers();
+    for exit in 1..=n_exits {
+        let weights = (1..=n_exits).map(|other| f64::from(other == exit)).collect();
+        let found = run(&loaded, &golden.batch, weights, Activations::Keep).gradients;
+        let found = gradients(&loaded, found);
+        for index in 0..n_exits {
             let name = format!("bert.encoder.layer.{index}.output.dense.weight");
             let moved = found.get(&name).is_some_and(|g| g.iter().any(|&value| value != 0.0));
             assert_eq!(moved, index < exit, "exit {exit}, layer {index}");

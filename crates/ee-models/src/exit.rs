@@ -93,6 +93,11 @@ impl DropoutKey {
     pub fn site(self, layer: usize, number: u64) -> u64 {
         Self::new(&[self.0, layer as u64, number]).0
     }
+
+    /// The key of one part of what shares this one.
+    pub fn part(self, number: usize) -> Self {
+        Self::new(&[self.0, number as u64])
+    }
 }
 
 /// The finalizer of splitmix64 (Steele, Lea & Flood 2014): every input bit reaches every output bit.

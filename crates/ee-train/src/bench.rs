@@ -6,7 +6,7 @@ use burn::module::Module;
 use ee_models::Batch;
 use ee_models::arch::bert::{self, BertSizes, EncoderConfig, Loaded};
 use ee_models::device::{device, peak_memory_mib};
-use ee_models::loss::Objective;
+use ee_models::loss::{Activations, Objective, Targets};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -95,9 +95,15 @@ pub fn encoder_train(flags: EncoderTrain) -> Result<Measured> {
     let mut seconds = Vec::with_capacity(steps);
     for number in 0..=steps as u64 {
         let started = Instant::now();
-        let config = StepConfig { objective, learning_rate, dropout: Some((0, number)) };
+        let config = StepConfig {
+            weights: objective.weights(layers),
+            watch: true,
+            activations: Activations::Keep,
+            learning_rate,
+            dropout: Some((0, number)),
+        };
         let micro_batches = std::slice::from_ref(&micro_batch);
-        (model, _) = step(model, &mut optimizer, &names, micro_batches, config)
+        (model, _) = step(model, &mut optimizer, &names, micro_batches, &config)
             .map_err(|found| Error::Mismatch(format!("{} is {}", found.what, found.value)))?;
         device.sync().map_err(|error| Error::Mismatch(error.to_string()))?;
         seconds.push(started.elapsed().as_secs_f64());
@@ -110,9 +116,10 @@ fn random_rows(flags: &EncoderTrain) -> Result<MicroBatch> {
     let EncoderTrain { seq, batch, vocab, .. } = *flags;
     let mut generator = ChaCha8Rng::seed_from_u64(0);
     let ids = (0..batch * seq).map(|_| generator.random_range(0..vocab as u32)).collect();
-    let labels = (0..batch).map(|_| generator.random_range(0..2)).collect();
+    let labels: Vec<usize> = (0..batch).map(|_| generator.random_range(0..2)).collect();
     let batch = Batch::new(ids, vec![0; batch * seq], vec![seq; batch], seq)?;
-    Ok(MicroBatch { batch, labels })
+    let targets = Targets::first_positions(&batch, &labels);
+    Ok(MicroBatch { batch, targets })
 }
 
 fn median(values: &mut [f64]) -> f64 {

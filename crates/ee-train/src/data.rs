@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ee_models::Batch;
+use ee_models::loss::Targets;
 use ee_tasks::{Encoding, Task, Tokenizer, batch};
 use sha2::{Digest, Sha256};
 
@@ -87,8 +88,10 @@ impl Split {
     pub fn micro_batches(&self, rows: &[usize], micro_batch: usize) -> Result<Vec<MicroBatch>> {
         rows.chunks(micro_batch)
             .map(|rows| {
-                let labels = rows.iter().map(|&row| self.labels[row]).collect();
-                Ok(MicroBatch { batch: self.batch(rows)?, labels })
+                let labels: Vec<usize> = rows.iter().map(|&row| self.labels[row]).collect();
+                let batch = self.batch(rows)?;
+                let targets = Targets::first_positions(&batch, &labels);
+                Ok(MicroBatch { batch, targets })
             })
             .collect()
     }

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use ee_models::ExitModel;
 use ee_models::arch::bert::{Encoder, EncoderConfig};
 use ee_models::checkpoint::ParameterNames;
+use ee_models::loss::Activations;
 use ee_tasks::Metric;
 
 use crate::config::RunConfig;
@@ -146,18 +148,23 @@ impl Run {
         let rows = self.rows(done);
         let micro_batches = self.train.micro_batches(&rows, self.config.training.micro_batch)?;
         let config = StepConfig {
-            objective: self.config.objective,
+            weights: self.config.objective.weights(model.n_layers()),
+            // All exits of a classifier cost next to nothing to read.
+            watch: true,
+            activations: Activations::Keep,
             learning_rate: self.config.optimizer.learning_rate * self.schedule.factor(done),
             dropout: Some((self.config.seed, done)),
         };
-        let (model, report) = step(model, &mut self.optimizer, &self.names, &micro_batches, config)
-            .map_err(|not_finite| Error::Diverged {
-                step: done + 1,
-                what: not_finite.what,
-                value: not_finite.value,
-                learning_rate: config.learning_rate,
-                checkpoint: self.checkpoints.last(),
-            })?;
+        let (model, report) =
+            step(model, &mut self.optimizer, &self.names, &micro_batches, &config).map_err(
+                |not_finite| Error::Diverged {
+                    step: done + 1,
+                    what: not_finite.what,
+                    value: not_finite.value,
+                    learning_rate: config.learning_rate,
+                    checkpoint: self.checkpoints.last(),
+                },
+            )?;
         self.state.step += 1;
         self.log_step(config.learning_rate, &report, started)?;
         Ok(model)

@@ -76,7 +76,9 @@ impl Log {
     /// When a file cannot be written.
     pub fn step(&mut self, place: StepPlace, report: &StepReport) -> Result<()> {
         let StepPlace { step, epoch, learning_rate, examples_per_second } = place;
-        let StepReport { loss, exit_losses, gradient_norm, rows } = report;
+        let StepReport { loss, exits, gradient_norm, rows, .. } = report;
+        let exit_losses: Vec<Option<f64>> =
+            exits.iter().map(|exit| exit.map(|exit| exit.loss)).collect();
         self.line(&json!({
             "kind": "step",
             "step": step,
@@ -94,7 +96,7 @@ impl Log {
             ("gradient_norm".to_owned(), *gradient_norm),
             ("examples_per_second".to_owned(), examples_per_second),
         ];
-        values.extend(per_exit("loss", exit_losses));
+        values.extend(per_exit("loss", exit_losses.iter().copied()));
         self.events.scalars(step, &values)?;
         self.progress.step(place, report);
         Ok(())
@@ -112,7 +114,7 @@ impl Log {
             "seconds": seconds,
         }))?;
         let leading = &scores[0];
-        self.events.scalars(step, &per_exit("metric", &leading.scores))?;
+        self.events.scalars(step, &per_exit("metric", leading.scores.iter().copied().map(Some)))?;
         let per_exit: Vec<String> =
             leading.scores.iter().map(|score| format!("{score:.4}")).collect();
         self.progress.say(&format!(
@@ -144,10 +146,12 @@ impl Log {
     }
 }
 
-/// `loss/exit_01` and so on.
-fn per_exit(tag: &str, values: &[f64]) -> Vec<(String, f64)> {
-    let named = |(index, value): (usize, &f64)| (format!("{tag}/exit_{:02}", index + 1), *value);
-    values.iter().enumerate().map(named).collect()
+/// `loss/exit_01` and so on, of the exits that have a value.
+fn per_exit(tag: &str, values: impl IntoIterator<Item = Option<f64>>) -> Vec<(String, f64)> {
+    let named = |(index, value): (usize, Option<f64>)| {
+        value.map(|value| (format!("{tag}/exit_{:02}", index + 1), value))
+    };
+    values.into_iter().enumerate().filter_map(named).collect()
 }
 
 /// A bar on a terminal, plain lines elsewhere.

@@ -1,30 +1,35 @@
 //! One optimizer step: forward and backward over the micro-batches, clipping, AdamW.
 //!
-//! The losses of a step are means over all its rows: micro-batch i counts with its share of the rows, so
+//! The losses of a step are means over all its targets: micro-batch i counts with its share of them, so
 //! that cutting a batch into micro-batches saves memory and changes the result by rounding alone.
 
-use burn::tensor::Gradients;
-use ee_models::arch::bert::Encoder;
+use std::time::Instant;
+
+use burn::module::Module;
 use ee_models::checkpoint::ParameterNames;
-use ee_models::loss::{Objective, losses};
-use ee_models::{Batch, DropoutKey};
+use ee_models::loss::{Activations, ExitReading, PassConfig, Targets, pass_onto};
+use ee_models::{Batch, DropoutKey, ExitModel};
 
 use crate::optimizer::{self, AdamW};
 
-/// Rows that travel through the model together, and their labels.
+/// Rows that travel through the model together, and what the head is to say of them.
 #[derive(Clone, Debug)]
 pub struct MicroBatch {
     /// Token ids and lengths.
     pub batch: Batch,
-    /// One label per row.
-    pub labels: Vec<usize>,
+    /// Which states are read, and what is right there.
+    pub targets: Targets,
 }
 
 /// What a step does beside its data.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct StepConfig {
-    /// Which exits' losses are minimized.
-    pub objective: Objective,
+    /// What the exits 1..=N count in the objective.
+    pub weights: Vec<f64>,
+    /// Whether exits of weight 0 are read, too.
+    pub watch: bool,
+    /// What is kept on the way forward.
+    pub activations: Activations,
     /// The learning rate of this step.
     pub learning_rate: f64,
     /// Seed and number of the step, from which dropout follows; `None` drops nothing.
@@ -36,12 +41,27 @@ pub struct StepConfig {
 pub struct StepReport {
     /// The objective.
     pub loss: f64,
-    /// Mean loss of the exits 1..=N.
-    pub exit_losses: Vec<f64>,
+    /// The exits 1..=N; `None` where an exit was not read.
+    pub exits: Vec<Option<ExitReading>>,
     /// Global norm of the gradients before clipping.
     pub gradient_norm: f64,
     /// Number of rows.
     pub rows: usize,
+    /// Number of targets.
+    pub targets: usize,
+    /// Where the time went.
+    pub seconds: StepSeconds,
+}
+
+/// Where the time of a step went, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepSeconds {
+    /// The layers and the embedding, forward and backward.
+    pub layers: f64,
+    /// The head, at every exit that was read.
+    pub heads: f64,
+    /// The gradients' norm and the update.
+    pub optimizer: f64,
 }
 
 /// Why a step was not made.
@@ -59,65 +79,72 @@ pub struct NotFinite {
 /// When the loss or the gradient norm is not finite; no weight has changed then.
 ///
 /// # Panics
-/// When there is no micro-batch.
-pub fn step(
-    model: Encoder,
+/// When there is no target.
+pub fn step<M: ExitModel + Module>(
+    model: M,
     optimizer: &mut AdamW,
     names: &ParameterNames,
     micro_batches: &[MicroBatch],
-    config: StepConfig,
-) -> Result<(Encoder, StepReport), NotFinite> {
-    let rows: usize = micro_batches.iter().map(|micro| micro.labels.len()).sum();
-    let mut loss = 0.0;
-    let mut exit_losses = Vec::new();
-    let mut gradients = None;
-    for (number, micro) in micro_batches.iter().enumerate() {
-        let share = micro.labels.len() as f64 / rows as f64;
-        let dropout =
-            config.dropout.map(|(seed, step)| DropoutKey::new(&[seed, step, number as u64]));
-        let pass = backward(&model, micro, config.objective, dropout, share)?;
-        loss += share * pass.loss;
-        exit_losses.resize(pass.exit_losses.len(), 0.0);
-        for (sum, exit) in exit_losses.iter_mut().zip(pass.exit_losses) {
-            *sum += share * exit;
-        }
-        match &mut gradients {
-            None => gradients = Some(pass.gradients),
-            Some(total) => optimizer::accumulate(&model, total, pass.gradients),
-        }
-    }
-    let gradients = gradients.expect("a step has at least one micro-batch");
-    let gradient_norm = finite("the gradient norm", optimizer::gradient_norm(&model, &gradients))?;
-    let scale = optimizer.clipping(gradient_norm);
-    let model = optimizer.step(model, gradients, names, config.learning_rate, scale);
-    Ok((model, StepReport { loss, exit_losses, gradient_norm, rows }))
-}
-
-/// The result of one forward and backward pass.
-struct Pass {
-    loss: f64,
-    exit_losses: Vec<f64>,
-    gradients: Gradients,
-}
-
-/// Runs one micro-batch forward and its loss, times `share`, backward.
-fn backward(
-    model: &Encoder,
-    micro: &MicroBatch,
-    objective: Objective,
-    dropout: Option<DropoutKey>,
-    share: f64,
-) -> Result<Pass, NotFinite> {
-    let losses = losses(model, &micro.batch, &micro.labels, objective, dropout);
-    // Host synchronisation: a loss that is no number must not reach the weights.
-    let exit_losses: Vec<f64> = losses.exits.inner().into_data().iter::<f64>().collect();
-    let loss = match objective {
-        Objective::Final => *exit_losses.last().expect("a model has at least one exit"),
-        Objective::Joint => exit_losses.iter().sum(),
+    config: &StepConfig,
+) -> Result<(M, StepReport), NotFinite> {
+    let targets: usize = micro_batches.iter().map(|micro| micro.targets.len()).sum();
+    let mut report = StepReport {
+        loss: 0.0,
+        exits: vec![None; config.weights.len()],
+        gradient_norm: 0.0,
+        rows: micro_batches.iter().map(|micro| micro.batch.n_rows()).sum(),
+        targets,
+        seconds: StepSeconds::default(),
     };
-    let loss = finite("the loss", loss)?;
-    let scaled = if share == 1.0 { losses.objective } else { losses.objective.mul_scalar(share) };
-    Ok(Pass { loss, exit_losses, gradients: scaled.backward() })
+    let mut gradients = None;
+    for (number, MicroBatch { batch, targets: of_micro }) in micro_batches.iter().enumerate() {
+        // A micro-batch may hold nothing that counts, for example prompts alone.
+        if of_micro.is_empty() {
+            continue;
+        }
+        let share = of_micro.len() as f64 / targets as f64;
+        let key = |(seed, step)| DropoutKey::new(&[seed, step, number as u64]);
+        let pass_config = PassConfig {
+            weights: config.weights.clone(),
+            watch: config.watch,
+            dropout: config.dropout.map(key),
+            scale: share,
+            activations: config.activations,
+        };
+        let pass = pass_onto(&model, batch, of_micro, &pass_config, gradients.take());
+        report.seconds.layers += pass.seconds.layers;
+        report.seconds.heads += pass.seconds.heads;
+        // Host synchronisation: a loss that is no number must not reach the weights.
+        report.loss += finite("the loss", objective(&config.weights, &pass.exits))? * share;
+        add_share(&mut report.exits, &pass.exits, share);
+        gradients = Some(pass.gradients);
+    }
+    let started = Instant::now();
+    let gradients = gradients.expect("a step has at least one target");
+    report.gradient_norm =
+        finite("the gradient norm", optimizer::gradient_norm(&model, &gradients))?;
+    let scale = optimizer.clipping(report.gradient_norm);
+    let model = optimizer.step(model, gradients, names, config.learning_rate, scale);
+    report.seconds.optimizer = started.elapsed().as_secs_f64();
+    Ok((model, report))
+}
+
+/// Σ weight · loss over the exits that count.
+fn objective(weights: &[f64], exits: &[Option<ExitReading>]) -> f64 {
+    let counted = weights.iter().zip(exits).filter(|&(&weight, _)| weight != 0.0);
+    counted.map(|(weight, exit)| weight * exit.map_or(f64::NAN, |exit| exit.loss)).sum()
+}
+
+/// Adds what a micro-batch saw to what its step saw.
+fn add_share(total: &mut [Option<ExitReading>], further: &[Option<ExitReading>], share: f64) {
+    for (total, further) in total.iter_mut().zip(further) {
+        let Some(further) = further else { continue };
+        let so_far = total.unwrap_or(ExitReading { loss: 0.0, accuracy: 0.0 });
+        *total = Some(ExitReading {
+            loss: so_far.loss + share * further.loss,
+            accuracy: so_far.accuracy + share * further.accuracy,
+        });
+    }
 }
 
 fn finite(what: &'static str, value: f64) -> Result<f64, NotFinite> {

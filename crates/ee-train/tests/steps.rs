@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use ee_models::arch::bert::{self, Encoder, Head, Loaded};
-use ee_models::loss::Objective;
+use ee_models::loss::{Activations, Objective, Targets};
 use ee_models::{Batch, ExitModel};
 use ee_train::optimizer::{AdamW, AdamWConfig};
 use ee_train::schedule::{Schedule, ScheduleKind};
@@ -44,7 +44,8 @@ impl GoldenBatch {
             None => vec![0; width * lengths.len()],
         };
         let batch = Batch::new(self.input_ids.concat(), types, lengths, width).unwrap();
-        MicroBatch { batch, labels: self.labels.clone() }
+        let targets = Targets::first_positions(&batch, &self.labels);
+        MicroBatch { batch, targets }
     }
 
     /// Some of the rows, padded as they are.
@@ -98,7 +99,13 @@ fn load(name: &str) -> Loaded {
 }
 
 fn joint(learning_rate: f64) -> StepConfig {
-    StepConfig { objective: Objective::Joint, learning_rate, dropout: None }
+    StepConfig {
+        weights: Objective::Joint.weights(3),
+        watch: false,
+        activations: Activations::Keep,
+        learning_rate,
+        dropout: None,
+    }
 }
 
 #[test]
@@ -125,7 +132,7 @@ fn follow(name: &str, golden: &Golden, run: &GoldenRun) {
         assert!((rate - run.learning_rates[number]).abs() < 1e-12);
         let report;
         (model, report) =
-            step(model, &mut optimizer, &names, &[batch.micro_batch()], joint(rate)).unwrap();
+            step(model, &mut optimizer, &names, &[batch.micro_batch()], &joint(rate)).unwrap();
         let (loss, norm) = (run.losses[number], run.gradient_norms[number]);
         assert!((report.loss - loss).abs() < TOLERANCE, "{name} {number}: {} {loss}", report.loss);
         let relative = (report.gradient_norm - norm).abs() / norm;
@@ -147,15 +154,17 @@ fn accumulated_gradients_are_those_of_the_whole_batch() {
         let after = |micro_batches: &[MicroBatch]| {
             let Loaded { model, names, .. } = load(name);
             let mut optimizer = AdamW::new(CONFIG);
-            step(model, &mut optimizer, &names, micro_batches, joint(1e-3)).unwrap()
+            step(model, &mut optimizer, &names, micro_batches, &joint(1e-3)).unwrap()
         };
         let ((whole, whole_report), (parts, parts_report)) = (after(&whole), after(&parts));
         assert_eq!(parts_report.rows, 6);
         assert!((whole_report.loss - parts_report.loss).abs() < 1e-6);
         let norms = (whole_report.gradient_norm, parts_report.gradient_norm);
         assert!((norms.0 - norms.1).abs() / norms.0 < 1e-5, "{norms:?}");
-        for (whole, parts) in whole_report.exit_losses.iter().zip(&parts_report.exit_losses) {
-            assert!((whole - parts).abs() < 1e-6);
+        for (whole, parts) in whole_report.exits.iter().zip(&parts_report.exits) {
+            let (whole, parts) = (whole.unwrap(), parts.unwrap());
+            assert!((whole.loss - parts.loss).abs() < 1e-6);
+            assert!((whole.accuracy - parts.accuracy).abs() < 1e-12);
         }
         // The first step of AdamW moves each weight by the sign of its gradient: where the gradient is
         // next to zero its rounding decides, so nearly all weights agree, not all.
@@ -171,7 +180,7 @@ fn a_loss_that_is_no_number_changes_nothing() {
     let Loaded { model, names, .. } = load("bert-tiny");
     let model = model.map(&mut Poison);
     let mut optimizer = AdamW::new(CONFIG);
-    let result = step(model, &mut optimizer, &names, &[golden.micro_batch()], joint(1e-3));
+    let result = step(model, &mut optimizer, &names, &[golden.micro_batch()], &joint(1e-3));
     let NotFinite { what, value } = result.map(|_| ()).unwrap_err();
     assert!(what == "the loss" && value.is_nan());
     assert_eq!(optimizer.steps(), 0);

@@ -1,0 +1,124 @@
+//! Reads one exit's states at the targets through the head, a chunk at a time.
+
+use burn::module::Module;
+use burn::tensor::{Int, Tensor, TensorData};
+
+use super::gradients::Gathered;
+use super::{ExitReading, Targets};
+use crate::exit::{DropoutKey, ExitModel};
+use crate::kernels::{self, HeadGradients, HeadLoss, Weight};
+
+/// Bytes of logits that are alive at once.
+const LOGITS: usize = 64 << 20;
+
+/// States whose logits are alive at once.
+fn chunk(weight: &Weight) -> usize {
+    let [outputs, _] = weight.matrix.dims();
+    (LOGITS / 4 / outputs.max(1)).max(1)
+}
+
+/// The states of some places, `[n, d_model]`.
+fn select(states: &Tensor<2>, places: &[usize]) -> Tensor<2> {
+    let consecutive = places.last().is_some_and(|last| last - places[0] + 1 == places.len());
+    if consecutive {
+        return states.clone().narrow(0, places[0], places.len());
+    }
+    states.clone().select(0, indices(places, states))
+}
+
+pub(super) fn indices(places: &[usize], beside: &Tensor<2>) -> Tensor<1, Int> {
+    let indices: Vec<i64> = places.iter().map(|&place| place as i64).collect();
+    Tensor::from_data(TensorData::new(indices, [places.len()]), &beside.device())
+}
+
+/// Sums over the targets of one exit.
+#[derive(Default)]
+struct Sums {
+    loss: f64,
+    right: usize,
+}
+
+impl Sums {
+    fn add(&mut self, part: &HeadLoss) {
+        self.loss += part.loss;
+        self.right += part.right;
+    }
+
+    fn reading(&self, n: usize) -> ExitReading {
+        ExitReading { loss: self.loss / n as f64, accuracy: self.right as f64 / n as f64 }
+    }
+}
+
+/// Reads an exit and differentiates nothing; `model` and `states` are without autodiff.
+pub(super) fn watch<M: ExitModel>(
+    model: &M,
+    states: &Tensor<2>,
+    targets: &Targets,
+    dropout: Option<DropoutKey>,
+) -> ExitReading {
+    let weight = model.head_weight();
+    let chunk = chunk(&weight);
+    let mut sums = Sums::default();
+    let parts = targets.places.chunks(chunk).zip(targets.labels.chunks(chunk));
+    for (number, (places, labels)) in parts.enumerate() {
+        let dropout = dropout.map(|key| key.part(number));
+        let normed = model.head_state(select(states, places), dropout);
+        sums.add(&kernels::head_loss(normed, &weight, labels, None, None));
+    }
+    sums.reading(targets.len())
+}
+
+/// Reads an exit whose loss is minimized: its reading, and the gradient of its states at the targets'
+/// places, `[n, d_model]`. The head's gradients go to `gathered`. `states` are without autodiff; gradients
+/// are those of `factor` · Σ loss.
+pub(super) fn differentiate<M: ExitModel + Module>(
+    model: &M,
+    states: &Tensor<2>,
+    targets: &Targets,
+    dropout: Option<DropoutKey>,
+    factor: f64,
+    gathered: &mut Gathered,
+) -> (ExitReading, Tensor<2>) {
+    let tracked = model.head_weight();
+    let weight = Weight {
+        matrix: tracked.matrix.clone().inner(),
+        bias: tracked.bias.clone().map(Tensor::inner),
+    };
+    let chunk = chunk(&weight);
+    let mut gradients = HeadGradients {
+        matrix: begin(&tracked.matrix, gathered),
+        bias: tracked.bias.as_ref().and_then(|bias| begin(bias, gathered)),
+    };
+    let mut sums = Sums::default();
+    let mut of_states = Vec::new();
+    let parts = targets.places.chunks(chunk).zip(targets.labels.chunks(chunk));
+    for (number, (places, labels)) in parts.enumerate() {
+        let leaf = Tensor::from_inner(select(states, places)).require_grad();
+        let normed = model.head_state(leaf.clone(), dropout.map(|key| key.part(number)));
+        let plain = normed.clone().inner();
+        let part = kernels::head_loss(plain, &weight, labels, Some(factor), Some(&mut gradients));
+        sums.add(&part);
+        let of_normed = part.of_states.expect("was asked for");
+        let mut backward = kernels::pull(normed, of_normed).backward();
+        of_states.push(leaf.grad_remove(&mut backward).expect("the head reads its states"));
+        gathered.add(model, backward);
+    }
+    if let Some(gradient) = gradients.matrix {
+        gathered.put(&tracked.matrix, gradient);
+    }
+    if let (Some(bias), Some(gradient)) = (&tracked.bias, gradients.bias) {
+        gathered.put(bias, gradient);
+    }
+    let of_states =
+        if of_states.len() == 1 { of_states.remove(0) } else { Tensor::cat(of_states, 0) };
+    (sums.reading(targets.len()), of_states)
+}
+
+/// What a parameter's gradient is before more is added; `None` where none is wanted.
+fn begin<const D: usize>(parameter: &Tensor<D>, gathered: &mut Gathered) -> Option<Tensor<D>> {
+    if !parameter.is_require_grad() {
+        return None;
+    }
+    let earlier = gathered.take(parameter);
+    Some(earlier.unwrap_or_else(|| parameter.clone().inner().zeros_like()))
+}

@@ -132,12 +132,10 @@ impl Workload {
     /// # Errors
     /// A batch that ee-models refuses, e.g. one with an empty row.
     pub fn batches(&self, size: usize) -> Result<Vec<RowBatch>> {
-        let labels: Vec<usize> = self.gold.iter().map(|&label| label as usize).collect();
         evaluation_order(&lengths(&self.encodings), size)
             .into_iter()
             .map(|rows| {
-                let batch =
-                    ee_tasks::Batch::gather(&rows, &self.encodings, &labels, self.padding_id);
+                let batch = ee_tasks::Batch::gather(&rows, &self.encodings, self.padding_id);
                 let ee_tasks::Batch { token_ids, type_ids, lengths, width, .. } = batch;
                 Ok(RowBatch {
                     rows,

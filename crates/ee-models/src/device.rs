@@ -24,6 +24,24 @@ pub fn device(name: &str) -> Result<Device> {
     }
 }
 
+/// Several devices, separated by commas; a number alone is one more of the kind before: `cuda:0,1,2,3`.
+///
+/// # Errors
+/// As [`device`].
+pub fn devices(names: &str) -> Result<Vec<Device>> {
+    let mut kind = "";
+    names
+        .split(',')
+        .map(|name| match name.parse::<usize>() {
+            Ok(number) if !kind.is_empty() => device(&format!("{kind}:{number}")),
+            _ => {
+                kind = name.rsplit_once(':').map_or("", |(kind, _)| kind);
+                device(name)
+            }
+        })
+        .collect()
+}
+
 #[cfg(feature = "cuda")]
 fn cuda(index: usize) -> std::result::Result<Device, String> {
     Ok(Device::cuda(index))
@@ -90,8 +108,17 @@ pub fn prefer_large_pages<T>(memory: &[T]) {
 
 /// The most memory this process has had resident so far, in MiB; `None` where `/proc` does not tell.
 pub fn peak_memory_mib() -> Option<f64> {
+    status_mib("VmHWM:")
+}
+
+/// The memory this process has resident now, in MiB; `None` where `/proc` does not tell.
+pub fn memory_mib() -> Option<f64> {
+    status_mib("VmRSS:")
+}
+
+fn status_mib(key: &str) -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let line = status.lines().find(|line| line.starts_with(key))?;
     let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib / 1024.0)
 }
@@ -106,5 +133,15 @@ mod tests {
         let error = device("gpu").unwrap_err().to_string();
         assert!(error.contains("'gpu'") && error.contains("cuda:I"), "{error}");
         assert!(device("cuda:x").unwrap_err().to_string().contains("'x'"));
+        assert_eq!(devices("cpu,cpu").unwrap().len(), 2);
+        let error = devices("cpu,1").unwrap_err().to_string();
+        assert!(error.contains("'1'"), "{error}");
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_number_alone_is_one_more_device_of_the_kind() {
+        let error = devices("cuda:0,1").unwrap_err().to_string();
+        assert!(error.contains("cuda:0") && error.contains("--features cuda"), "{error}");
     }
 }

@@ -19,4 +19,4 @@ pub mod signal;
 
 pub use cache::{KvCache, LayerKv};
 pub use error::{Error, Result};
-pub use exit::{Batch, Block, Decoder, DropoutKey, ExitModel, Stream};
+pub use exit::{Batch, Block, Decoder, DropoutKey, ExitModel, Stream, UpTo};

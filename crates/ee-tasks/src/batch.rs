@@ -29,8 +29,6 @@ pub struct Batch {
     pub type_ids: Vec<u32>,
     /// Tokens of each row without padding.
     pub lengths: Vec<usize>,
-    /// Gold label of each row.
-    pub labels: Vec<usize>,
 }
 
 impl Batch {
@@ -38,12 +36,7 @@ impl Batch {
     ///
     /// # Panics
     /// If there are no rows or a row is out of range.
-    pub fn gather(
-        rows: &[usize],
-        encodings: &[Encoding],
-        labels: &[usize],
-        padding_id: u32,
-    ) -> Self {
+    pub fn gather(rows: &[usize], encodings: &[Encoding], padding_id: u32) -> Self {
         let lengths: Vec<usize> = rows.iter().map(|row| encodings[*row].ids.len()).collect();
         let width = *lengths.iter().max().expect("a batch has at least one row");
         let mut token_ids = Vec::with_capacity(rows.len() * width);
@@ -55,8 +48,7 @@ impl Batch {
             type_ids.extend_from_slice(&encodings[*row].type_ids);
             type_ids.resize(end, 0);
         }
-        let labels = rows.iter().map(|row| labels[*row]).collect();
-        Self { rows: rows.to_vec(), width, token_ids, type_ids, lengths, labels }
+        Self { rows: rows.to_vec(), width, token_ids, type_ids, lengths }
     }
 
     /// Number of rows.

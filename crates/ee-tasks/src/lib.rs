@@ -11,6 +11,7 @@ mod error;
 mod suggest;
 
 pub mod batch;
+pub mod causal;
 pub mod config;
 pub mod metrics;
 pub mod sandbox;

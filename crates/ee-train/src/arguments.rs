@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use ee_models::loss::Objective;
 use ee_train::bench::EncoderTrain;
 use ee_train::config::{Overrides, RunConfig};
+use ee_train::plan::parse_memory;
 use ee_train::{Error, Result};
 
 /// Fine-tunes Transformers, plain or jointly over every exit.
@@ -26,6 +27,19 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Args)]
 struct TrainingFlags {
+    #[command(flatten)]
+    run: RunFlags,
+    /// The run folder [default: runs/NAME-final or runs/NAME-joint after the run file]
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Continue the run of the output folder from its last checkpoint, or begin it
+    #[arg(long)]
+    resume: bool,
+}
+
+/// A run file, and what is written over it.
+#[derive(Debug, Args)]
+struct RunFlags {
     /// The run file
     #[arg(long, value_name = "FILE.toml", required = true)]
     config: Option<PathBuf>,
@@ -35,13 +49,7 @@ struct TrainingFlags {
     /// Write a value into the run file, for example optimizer.learning_rate=3e-5; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The run folder [default: runs/NAME-final or runs/NAME-joint after the run file]
-    #[arg(long, value_name = "DIR")]
-    output: Option<PathBuf>,
-    /// Continue the run of the output folder from its last checkpoint, or begin it
-    #[arg(long)]
-    resume: bool,
-    /// cpu, cuda:I, tch:cpu or tch:cuda:I
+    /// cpu, cuda:I, tch:cpu or tch:cuda:I; several share every batch: cuda:0,1,2,3
     #[arg(long)]
     device: Option<String>,
     /// Decides data order, dropout and initialisation
@@ -57,6 +65,14 @@ struct TrainingFlags {
 
 #[derive(Debug, Subcommand)]
 enum TypedCommand {
+    /// Say how much memory a run would need on each device, and whether it fits
+    Plan {
+        #[command(flatten)]
+        run: RunFlags,
+        /// What each device has, for example 80GiB; exit code 1 where the run needs more
+        #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
+        memory: Option<usize>,
+    },
     /// Measure time and memory on random weights; prints one JSON line
     Bench {
         #[command(subcommand)]
@@ -73,13 +89,19 @@ enum BenchVerb {
 /// What to do.
 pub(crate) enum Command {
     Train(Training),
+    Plan(RunFile, Option<usize>),
     EncoderTrain(EncoderTrain),
+}
+
+/// A run file with the flags written over it.
+pub(crate) struct RunFile {
+    file: PathBuf,
+    overrides: Overrides,
 }
 
 /// A run, as asked for.
 pub(crate) struct Training {
-    file: PathBuf,
-    overrides: Overrides,
+    run: RunFile,
     output: Option<PathBuf>,
     /// Whether to continue where the last checkpoint was written.
     pub(crate) resume: bool,
@@ -87,26 +109,25 @@ pub(crate) struct Training {
 
 impl Arguments {
     pub(crate) fn command(self) -> Command {
-        match (self.subcommand, self.training.config) {
-            (Some(TypedCommand::Bench { verb: BenchVerb::EncoderTrain(flags) }), _) => {
+        match self.subcommand {
+            Some(TypedCommand::Bench { verb: BenchVerb::EncoderTrain(flags) }) => {
                 Command::EncoderTrain(flags)
             }
-            (None, file) => {
-                let TrainingFlags {
-                    joint, set, output, resume, device, seed, data_dir, model, ..
-                } = self.training;
-                let overrides = Overrides {
-                    joint,
-                    set,
-                    device,
-                    seed,
-                    data_dir: data_dir.map(absolute),
-                    model: model.map(absolute),
-                };
-                let file = file.expect("clap requires --config without a subcommand");
-                Command::Train(Training { file, overrides, output, resume })
+            Some(TypedCommand::Plan { run, memory }) => Command::Plan(run.into(), memory),
+            None => {
+                let TrainingFlags { run, output, resume } = self.training;
+                Command::Train(Training { run: run.into(), output, resume })
             }
         }
+    }
+}
+
+impl From<RunFlags> for RunFile {
+    fn from(flags: RunFlags) -> Self {
+        let RunFlags { config, joint, set, device, seed, data_dir, model } = flags;
+        let (data_dir, model) = (data_dir.map(absolute), model.map(absolute));
+        let file = config.expect("clap requires --config without another subcommand");
+        Self { file, overrides: Overrides { joint, set, device, seed, data_dir, model } }
     }
 }
 
@@ -114,16 +135,23 @@ fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
-impl Training {
+impl RunFile {
     /// The run file with the flags written over it.
     pub(crate) fn config(&self) -> Result<RunConfig> {
         RunConfig::read(&self.file, &self.overrides).map_err(Error::from)
+    }
+}
+
+impl Training {
+    /// The run file with the flags written over it.
+    pub(crate) fn config(&self) -> Result<RunConfig> {
+        self.run.config()
     }
 
     /// The run folder: the one asked for, else one named after the run file and the objective.
     pub(crate) fn output(&self, config: &RunConfig) -> PathBuf {
         let named = || {
-            let stem = self.file.file_stem().unwrap_or_default().to_string_lossy();
+            let stem = self.run.file.file_stem().unwrap_or_default().to_string_lossy();
             let objective = match config.objective {
                 Objective::Final => "final",
                 Objective::Joint => "joint",

@@ -1,84 +1,128 @@
-//! The two splits of a run, tokenized, and the order in which training visits them.
+//! The two splits of a run as token ids, what is asked of them, and the order in which training visits
+//! them.
 
-use std::path::Path;
+use std::ops::Range;
 
 use ee_models::Batch;
 use ee_models::loss::Targets;
-use ee_tasks::{Encoding, Task, Tokenizer, batch};
+use ee_tasks::causal::CausalRow;
+use ee_tasks::{Encoding, batch};
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
 use crate::step::MicroBatch;
 
-/// The tokenized examples of one split.
+/// The rows of one split, tokenized.
 #[derive(Clone, Debug)]
 pub struct Split {
     encodings: Vec<Encoding>,
-    labels: Vec<usize>,
+    asked: Vec<Asked>,
     lengths: Vec<usize>,
     padding_id: u32,
 }
 
-impl Split {
-    /// Reads a split of a task and tokenizes it.
-    ///
-    /// # Errors
-    /// Whatever is wrong with the files, or a text that the tokenizer cannot spell.
-    pub fn read(
-        task: &Task,
-        tokenizer: &Tokenizer,
-        name: &str,
-        data_dir: Option<&Path>,
-        limit: Option<usize>,
-    ) -> Result<Self> {
-        let split = task.read_split(name, data_dir, limit)?;
-        let encodings = tokenizer.encode_all(&split.examples)?;
-        let labels = split.examples.iter().map(|example| example.label).collect();
-        Ok(Self::new(encodings, labels, tokenizer.padding_id()))
-    }
+/// What is asked of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Asked {
+    /// The label, of the first token's state.
+    Label(usize),
+    /// These tokens, each of the state before it.
+    Tokens(Vec<Range<usize>>),
+}
 
-    /// Takes encodings and their labels.
+impl Split {
+    /// Rows to classify.
     ///
     /// # Panics
     /// When there is not one label per encoding.
-    pub fn new(encodings: Vec<Encoding>, labels: Vec<usize>, padding_id: u32) -> Self {
+    pub fn labelled(encodings: Vec<Encoding>, labels: &[usize], padding_id: u32) -> Self {
         assert_eq!(encodings.len(), labels.len(), "one label per example");
+        let asked = labels.iter().map(|&label| Asked::Label(label)).collect();
         let lengths = batch::lengths(&encodings);
-        Self { encodings, labels, lengths, padding_id }
+        Self { encodings, asked, lengths, padding_id }
     }
 
-    /// Number of examples.
+    /// Rows to continue. What fills short rows is masked, whatever its id.
+    pub fn causal(rows: Vec<CausalRow>) -> Self {
+        let (encodings, asked) = rows
+            .into_iter()
+            .map(|CausalRow { ids, learned }| {
+                let type_ids = vec![0; ids.len()];
+                (Encoding { ids, type_ids }, Asked::Tokens(learned))
+            })
+            .collect::<(Vec<_>, Vec<_>)>();
+        let lengths = batch::lengths(&encodings);
+        Self { encodings, asked, lengths, padding_id: 0 }
+    }
+
+    /// Number of rows.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.encodings.len()
     }
 
-    /// Whether there are no examples.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.encodings.is_empty()
+    }
+
+    /// Tokens of the longest row.
+    pub fn longest(&self) -> usize {
+        self.lengths.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Tokens of some rows, without padding.
+    pub fn tokens(&self, rows: &[usize]) -> usize {
+        rows.iter().map(|&row| self.lengths[row]).sum()
     }
 
     /// Gold labels, in the order of the split.
-    pub fn labels(&self) -> &[usize] {
-        &self.labels
+    ///
+    /// # Panics
+    /// When the rows have none.
+    pub fn labels(&self) -> Vec<usize> {
+        let label = |asked: &Asked| match asked {
+            Asked::Label(label) => *label,
+            Asked::Tokens(_) => panic!("rows of text have no labels"),
+        };
+        self.asked.iter().map(label).collect()
     }
 
-    /// Batches of one epoch of training, counted from 0, as indices of examples.
+    /// Batches of one epoch of training, counted from 0, as indices of rows.
     pub fn training_order(&self, batch_size: usize, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
         batch::training_order(&self.lengths, batch_size, seed, epoch)
     }
 
-    /// Batches for validation, as indices of examples.
+    /// Batches for validation, as indices of rows.
     pub fn evaluation_order(&self, batch_size: usize) -> Vec<Vec<usize>> {
         batch::evaluation_order(&self.lengths, batch_size)
     }
 
-    /// The padded batch of some examples.
+    /// The padded batch of some rows, and what is asked of it.
     ///
     /// # Errors
-    /// When an example is empty.
-    pub fn batch(&self, rows: &[usize]) -> Result<Batch> {
-        let batch = batch::Batch::gather(rows, &self.encodings, &self.labels, self.padding_id);
-        Ok(Batch::new(batch.token_ids, batch.type_ids, batch.lengths, batch.width)?)
+    /// When a row is empty.
+    pub fn batch(&self, rows: &[usize]) -> Result<MicroBatch> {
+        let batch = batch::Batch::gather(rows, &self.encodings, self.padding_id);
+        let (mut places, mut labels) = (Vec::new(), Vec::new());
+        for (place, &row) in rows.iter().enumerate() {
+            let first = place * batch.width;
+            match &self.asked[row] {
+                Asked::Label(label) => {
+                    places.push(first);
+                    labels.push(*label as u32);
+                }
+                Asked::Tokens(spans) => {
+                    for token in spans.iter().cloned().flatten() {
+                        places.push(first + token - 1);
+                        labels.push(self.encodings[row].ids[token]);
+                    }
+                }
+            }
+        }
+        Ok(MicroBatch {
+            batch: Batch::new(batch.token_ids, batch.type_ids, batch.lengths, batch.width)?,
+            targets: Targets::new(places, labels),
+        })
     }
 
     /// The batch of a step, cut into micro-batches of at most `micro_batch` rows.
@@ -86,28 +130,52 @@ impl Split {
     /// # Errors
     /// As [`Split::batch`].
     pub fn micro_batches(&self, rows: &[usize], micro_batch: usize) -> Result<Vec<MicroBatch>> {
-        rows.chunks(micro_batch)
-            .map(|rows| {
-                let labels: Vec<usize> = rows.iter().map(|&row| self.labels[row]).collect();
-                let batch = self.batch(rows)?;
-                let targets = Targets::first_positions(&batch, &labels);
-                Ok(MicroBatch { batch, targets })
-            })
-            .collect()
+        rows.chunks(micro_batch).map(|rows| self.batch(rows)).collect()
     }
 
-    /// SHA-256 of the token ids and labels: a resumed run must see the same data.
+    /// SHA-256 of the token ids and of what is asked: a resumed run must see the same data.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
-        for (encoding, label) in self.encodings.iter().zip(&self.labels) {
+        for (encoding, asked) in self.encodings.iter().zip(&self.asked) {
             hash.update((encoding.ids.len() as u64).to_le_bytes());
-            encoding
-                .ids
-                .iter()
-                .chain(&encoding.type_ids)
-                .for_each(|id| hash.update(id.to_le_bytes()));
-            hash.update((*label as u64).to_le_bytes());
+            let ids = encoding.ids.iter().chain(&encoding.type_ids);
+            ids.for_each(|id| hash.update(id.to_le_bytes()));
+            match asked {
+                Asked::Label(label) => hash.update((*label as u64).to_le_bytes()),
+                Asked::Tokens(spans) => spans.iter().for_each(|span| {
+                    hash.update((span.start as u64).to_le_bytes());
+                    hash.update((span.end as u64).to_le_bytes());
+                }),
+            }
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_asked_for_the_token_after_it() {
+        let rows = vec![
+            CausalRow { ids: vec![1, 5, 6, 7], learned: [2..4].to_vec() },
+            CausalRow { ids: vec![1, 8], learned: [1..2].to_vec() },
+        ];
+        let split = Split::causal(rows);
+        let MicroBatch { batch, targets } = split.batch(&[1, 0]).unwrap();
+        assert_eq!(batch.token_ids(), [1, 8, 0, 0, 1, 5, 6, 7]);
+        assert_eq!(targets.places(), [0, 5, 6]);
+        assert_eq!(targets.labels(), [8, 6, 7]);
+        assert_eq!((split.tokens(&[0, 1]), split.longest()), (6, 4));
+    }
+
+    #[test]
+    fn a_label_is_asked_of_the_first_state() {
+        let encoding = |ids: &[u32]| Encoding { ids: ids.to_vec(), type_ids: vec![0; ids.len()] };
+        let split = Split::labelled(vec![encoding(&[2, 3]), encoding(&[2])], &[1, 0], 9);
+        let MicroBatch { batch, targets } = split.batch(&[0, 1]).unwrap();
+        assert_eq!(batch.token_ids(), [2, 3, 2, 9]);
+        assert_eq!((targets.places(), targets.labels()), (&[0, 2][..], &[1, 0][..]));
     }
 }

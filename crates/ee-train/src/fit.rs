@@ -7,21 +7,24 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use ee_models::ExitModel;
-use ee_models::arch::bert::{Encoder, EncoderConfig};
+use burn::tensor::Device;
 use ee_models::checkpoint::ParameterNames;
-use ee_models::loss::Activations;
-use ee_tasks::Metric;
 
 use crate::config::RunConfig;
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::log::{Log, StepPlace};
 use crate::optimizer::AdamW;
+use crate::replicas::Replicas;
+use crate::sample::Sampler;
 use crate::schedule::Schedule;
 use crate::snapshot::{Best, Checkpoints, Snapshot, TrainingFacts, TrainingState};
-use crate::step::{StepConfig, StepReport, step};
-use crate::validate::validate;
+use crate::step::{StepConfig, step_on};
+use crate::subject::Trainable;
+use crate::validate::Measure;
+
+/// Exits outside the objective are read after every so many steps where the run file does not say.
+const WATCH_TEXT_EVERY: u64 = 10;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,17 +73,20 @@ impl Plan {
 }
 
 /// A run, ready to go on.
-pub struct Run {
+pub struct Run<M: Trainable> {
     pub(crate) config: RunConfig,
+    /// The first one holds the model at the beginning and at the end.
+    pub(crate) devices: Vec<Device>,
     pub(crate) plan: Plan,
     pub(crate) schedule: Schedule,
     pub(crate) task: String,
-    pub(crate) metrics: Vec<Box<dyn Metric>>,
+    pub(crate) measure: Measure,
+    pub(crate) sampler: Option<Sampler>,
     pub(crate) train: Split,
     pub(crate) validation: Split,
     /// Batches of the epoch that was drawn last.
     pub(crate) order: Option<(u64, Vec<Vec<usize>>)>,
-    pub(crate) model_config: EncoderConfig,
+    pub(crate) model_config: M::Config,
     pub(crate) names: ParameterNames,
     pub(crate) tokenizer: PathBuf,
     pub(crate) optimizer: AdamW,
@@ -94,7 +100,9 @@ pub struct Run {
 ///
 /// # Errors
 /// When the loss is no longer finite, or a file cannot be written.
-pub fn fit(run: &mut Run, mut model: Encoder, interrupted: &AtomicBool) -> Result<Outcome> {
+pub fn fit<M: Trainable>(run: &mut Run<M>, model: M, interrupted: &AtomicBool) -> Result<Outcome> {
+    let sharded = run.config.training.shard_optimizer;
+    let mut replicas = Replicas::new(model, &run.devices, sharded);
     let outcome = loop {
         if run.state.step >= run.plan.total {
             break Outcome::Finished;
@@ -105,22 +113,22 @@ pub fn fit(run: &mut Run, mut model: Encoder, interrupted: &AtomicBool) -> Resul
         if interrupted.load(Ordering::Relaxed) {
             break Outcome::Interrupted;
         }
-        model = run.step(model)?;
+        replicas = run.step(replicas)?;
         if run.plan.validates_after(run.state.step) {
-            run.validate(&model)?;
+            run.validate(replicas.first())?;
         }
         if run.plan.saves_after(run.state.step) {
-            run.save(&model)?;
+            run.save(replicas.first())?;
         }
     };
     if run.saved_step != Some(run.state.step) {
-        run.save(&model)?;
+        run.save(replicas.first())?;
     }
     run.log.finish();
     Ok(outcome)
 }
 
-impl Run {
+impl<M: Trainable> Run<M> {
     /// Where the run stands.
     pub fn state(&self) -> &TrainingState {
         &self.state
@@ -133,7 +141,7 @@ impl Run {
 
     /// The metric that chooses the best checkpoint.
     pub fn leading_metric(&self) -> &'static str {
-        self.metrics[0].name()
+        self.measure.leading()
     }
 
     fn is_out_of_patience(&self) -> bool {
@@ -142,48 +150,49 @@ impl Run {
     }
 
     /// Makes the next step and logs it.
-    fn step(&mut self, model: Encoder) -> Result<Encoder> {
+    fn step(&mut self, replicas: Replicas<M>) -> Result<Replicas<M>> {
         let started = Instant::now();
         let done = self.state.step;
         let rows = self.rows(done);
-        let micro_batches = self.train.micro_batches(&rows, self.config.training.micro_batch)?;
+        let rows_at_once =
+            self.config.training.micro_batch.min(rows.len().div_ceil(self.devices.len()));
+        let micro_batches = self.train.micro_batches(&rows, rows_at_once)?;
+        let input_seconds = started.elapsed().as_secs_f64();
         let config = StepConfig {
-            weights: self.config.objective.weights(model.n_layers()),
-            // All exits of a classifier cost next to nothing to read.
-            watch: true,
-            activations: Activations::Keep,
+            weights: self.config.objective.weights(replicas.first().n_layers()),
+            watch: done.is_multiple_of(self.watch_every()),
+            activations: self.config.training.activations(),
             learning_rate: self.config.optimizer.learning_rate * self.schedule.factor(done),
             dropout: Some((self.config.seed, done)),
         };
-        let (model, report) =
-            step(model, &mut self.optimizer, &self.names, &micro_batches, &config).map_err(
-                |not_finite| Error::Diverged {
-                    step: done + 1,
-                    what: not_finite.what,
-                    value: not_finite.value,
-                    learning_rate: config.learning_rate,
-                    checkpoint: self.checkpoints.last(),
-                },
-            )?;
+        let step = step_on(replicas, &mut self.optimizer, &self.names, &micro_batches, &config);
+        let (replicas, report) = step.map_err(|not_finite| Error::Diverged {
+            step: done + 1,
+            what: not_finite.what,
+            value: not_finite.value,
+            learning_rate: config.learning_rate,
+            checkpoint: self.checkpoints.last(),
+        })?;
         self.state.step += 1;
-        self.log_step(config.learning_rate, &report, started)?;
-        Ok(model)
-    }
-
-    fn log_step(
-        &mut self,
-        learning_rate: f64,
-        report: &StepReport,
-        started: Instant,
-    ) -> Result<()> {
-        let step = self.state.step;
+        let (step, seconds) = (self.state.step, started.elapsed().as_secs_f64());
         let place = StepPlace {
             step,
             epoch: (step - 1) / self.plan.steps_per_epoch + 1,
-            learning_rate,
-            examples_per_second: report.rows as f64 / started.elapsed().as_secs_f64(),
+            learning_rate: config.learning_rate,
+            seconds,
+            input_seconds,
+            tokens: self.train.tokens(&rows),
         };
-        self.log.step(place, report)
+        self.log.step(&place, &report)?;
+        Ok(replicas)
+    }
+
+    fn watch_every(&self) -> u64 {
+        let every = match self.measure {
+            Measure::Labels(_) => 1,
+            Measure::Tokens => WATCH_TEXT_EVERY,
+        };
+        self.config.training.watch_every_steps.unwrap_or(every)
     }
 
     /// The examples of the step that follows `done` steps.
@@ -198,21 +207,26 @@ impl Run {
     }
 
     /// Scores every exit and keeps count of how long the last exit has not improved.
-    fn validate(&mut self, model: &Encoder) -> Result<()> {
+    fn validate(&mut self, model: &M) -> Result<()> {
         let started = Instant::now();
         let batch = self.config.training.evaluation_batch;
-        let scores = validate(model, &self.validation, &self.metrics, batch)?;
+        let scores = self.measure.scores(model, &self.validation, batch)?;
         let (step, score) = (self.state.step, scores[0].last());
-        if self.state.best.is_none_or(|best| score > best.score) {
+        if self.state.best.is_none_or(|best| self.measure.improves(score, best.score)) {
             self.state.best = Some(Best { step, score });
             self.state.validations_since_best = 0;
         } else {
             self.state.validations_since_best += 1;
         }
-        self.log.validation(step, &scores, started.elapsed().as_secs_f64())
+        self.log.validation(step, &scores, started.elapsed().as_secs_f64())?;
+        let model = model.valid();
+        if let (Some(sampler), Some(decoder)) = (&self.sampler, model.decoder()) {
+            self.log.samples(step, &sampler.samples(decoder)?)?;
+        }
+        Ok(())
     }
 
-    fn save(&mut self, model: &Encoder) -> Result<()> {
+    fn save(&mut self, model: &M) -> Result<()> {
         (self.state.log_bytes, self.state.events_bytes) = self.log.sync()?;
         self.checkpoints.save(&Snapshot {
             model,

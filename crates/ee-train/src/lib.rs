@@ -13,11 +13,15 @@ mod error;
 pub mod fit;
 pub mod log;
 pub mod optimizer;
+pub mod plan;
 pub mod prepare;
+pub mod replicas;
 pub mod run;
+pub mod sample;
 pub mod schedule;
 pub mod snapshot;
 pub mod step;
+pub mod subject;
 pub mod tensorboard;
 pub mod validate;
 

@@ -4,18 +4,22 @@
 //! where the checkpoint was written, with no step twice. Progress goes to stderr: a bar on a terminal,
 //! elsewhere a plain line every few seconds.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use ee_models::device::{memory_mib, peak_memory_mib};
+use ee_models::loss::ExitReading;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::error::{Error, Result};
+use crate::sample::Sample;
 use crate::snapshot::TrainingState;
-use crate::step::StepReport;
+use crate::step::{StepReport, StepSeconds};
 use crate::tensorboard::{EventFile, open_cut};
 use crate::validate::ExitScores;
 
@@ -43,8 +47,18 @@ pub struct StepPlace {
     pub epoch: u64,
     /// The step's learning rate.
     pub learning_rate: f64,
-    /// Rows divided by the step's wall-clock time.
-    pub examples_per_second: f64,
+    /// The step's wall-clock time.
+    pub seconds: f64,
+    /// The part of it in which the batch was gathered.
+    pub input_seconds: f64,
+    /// Tokens of its rows, without padding.
+    pub tokens: usize,
+}
+
+impl StepPlace {
+    fn tokens_per_second(&self) -> f64 {
+        self.tokens as f64 / self.seconds
+    }
 }
 
 impl Log {
@@ -74,35 +88,54 @@ impl Log {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn step(&mut self, place: StepPlace, report: &StepReport) -> Result<()> {
-        let StepPlace { step, epoch, learning_rate, examples_per_second } = place;
-        let StepReport { loss, exits, gradient_norm, rows, .. } = report;
-        let exit_losses: Vec<Option<f64>> =
-            exits.iter().map(|exit| exit.map(|exit| exit.loss)).collect();
+    pub fn step(&mut self, place: &StepPlace, report: &StepReport) -> Result<()> {
+        let StepPlace { step, epoch, learning_rate, seconds, tokens, .. } = *place;
+        let StepReport { loss, exits, gradient_norm, rows, targets, .. } = report;
+        let exit = |value: fn(&ExitReading) -> f64| -> Vec<Option<f64>> {
+            exits.iter().map(|exit| exit.as_ref().map(value)).collect()
+        };
+        let (losses, accuracies) = (exit(|exit| exit.loss), exit(|exit| exit.accuracy));
+        let shares = shares(place, report);
+        let memory = (memory_mib(), peak_memory_mib());
         self.line(&json!({
             "kind": "step",
             "step": step,
             "epoch": epoch,
             "rows": rows,
+            "tokens": tokens,
+            "targets": targets,
             "loss": loss,
-            "exit_losses": exit_losses,
+            "exit_losses": losses,
+            "exit_accuracies": accuracies,
             "learning_rate": learning_rate,
             "gradient_norm": gradient_norm,
-            "examples_per_second": examples_per_second,
+            "clock": {
+                "seconds": seconds,
+                "examples_per_second": *rows as f64 / seconds,
+                "tokens_per_second": place.tokens_per_second(),
+                "shares": shares.iter().copied().collect::<BTreeMap<_, _>>(),
+                "memory_mib": memory.0,
+                "peak_memory_mib": memory.1,
+            },
         }))?;
         let mut values = vec![
             ("loss/total".to_owned(), *loss),
             ("learning_rate".to_owned(), learning_rate),
             ("gradient_norm".to_owned(), *gradient_norm),
-            ("examples_per_second".to_owned(), examples_per_second),
+            ("speed/examples_per_second".to_owned(), *rows as f64 / seconds),
+            ("speed/tokens_per_second".to_owned(), place.tokens_per_second()),
         ];
-        values.extend(per_exit("loss", exit_losses.iter().copied()));
+        values.extend(shares.map(|(part, share)| (format!("share/{part}"), share)));
+        values.extend(memory.0.map(|mib| ("memory_mib".to_owned(), mib)));
+        values.extend(per_exit("loss", &losses));
+        values.extend(per_exit("accuracy", &accuracies));
         self.events.scalars(step, &values)?;
         self.progress.step(place, report);
         Ok(())
     }
 
-    /// Logs the scores of one validation; the leading metric goes to TensorBoard.
+    /// Logs the scores of one validation; the leading metric is `metric/exit_…` in TensorBoard, the others
+    /// have their own names.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -111,10 +144,17 @@ impl Log {
             "kind": "validation",
             "step": step,
             "scores": scores,
-            "seconds": seconds,
+            "clock": { "seconds": seconds },
         }))?;
+        for (place, scores) in scores.iter().enumerate() {
+            let tag = match place {
+                0 => "metric".to_owned(),
+                _ => format!("validation_{}", scores.metric),
+            };
+            let of_exits: Vec<_> = scores.scores.iter().copied().map(Some).collect();
+            self.events.scalars(step, &per_exit(&tag, &of_exits))?;
+        }
         let leading = &scores[0];
-        self.events.scalars(step, &per_exit("metric", leading.scores.iter().copied().map(Some)))?;
         let per_exit: Vec<String> =
             leading.scores.iter().map(|score| format!("{score:.4}")).collect();
         self.progress.say(&format!(
@@ -122,6 +162,18 @@ impl Log {
             leading.metric,
             per_exit.join(" ")
         ));
+        Ok(())
+    }
+
+    /// Logs what exits wrote.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn samples(&mut self, step: u64, samples: &[Sample]) -> Result<()> {
+        self.line(&json!({ "kind": "samples", "step": step, "samples": samples }))?;
+        for Sample { exit, text, .. } in samples {
+            self.progress.say(&format!("  exit {exit} writes: {text:?}"));
+        }
         Ok(())
     }
 
@@ -146,12 +198,27 @@ impl Log {
     }
 }
 
+/// Shares of a step's wall-clock time.
+fn shares(place: &StepPlace, report: &StepReport) -> [(&'static str, f64); 5] {
+    let StepSeconds { layers, heads, optimizer } = report.seconds;
+    let input = place.input_seconds;
+    let rest = (place.seconds - layers - heads - optimizer - input).max(0.0);
+    let parts = [
+        ("layers", layers),
+        ("heads", heads),
+        ("optimizer", optimizer),
+        ("input", input),
+        ("rest", rest),
+    ];
+    parts.map(|(part, seconds)| (part, seconds / place.seconds))
+}
+
 /// `loss/exit_01` and so on, of the exits that have a value.
-fn per_exit(tag: &str, values: impl IntoIterator<Item = Option<f64>>) -> Vec<(String, f64)> {
-    let named = |(index, value): (usize, Option<f64>)| {
+fn per_exit(tag: &str, values: &[Option<f64>]) -> Vec<(String, f64)> {
+    let named = |(index, value): (usize, &Option<f64>)| {
         value.map(|value| (format!("{tag}/exit_{:02}", index + 1), value))
     };
-    values.into_iter().enumerate().filter_map(named).collect()
+    values.iter().enumerate().filter_map(named).collect()
 }
 
 /// A bar on a terminal, plain lines elsewhere.
@@ -182,12 +249,10 @@ impl Progress {
         }
     }
 
-    fn step(&mut self, place: StepPlace, report: &StepReport) {
-        let StepPlace { step, epoch, examples_per_second, .. } = place;
-        let message = format!(
-            "epoch {epoch} · loss {:.4} · {examples_per_second:.1} examples/s",
-            report.loss
-        );
+    fn step(&mut self, place: &StepPlace, report: &StepReport) {
+        let StepPlace { step, epoch, .. } = *place;
+        let speed = place.tokens_per_second();
+        let message = format!("epoch {epoch} · loss {:.4} · {speed:.0} tokens/s", report.loss);
         if let Some(bar) = &self.bar {
             bar.set_message(message);
             bar.set_position(step);

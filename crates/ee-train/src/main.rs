@@ -8,8 +8,10 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use ee_train::fit::{self, Outcome};
-use ee_train::{Error, bench, prepare};
+use ee_train::fit::{self, Outcome, Run};
+use ee_train::prepare::{self, Prepared};
+use ee_train::subject::Trainable;
+use ee_train::{Error, bench, plan};
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
 
@@ -25,6 +27,10 @@ fn main() -> ExitCode {
     // small model takes three fifths of the time.
     let result = rayon::scope(|_| match command {
         Command::Train(training) => train(&training),
+        Command::Plan(run, memory) => {
+            plan::print(&run.config()?, memory)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::EncoderTrain(flags) => measure(flags),
     });
     result.unwrap_or_else(|error| {
@@ -44,8 +50,14 @@ fn train(training: &Training) -> Result<ExitCode> {
     flag::register_conditional_shutdown(SIGINT, i32::from(INTERRUPTED), Arc::clone(&interrupted))
         .and_then(|_| flag::register(SIGINT, Arc::clone(&interrupted)))
         .context("cannot listen to Ctrl-C")?;
-    let (mut run, model) = prepare::prepare(config, &output, training.resume)?;
-    let outcome = fit::fit(&mut run, model, &interrupted)?;
+    match prepare::prepare(config, &output, training.resume)? {
+        Prepared::Labels(run, model) => finish(*run, model, &interrupted),
+        Prepared::Texts(run, model) => finish(*run, model, &interrupted),
+    }
+}
+
+fn finish<M: Trainable>(mut run: Run<M>, model: M, interrupted: &AtomicBool) -> Result<ExitCode> {
+    let outcome = fit::fit(&mut run, model, interrupted)?;
     let step = run.state().step;
     match outcome {
         Outcome::Finished => eprintln!("finished after step {step}"),

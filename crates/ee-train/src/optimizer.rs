@@ -3,13 +3,15 @@
 //! The model is mapped parameter by parameter. Each gradient is taken out of the backward pass's result,
 //! used and dropped before the next one is touched, and parameter and moments are updated in place, so
 //! that the peak of memory is that of the backward pass and not of the update. Biases and layer norms do
-//! not decay, as in BERT's and Hugging Face's recipes. The moments are kept on the parameter's device.
+//! not decay, as in BERT's and Hugging Face's recipes. The moments are kept on the parameter's device. A
+//! parameter of 16 bits is computed anew at each step from an F32 copy, its master: small steps would be
+//! lost in it.
 
 use std::any::Any;
 use std::collections::HashMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{DType, Device, Gradients, Tensor};
 use ee_models::checkpoint::ParameterNames;
 use ee_models::kernels::{self, AdamWTensors};
 use serde::Serialize;
@@ -31,11 +33,33 @@ pub struct AdamWConfig {
     pub max_gradient_norm: f64,
 }
 
-/// m and v of one parameter.
+/// m and v of one parameter, F32.
 #[derive(Debug)]
 pub(crate) struct Moments<const D: usize> {
     pub(crate) first: Tensor<D>,
     pub(crate) second: Tensor<D>,
+    /// The parameter in F32, where it is of another format itself.
+    pub(crate) master: Option<Tensor<D>>,
+}
+
+impl<const D: usize> Moments<D> {
+    /// The same on a device; after a resumption they may be on another one.
+    fn on(self, device: &Device) -> Self {
+        let Self { first, second, master } = self;
+        Self {
+            first: first.to_device(device),
+            second: second.to_device(device),
+            master: master.map(|master| master.to_device(device)),
+        }
+    }
+
+    /// Those of a parameter that was never updated.
+    fn new(parameter: &Tensor<D>) -> Self {
+        let is_f32 = parameter.dtype() == DType::F32;
+        let master = (!is_f32).then(|| parameter.clone().cast(DType::F32));
+        let zeros = master.as_ref().unwrap_or(parameter).zeros_like();
+        Self { first: zeros.clone(), second: zeros.zeros_like(), master }
+    }
 }
 
 /// AdamW with the moments of every parameter it has updated.
@@ -65,8 +89,13 @@ impl AdamW {
         if limit > 0.0 { (limit / (norm + 1e-6)).min(1.0) } else { 1.0 }
     }
 
+    /// Counts a further step, whose updates follow.
+    pub fn begin_step(&mut self) {
+        self.steps += 1;
+    }
+
     /// Updates every parameter that has a gradient; the gradients are used up.
-    pub fn step<M: Module>(
+    pub fn update<M: Module>(
         &mut self,
         model: M,
         gradients: Gradients,
@@ -74,7 +103,6 @@ impl AdamW {
         learning_rate: f64,
         gradient_scale: f64,
     ) -> M {
-        self.steps += 1;
         let AdamWConfig { weight_decay, beta_1, beta_2, epsilon, .. } = self.config;
         let numbers = kernels::AdamW {
             learning_rate,
@@ -100,9 +128,9 @@ impl AdamW {
     }
 }
 
-/// Whether a parameter of this name decays: weights do, biases and layer norms do not.
+/// Whether a parameter of this name decays: weights do, biases and norms do not.
 pub fn decays(name: &str) -> bool {
-    !(name.ends_with("bias") || name.contains("LayerNorm"))
+    !(name.ends_with("bias") || name.to_ascii_lowercase().contains("norm"))
 }
 
 /// Updates one parameter after the other.
@@ -121,19 +149,47 @@ impl ModuleMapper for Update<'_> {
         };
         let name = self.names.get(id).expect("every parameter of the model has a name");
         let weight_decay = if decays(name) { self.numbers.weight_decay } else { 0.0 };
-        // From here on this is the parameter's only handle, which is what lets the update be in place.
-        let parameter = tracked.inner();
-        let Moments { first, second } = match self.optimizer.moments.remove(&id) {
-            Some(moments) => *moments.downcast().expect("a parameter keeps its rank"),
-            None => Moments { first: parameter.zeros_like(), second: parameter.zeros_like() },
+        let (parameter, numbers) =
+            (tracked.inner(), kernels::AdamW { weight_decay, ..self.numbers });
+        let moments = match self.optimizer.moments.remove(&id) {
+            Some(moments) => {
+                let moments: Box<Moments<D>> = moments.downcast().expect("its rank stays");
+                moments.on(&parameter.device())
+            }
+            None => Moments::new(&parameter),
         };
-        let tensors = AdamWTensors { parameter, first_moment: first, second_moment: second };
-        let updated =
-            kernels::adamw(tensors, gradient, kernels::AdamW { weight_decay, ..self.numbers });
-        let moments = Moments { first: updated.first_moment, second: updated.second_moment };
+        let (updated, moments) = update(parameter, moments, gradient, numbers);
         self.optimizer.moments.insert(id, Box::new(moments));
-        let tracked = Tensor::from_inner(updated.parameter).require_grad();
-        Param::from_mapped_value(id, tracked, mapper)
+        Param::from_mapped_value(id, Tensor::from_inner(updated).require_grad(), mapper)
+    }
+}
+
+/// Updates a parameter, in place where it is the only handle.
+fn update<const D: usize>(
+    parameter: Tensor<D>,
+    moments: Moments<D>,
+    gradient: Tensor<D>,
+    numbers: kernels::AdamW,
+) -> (Tensor<D>, Moments<D>) {
+    let Moments { first: first_moment, second: second_moment, master } = moments;
+    let (dtype, has_master) = (parameter.dtype(), master.is_some());
+    let gradient = if has_master { gradient.cast(DType::F32) } else { gradient };
+    let parameter = match master {
+        Some(master) => {
+            drop(parameter);
+            master
+        }
+        None => parameter,
+    };
+    let tensors = AdamWTensors { parameter, first_moment, second_moment };
+    let AdamWTensors { parameter, first_moment: first, second_moment: second } =
+        kernels::adamw(tensors, gradient, numbers);
+    match has_master {
+        true => {
+            let rounded = parameter.clone().cast(dtype);
+            (rounded, Moments { first, second, master: Some(parameter) })
+        }
+        false => (parameter, Moments { first, second, master: None }),
     }
 }
 
@@ -158,28 +214,6 @@ impl ModuleVisitor for SumOfSquares<'_> {
     }
 }
 
-/// Adds the gradients of a further backward pass to those of earlier ones.
-pub fn accumulate<M: Module>(model: &M, total: &mut Gradients, further: Gradients) {
-    model.visit(&mut Accumulate { total, further });
-}
-
-struct Accumulate<'a> {
-    total: &'a mut Gradients,
-    further: Gradients,
-}
-
-impl ModuleVisitor for Accumulate<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let parameter = param.val();
-        let Some(further) = parameter.grad_remove(&mut self.further) else { return };
-        let sum = match parameter.grad_remove(self.total) {
-            Some(total) => total + further,
-            None => further,
-        };
-        parameter.grad_replace(self.total, sum);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +224,34 @@ mod tests {
         assert!(decays("bert.embeddings.word_embeddings.weight"));
         assert!(!decays("bert.encoder.layer.0.attention.self.query.bias"));
         assert!(!decays("bert.encoder.layer.0.output.LayerNorm.weight"));
+        assert!(!decays("model.layers.0.input_layernorm.weight"));
+        assert!(!decays("model.norm.weight"));
+    }
+
+    #[test]
+    fn small_steps_add_up_in_the_master_of_a_rounded_parameter() {
+        let device = Device::flex();
+        let ones = Tensor::<1>::ones([2], (&device, DType::BF16));
+        let gradient = Tensor::<1>::ones([2], &device);
+        let mut state = (ones.clone(), Moments::new(&ones));
+        for step in 1..=10 {
+            let numbers = kernels::AdamW {
+                learning_rate: 1e-3,
+                beta_1: 0.9,
+                beta_2: 0.999,
+                epsilon: 1e-8,
+                weight_decay: 0.0,
+                step,
+                gradient_scale: 1.0,
+            };
+            state = update(state.0, state.1, gradient.clone(), numbers);
+        }
+        let values: Vec<f32> = state.0.clone().cast(DType::F32).into_data().iter().collect();
+        // A step of 0.001 is less than half of bfloat16's distance of 1/256 below 1.
+        assert_eq!(state.0.dtype(), DType::BF16);
+        assert_eq!(values, [0.98828125; 2]);
+        let master: Vec<f32> = state.1.master.unwrap().into_data().iter().collect();
+        assert!((master[0] - 0.99).abs() < 1e-5, "{master:?}");
     }
 
     #[test]

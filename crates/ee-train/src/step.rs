@@ -6,11 +6,13 @@
 use std::time::Instant;
 
 use burn::module::Module;
+use burn::tensor::Gradients;
 use ee_models::checkpoint::ParameterNames;
 use ee_models::loss::{Activations, ExitReading, PassConfig, Targets, pass_onto};
 use ee_models::{Batch, DropoutKey, ExitModel};
 
-use crate::optimizer::{self, AdamW};
+use crate::optimizer::AdamW;
+use crate::replicas::Replicas;
 
 /// Rows that travel through the model together, and what the head is to say of them.
 #[derive(Clone, Debug)]
@@ -87,46 +89,112 @@ pub fn step<M: ExitModel + Module>(
     micro_batches: &[MicroBatch],
     config: &StepConfig,
 ) -> Result<(M, StepReport), NotFinite> {
-    let targets: usize = micro_batches.iter().map(|micro| micro.targets.len()).sum();
+    let replicas = Replicas::single(model);
+    let (replicas, report) = step_on(replicas, optimizer, names, micro_batches, config)?;
+    Ok((replicas.into_first(), report))
+}
+
+/// [`step`] with a model on several devices: micro-batch i runs on device i modulo their number.
+///
+/// # Errors
+/// As [`step`].
+///
+/// # Panics
+/// As [`step`].
+pub fn step_on<M: ExitModel + Module>(
+    replicas: Replicas<M>,
+    optimizer: &mut AdamW,
+    names: &ParameterNames,
+    micro_batches: &[MicroBatch],
+    config: &StepConfig,
+) -> Result<(Replicas<M>, StepReport), NotFinite> {
+    let work = Work { micro_batches, targets: n_targets(micro_batches), config };
+    let stride = replicas.models().len();
     let mut report = StepReport {
         loss: 0.0,
         exits: vec![None; config.weights.len()],
         gradient_norm: 0.0,
         rows: micro_batches.iter().map(|micro| micro.batch.n_rows()).sum(),
-        targets,
+        targets: work.targets,
         seconds: StepSeconds::default(),
     };
-    let mut gradients = None;
-    for (number, MicroBatch { batch, targets: of_micro }) in micro_batches.iter().enumerate() {
-        // A micro-batch may hold nothing that counts, for example prompts alone.
-        if of_micro.is_empty() {
-            continue;
-        }
-        let share = of_micro.len() as f64 / targets as f64;
-        let key = |(seed, step)| DropoutKey::new(&[seed, step, number as u64]);
-        let pass_config = PassConfig {
-            weights: config.weights.clone(),
-            watch: config.watch,
-            dropout: config.dropout.map(key),
-            scale: share,
-            activations: config.activations,
-        };
-        let pass = pass_onto(&model, batch, of_micro, &pass_config, gradients.take());
-        report.seconds.layers += pass.seconds.layers;
-        report.seconds.heads += pass.seconds.heads;
-        // Host synchronisation: a loss that is no number must not reach the weights.
-        report.loss += finite("the loss", objective(&config.weights, &pass.exits))? * share;
-        add_share(&mut report.exits, &pass.exits, share);
-        gradients = Some(pass.gradients);
+    let mut gradients = Vec::with_capacity(stride);
+    for passed in replicas.each(|device, model| work.passes(model, device, stride)) {
+        let passed = passed?;
+        report.loss += passed.loss;
+        add_share(&mut report.exits, &passed.exits, 1.0);
+        report.seconds.layers = report.seconds.layers.max(passed.layers);
+        report.seconds.heads = report.seconds.heads.max(passed.heads);
+        gradients.push(passed.gradients);
     }
     let started = Instant::now();
-    let gradients = gradients.expect("a step has at least one target");
-    report.gradient_norm =
-        finite("the gradient norm", optimizer::gradient_norm(&model, &gradients))?;
+    let gradients = replicas.exchange(gradients);
+    let norm = replicas.gradient_norm(&gradients);
+    report.gradient_norm = finite("the gradient norm", norm)?;
     let scale = optimizer.clipping(report.gradient_norm);
-    let model = optimizer.step(model, gradients, names, config.learning_rate, scale);
+    optimizer.begin_step();
+    let replicas = replicas.update(gradients, |model, gradients| {
+        optimizer.update(model, gradients, names, config.learning_rate, scale)
+    });
     report.seconds.optimizer = started.elapsed().as_secs_f64();
-    Ok((model, report))
+    Ok((replicas, report))
+}
+
+fn n_targets(micro_batches: &[MicroBatch]) -> usize {
+    micro_batches.iter().map(|micro| micro.targets.len()).sum()
+}
+
+/// What all devices share in a step.
+struct Work<'a> {
+    micro_batches: &'a [MicroBatch],
+    targets: usize,
+    config: &'a StepConfig,
+}
+
+/// What one device found.
+struct Passed {
+    loss: f64,
+    exits: Vec<Option<ExitReading>>,
+    /// `None` where no micro-batch fell to it.
+    gradients: Option<Gradients>,
+    layers: f64,
+    heads: f64,
+}
+
+impl Work<'_> {
+    /// Runs micro-batches `first`, `first + stride`, … forward and backward.
+    fn passes<M: ExitModel + Module>(
+        &self,
+        model: &M,
+        first: usize,
+        stride: usize,
+    ) -> Result<Passed, NotFinite> {
+        let config = self.config;
+        let exits = vec![None; config.weights.len()];
+        let mut passed = Passed { loss: 0.0, exits, gradients: None, layers: 0.0, heads: 0.0 };
+        let numbered = self.micro_batches.iter().enumerate().skip(first).step_by(stride);
+        // A micro-batch may hold nothing that counts, for example prompts alone.
+        for (number, micro) in numbered.filter(|(_, micro)| !micro.targets.is_empty()) {
+            let share = micro.targets.len() as f64 / self.targets as f64;
+            let key = |(seed, step)| DropoutKey::new(&[seed, step, number as u64]);
+            let pass_config = PassConfig {
+                weights: config.weights.clone(),
+                watch: config.watch,
+                dropout: config.dropout.map(key),
+                scale: share,
+                activations: config.activations,
+            };
+            let earlier = passed.gradients.take();
+            let pass = pass_onto(model, &micro.batch, &micro.targets, &pass_config, earlier);
+            passed.layers += pass.seconds.layers;
+            passed.heads += pass.seconds.heads;
+            // Host synchronisation: a loss that is no number must not reach the weights.
+            passed.loss += finite("the loss", objective(&config.weights, &pass.exits))? * share;
+            add_share(&mut passed.exits, &pass.exits, share);
+            passed.gradients = Some(pass.gradients);
+        }
+        Ok(passed)
+    }
 }
 
 /// Σ weight · loss over the exits that count.

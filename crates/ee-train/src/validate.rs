@@ -1,14 +1,25 @@
 //! Scores every exit on the validation split: no graph, no dropout, the whole split each time.
 
-use burn::module::Module;
-use ee_models::arch::bert::Encoder;
+use ee_models::loss::evaluate;
 use ee_models::signal::Signals;
-use ee_models::{Batch, ExitModel};
 use ee_tasks::metrics::{self, Metric};
 use serde::Serialize;
 
 use crate::data::Split;
 use crate::error::Result;
+use crate::step::MicroBatch;
+use crate::subject::Trainable;
+
+/// e to the mean cross-entropy of a token; the measure of text that chooses the best checkpoint.
+const PERPLEXITY: &str = "perplexity";
+
+/// What a run is validated by.
+pub enum Measure {
+    /// Metrics of predicted labels.
+    Labels(Vec<Box<dyn Metric>>),
+    /// Perplexity and accuracy of learned tokens.
+    Tokens,
+}
 
 /// Scores of one metric at the exits 1..=N.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -20,27 +31,64 @@ pub struct ExitScores {
 }
 
 impl ExitScores {
+    fn new(metric: &str, scores: Vec<f64>) -> Self {
+        Self { metric: metric.to_owned(), scores }
+    }
+
     /// The score of the last exit.
+    ///
+    /// # Panics
+    /// When there are no exits.
     pub fn last(&self) -> f64 {
         *self.scores.last().expect("a model has at least one exit")
     }
 }
 
-/// Every metric at every exit; the leading metric first.
-///
-/// # Errors
-/// When a batch cannot be given to the model.
-pub fn validate(
-    model: &Encoder,
+impl Measure {
+    /// The metric that chooses the best checkpoint, by the last exit.
+    pub fn leading(&self) -> &'static str {
+        match self {
+            Self::Labels(metrics) => metrics[0].name(),
+            Self::Tokens => PERPLEXITY,
+        }
+    }
+
+    /// Whether the leading metric rose from `best` to `score`, or fell where less is better.
+    pub fn improves(&self, score: f64, best: f64) -> bool {
+        match self {
+            Self::Labels(_) => score > best,
+            Self::Tokens => score < best,
+        }
+    }
+
+    /// Every metric at every exit; the leading metric first.
+    ///
+    /// # Errors
+    /// When a batch cannot be given to the model.
+    pub fn scores<M: Trainable>(
+        &self,
+        model: &M,
+        split: &Split,
+        batch_size: usize,
+    ) -> Result<Vec<ExitScores>> {
+        let model = model.valid();
+        match self {
+            Self::Labels(metrics) => of_labels(&model, split, metrics, batch_size),
+            Self::Tokens => of_tokens(&model, split, batch_size),
+        }
+    }
+}
+
+fn of_labels<M: Trainable>(
+    model: &M,
     split: &Split,
     metrics: &[Box<dyn Metric>],
     batch_size: usize,
 ) -> Result<Vec<ExitScores>> {
-    let model = model.valid();
     let n_exits = model.n_layers();
-    let mut predictions = vec![vec![0; split.len()]; n_exits];
+    let (labels, mut predictions) = (split.labels(), vec![vec![0; split.len()]; n_exits]);
     for rows in split.evaluation_order(batch_size) {
-        let batch: Batch = split.batch(&rows)?;
+        let MicroBatch { batch, .. } = split.batch(&rows)?;
         let signals = Signals::read(model.exit_logits(&batch), n_exits);
         for (place, &row) in rows.iter().enumerate() {
             for (exit, (signal, _)) in signals.row(place).iter().enumerate() {
@@ -49,13 +97,31 @@ pub fn validate(
         }
     }
     let scores = |metric: &dyn Metric| {
-        predictions.iter().map(|exit| metrics::score(metric, exit, split.labels())).collect()
+        predictions.iter().map(|exit| metrics::score(metric, exit, &labels)).collect()
     };
     Ok(metrics
         .iter()
-        .map(|metric| ExitScores {
-            metric: metric.name().to_owned(),
-            scores: scores(metric.as_ref()),
-        })
+        .map(|metric| ExitScores::new(metric.name(), scores(metric.as_ref())))
         .collect())
+}
+
+fn of_tokens<M: Trainable>(model: &M, split: &Split, batch_size: usize) -> Result<Vec<ExitScores>> {
+    let mut losses = vec![0.0; model.n_layers()];
+    let (mut right, mut tokens) = (losses.clone(), 0.0);
+    for rows in split.evaluation_order(batch_size) {
+        let MicroBatch { batch, targets } = split.batch(&rows)?;
+        let n = targets.len() as f64;
+        tokens += n;
+        for (exit, reading) in evaluate(model, &batch, &targets).into_iter().enumerate() {
+            losses[exit] += n * reading.loss;
+            right[exit] += n * reading.accuracy;
+        }
+    }
+    let mean = |sums: &[f64]| -> Vec<f64> { sums.iter().map(|sum| sum / tokens).collect() };
+    let losses = mean(&losses);
+    Ok(vec![
+        ExitScores::new(PERPLEXITY, losses.iter().map(|loss| loss.exp()).collect()),
+        ExitScores::new("token_accuracy", mean(&right)),
+        ExitScores::new("loss", losses),
+    ])
 }

@@ -9,6 +9,7 @@
 mod json;
 mod random;
 mod read;
+mod shapes;
 mod source;
 mod write;
 
@@ -19,6 +20,7 @@ use burn::module::ParamId;
 pub(crate) use json::{Keys, read_json};
 pub use random::RandomParameters;
 pub use read::Weights;
+pub use shapes::ParameterShapes;
 pub(crate) use source::CheckpointParameters;
 pub use write::save;
 

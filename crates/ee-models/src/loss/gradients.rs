@@ -1,7 +1,7 @@
 //! The gradients of many small backward passes, gathered in one container.
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{DType, Gradients, Tensor};
 
 /// Gradients so far.
 pub(super) struct Gathered(Option<Gradients>);
@@ -47,6 +47,10 @@ impl ModuleVisitor for Move<'_> {
         let parameter = param.val();
         let Some(further) = parameter.grad_remove(&mut self.further) else { return };
         let sum = match parameter.grad_remove(self.total) {
+            // The plain bodies give gradients of 16-bit weights in their format, the CPU's give F32.
+            Some(total) if total.dtype() != further.dtype() => {
+                total.cast(DType::F32) + further.cast(DType::F32)
+            }
             Some(total) => total + further,
             None => further,
         };

@@ -1,7 +1,7 @@
 //! Reads one exit's states at the targets through the head, a chunk at a time.
 
 use burn::module::Module;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{DType, Int, Tensor, TensorData};
 
 use super::gradients::Gathered;
 use super::{ExitReading, Targets};
@@ -9,12 +9,12 @@ use crate::exit::{DropoutKey, ExitModel};
 use crate::kernels::{self, HeadGradients, HeadLoss, Weight};
 
 /// Bytes of logits that are alive at once.
-const LOGITS: usize = 64 << 20;
+pub const LOGIT_BYTES: usize = 64 << 20;
 
 /// States whose logits are alive at once.
 fn chunk(weight: &Weight) -> usize {
     let [outputs, _] = weight.matrix.dims();
-    (LOGITS / 4 / outputs.max(1)).max(1)
+    (LOGIT_BYTES / 4 / outputs.max(1)).max(1)
 }
 
 /// The states of some places, `[n, d_model]`.
@@ -120,5 +120,7 @@ fn begin<const D: usize>(parameter: &Tensor<D>, gathered: &mut Gathered) -> Opti
         return None;
     }
     let earlier = gathered.take(parameter);
-    Some(earlier.unwrap_or_else(|| parameter.clone().inner().zeros_like()))
+    // Of F32 whatever the parameter's format: many parts are summed.
+    let zeros = || parameter.clone().inner().zeros_like().cast(DType::F32);
+    Some(earlier.unwrap_or_else(zeros))
 }

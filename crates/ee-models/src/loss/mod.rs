@@ -9,6 +9,7 @@ mod gradients;
 mod head;
 mod pass;
 
+pub use self::head::LOGIT_BYTES;
 pub use self::pass::{evaluate, pass, pass_onto};
 
 use burn::tensor::Gradients;

@@ -7,13 +7,12 @@ fn encoding(ids: &[u32]) -> Encoding {
 #[test]
 fn a_batch_is_as_wide_as_its_longest_row_and_keeps_everything_of_a_row_together() {
     let encodings = [encoding(&[5]), encoding(&[7, 8, 9]), encoding(&[3, 4])];
-    let batch = Batch::gather(&[2, 0], &encodings, &[10, 11, 12], 99);
+    let batch = Batch::gather(&[2, 0], &encodings, 99);
     assert_eq!(batch.rows, [2, 0]);
     assert_eq!(batch.width, 2);
     assert_eq!(batch.token_ids, [3, 4, 5, 99]);
     assert_eq!(batch.type_ids, [1, 0, 1, 0]);
     assert_eq!(batch.lengths, [2, 1]);
-    assert_eq!(batch.labels, [12, 10]);
     assert_eq!(batch.n_rows(), 2);
 }
 

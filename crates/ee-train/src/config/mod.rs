@@ -10,7 +10,9 @@ mod sections;
 use std::path::{Path, PathBuf};
 
 use ee_models::arch::bert::BertSizes;
-use ee_models::loss::Objective;
+use ee_models::arch::llama::LlamaSizes;
+use ee_models::checkpoint::Precision;
+use ee_models::loss::{Activations, Objective};
 use ee_tasks::config::{ConfigError, Document};
 use serde::Serialize;
 
@@ -24,10 +26,17 @@ pub struct RunConfig {
     pub objective: Objective,
     /// Decides data order, dropout and initialisation.
     pub seed: u64,
-    /// `cpu`, `cuda:I`, …
+    /// `cpu`, `cuda:0`, … or several, `cuda:0,1,2,3`: each takes a part of every batch.
     pub device: String,
+    /// Format of the weights that the model computes with; a decoder's alone can be other than F32. The
+    /// optimizer's own copy and its moments are F32 in any case.
+    #[serde(serialize_with = "precision_name")]
+    pub precision: Precision,
     /// What is trained.
     pub model: ModelConfig,
+    /// Trains low-rank additions to some matrices and nothing else (Hu et al. 2021); decoders alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
     /// What it is trained on.
     pub task: TaskConfig,
     /// AdamW and clipping.
@@ -47,7 +56,7 @@ pub enum ModelConfig {
         /// The folder.
         path: PathBuf,
     },
-    /// A new BERT with random weights.
+    /// A new model with random weights.
     Scratch(ScratchConfig),
 }
 
@@ -61,7 +70,7 @@ impl ModelConfig {
     }
 }
 
-/// The sizes of a BERT built from scratch.
+/// What a model built from scratch is like; the task says whether it is a BERT or a Llama.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ScratchConfig {
     /// Folder of the tokenizer; its vocabulary sizes the embedding.
@@ -72,21 +81,64 @@ pub struct ScratchConfig {
     pub d_model: usize,
     /// Attention heads; divides `d_model`.
     pub heads: usize,
-    /// Width of the feed-forward network.
-    pub inner: usize,
+    /// A Llama's heads of keys and values; divides `heads`. As many as heads if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_heads: Option<usize>,
+    /// Width of the feed-forward network; if absent four times `d_model`, of a Llama 8/3 times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inner: Option<usize>,
     /// Longest input in tokens.
     pub positions: usize,
-    /// Dropout probability.
+    /// A BERT's dropout probability.
     pub dropout: f64,
+    /// Whether a Llama's head is its embedding's table.
+    pub tied_head: bool,
     /// Standard deviation of the new weights.
     pub initializer_range: f64,
+}
+
+/// Low-rank additions.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LoraConfig {
+    /// Rows of A, columns of B.
+    pub rank: usize,
+    /// The addition is B A times `alpha` / `rank`.
+    pub alpha: f64,
+    /// Which matrices, by the last part of their Hugging Face names.
+    pub targets: Vec<String>,
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        let targets = ["q_proj", "v_proj"].map(str::to_owned).to_vec();
+        Self { rank: 8, alpha: 16.0, targets }
+    }
+}
+
+/// What is learned.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Lessons {
+    /// A task: labels, or responses to prompts.
+    Task {
+        /// The task file.
+        file: PathBuf,
+    },
+    /// Running text.
+    Text {
+        /// Files to learn from; a blank line ends a document.
+        text: Vec<PathBuf>,
+        /// Files to validate on.
+        validation_text: Vec<PathBuf>,
+    },
 }
 
 /// The task, its data and how much of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TaskConfig {
-    /// The task file.
-    pub file: PathBuf,
+    /// What is learned.
+    #[serde(flatten)]
+    pub lessons: Lessons,
     /// Where the task's files lie; without it, where the task file says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
@@ -95,8 +147,10 @@ pub struct TaskConfig {
     /// The split whose scores choose the best checkpoint; without it, the task's evaluation split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_split: Option<String>,
-    /// Longer inputs are cut to so many tokens.
+    /// Longer inputs are cut to so many tokens; running text is cut into rows of so many.
     pub max_length: usize,
+    /// Whether short rows of text are joined up to `max_length`.
+    pub packing: bool,
     /// Learn from the first so many examples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
@@ -160,6 +214,16 @@ pub struct TrainingConfig {
     /// Saves after every so many steps, beside the checkpoint that follows each validation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_every_steps: Option<u64>,
+    /// Exits outside the objective are read after every so many steps, to be watched: a head of many
+    /// tokens is dear. Without it every step for labels, every tenth for text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watch_every_steps: Option<u64>,
+    /// Whether a layer's activations are computed anew for its backward pass rather than kept.
+    pub recompute: bool,
+    /// Whether each of several devices keeps the optimizer's state of its share of the parameters alone.
+    pub shard_optimizer: bool,
+    /// New tokens of the samples that each validation of text shows; 0 shows none.
+    pub sample_tokens: usize,
 }
 
 /// What the command line says beside the run file; absolute paths.
@@ -198,6 +262,12 @@ impl RunConfig {
             seed: root.or("seed", 42),
             device: root.or("device", "cpu".to_owned()),
             model: sections::model(&root.section("model"), folder),
+            precision: root.choice(
+                "precision",
+                &[("f32", Precision::F32), ("bf16", Precision::Bf16)],
+                Precision::F32,
+            ),
+            lora: sections::lora(&root.section("lora")),
             task: sections::task(&root.section("task"), folder),
             optimizer: sections::optimizer(&root.section("optimizer")),
             schedule: sections::schedule(&root.section("schedule")),
@@ -236,11 +306,18 @@ impl Overrides {
     }
 }
 
+impl TrainingConfig {
+    /// What becomes of a layer's activations between its forward and its backward pass.
+    pub fn activations(&self) -> Activations {
+        if self.recompute { Activations::Recompute } else { Activations::Keep }
+    }
+}
+
 impl ScratchConfig {
-    /// The sizes together with those of the vocabulary.
-    pub fn sizes(&self, vocabulary: usize) -> BertSizes {
-        let Self { layers, d_model, heads, inner, positions, dropout, initializer_range, .. } =
-            *self;
+    /// The sizes of a BERT, together with those of the vocabulary.
+    pub fn bert(&self, vocabulary: usize) -> BertSizes {
+        let Self { layers, d_model, heads, positions, dropout, initializer_range, .. } = *self;
+        let inner = self.inner.unwrap_or(4 * d_model);
         BertSizes {
             vocabulary,
             d_model,
@@ -252,6 +329,23 @@ impl ScratchConfig {
             initializer_range,
         }
     }
+
+    /// The sizes of a Llama, together with those of the vocabulary.
+    pub fn llama(&self, vocabulary: usize) -> LlamaSizes {
+        let Self { layers, d_model, heads, positions, .. } = *self;
+        let kv_heads = self.kv_heads.unwrap_or(heads);
+        // Three matrices of 8/3 have as many numbers as two of 4; Llama's own are multiples of 256.
+        let inner = self.inner.unwrap_or((8 * d_model).div_ceil(3).next_multiple_of(16));
+        LlamaSizes { vocabulary, d_model, layers, heads, kv_heads, inner, positions }
+    }
+}
+
+/// What a run file calls a format.
+fn precision_name<S: serde::Serializer>(
+    precision: &Precision,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(if *precision == Precision::Bf16 { "bf16" } else { "f32" })
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use ee_tasks::config::{FromValue, Section};
 
-use super::{ModelConfig, ScheduleConfig, ScratchConfig, TaskConfig, TrainingConfig, WarmUp};
+use super::{
+    Lessons, LoraConfig, ModelConfig, ScheduleConfig, ScratchConfig, TaskConfig, TrainingConfig,
+    WarmUp,
+};
 use crate::optimizer::AdamWConfig;
 use crate::schedule::{SCHEDULES, ScheduleKind};
 
@@ -15,14 +18,16 @@ fn resolve(folder: &Path, path: PathBuf) -> PathBuf {
 }
 
 pub(super) fn model(section: &Section<'_>, folder: &Path) -> ModelConfig {
-    const SIZES: [&str; 8] = [
+    const SIZES: [&str; 10] = [
         "tokenizer",
         "layers",
         "d_model",
         "heads",
+        "kv_heads",
         "inner",
         "positions",
         "dropout",
+        "tied_head",
         "initializer_range",
     ];
     let sizes: Vec<&str> = SIZES.into_iter().filter(|key| section.has(key)).collect();
@@ -58,14 +63,22 @@ fn scratch(section: &Section<'_>, folder: &Path) -> ScratchConfig {
     if !d_model.is_multiple_of(heads) {
         section.complain("heads", format!("{heads} heads do not divide d_model {d_model}"));
     }
+    let kv_heads = optional_above_zero(section, "kv_heads");
+    if let Some(kv_heads) = kv_heads
+        && !heads.is_multiple_of(kv_heads)
+    {
+        section.complain("kv_heads", format!("{kv_heads} do not divide {heads} heads"));
+    }
     ScratchConfig {
         tokenizer: resolve(folder, section.required("tokenizer")),
         layers: above_zero(section, "layers", None),
         d_model,
         heads,
-        inner: above_zero(section, "inner", Some(4 * d_model)),
+        kv_heads,
+        inner: optional_above_zero(section, "inner"),
         positions: above_zero(section, "positions", Some(128)),
         dropout: within(section, "dropout", 0.1, |p| (0.0..1.0).contains(&p), "0 or more, below 1"),
+        tied_head: section.or("tied_head", true),
         initializer_range: within(
             section,
             "initializer_range",
@@ -76,16 +89,52 @@ fn scratch(section: &Section<'_>, folder: &Path) -> ScratchConfig {
     }
 }
 
+pub(super) fn lora(section: &Section<'_>) -> Option<LoraConfig> {
+    section.exists().then(|| {
+        let default = LoraConfig::default();
+        let rank = above_zero(section, "rank", Some(default.rank));
+        LoraConfig {
+            rank,
+            alpha: within(section, "alpha", 2.0 * rank as f64, |alpha| alpha > 0.0, "above 0"),
+            targets: section.or("targets", default.targets),
+        }
+    })
+}
+
 pub(super) fn task(section: &Section<'_>, folder: &Path) -> TaskConfig {
+    let data_dir = section.optional("data_dir").map(|path| resolve(folder, path));
     TaskConfig {
-        file: resolve(folder, section.required("file")),
-        data_dir: section.optional("data_dir").map(|path| resolve(folder, path)),
+        lessons: lessons(section, folder, data_dir.as_deref()),
+        data_dir,
         train_split: section.or("train_split", "train".to_owned()),
         validation_split: section.optional("validation_split"),
         max_length: above_zero(section, "max_length", Some(128)),
+        packing: section.or("packing", false),
         limit: optional_above_zero(section, "limit"),
         validation_limit: optional_above_zero(section, "validation_limit"),
     }
+}
+
+/// A task file, or files of running text in the data folder, else beside the run file.
+fn lessons(section: &Section<'_>, folder: &Path, data_dir: Option<&Path>) -> Lessons {
+    let texts = |key: &'static str| -> Vec<PathBuf> {
+        let names: Vec<String> = section.or(key, Vec::new());
+        let folder = data_dir.unwrap_or(folder);
+        names.into_iter().map(|name| resolve(folder, name.into())).collect()
+    };
+    let (text, validation_text) = (texts("text"), texts("validation_text"));
+    if text.is_empty() && validation_text.is_empty() {
+        return Lessons::Task { file: resolve(folder, section.required("file")) };
+    }
+    if section.optional::<PathBuf>("file").is_some() {
+        section.complain("file", "expected either a task file or files of text");
+    }
+    for (key, paths) in [("text", &text), ("validation_text", &validation_text)] {
+        if paths.is_empty() {
+            section.complain(key, "missing, expected files of text");
+        }
+    }
+    Lessons::Text { text, validation_text }
 }
 
 pub(super) fn optimizer(section: &Section<'_>) -> AdamWConfig {
@@ -139,6 +188,10 @@ pub(super) fn training(section: &Section<'_>) -> TrainingConfig {
         evaluate_every_steps: optional_above_zero(section, "evaluate_every_steps"),
         patience: optional_above_zero(section, "patience"),
         checkpoint_every_steps: optional_above_zero(section, "checkpoint_every_steps"),
+        watch_every_steps: optional_above_zero(section, "watch_every_steps"),
+        recompute: section.or("recompute", false),
+        shard_optimizer: section.or("shard_optimizer", false),
+        sample_tokens: section.or("sample_tokens", 32),
     }
 }
 

@@ -13,14 +13,14 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use ee_models::arch::bert::{self, Encoder, EncoderConfig, Head, Loaded};
-use ee_models::checkpoint::{self, ParameterNames};
+use ee_models::checkpoint::{self, ParameterNames, Precision};
 use ee_models::loss::Objective;
 use ee_tasks::tokenizer;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::optimizer::AdamW;
+use crate::subject::{Loaded, Trainable};
 
 /// Where a run stands; with weights and moments all that continuing takes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,11 +62,11 @@ pub struct TrainingFacts {
 }
 
 /// What goes into a checkpoint.
-pub struct Snapshot<'a> {
+pub struct Snapshot<'a, M: Trainable> {
     /// The model.
-    pub model: &'a Encoder,
+    pub model: &'a M,
     /// Its configuration.
-    pub config: &'a EncoderConfig,
+    pub config: &'a M::Config,
     /// Its parameters' names.
     pub names: &'a ParameterNames,
     /// The optimizer with its moments.
@@ -116,7 +116,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// When anything cannot be written; the earlier checkpoints stay as they were.
-    pub fn save(&self, snapshot: &Snapshot<'_>) -> Result<()> {
+    pub fn save<M: Trainable>(&self, snapshot: &Snapshot<'_, M>) -> Result<()> {
         let folder = self.run.join(FOLDER);
         let unfinished = folder.join(UNFINISHED);
         remove(&unfinished)?;
@@ -139,11 +139,12 @@ impl Checkpoints {
     ///
     /// # Errors
     /// When the checkpoint cannot be read.
-    pub fn resume(
+    pub fn resume<M: Trainable>(
         &self,
+        precision: Precision,
         device: &Device,
         optimizer: &mut AdamW,
-    ) -> Result<Option<(Loaded, TrainingState)>> {
+    ) -> Result<Option<(Loaded<M>, TrainingState)>> {
         let Some(last) = self.last() else {
             remove(&self.run.join(FOLDER))?;
             return Ok(None);
@@ -154,9 +155,9 @@ impl Checkpoints {
             serde_json::from_str(&text).map_err(|error| Error::broken(&path, error))?;
         self.link_best(&state)?;
         self.clear()?;
-        let loaded = bert::load(&last, &Head::Required, device)?;
-        moments::read(optimizer, &loaded, state.step, &last.join(OPTIMIZER))?;
-        Ok(Some((loaded, state)))
+        let Loaded { model, config, names, notices } = M::open(&last, precision, device)?;
+        let model = moments::read(optimizer, model, &names, state.step, &last.join(OPTIMIZER))?;
+        Ok(Some((Loaded { model, config, names, notices }, state)))
     }
 
     /// Links the best checkpoint where it is the last one.
@@ -205,10 +206,10 @@ fn step_folder(step: u64) -> String {
 }
 
 /// Writes a whole checkpoint and forces it to the disk.
-fn write(snapshot: &Snapshot<'_>, folder: &Path) -> Result<()> {
+fn write<M: Trainable>(snapshot: &Snapshot<'_, M>, folder: &Path) -> Result<()> {
     let Snapshot { model, config, names, optimizer, tokenizer, facts, state } = *snapshot;
     fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
-    checkpoint::save(model, config.to_json(), names, folder)?;
+    checkpoint::save(model, M::to_json(config), names, folder)?;
     tokenizer::copy_files(tokenizer, folder)?;
     moments::write(model, names, optimizer, &folder.join(OPTIMIZER))?;
     write_json(&folder.join(FACTS), facts)?;

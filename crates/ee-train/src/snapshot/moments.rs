@@ -1,13 +1,14 @@
 //! The optimizer's moments in one safetensors file, under the parameters' Hugging Face names.
+//!
+//! A checkpoint of 16-bit weights is rounded whole; the F32 values of all its parameters lie here, too.
 
 use std::any::Any;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Tensor, TensorData};
-use ee_models::arch::bert::{Encoder, Loaded};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{DType, Tensor, TensorData};
 use ee_models::checkpoint::ParameterNames;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, View};
@@ -17,18 +18,33 @@ use crate::optimizer::{AdamW, Moments};
 
 const FIRST: &str = "first_moment";
 const SECOND: &str = "second_moment";
+const MASTER: &str = "master";
 
 /// Writes the moments of every parameter that has been updated.
-pub(super) fn write(
-    model: &Encoder,
+pub(super) fn write<M: Module>(
+    model: &M,
     names: &ParameterNames,
     optimizer: &AdamW,
     path: &Path,
 ) -> Result<()> {
-    let mut collector = Collector { names, optimizer, tensors: Vec::new() };
+    let is_rounded = is_rounded(model);
+    let mut collector = Collector { names, optimizer, is_rounded, tensors: Vec::new() };
     model.visit(&mut collector);
     safetensors::serialize_to_file(collector.tensors, None, path)
         .map_err(|error| Error::io("cannot write", path)(std::io::Error::other(error)))
+}
+
+/// Whether a model has parameters of 16 bits.
+fn is_rounded<M: Module>(model: &M) -> bool {
+    struct Formats(bool);
+    impl ModuleVisitor for Formats {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0 |= param.val().dtype() != DType::F32;
+        }
+    }
+    let mut formats = Formats(false);
+    model.visit(&mut formats);
+    formats.0
 }
 
 /// One tensor, read from its device when its turn to be written comes.
@@ -66,35 +82,50 @@ impl View for Stored {
 struct Collector<'a> {
     names: &'a ParameterNames,
     optimizer: &'a AdamW,
+    is_rounded: bool,
     tensors: Vec<(String, Stored)>,
 }
 
 impl ModuleVisitor for Collector<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Some(Moments { first, second }) = self.optimizer.moments::<D>(param.id) else { return };
+        let Some(Moments { first, second, master }) = self.optimizer.moments::<D>(param.id) else {
+            return;
+        };
         let name = self.names.get(param.id).expect("every parameter of the model has a name");
         self.tensors.push((format!("{name}.{FIRST}"), Stored::new(first)));
         self.tensors.push((format!("{name}.{SECOND}"), Stored::new(second)));
+        if self.is_rounded {
+            let value = master.clone().unwrap_or_else(|| param.val().inner());
+            self.tensors.push((format!("{name}.{MASTER}"), Stored::new(&value)));
+        }
     }
 }
 
-/// Gives an optimizer the moments of a file, after `steps` steps.
-pub(super) fn read(optimizer: &mut AdamW, loaded: &Loaded, steps: u64, path: &Path) -> Result<()> {
+/// Gives an optimizer the moments of a file, after `steps` steps, and the model's parameters the bits that
+/// they had.
+pub(super) fn read<M: Module>(
+    optimizer: &mut AdamW,
+    model: M,
+    names: &ParameterNames,
+    steps: u64,
+    path: &Path,
+) -> Result<M> {
     let bytes = std::fs::read(path).map_err(Error::io("cannot read", path))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::broken(path, error))?;
-    let mut reader =
-        Reader { names: &loaded.names, file, moments: HashMap::new(), complaints: Vec::new() };
-    loaded.model.visit(&mut reader);
+    let (is_rounded, moments) = (is_rounded(&model), HashMap::new());
+    let mut reader = Reader { names, file, is_rounded, moments, complaints: Vec::new() };
+    let model = model.map(&mut reader);
     if !reader.complaints.is_empty() {
         return Err(Error::broken(path, reader.complaints.join("; ")));
     }
     optimizer.restore(steps, reader.moments);
-    Ok(())
+    Ok(model)
 }
 
 struct Reader<'a> {
     names: &'a ParameterNames,
     file: SafeTensors<'a>,
+    is_rounded: bool,
     moments: HashMap<ParamId, Box<dyn Any + Send>>,
     complaints: Vec<String>,
 }
@@ -120,15 +151,24 @@ impl Reader<'_> {
     }
 }
 
-impl ModuleVisitor for Reader<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let name = self.names.get(param.id).expect("every parameter of the model has a name");
-        let (first, second) = (format!("{name}.{FIRST}"), format!("{name}.{SECOND}"));
-        let parameter = param.val().inner();
-        let first = self.tensor(&first, &parameter);
-        let second = self.tensor(&second, &parameter);
+impl ModuleMapper for Reader<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, value, mapper) = param.consume();
+        let name = self.names.get(id).expect("every parameter of the model has a name");
+        let names = [FIRST, SECOND, MASTER].map(|part| format!("{name}.{part}"));
+        let parameter = value.clone().inner();
+        let first = self.tensor(&names[0], &parameter);
+        let second = self.tensor(&names[1], &parameter);
+        let exact = self.is_rounded.then(|| self.tensor(&names[2], &parameter)).flatten();
+        let is_f32 = parameter.dtype() == DType::F32;
+        let value = match &exact {
+            Some(exact) if is_f32 => exact.clone(),
+            _ => value,
+        };
         if let (Some(first), Some(second)) = (first, second) {
-            self.moments.insert(param.id, Box::new(Moments { first, second }));
+            let master = exact.filter(|_| !is_f32);
+            self.moments.insert(id, Box::new(Moments { first, second, master }));
         }
+        Param::from_mapped_value(id, value, mapper)
     }
 }

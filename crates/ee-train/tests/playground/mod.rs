@@ -77,8 +77,7 @@ impl Playground {
             .map(|line| {
                 let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
                 let object = value.as_object_mut().unwrap();
-                object.remove("examples_per_second");
-                object.remove("seconds");
+                object.remove("clock");
                 value
             })
             .collect()

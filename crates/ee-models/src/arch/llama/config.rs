@@ -155,6 +155,29 @@ impl LlamaConfig {
         Self::from_json(json, Path::new("the model's sizes"))
     }
 
+    /// The same with the head tied to the embedding's table, or not.
+    pub fn with_tied_head(mut self, is_tied: bool) -> Self {
+        self.tie_word_embeddings = is_tied;
+        self.json.insert("tie_word_embeddings".into(), is_tied.into());
+        self
+    }
+
+    /// The same with new weights of another standard deviation.
+    pub fn with_initializer_range(mut self, deviation: f64) -> Self {
+        self.initializer_range = deviation;
+        self.json.insert("initializer_range".into(), deviation.into());
+        self
+    }
+
+    /// The same with these tokens at a text's beginning and end.
+    pub fn with_special(mut self, beginning: Option<u32>, end: Option<u32>) -> Self {
+        for (key, id) in [("bos_token_id", beginning), ("eos_token_id", end)] {
+            self.json.insert(key.into(), id.into());
+        }
+        self.special = SpecialTokens { beginning, ends: end.into_iter().collect() };
+        self
+    }
+
     /// The file's JSON, with the class that the model has now.
     pub fn to_json(&self) -> Map<String, Value> {
         let mut json = self.json.clone();

@@ -1,0 +1,253 @@
+//! What a run would need of each device's memory, before anything is loaded.
+//!
+//! Parameters are counted on the model itself, built without values. Activations are counted as the CPU
+//! kernels keep them; other backends keep somewhat more. The formulas are held to measured peaks by
+//! `tests/plan.rs`.
+
+mod shape;
+
+use std::fmt;
+
+use ee_models::checkpoint::Precision;
+use ee_models::loss::LOGIT_BYTES;
+
+use self::shape::ModelShape;
+use crate::config::RunConfig;
+use crate::error::{Error, Result};
+
+const GIB: f64 = (1_u64 << 30) as f64;
+/// Bytes of an F32.
+const F32: usize = 4;
+/// What a process has resident before it has a model: the program, its tokenizer and its threads.
+const PROGRAM: usize = 24 << 20;
+
+/// Bytes on each device, by what they are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryPlan {
+    /// Devices that share a batch.
+    pub devices: usize,
+    /// Rows that travel through the model at once on each.
+    pub rows: usize,
+    /// Tokens of a row at most.
+    pub length: usize,
+    /// Numbers in all parameters.
+    pub parameters: usize,
+    /// Numbers in those that are trained.
+    pub trained: usize,
+    /// The weights.
+    pub weight_bytes: usize,
+    /// The gradients, F32.
+    pub gradient_bytes: usize,
+    /// Moments and, of 16-bit weights, their F32 masters.
+    pub optimizer_bytes: usize,
+    /// What the layers keep for their backward passes.
+    pub activation_bytes: usize,
+    /// The chunk of logits, and what the backward pass of one layer works with.
+    pub workspace_bytes: usize,
+    /// The process without a model.
+    pub program_bytes: usize,
+}
+
+impl MemoryPlan {
+    /// The plan of a run.
+    ///
+    /// # Errors
+    /// A model whose `config.json` cannot be read, or whose tokenizer cannot.
+    pub fn new(config: &RunConfig) -> Result<Self> {
+        Ok(Self::of_shape(config, &ModelShape::of(config)?))
+    }
+
+    fn of_shape(config: &RunConfig, shape: &ModelShape) -> Self {
+        let devices = config.device.split(',').count();
+        let training = &config.training;
+        let rows = training.micro_batch.min(training.batch.div_ceil(devices));
+        let length = config.task.max_length;
+        let tokens = rows * length;
+        let is_rounded = config.precision != Precision::F32;
+        let matrix_bytes = if is_rounded { 2 } else { F32 };
+        let kept = if training.recompute { 1 } else { shape.layers };
+        let states = if training.recompute { shape.layers } else { 0 };
+        // An optimizer's state: two moments, and the master of what is rounded.
+        let state =
+            2 * F32 * shape.trained() + if is_rounded { F32 * shape.trained_matrices } else { 0 };
+        let owners = if training.shard_optimizer { devices } else { 1 };
+        let chunk = (LOGIT_BYTES / F32).min(tokens * shape.outputs).max(shape.outputs);
+        Self {
+            devices,
+            rows,
+            length,
+            parameters: shape.matrices + shape.vectors,
+            trained: shape.trained(),
+            weight_bytes: matrix_bytes * shape.matrices + F32 * shape.vectors,
+            gradient_bytes: F32 * shape.trained(),
+            optimizer_bytes: state.div_ceil(owners),
+            activation_bytes: F32 * tokens * (kept * shape.kept_per_token + states * shape.d_model),
+            workspace_bytes: F32 * (chunk + tokens * shape.workspace_per_token),
+            program_bytes: PROGRAM,
+        }
+    }
+
+    /// All of it.
+    pub fn total(&self) -> usize {
+        self.weight_bytes
+            + self.gradient_bytes
+            + self.optimizer_bytes
+            + self.activation_bytes
+            + self.workspace_bytes
+            + self.program_bytes
+    }
+}
+
+impl fmt::Display for MemoryPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { devices, rows, length, parameters, trained, .. } = *self;
+        writeln!(
+            f,
+            "{:.3} billion parameters, {:.3} billion trained; {devices} × {rows} rows of {length} tokens at once",
+            parameters as f64 / 1e9,
+            trained as f64 / 1e9
+        )?;
+        let parts = [
+            ("weights", self.weight_bytes),
+            ("gradients", self.gradient_bytes),
+            ("optimizer", self.optimizer_bytes),
+            ("activations", self.activation_bytes),
+            ("logits and workspace", self.workspace_bytes),
+            ("program", self.program_bytes),
+            ("on each device", self.total()),
+        ];
+        for (name, bytes) in parts {
+            writeln!(f, "{name:<22}{:>9.3} GiB", bytes as f64 / GIB)?;
+        }
+        Ok(())
+    }
+}
+
+/// A setting that saves memory.
+struct Remedy {
+    key: &'static str,
+    apply: fn(&mut RunConfig) -> Option<String>,
+}
+
+/// What to change, the harmless first: nothing but time, then the order of sums, then the method.
+const REMEDIES: [Remedy; 5] = [
+    Remedy {
+        key: "training.recompute",
+        apply: |config| {
+            let applies = !config.training.recompute;
+            config.training.recompute = true;
+            applies.then(|| "true".to_owned())
+        },
+    },
+    Remedy {
+        key: "training.micro_batch",
+        apply: |config| {
+            let devices = config.device.split(',').count();
+            let training = &mut config.training;
+            let rows = training.micro_batch.min(training.batch.div_ceil(devices));
+            training.micro_batch = (rows / 2).max(1);
+            (rows > 1).then(|| training.micro_batch.to_string())
+        },
+    },
+    Remedy {
+        key: "training.shard_optimizer",
+        apply: |config| {
+            let applies = config.device.contains(',') && !config.training.shard_optimizer;
+            config.training.shard_optimizer |= applies;
+            applies.then(|| "true".to_owned())
+        },
+    },
+    Remedy {
+        key: "precision",
+        apply: |config| {
+            let applies = config.precision == Precision::F32;
+            config.precision = Precision::Bf16;
+            applies.then(|| "bf16".to_owned())
+        },
+    },
+    Remedy {
+        key: "lora.rank",
+        apply: |config| {
+            let applies = config.lora.is_none();
+            config.lora.get_or_insert_with(crate::config::LoraConfig::default);
+            applies.then(|| "8".to_owned())
+        },
+    },
+];
+
+/// The settings, `key=value`, with which a run fits `memory` bytes; `None` where none of them suffice.
+///
+/// # Errors
+/// As [`MemoryPlan::new`].
+pub fn changes_to_fit(config: &RunConfig, memory: usize) -> Result<Option<Vec<String>>> {
+    let mut config = config.clone();
+    let mut changes: Vec<(&str, String)> = Vec::new();
+    let is_text = ModelShape::of(&config)?.is_decoder;
+    for Remedy { key, apply } in REMEDIES {
+        if !is_text && matches!(key, "precision" | "lora.rank") {
+            continue;
+        }
+        while MemoryPlan::new(&config)?.total() > memory {
+            let Some(value) = apply(&mut config) else { break };
+            changes.retain(|(earlier, _)| *earlier != key);
+            changes.push((key, value));
+        }
+    }
+    let fits = MemoryPlan::new(&config)?.total() <= memory;
+    Ok(fits.then(|| changes.iter().map(|(key, value)| format!("{key}={value}")).collect()))
+}
+
+/// Bytes of a text such as `80GiB`, `512MiB` or `24GB`.
+///
+/// # Errors
+/// Another form, with an example of the right one.
+pub fn parse_memory(text: &str) -> std::result::Result<usize, String> {
+    const UNITS: [(&str, f64); 4] = [("GiB", GIB), ("MiB", GIB / 1024.0), ("GB", 1e9), ("MB", 1e6)];
+    let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
+    let bytes = unit.and_then(|(number, bytes)| Some(number.trim().parse::<f64>().ok()? * bytes));
+    match bytes {
+        Some(bytes) if bytes > 0.0 && bytes.is_finite() => Ok(bytes as usize),
+        _ => Err("expected a size with its unit, e.g. 80GiB".to_owned()),
+    }
+}
+
+/// Prints a plan and, where it does not fit, what to change.
+///
+/// # Errors
+/// As [`MemoryPlan::new`]; a run that does not fit.
+pub fn print(config: &RunConfig, memory: Option<usize>) -> Result<()> {
+    let plan = MemoryPlan::new(config)?;
+    print!("{plan}");
+    let Some(memory) = memory else { return Ok(()) };
+    let available = memory as f64 / GIB;
+    if plan.total() <= memory {
+        println!("fits {available:.1} GiB");
+        return Ok(());
+    }
+    println!("does not fit {available:.1} GiB");
+    match changes_to_fit(config, memory)? {
+        Some(changes) => println!("it would with --set {}", changes.join(" --set ")),
+        None => {
+            println!("no setting makes it fit: more or larger devices, or shorter rows, are needed")
+        }
+    }
+    Err(Error::Mismatch(format!(
+        "the run needs {:.2} GiB on each device, {available:.2} GiB are there",
+        plan.total() as f64 / GIB
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        assert_eq!(parse_memory("2GiB"), Ok(2 << 30));
+        assert_eq!(parse_memory("1.5 MiB"), Ok(3 << 19));
+        assert_eq!(parse_memory("3GB"), Ok(3_000_000_000));
+        for text in ["80", "GiB", "-1GiB", "80 Gib", "infGB"] {
+            assert!(parse_memory(text).is_err(), "{text}");
+        }
+    }
+}

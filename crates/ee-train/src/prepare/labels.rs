@@ -1,0 +1,78 @@
+//! A run of an encoder that classifies.
+
+use ee_models::arch::bert::{self, Encoder, EncoderConfig, Head};
+use ee_models::checkpoint::Precision;
+use ee_tasks::{Task, Tokenizer};
+
+use super::{Material, Start, check_sizes};
+use crate::config::{ModelConfig, TaskConfig};
+use crate::data::Split;
+use crate::error::{Error, Result};
+use crate::fit::Run;
+use crate::optimizer::AdamW;
+use crate::subject::Loaded;
+use crate::validate::Measure;
+
+impl Start<'_> {
+    pub(super) fn begin_labels(self, task: &Task) -> Result<(Run<Encoder>, Encoder)> {
+        let config = &self.config;
+        if config.precision != Precision::F32 || config.lora.is_some() {
+            let message = "precision and lora are settings of decoders; a classifier trains in F32";
+            return Err(Error::Mismatch(message.to_owned()));
+        }
+        let folder = config.model.tokenizer_folder();
+        let tokenizer = Tokenizer::from_folder(folder, config.task.max_length)?;
+        let mut optimizer = AdamW::new(config.optimizer);
+        let (loaded, resumed) =
+            self.model(&mut optimizer, |start| start.new_encoder(task, &tokenizer))?;
+        loaded.config.expect_labels(&task.labels)?;
+        check_sizes(
+            tokenizer.vocabulary_size(),
+            loaded.config.vocab_size,
+            config.task.max_length,
+            loaded.config.max_length(),
+        )?;
+        let (train, validation) = splits(&config.task, task, &tokenizer)?;
+        let measure = Measure::Labels(task.build_metrics());
+        let task = task.name.clone();
+        let sampler = None;
+        self.finish(Material {
+            loaded,
+            resumed,
+            optimizer,
+            task,
+            train,
+            validation,
+            measure,
+            sampler,
+        })
+    }
+
+    fn new_encoder(&self, task: &Task, tokenizer: &Tokenizer) -> Result<Loaded<Encoder>> {
+        match &self.config.model {
+            ModelConfig::Checkpoint { path } => {
+                let seed = self.config.seed;
+                let head = Head::NewIfAbsent { labels: task.labels.clone(), seed };
+                Ok(bert::load(path, &head, &self.devices[0])?.into())
+            }
+            ModelConfig::Scratch(scratch) => {
+                let sizes = scratch.bert(tokenizer.vocabulary_size());
+                let mut model = EncoderConfig::bert(&sizes)?;
+                model.set_labels(&task.labels);
+                Ok(bert::random(model, self.config.seed, &self.devices[0]).into())
+            }
+        }
+    }
+}
+
+/// The examples to learn from and those to validate on.
+fn splits(config: &TaskConfig, task: &Task, tokenizer: &Tokenizer) -> Result<(Split, Split)> {
+    let read = |name: &str, limit| -> Result<Split> {
+        let split = task.read_split(name, config.data_dir.as_deref(), limit)?;
+        let encodings = tokenizer.encode_all(&split.examples)?;
+        let labels: Vec<usize> = split.examples.iter().map(|example| example.label).collect();
+        Ok(Split::labelled(encodings, &labels, tokenizer.padding_id()))
+    };
+    let validation = config.validation_split.as_ref().unwrap_or(&task.evaluation_split);
+    Ok((read(&config.train_split, config.limit)?, read(validation, config.validation_limit)?))
+}

@@ -1,0 +1,153 @@
+//! A run of a decoder: on responses to prompts, or on running text.
+
+use ee_models::arch::llama::{self, Llama, LlamaConfig};
+use ee_tasks::causal::{self, CausalRow, Shortened};
+use ee_tasks::{TextExample, TextTokenizer};
+
+use super::{Material, Start, Texts, check_sizes};
+use crate::config::{ModelConfig, TaskConfig};
+use crate::data::Split;
+use crate::error::{Error, Result};
+use crate::fit::Run;
+use crate::optimizer::AdamW;
+use crate::sample::Sampler;
+use crate::subject::Loaded;
+use crate::validate::Measure;
+
+/// Examples that are named where many have nothing left to learn from.
+const NAMED: usize = 5;
+
+impl Start<'_> {
+    pub(super) fn begin_texts(self, texts: &Texts) -> Result<(Run<Llama>, Llama)> {
+        let config = &self.config;
+        let tokenizer = TextTokenizer::from_folder(config.model.tokenizer_folder())?;
+        let mut optimizer = AdamW::new(config.optimizer);
+        let (mut loaded, resumed) =
+            self.model(&mut optimizer, |start| start.new_decoder(&tokenizer))?;
+        let (rows, positions) = (loaded.config.vocab_size, loaded.config.max_position_embeddings);
+        check_sizes(tokenizer.vocabulary_size(), rows, config.task.max_length, positions)?;
+        let end = tokenizer.end_id().or(loaded.config.special.ends.first().copied());
+        let reader = Reader { config: &config.task, tokenizer: &tokenizer, end };
+        let (train, first) = reader.rows(texts, true, &mut loaded.notices)?;
+        drop(first);
+        let (validation, first) = reader.rows(texts, false, &mut loaded.notices)?;
+        let new_tokens = config.training.sample_tokens;
+        let sampler = Sampler::new(first.as_ref(), &tokenizer, new_tokens, positions)?;
+        let task = match texts {
+            Texts::Task(task) => task.name.clone(),
+            Texts::Files(..) => "text".to_owned(),
+        };
+        let measure = Measure::Tokens;
+        self.finish(Material {
+            loaded,
+            resumed,
+            optimizer,
+            task,
+            train,
+            validation,
+            measure,
+            sampler,
+        })
+    }
+
+    fn new_decoder(&self, tokenizer: &TextTokenizer) -> Result<Loaded<Llama>> {
+        let (precision, device) = (self.config.precision, &self.devices[0]);
+        match &self.config.model {
+            ModelConfig::Checkpoint { path } => Ok(llama::load(path, precision, device)?.into()),
+            ModelConfig::Scratch(scratch) => {
+                let config = LlamaConfig::llama(&scratch.llama(tokenizer.vocabulary_size()))?
+                    .with_tied_head(scratch.tied_head)
+                    .with_initializer_range(scratch.initializer_range)
+                    .with_special(tokenizer.beginning_id(), tokenizer.end_id());
+                Ok(llama::random(config, self.config.seed, precision, device).into())
+            }
+        }
+    }
+}
+
+struct Reader<'a> {
+    config: &'a TaskConfig,
+    tokenizer: &'a TextTokenizer,
+    end: Option<u32>,
+}
+
+impl Reader<'_> {
+    /// The rows to learn from or those to validate on, and the first example of a task.
+    fn rows(
+        &self,
+        texts: &Texts,
+        learns: bool,
+        notices: &mut Vec<String>,
+    ) -> Result<(Split, Option<TextExample>)> {
+        let Self { config, tokenizer, end } = *self;
+        let TaskConfig { max_length, limit, validation_limit, .. } = *config;
+        let limit = if learns { limit } else { validation_limit };
+        let what = if learns { "training" } else { "validation" };
+        let (mut rows, first) = match texts {
+            Texts::Files(train, validation) => {
+                let paths = if learns { train } else { validation };
+                let mut rows = causal::running_text(tokenizer, paths, max_length, end)?;
+                rows.truncate(limit.unwrap_or(rows.len()));
+                (rows, None)
+            }
+            Texts::Task(task) => {
+                let validation = config.validation_split.as_ref();
+                let validation = validation.unwrap_or(&task.evaluation_split);
+                let name = if learns { &config.train_split } else { validation };
+                let split = task.read_split(name, config.data_dir.as_deref(), limit)?;
+                let (rows, shortened) =
+                    causal::instructions(tokenizer, &split.examples, max_length, end)?;
+                notices.extend(of_shortened(&shortened, what, split.examples.len(), max_length));
+                (rows, split.examples.into_iter().next())
+            }
+        };
+        if rows.is_empty() {
+            return Err(Error::Mismatch(format!(
+                "no {what} example has a token left to learn within task.max_length = {max_length}"
+            )));
+        }
+        if config.packing {
+            rows = packed(rows, max_length, what, notices);
+        }
+        Ok((Split::causal(rows), first))
+    }
+}
+
+fn packed(
+    rows: Vec<CausalRow>,
+    length: usize,
+    what: &str,
+    notices: &mut Vec<String>,
+) -> Vec<CausalRow> {
+    let before = rows.len();
+    let rows = causal::packed(rows, length);
+    notices.push(format!("{before} {what} rows packed into {}", rows.len()));
+    rows
+}
+
+fn of_shortened(
+    shortened: &Shortened,
+    what: &str,
+    examples: usize,
+    max_length: usize,
+) -> Vec<String> {
+    let Shortened { truncated, dropped } = shortened;
+    let mut notices = Vec::new();
+    if *truncated > 0 {
+        notices.push(format!(
+            "{truncated} of {examples} {what} examples are longer than {max_length} tokens and lose their end"
+        ));
+    }
+    if !dropped.is_empty() {
+        let mut lines: Vec<String> = dropped.iter().take(NAMED).map(usize::to_string).collect();
+        if dropped.len() > NAMED {
+            lines.push("…".to_owned());
+        }
+        notices.push(format!(
+            "{} {what} examples have nothing left to learn from and are left out: lines {}",
+            dropped.len(),
+            lines.join(", ")
+        ));
+    }
+    notices
+}

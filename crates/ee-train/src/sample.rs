@@ -1,0 +1,77 @@
+//! What the model writes at each validation: by its last exit, and by a middle one as if it were the last.
+
+use ee_models::generate::{Choice, Options, Unwatched, generate};
+use ee_models::{Decoder, UpTo};
+use ee_tasks::{TextExample, TextTokenizer};
+use serde::Serialize;
+
+use crate::error::Result;
+
+/// Continues one prompt again and again.
+pub struct Sampler {
+    prompt: String,
+    ids: Vec<u32>,
+    tokenizer: TextTokenizer,
+    options: Options,
+}
+
+/// What one exit wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Sample {
+    /// The exit, from 1.
+    pub exit: usize,
+    /// The prompt.
+    pub prompt: String,
+    /// Its greedy continuation.
+    pub text: String,
+}
+
+impl Sampler {
+    /// A sampler of `new_tokens` tokens at most after the prompt of an example; `None` where it would have
+    /// nothing to do or no room in `positions`.
+    ///
+    /// # Errors
+    /// A prompt that the tokenizer cannot spell.
+    pub fn new(
+        example: Option<&TextExample>,
+        tokenizer: &TextTokenizer,
+        new_tokens: usize,
+        positions: usize,
+    ) -> Result<Option<Self>> {
+        let prompt = example.map_or(String::new(), |example| example.prompt.clone());
+        let mut ids = tokenizer.encode_prompt(&prompt)?;
+        if ids.is_empty() {
+            ids.extend(tokenizer.beginning_id().or(tokenizer.end_id()));
+        }
+        if new_tokens == 0 || ids.is_empty() || ids.len() + new_tokens > positions {
+            return Ok(None);
+        }
+        let options = Options {
+            max_new_tokens: new_tokens,
+            choice: Choice::Greedy,
+            ends: tokenizer.end_id().into_iter().collect(),
+            first_number: 0,
+        };
+        Ok(Some(Self { prompt, ids, tokenizer: tokenizer.clone(), options }))
+    }
+
+    /// The continuations by a middle exit and by the last.
+    ///
+    /// # Errors
+    /// What generating or decoding says.
+    pub fn samples(&self, model: &dyn Decoder) -> Result<Vec<Sample>> {
+        let last = model.n_layers();
+        let mut exits = vec![last.div_ceil(2), last];
+        exits.dedup();
+        exits
+            .into_iter()
+            .map(|exit| {
+                let model = UpTo { model, depth: exit };
+                let prompts = std::slice::from_ref(&self.ids);
+                let tokens = generate(&model, prompts, &self.options, &mut Unwatched)?;
+                let text = self.tokenizer.decode(&tokens[0])?;
+                Ok(Sample { exit, prompt: self.prompt.clone(), text })
+            })
+            .collect()
+    }
+}

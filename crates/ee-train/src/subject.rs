@@ -1,0 +1,119 @@
+//! What a run trains: an encoder that classifies or a decoder that continues texts.
+//!
+//! Loop, steps, snapshots and validation ask for no more than this.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use ee_models::arch::bert::{self, Encoder, EncoderConfig, Head};
+use ee_models::arch::llama::{self, Llama, LlamaConfig};
+use ee_models::checkpoint::{ParameterNames, Precision};
+use ee_models::{Decoder, ExitModel};
+use serde_json::{Map, Value};
+
+/// A model that can be trained and written as a Hugging Face folder.
+pub trait Trainable: ExitModel + Module + 'static {
+    /// Its configuration.
+    type Config: Clone;
+
+    /// Loads a whole checkpoint, its head included.
+    ///
+    /// # Errors
+    /// What ee-models says of the folder.
+    fn open(
+        folder: &Path,
+        precision: Precision,
+        device: &Device,
+    ) -> ee_models::Result<Loaded<Self>>;
+
+    /// The model's `config.json`.
+    fn to_json(config: &Self::Config) -> Map<String, Value>;
+
+    /// The model as one that generates, where it does.
+    fn decoder(&self) -> Option<&dyn Decoder> {
+        None
+    }
+
+    /// The model to be written: additions of low rank merged into the matrices that they belong to.
+    fn merged(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// A model with what must be known beside its parameters.
+#[derive(Clone, Debug)]
+pub struct Loaded<M: Trainable> {
+    /// The model, on its device.
+    pub model: M,
+    /// The configuration it was built from.
+    pub config: M::Config,
+    /// The Hugging Face name of each parameter.
+    pub names: ParameterNames,
+    /// What a reader of the results must know of the beginning.
+    pub notices: Vec<String>,
+}
+
+impl Trainable for Encoder {
+    type Config = EncoderConfig;
+
+    /// Encoders compute in F32.
+    fn open(
+        folder: &Path,
+        _precision: Precision,
+        device: &Device,
+    ) -> ee_models::Result<Loaded<Self>> {
+        bert::load(folder, &Head::Required, device).map(Loaded::from)
+    }
+
+    fn to_json(config: &EncoderConfig) -> Map<String, Value> {
+        config.to_json()
+    }
+}
+
+impl Trainable for Llama {
+    type Config = LlamaConfig;
+
+    fn open(
+        folder: &Path,
+        precision: Precision,
+        device: &Device,
+    ) -> ee_models::Result<Loaded<Self>> {
+        llama::load(folder, precision, device).map(Loaded::from)
+    }
+
+    fn to_json(config: &LlamaConfig) -> Map<String, Value> {
+        config.to_json()
+    }
+
+    fn decoder(&self) -> Option<&dyn Decoder> {
+        Some(self)
+    }
+}
+
+impl From<bert::Loaded> for Loaded<Encoder> {
+    fn from(loaded: bert::Loaded) -> Self {
+        let bert::Loaded { model, config, names, new_head, unused } = loaded;
+        let mut notices = Vec::new();
+        if !new_head.is_empty() {
+            let names = new_head.join(", ");
+            notices.push(format!(
+                "the checkpoint has no classification head; initialised anew: {names}"
+            ));
+        }
+        notices.extend(unused_tensors(&unused));
+        Self { model, config, names, notices }
+    }
+}
+
+impl From<llama::Loaded> for Loaded<Llama> {
+    fn from(loaded: llama::Loaded) -> Self {
+        let llama::Loaded { model, config, names, unused } = loaded;
+        Self { model, config, names, notices: unused_tensors(&unused).into_iter().collect() }
+    }
+}
+
+fn unused_tensors(names: &[String]) -> Option<String> {
+    let names = (!names.is_empty()).then(|| names.join(", "))?;
+    Some(format!("tensors of the checkpoint not used: {names}"))
+}

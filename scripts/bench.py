@@ -26,6 +26,8 @@ WORKS = {
     "encoder-trace": ("ee-eval", ["encoder-trace"]),
     "encoder-train": ("ee-train", ["encoder-train"]),
     "encoder-train --joint": ("ee-train", ["encoder-train", "--joint"]),
+    "decoder-train": ("ee-train", ["decoder-train"]),
+    "decoder-train --joint": ("ee-train", ["decoder-train", "--joint"]),
     "decoder-trace": ("ee-eval", ["decoder-trace"]),
     "decode": ("ee-eval", ["decode"]),
     "decode, F16 weights": ("ee-eval", ["decode", "--weights", "f16"]),
@@ -73,6 +75,8 @@ def contenders(work, flags):
         "ours": [binary(name), "bench", *verb, *sizes],
         "PyTorch": [*python, *THEIRS.get(work, verb), *sizes, *threads],
     }
+    if work == "decoder-train --joint":
+        commands["PyTorch, --checkpoint"] = [*commands["PyTorch"], "--checkpoint"]
     if work == "encoder-trace" and importlib.util.find_spec("onnxruntime"):
         script = str(ROOT / "scripts" / "bench_onnx.py")
         commands["ONNX Runtime, no exits"] = [sys.executable, script, *sizes, *threads]
@@ -136,11 +140,13 @@ def main():
     print("|---|---|---|---|---|---|")
     for work, results in everything.items():
         print("\n".join(rows(work, results)))
-    if {"encoder-train", "encoder-train --joint"} <= everything.keys():
+    for plain, joint in ((work, f"{work} --joint") for work in works):
+        if joint not in everything:
+            continue
         for name in ("ours", "PyTorch"):
-            pairs = zip(everything["encoder-train --joint"][name], everything["encoder-train"][name])
-            cost = statistics.median(joint["seconds"] / plain["seconds"] for joint, plain in pairs)
-            print(f"\nJoint ÷ plain, {name}: {cost:.3f}")
+            pairs = zip(everything[joint][name], everything[plain][name])
+            cost = statistics.median(both["seconds"] / one["seconds"] for both, one in pairs)
+            print(f"\nJoint ÷ plain, {plain}, {name}: {cost:.3f}")
 
 
 if __name__ == "__main__":

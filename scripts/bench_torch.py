@@ -3,6 +3,7 @@
 
     python scripts/bench_torch.py encoder-train [--joint] --layers 12 --dim 768 --seq 128 --batch 8
     python scripts/bench_torch.py encoder-trace --layers 12 --dim 768 --seq 128 --batch 8
+    python scripts/bench_torch.py decoder-train [--joint] [--checkpoint] --layers 12 --dim 768 --seq 128
     python scripts/bench_torch.py decoder-trace --layers 12 --dim 768 --seq 128 --batch 4 --vocab 32000
     python scripts/bench_torch.py decode [--record] --prompt 16 --new 32 --dtype bfloat16
 
@@ -10,8 +11,10 @@ A BERT with two labels or a Llama of transformers, with random weights, on rando
 full. Prints one JSON line: seconds (median of a step after one warm-up) and peak_mib (peak resident
 memory of the process, the import of PyTorch included; import_mib says how much that is). A step of
 `decode` is greedy and runs from the prompt to the last new token; prompt_seconds is its share until
-the first one is known. `--record` reads every exit for every new token. Scaled dot product attention
-and a growing cache are the defaults; `--attention eager` and `--cache static` tell which is faster.
+the first one is known. `--record` reads every exit for every new token. In `decoder-train` every position
+predicts the next token; `--checkpoint` computes each exit's logits again in the backward pass, so that
+those of one exit are all that lives. Scaled dot product attention and a growing cache are the defaults;
+`--attention eager` and `--cache static` tell which is faster.
 """
 
 import argparse
@@ -21,6 +24,7 @@ import statistics
 import time
 
 import torch
+from torch.utils.checkpoint import checkpoint
 from transformers import (
     AutoModelForCausalLM,
     BertConfig,
@@ -33,7 +37,7 @@ from transformers import (
 LABELS = 2
 # Rows whose logits are reduced together: at 32,000 tokens 64 rows stay in the processor's cache.
 CHUNK = 64
-VERBS = ["encoder-train", "encoder-trace", "decoder-trace", "decode"]
+VERBS = ["encoder-train", "encoder-trace", "decoder-train", "decoder-trace", "decode"]
 
 
 def peak_mib():
@@ -63,21 +67,9 @@ def exit_logits(model, tokens):
     return model.classifier(model.dropout(pooled)).view(exits, batch, LABELS)
 
 
-def train_step(flags):
+def train_step(model, loss_of_step):
     """A function that does zero_grad, forward, backward, clip and one AdamW step."""
-    model = build_model(flags).train()
-    tokens = torch.randint(0, flags.vocab, (flags.batch, flags.seq))
-    labels = torch.randint(0, LABELS, (flags.batch,))
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-5, weight_decay=0.01)
-
-    def loss_of_step():
-        if not flags.joint:
-            logits = model(input_ids=tokens).logits
-            return torch.nn.functional.cross_entropy(logits, labels)
-        # The sum over exits of each exit's mean is the mean over all rows, times the exits.
-        logits = exit_logits(model, tokens)
-        repeated = labels.repeat(flags.layers)
-        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), repeated) * flags.layers
 
     def step():
         optimizer.zero_grad()
@@ -88,6 +80,43 @@ def train_step(flags):
         return loss.item()
 
     return step
+
+
+def encoder_train_step(flags):
+    model = build_model(flags).train()
+    tokens = torch.randint(0, flags.vocab, (flags.batch, flags.seq))
+    labels = torch.randint(0, LABELS, (flags.batch,))
+
+    def loss_of_step():
+        if not flags.joint:
+            logits = model(input_ids=tokens).logits
+            return torch.nn.functional.cross_entropy(logits, labels)
+        # The sum over exits of each exit's mean is the mean over all rows, times the exits.
+        logits = exit_logits(model, tokens)
+        repeated = labels.repeat(flags.layers)
+        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), repeated) * flags.layers
+
+    return train_step(model, loss_of_step)
+
+
+def decoder_train_step(flags):
+    model = build_decoder(flags).train()
+    tokens = torch.randint(0, flags.vocab, (flags.batch, flags.seq + 1))
+    given, following = tokens[:, :-1], tokens[:, 1:].flatten()
+
+    def exit_loss(state):
+        return torch.nn.functional.cross_entropy(model.lm_head(state).flatten(0, 1), following)
+
+    def loss_of_step():
+        output = model.model(given, use_cache=False, output_hidden_states=flags.joint)
+        states = [output.last_hidden_state]
+        if flags.joint:
+            states = normed_states(model, output, slice(None))
+        if flags.checkpoint:
+            return sum(checkpoint(exit_loss, state, use_reentrant=False) for state in states)
+        return sum(exit_loss(state) for state in states)
+
+    return train_step(model, loss_of_step)
 
 
 def signals(logits, final):
@@ -224,6 +253,7 @@ def parse_flags():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("verb", choices=VERBS)
     parser.add_argument("--joint", action="store_true", help="sum the losses of all exits")
+    parser.add_argument("--checkpoint", action="store_true", help="logits twice rather than kept")
     parser.add_argument("--record", action="store_true", help="read every exit while decoding")
     for name, default in (
         ("layers", 12),
@@ -235,22 +265,24 @@ def parse_flags():
         ("threads", 2),
     ):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--batch", type=int, help="8, of decoder-trace 4, of decode 1")
+    parser.add_argument("--batch", type=int, help="8, of decoder-train and -trace 4, of decode 1")
     parser.add_argument("--vocab", type=int, help="30522, of decoders 32000")
     parser.add_argument("--attention", choices=["sdpa", "eager"], default="sdpa")
     parser.add_argument("--cache", choices=["dynamic", "static"], default="dynamic")
     parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float32")
     flags = parser.parse_args()
     encoder = flags.verb.startswith("encoder")
-    flags.batch = flags.batch or {"decoder-trace": 4, "decode": 1}.get(flags.verb, 8)
+    flags.batch = flags.batch or {"decoder-train": 4, "decoder-trace": 4, "decode": 1}.get(flags.verb, 8)
     flags.vocab = flags.vocab or (30522 if encoder else 32000)
-    if flags.joint and flags.verb != "encoder-train":
-        parser.error("--joint belongs to encoder-train")
+    if flags.joint and not flags.verb.endswith("train"):
+        parser.error("--joint belongs to encoder-train and decoder-train")
+    if flags.checkpoint and flags.verb != "decoder-train":
+        parser.error("--checkpoint belongs to decoder-train")
     if flags.record and flags.verb != "decode":
         parser.error("--record belongs to decode")
     if flags.batch != 1 and flags.verb == "decode":
         parser.error("decode runs with --batch 1")
-    if flags.dtype != "float32" and encoder:
+    if flags.dtype != "float32" and (encoder or flags.verb == "decoder-train"):
         parser.error("--dtype belongs to decoder-trace and decode")
     return flags
 
@@ -268,8 +300,9 @@ def main():
         result["prompt_seconds"] = statistics.median(first_token_seconds[1:])
     else:
         build_step = {
-            "encoder-train": train_step,
+            "encoder-train": encoder_train_step,
             "encoder-trace": encoder_trace_step,
+            "decoder-train": decoder_train_step,
             "decoder-trace": decoder_trace_step,
         }[flags.verb]
         result["seconds"] = median_seconds(build_step(flags), flags.steps)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ee_tasks::config::Document;
-use ee_tasks::{AnyTask, GenerationTask, Task, Tokenizer};
+use ee_tasks::{AnyTask, GenerationTask, Task, TextTokenizer, Tokenizer};
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -144,4 +144,29 @@ fn the_bundled_corpus_is_balanced_and_every_word_of_it_is_in_its_vocabulary() {
             assert!(seen.insert((example.text, example.pair)), "{split} repeats a pair");
         }
     }
+}
+
+#[test]
+fn the_bundled_numbers_are_spelled_in_pieces_and_asked_once() {
+    let path = project().join("configs/tasks/numbers.toml");
+    let task = GenerationTask::read(&path).unwrap_or_else(|error| panic!("{error}"));
+    let tokenizer = TextTokenizer::from_folder(&project().join("data/numbers/tokenizer"))
+        .expect("the bundled tokenizer");
+    let unknown = tokenizer.encode_prompt("7").expect("an encoding")[1];
+    let mut seen = std::collections::BTreeSet::new();
+    for split in ["train", "dev", "test"] {
+        for example in task.read_split(split, None, None).expect("the bundled files").examples {
+            let (prompt, response) = (&example.prompt, &example.response);
+            let encoding = tokenizer.encode_prompted(prompt, response).expect("an encoding");
+            assert_eq!(Some(encoding.ids[0]), tokenizer.beginning_id());
+            assert!(!encoding.ids.contains(&unknown), "{prompt}{response}");
+            let (asked, answered) = encoding.ids.split_at(encoding.prompt_length);
+            assert_eq!(tokenizer.decode(asked).expect("a text"), *prompt);
+            assert_eq!(tokenizer.decode(answered).expect("a text"), *response);
+            // The end token is one more.
+            assert!(answered.len() < task.max_new_tokens, "{response}");
+            assert!(seen.insert(example.prompt), "{split} repeats a question");
+        }
+    }
+    assert_eq!(tokenizer.encode_prompt("viertausendsieben").expect("an encoding").len(), 5);
 }

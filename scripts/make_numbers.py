@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""Makes data/numbers: questions about numbers in words, English and German, for a small decoder.
+
+What it is for: a Llama of six layers trained from nothing on two cores learns most of it in a minute or
+two, and some answers, and some tokens of an answer, need more layers than others. The kinds:
+
+  german   "in German: four thousand two hundred and seven"     "viertausendzweihundertsieben"
+  english  "in English: viertausendzweihundertsieben"           "four thousand two hundred and seven"
+  larger   "in English: the larger of seven and thirty-five"    "thirty-five"
+  sum      "in English: seven plus thirty-five"                 "forty-two"
+  summe    "in German: seven plus thirty-five"                  "zweiundvierzig"
+
+Within an answer some tokens follow from the one before, some are looked up, some change places (German
+says units before tens) and some are computed. English is British: "and" before the last two digits, a
+hyphen between tens and units. German is one word, with "ein" before "hundert", "tausend" and "und" and
+"eins" at the end. Numbers go to 99,999, in sums and comparisons to 99; one addend is below ten.
+
+Numbers below a hundred are translated in train alone, so that their words are known. Every other number
+is in one split, in both directions; so is every pair of addends, in either order and in both languages,
+and every pair that is compared. All is drawn from one seed with Python's `random.random` alone, whose
+sequence is the same in every version. The tokenizer is byte-pair encoding trained on train: English
+number words mostly are one token, German numbers several.
+
+usage: make_numbers.py             writes data/numbers (needs tokenizers)
+       make_numbers.py --check     compares the files there with what would be written
+       make_numbers.py --baseline  what the answer to the most similar question of train reaches (needs
+                                   scikit-learn)
+"""
+
+import argparse
+import json
+import random
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent.parent / "data" / "numbers"
+SEED = 7
+# How many numbers of 3, 4 and 5 digits are translated.
+NUMBERS = {3: 500, 4: 900, 5: 900}
+LARGEST = 99
+COMPARISONS = 900
+# Questions of each kind in dev, and in test.
+HELD_OUT = {"german": 150, "english": 150, "larger": 100, "sum": 100, "summe": 100}
+VOCABULARY = 176
+SPECIAL = ["<unk>", "<s>", "</s>"]
+UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
+).split()
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+EINER = (
+    "null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn "
+    "sechzehn siebzehn achtzehn neunzehn"
+).split()
+ZEHNER = "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
+
+
+class Draw:
+    """Choices built on `random.random` alone."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed).random
+
+    def shuffled(self, items):
+        return [item for _, item in sorted((self.random(), item) for item in items)]
+
+    def some(self, items, count):
+        return self.shuffled(items)[:count]
+
+
+def english(number):
+    if number < 20:
+        return UNITS[number]
+    if number < 100:
+        units = f"-{UNITS[number % 10]}" if number % 10 else ""
+        return TENS[number // 10 - 2] + units
+    if number < 1000:
+        rest = f" and {english(number % 100)}" if number % 100 else ""
+        return f"{UNITS[number // 100]} hundred{rest}"
+    rest = number % 1000
+    link = " and " if rest < 100 else " "
+    return f"{english(number // 1000)} thousand" + (link + english(rest) if rest else "")
+
+
+def german(number, is_last=True):
+    """A number in German; one that is not the last part of a word says "ein", not "eins"."""
+    if number < 20:
+        return EINER[number] if is_last or number != 1 else "ein"
+    if number < 100:
+        units = f"{german(number % 10, False)}und" if number % 10 else ""
+        return units + ZEHNER[number // 10 - 2]
+    size, word = (1000, "tausend") if number >= 1000 else (100, "hundert")
+    rest = german(number % size, is_last) if number % size else ""
+    return f"{german(number // size, False)}{word}{rest}"
+
+
+def translations(number):
+    """Both directions, as (kind, question, answer)."""
+    yield "german", f"in German: {english(number)}", german(number)
+    yield "english", f"in English: {german(number)}", english(number)
+
+
+def sums(first, second):
+    """A sum in both languages."""
+    asked, total = f"{english(first)} plus {english(second)}", first + second
+    yield "sum", f"in English: {asked}", english(total)
+    yield "summe", f"in German: {asked}", german(total)
+
+
+def comparison(first, second):
+    asked = f"in English: the larger of {english(first)} and {english(second)}"
+    return "larger", asked, english(max(first, second))
+
+
+def parts(items, held_out):
+    """Items by split; dev and test have `held_out` each."""
+    return {"dev": items[:held_out], "test": items[held_out : 2 * held_out], "train": items[2 * held_out :]}
+
+
+def make_splits():
+    """Rows (kind, question, answer) of every split."""
+    draw = Draw(SEED)
+    splits = {"train": [], "dev": [], "test": []}
+    ranges = {digits: range(10 ** (digits - 1), 10**digits) for digits in NUMBERS}
+    numbers = [number for digits, count in NUMBERS.items() for number in draw.some(ranges[digits], count)]
+    for name, some in parts(draw.shuffled(numbers), HELD_OUT["german"]).items():
+        known = list(range(100)) if name == "train" else []
+        splits[name] += [row for number in known + some for row in translations(number)]
+    addends = [(large, small) for large in range(LARGEST + 1) for small in range(min(large + 1, 10))]
+    for name, some in parts(draw.shuffled(addends), HELD_OUT["sum"]).items():
+        for pair in some:
+            orders = sorted({pair, pair[::-1]}) if name == "train" else [draw.some([pair, pair[::-1]], 1)[0]]
+            splits[name] += [row for order in orders for row in sums(*order)]
+    pairs = [(large, small) for large in range(LARGEST + 1) for small in range(large)]
+    for name, some in parts(draw.some(pairs, COMPARISONS), HELD_OUT["larger"]).items():
+        splits[name] += [comparison(*draw.shuffled(pair)) for pair in some]
+    return {name: draw.shuffled(rows) for name, rows in splits.items()}
+
+
+def make_tokenizer(texts):
+    """The JSON of a byte-pair encoding without bytes: every character of the corpus is known."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    # A word with the space before it; whatever else is a piece of its own.
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r" ?\p{L}+|[^\p{L}]"), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
+    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=SPECIAL, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    beginning = [("<s>", tokenizer.token_to_id("<s>"))]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A <s> $B", special_tokens=beginning
+    )
+    return tokenizer.to_str(pretty=True)
+
+
+def make_files():
+    """Contents by path below the folder."""
+    splits = make_splits()
+    files = {}
+    for name, rows in splits.items():
+        lines = [
+            json.dumps({"kind": kind, "question": question, "answer": answer}, ensure_ascii=False)
+            for kind, question, answer in rows
+        ]
+        files[f"{name}.jsonl"] = "\n".join(lines) + "\n"
+    texts = [f"{question}\n{answer}" for _, question, answer in splits["train"]]
+    files["tokenizer/tokenizer.json"] = make_tokenizer(texts) + "\n"
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": 64,
+    }
+    files["tokenizer/tokenizer_config.json"] = json.dumps(settings, indent=2) + "\n"
+    return files
+
+
+def check(files):
+    wrong = [name for name, text in files.items() if not (FOLDER / name).is_file() or (FOLDER / name).read_text() != text]
+    for name in wrong:
+        print(f"{FOLDER / name}: is not what {Path(__file__).name} makes", file=sys.stderr)
+    print(f"{len(files) - len(wrong)} of {len(files)} files are as they should be")
+    return 1 if wrong else 0
+
+
+def baseline(splits):
+    """The answer to the question of train with the most similar pieces of one to five letters."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 5))
+    train = vectorizer.fit_transform([question for _, question, _ in splits["train"]])
+    asked = vectorizer.transform([question for _, question, _ in splits["test"]])
+    nearest = (asked @ train.T).toarray().argmax(axis=1)
+    right = [splits["train"][near][2] == row[2] for near, row in zip(nearest, splits["test"])]
+    print(f"nearest question of train: {sum(right) / len(right):.3f} of test right")
+    for kind in HELD_OUT:
+        of_kind = [hit for hit, row in zip(right, splits["test"]) if row[0] == kind]
+        print(f"  {kind:<8} {sum(of_kind) / len(of_kind):.3f} of {len(of_kind)}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    parser.add_argument("--baseline", action="store_true", help="score the nearest question, write nothing")
+    arguments = parser.parse_args()
+    if arguments.baseline:
+        baseline(make_splits())
+        return 0
+    files = make_files()
+    if arguments.check:
+        return check(files)
+    for name, text in files.items():
+        (FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
+        (FOLDER / name).write_text(text)
+        print(f"{FOLDER / name}: {len(text.encode())} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,6 +11,7 @@ pub mod checkpoint;
 pub mod device;
 mod error;
 pub mod exit;
+pub mod gate;
 pub mod generate;
 pub mod kernels;
 pub mod layers;
@@ -19,4 +20,4 @@ pub mod signal;
 
 pub use cache::{KvCache, LayerKv};
 pub use error::{Error, Result};
-pub use exit::{Batch, Block, Decoder, DropoutKey, ExitModel, Stream};
+pub use exit::{Batch, Block, Decoder, DropoutKey, ExitModel, Stream, WeightBytes};

@@ -110,8 +110,18 @@ pub struct CachePlace {
 /// # Shapes
 /// `cache` `[batch * capacity, d]`, `block` `[batch * width, d]` → `[batch * capacity, d]`.
 pub fn write_cache(cache: Tensor<2>, block: Tensor<2>, place: CachePlace) -> Tensor<2> {
-    flex::write_cache(cache, &block, place)
-        .unwrap_or_else(|cache| plain::write_cache(cache, block, place))
+    write_cache_rows(cache, block, place, None)
+}
+
+/// [`write_cache`] into some rows of the cache, one per row of the block; into all if absent.
+pub fn write_cache_rows(
+    cache: Tensor<2>,
+    block: Tensor<2>,
+    place: CachePlace,
+    rows: Option<&[usize]>,
+) -> Tensor<2> {
+    flex::write_cache(cache, &block, place, rows)
+        .unwrap_or_else(|cache| plain::write_cache_rows(cache, block, place, rows))
 }
 
 /// The sizes of a causal attention over a cache.
@@ -142,8 +152,19 @@ pub fn causal_attention(
     value: Tensor<2>,
     shape: &CausalShape,
 ) -> Tensor<2> {
-    flex::causal_attention(&query, &key, &value, shape)
-        .unwrap_or_else(|| plain::causal_attention(query, key, value, shape))
+    causal_attention_rows(query, key, value, shape, None)
+}
+
+/// [`causal_attention`] of queries that see some rows of the cache, one per row of queries; all if absent.
+pub fn causal_attention_rows(
+    query: Tensor<2>,
+    key: Tensor<2>,
+    value: Tensor<2>,
+    shape: &CausalShape,
+    rows: Option<&[usize]>,
+) -> Tensor<2> {
+    flex::causal_attention(&query, &key, &value, shape, rows)
+        .unwrap_or_else(|| plain::causal_attention_rows(query, key, value, shape, rows))
 }
 
 /// What is asked of each row of logits; `given` names a column per row. Only these numbers travel to the

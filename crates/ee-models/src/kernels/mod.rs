@@ -15,8 +15,9 @@ use burn::tensor::{Int, Tensor};
 
 pub use cpu::{Activation, AdamW, Dropout, RowStatistics};
 pub use decoder::{
-    CachePlace, CausalShape, Rotary, Rows, Weight, add_rms_norm, causal_attention, project,
-    rms_norm, rotate, row_statistics, settle, silu_product, write_cache,
+    CachePlace, CausalShape, Rotary, Rows, Weight, add_rms_norm, causal_attention,
+    causal_attention_rows, project, rms_norm, rotate, row_statistics, settle, silu_product,
+    write_cache, write_cache_rows,
 };
 
 /// The sizes of one self-attention over right-padded rows.

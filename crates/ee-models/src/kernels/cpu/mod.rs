@@ -36,7 +36,7 @@ mod reference;
 pub use activation::{Activation, activation_backward, activation_forward, silu_product};
 pub use attention::{
     AttentionGradients, AttentionInputs, AttentionShape, CausalShape, attention_backward,
-    attention_forward, causal_attention,
+    attention_forward, causal_attention, causal_attention_rows,
 };
 pub use dots::{Projection, WeightData, project};
 pub use dropout::{Dropout, dropout};

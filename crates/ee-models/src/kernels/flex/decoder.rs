@@ -153,6 +153,7 @@ pub(in crate::kernels) fn write_cache(
     cache: Tensor<2>,
     block: &Tensor<2>,
     place: CachePlace,
+    rows: Option<&[usize]>,
 ) -> Result<Tensor<2>, Tensor<2>> {
     let (Some(mut slots), Some(block)) = (numbers(&cache), numbers(block)) else {
         return Err(cache);
@@ -160,9 +161,10 @@ pub(in crate::kernels) fn write_cache(
     drop(cache);
     let [_, d] = dims(&slots);
     let CachePlace { capacity, width, start } = place;
-    let rows = slots.storage_mut::<f32>().chunks_exact_mut(capacity * d);
-    for (row, block) in rows.zip(values(&block).chunks_exact(width * d)) {
-        row[start * d..(start + width) * d].copy_from_slice(block);
+    let slots_of = slots.storage_mut::<f32>();
+    for (at, block) in values(&block).chunks_exact(width * d).enumerate() {
+        let from = (rows.map_or(at, |rows| rows[at]) * capacity + start) * d;
+        slots_of[from..from + width * d].copy_from_slice(block);
     }
     Ok(Tensor::from_primitive::<Flex>(slots))
 }
@@ -173,6 +175,7 @@ pub(in crate::kernels) fn causal_attention(
     key: &Tensor<2>,
     value: &Tensor<2>,
     shape: &CausalShape,
+    of_cache: Option<&[usize]>,
 ) -> Option<Tensor<2>> {
     let [rows, d_model] = query.dims();
     let (query, key, value) = (numbers(query)?, numbers(key)?, numbers(value)?);
@@ -189,7 +192,8 @@ pub(in crate::kernels) fn causal_attention(
         window: *window,
     };
     let mut out = vec![0.0; rows * d_model];
-    cpu::causal_attention(&shape, values(&query), values(&key), values(&value), &mut out);
+    let (query, key, value) = (values(&query), values(&key), values(&value));
+    cpu::causal_attention_rows(&shape, of_cache, query, key, value, &mut out);
     Some(output(out, [rows, d_model]))
 }
 

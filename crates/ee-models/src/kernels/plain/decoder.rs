@@ -65,6 +65,43 @@ pub fn write_cache(cache: Tensor<2>, block: Tensor<2>, place: CachePlace) -> Ten
         .reshape([slots, d])
 }
 
+/// See [`crate::kernels::write_cache_rows`].
+pub fn write_cache_rows(
+    cache: Tensor<2>,
+    block: Tensor<2>,
+    place: CachePlace,
+    rows: Option<&[usize]>,
+) -> Tensor<2> {
+    let Some(rows) = rows else { return write_cache(cache, block, place) };
+    let CachePlace { capacity, width, start } = place;
+    let [_, d] = cache.dims();
+    rows.iter().enumerate().fold(cache, |cache, (at, row)| {
+        let from = row * capacity + start;
+        let tokens = block.clone().narrow(0, at * width, width);
+        cache.slice_assign([from..from + width, 0..d], tokens)
+    })
+}
+
+/// See [`crate::kernels::causal_attention_rows`].
+pub fn causal_attention_rows(
+    query: Tensor<2>,
+    key: Tensor<2>,
+    value: Tensor<2>,
+    shape: &CausalShape,
+    rows: Option<&[usize]>,
+) -> Tensor<2> {
+    let Some(rows) = rows else { return causal_attention(query, key, value, shape) };
+    let capacity = shape.place.capacity;
+    let slots: Vec<i64> = rows
+        .iter()
+        .flat_map(|row| (row * capacity..(row + 1) * capacity).map(|slot| slot as i64))
+        .collect();
+    let slots = TensorData::new(slots, [rows.len() * capacity]);
+    let slots = Tensor::<1, Int>::from_data(slots, &key.device());
+    let (key, value) = (key.select(0, slots.clone()), value.select(0, slots));
+    causal_attention(query, key, value, shape)
+}
+
 /// See [`crate::kernels::causal_attention`].
 pub fn causal_attention(
     query: Tensor<2>,

@@ -7,8 +7,8 @@ use burn::tensor::{Bool, DType, Distribution, Int, Tensor, TensorData, activatio
 use super::{Activation, AdamW, AdamWTensors, AttentionShape, Dropout, FeedForwardParameters};
 
 pub use decoder::{
-    add_rms_norm, causal_attention, project, rms_norm, rotate, row_statistics, silu_product,
-    write_cache,
+    add_rms_norm, causal_attention, causal_attention_rows, project, rms_norm, rotate,
+    row_statistics, silu_product, write_cache, write_cache_rows,
 };
 
 /// See [`super::linear`].

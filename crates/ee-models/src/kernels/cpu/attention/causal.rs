@@ -54,6 +54,21 @@ pub fn causal_attention(
     value: &[f32],
     out: &mut [f32],
 ) {
+    causal_attention_rows(shape, None, query, key, value, out);
+}
+
+/// [`causal_attention`] where the keys of a batch row are those of the cache's row that `of_cache` names.
+///
+/// # Panics
+/// If sizes do not fit together or the cache lacks a row.
+pub fn causal_attention_rows(
+    shape: &CausalShape<'_>,
+    of_cache: Option<&[usize]>,
+    query: &[f32],
+    key: &[f32],
+    value: &[f32],
+    out: &mut [f32],
+) {
     let CausalShape { queries, first, capacity, heads, kv_heads, head_dim, starts, ends, .. } =
         *shape;
     let batch = starts.len();
@@ -62,11 +77,21 @@ pub fn causal_attention(
     assert!(first + queries <= capacity, "{queries} queries from {first} in {capacity} slots");
     assert_eq!(query.len(), batch * queries * heads * head_dim, "numbers in the queries");
     assert_eq!(out.len(), query.len(), "numbers in the result of attention");
-    assert_eq!(key.len(), batch * capacity * kv_heads * head_dim, "numbers in the keys");
+    let row_of_cache = capacity * kv_heads * head_dim;
+    match of_cache {
+        None => assert_eq!(key.len(), batch * row_of_cache, "numbers in the keys"),
+        Some(rows) => {
+            assert_eq!(rows.len(), batch, "rows of the cache, one per batch row");
+            let there = |&row: &usize| (row + 1) * row_of_cache <= key.len();
+            assert!(rows.iter().all(there), "rows {rows:?} of {} keys", key.len());
+        }
+    }
     assert_eq!(value.len(), key.len(), "numbers in the values");
     let out = Disjoint::new(out);
     let run = |task: usize| {
-        Task { shape, query, key, value, out, row: task / kv_heads, head: task % kv_heads }.run();
+        let (row, head) = (task / kv_heads, task % kv_heads);
+        let cache_row = of_cache.map_or(row, |rows| rows[row]);
+        Task { shape, query, key, value, out, row, cache_row, head }.run();
     };
     if 2 * batch * queries * (first + queries) * heads * head_dim < SERIAL {
         (0..batch * kv_heads).for_each(run);
@@ -83,6 +108,7 @@ struct Task<'a> {
     value: &'a [f32],
     out: Disjoint<'a>,
     row: usize,
+    cache_row: usize,
     head: usize,
 }
 
@@ -125,7 +151,7 @@ impl Task<'_> {
         };
         let (from, to) = (seen_from(slot(0)), slot(n - 1) + 1);
         let keys = to - from;
-        let kv_at = (self.row * capacity + from) * kv_heads * head_dim + self.head * head_dim;
+        let kv_at = (self.cache_row * capacity + from) * kv_heads * head_dim + self.head * head_dim;
         let of_keys = |data| {
             let data: &[f32] = data;
             MatrixView::new(&data[kv_at..], keys, head_dim, kv_heads * head_dim, 1)
@@ -233,6 +259,23 @@ mod tests {
             let shape = CausalShape { window, ..shape(queries, first, &starts, &ends) };
             let q = numbers(2 * queries * HEADS * D, 1);
             assert_close(&run(&shape, &q, &k, &v), &expected(&shape, &q, &k, &v), 1e-6);
+        }
+    }
+
+    #[test]
+    fn rows_see_the_row_of_the_cache_that_is_theirs() {
+        let kv = 3 * 150 * KV_HEADS * D;
+        let (k, v, q) = (numbers(kv, 2), numbers(kv, 3), numbers(2 * HEADS * D, 1));
+        let mut found = vec![f32::NAN; q.len()];
+        let pair = shape(1, 99, &[0, 40], &[100, 100]);
+        causal_attention_rows(&pair, Some(&[2, 0]), &q, &k, &v, &mut found);
+        let row = |row: usize| row * kv / 3..(row + 1) * kv / 3;
+        for (at, cache_row, start) in [(0, 2, 0), (1, 0, 40)] {
+            let here = at * HEADS * D..(at + 1) * HEADS * D;
+            let (starts, ends) = ([start], [100]);
+            let alone = shape(1, 99, &starts, &ends);
+            let alone = run(&alone, &q[here.clone()], &k[row(cache_row)], &v[row(cache_row)]);
+            assert_eq!(found[here], alone, "query {at}");
         }
     }
 

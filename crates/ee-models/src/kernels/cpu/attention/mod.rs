@@ -18,7 +18,7 @@ use super::dropout::{Dropout, Mask};
 use super::gemm::MatrixView;
 
 pub use self::backward::{AttentionGradients, attention_backward};
-pub use self::causal::{CausalShape, causal_attention};
+pub use self::causal::{CausalShape, causal_attention, causal_attention_rows};
 pub use self::forward::attention_forward;
 
 /// Queries of a block: their scores against 512 keys are 128 KiB.

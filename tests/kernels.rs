@@ -250,7 +250,8 @@ fn gradients_of_causal_attention() {
     ] {
         let place = CachePlace { capacity: width, width, start: 0 };
         let (starts, ends) = (Arc::from(starts), Arc::from(ends));
-        let shape = CausalShape { place, heads: 6, kv_heads: 2, starts, ends, window };
+        let shape =
+            CausalShape { place, heads: 6, kv_heads: 2, starts, ends, origins: None, window };
         let query = random([2 * width, 48], 1);
         let [key, value] = [2, 3].map(|seed| random([2 * width, 16], seed));
         compare!(
@@ -336,13 +337,18 @@ fn causal_attention() {
     ] {
         let place = CachePlace { capacity, width, start };
         let (starts, ends) = (Arc::from(starts), Arc::from(ends));
-        let shape = CausalShape { place, heads: 6, kv_heads: 2, starts, ends, window };
+        let shape =
+            CausalShape { place, heads: 6, kv_heads: 2, starts, ends, origins: None, window };
         let query = random([2 * width, 48], 1).inner();
         let empty = || random([2 * capacity, 16], 2).inner();
         let block = |seed| random([2 * width, 16], seed).inner();
         let [key, value] = [3, 4].map(|seed| {
-            let ours = kernels::write_cache(empty(), block(seed), place);
-            same_tensor("cache", ours.clone(), plain::write_cache(empty(), block(seed), place));
+            let ours = kernels::write_cache(empty(), block(seed), place, None);
+            same_tensor(
+                "cache",
+                ours.clone(),
+                plain::write_cache(empty(), block(seed), place, None),
+            );
             ours
         });
         let theirs = plain::causal_attention(query.clone(), key.clone(), value.clone(), &shape);

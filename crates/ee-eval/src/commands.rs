@@ -12,6 +12,7 @@ use crate::arguments::{
 };
 use crate::bench;
 use crate::compare::{compare, open};
+use crate::decode;
 use crate::decoding::{self, DecoderSubject};
 use crate::ideal;
 use crate::interrupt::Interrupt;
@@ -31,6 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Trace(arguments) => run_trace(arguments),
         Command::Generate(arguments) => Ok(decoding::generate::run(arguments)?),
+        Command::Decode(arguments) => Ok(decode::run(arguments)?),
         Command::Ideal(arguments) => run_ideal(arguments),
         Command::Gates(arguments) => run_gates(arguments),
         Command::Speed(arguments) => run_speed(arguments),
@@ -40,6 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 Bench::EncoderTrace(arguments) => bench::encoder_trace(arguments)?,
                 Bench::DecoderTrace(arguments) => bench::decoder_trace(arguments)?,
                 Bench::Decode(arguments) => bench::decode(arguments)?,
+                Bench::Exits(arguments) => bench::exits(arguments)?,
             };
             println!("{line}");
             Ok(())

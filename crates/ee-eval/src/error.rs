@@ -72,6 +72,22 @@ pub enum EvalError {
         /// Its value.
         value: f32,
     },
+    /// A name that is not in its registry.
+    #[error("unknown {what} `{name}`{hint}")]
+    Unknown {
+        /// What it should name.
+        what: &'static str,
+        /// What was typed.
+        name: String,
+        /// The nearest known name and the whole list.
+        hint: String,
+    },
+    /// Settings that do not go together or do not fit the model.
+    #[error("{reason}")]
+    Setting {
+        /// What was given and what was expected.
+        reason: String,
+    },
     /// A gate that is not in the registry.
     #[error("unknown gate `{name}`{hint}")]
     UnknownGate {

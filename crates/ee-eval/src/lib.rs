@@ -10,6 +10,7 @@ pub mod arguments;
 pub mod bench;
 pub mod commands;
 pub mod compare;
+pub mod decode;
 pub mod decoding;
 pub mod error;
 pub mod gates;

@@ -2,8 +2,11 @@
 //!
 //! Every layer has room for the same number of slots from the beginning, and fills them in order. Rows of a
 //! batch share slots: a short prompt is padded on the left, so that the position of a token is its slot less
-//! its row's padding. A layer knows how many slots it holds, and layers may hold different numbers: a
-//! token that left early is missing above its exit.
+//! its row's padding. A layer knows how many slots it holds of each row, and layers may hold different
+//! numbers: a token that left early is missing above its exit until it is made up for. Where rows take
+//! different numbers of tokens in a step, the slots of those that took fewer are numbered anew, so that all
+//! rows go on at one slot: no key moves, the row's padding and its shift, slot less place in memory, grow by
+//! as much.
 
 use std::sync::Arc;
 
@@ -16,6 +19,7 @@ use crate::kernels::{self, CachePlace};
 pub struct KvCache {
     layers: Vec<LayerKv>,
     padding: Arc<[usize]>,
+    shifts: Arc<[usize]>,
     capacity: usize,
 }
 
@@ -31,8 +35,15 @@ impl KvCache {
     ) -> Self {
         let slots = padding.len() * capacity;
         let empty = || Some(Tensor::<2>::zeros([slots, d_kv], device));
-        let layer = |_| LayerKv { key: empty(), value: empty(), capacity, len: 0 };
-        Self { layers: (0..n_layers).map(layer).collect(), padding, capacity }
+        let (lens, shifts) = (vec![0; padding.len()], Arc::from(vec![0; padding.len()]));
+        let layer = |_| LayerKv {
+            key: empty(),
+            value: empty(),
+            shifts: Arc::clone(&shifts),
+            capacity,
+            lens: lens.clone(),
+        };
+        Self { layers: (0..n_layers).map(layer).collect(), padding, shifts, capacity }
     }
 
     /// The cache of layer `index`.
@@ -62,13 +73,34 @@ impl KvCache {
             })
             .collect();
         self.padding = rows.iter().map(|&row| self.padding[row]).collect();
+        self.shifts = rows.iter().map(|&row| self.shifts[row]).collect();
         for layer in &mut self.layers {
+            layer.shifts = self.shifts.clone();
             let device = layer.key().device();
             let data = TensorData::new(slots.clone(), [slots.len()]);
             let slots = Tensor::<1, Int>::from_data(data, &device);
             let keep =
                 |tensor: Option<Tensor<2>>| tensor.map(|tensor| tensor.select(0, slots.clone()));
             (layer.key, layer.value) = (keep(layer.key.take()), keep(layer.value.take()));
+            layer.lens = rows.iter().map(|&row| layer.lens[row]).collect();
+        }
+    }
+
+    /// Forgets, in every layer, what row r holds in its last `lags[r]` slots, and numbers its slots anew so
+    /// that the row, too, goes on behind the last slot. Layers must hold equally many slots.
+    ///
+    /// # Panics
+    /// If there is not one lag per row.
+    pub fn fall_behind(&mut self, lags: &[usize]) {
+        assert_eq!(lags.len(), self.padding.len(), "lags, one per row");
+        if lags.iter().all(|&lag| lag == 0) {
+            return;
+        }
+        let more =
+            |numbers: &Arc<[usize]>| numbers.iter().zip(lags).map(|(n, lag)| n + lag).collect();
+        (self.padding, self.shifts) = (more(&self.padding), more(&self.shifts));
+        for layer in &mut self.layers {
+            layer.shifts = self.shifts.clone();
         }
     }
 }
@@ -79,19 +111,27 @@ pub struct LayerKv {
     /// `[batch * capacity, kv_heads * head_dim]`; absent only while it is being written to.
     key: Option<Tensor<2>>,
     value: Option<Tensor<2>>,
+    /// Per row, the number of a slot less its place in memory.
+    shifts: Arc<[usize]>,
     capacity: usize,
-    len: usize,
+    /// Slots filled so far, per row.
+    lens: Vec<usize>,
 }
 
 impl LayerKv {
-    /// Slots filled so far.
+    /// Slots filled so far in every row.
     pub fn len(&self) -> usize {
-        self.len
+        self.lens.iter().copied().min().unwrap_or(0)
     }
 
-    /// Whether no slot is filled.
+    /// Slots filled so far, per row.
+    pub fn lens(&self) -> &[usize] {
+        &self.lens
+    }
+
+    /// Whether some row has no slot filled.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Slots per row.
@@ -107,15 +147,75 @@ impl LayerKv {
     /// # Panics
     /// If there is no room, or the tokens do not begin at slot `start`: a layer fills its slots in order.
     pub fn append(&mut self, key: Tensor<2>, value: Tensor<2>, start: usize, width: usize) {
-        assert_eq!(start, self.len, "slots are filled in order");
-        assert!(start + width <= self.capacity, "{width} tokens from {start} in {}", self.capacity);
+        self.append_rows(None, key, value, start, width);
+    }
+
+    /// [`LayerKv::append`] to some rows, one per row of the block; to all if absent.
+    ///
+    /// # Shapes
+    /// `[rows * width, kv_heads * head_dim]`
+    ///
+    /// # Panics
+    /// As [`LayerKv::append`], for each of the rows.
+    pub fn append_rows(
+        &mut self,
+        rows: Option<&[usize]>,
+        key: Tensor<2>,
+        value: Tensor<2>,
+        start: usize,
+        width: usize,
+    ) {
+        let all: Vec<usize> = (0..self.lens.len()).collect();
+        for &row in rows.unwrap_or(&all) {
+            assert_eq!(start, self.lens[row], "slots are filled in order");
+            let start = start - self.shifts[row];
+            assert!(
+                start + width <= self.capacity,
+                "{width} tokens from {start} in {}",
+                self.capacity
+            );
+            self.lens[row] += width;
+        }
+        let origins = self.origins(rows);
         let place = CachePlace { capacity: self.capacity, width, start };
         let write = |cache: Option<Tensor<2>>, block| {
-            cache.map(|cache| kernels::write_cache(cache, block, place))
+            cache.map(|cache| kernels::write_cache(cache, block, place, origins.as_deref()))
         };
         self.key = write(self.key.take(), key);
         self.value = write(self.value.take(), value);
-        self.len += width;
+    }
+
+    /// Where slot 0 of some rows, of all if absent, lies in memory, counted in slots: before the beginning
+    /// where the first slots hold no token. `None` where all rows lie one behind the other.
+    pub fn origins(&self, rows: Option<&[usize]>) -> Option<Arc<[isize]>> {
+        if rows.is_none() && self.shifts.iter().all(|&shift| shift == 0) {
+            return None;
+        }
+        let origin = |row: usize| (row * self.capacity) as isize - self.shifts[row] as isize;
+        Some(match rows {
+            Some(rows) => rows.iter().map(|&row| origin(row)).collect(),
+            None => (0..self.lens.len()).map(origin).collect(),
+        })
+    }
+
+    /// Keys and values that stand at the slots from `start` on in some rows.
+    ///
+    /// # Shapes
+    /// `[rows.len() * width, kv_heads * head_dim]` each.
+    ///
+    /// # Panics
+    /// If one of the rows holds fewer slots.
+    pub fn block(&self, rows: &[usize], start: usize, width: usize) -> [Tensor<2>; 2] {
+        let mut slots = Vec::with_capacity(rows.len() * width);
+        for &row in rows {
+            assert!(start + width <= self.lens[row], "row {row} holds {} slots", self.lens[row]);
+            let from = row * self.capacity + start - self.shifts[row];
+            slots.extend((from..from + width).map(|slot| slot as i64));
+        }
+        let key = self.key();
+        let slots = TensorData::new(slots, [rows.len() * width]);
+        let slots = Tensor::<1, Int>::from_data(slots, &key.device());
+        [key.select(0, slots.clone()), self.value().select(0, slots)]
     }
 
     /// Forgets the slots from `len` on.
@@ -123,8 +223,17 @@ impl LayerKv {
     /// # Panics
     /// If there are fewer.
     pub fn crop(&mut self, len: usize) {
-        assert!(len <= self.len, "{len} slots to keep of {}", self.len);
-        self.len = len;
+        assert!(len <= self.len(), "{len} slots to keep of {}", self.len());
+        self.lens.fill(len);
+    }
+
+    /// Forgets the slots from `len` on of one row.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn crop_row(&mut self, row: usize, len: usize) {
+        assert!(len <= self.lens[row], "{len} slots to keep of {}", self.lens[row]);
+        self.lens[row] = len;
     }
 
     /// All keys, `[batch * capacity, kv_heads * head_dim]`; those from [`LayerKv::len`] on mean nothing.
@@ -166,5 +275,59 @@ mod tests {
         layer.append(block(vec![20.]), block(vec![21.]), 1, 1);
         assert_eq!(values(layer.key()), [3., 20., 10., 0.]);
         assert_eq!(layer.len(), 2);
+    }
+
+    #[test]
+    fn rows_hold_different_numbers_of_slots() {
+        let device = Device::flex();
+        let mut cache = KvCache::new(1, 1, 3, Arc::from([0, 0]), &device);
+        let block = |values: Vec<f32>| {
+            let n = values.len();
+            Tensor::<2>::from_data(TensorData::new(values, [n, 1]), &device)
+        };
+        let layer = cache.layer(0);
+        layer.append(block(vec![1., 2.]), block(vec![3., 4.]), 0, 1);
+        layer.append_rows(Some(&[1]), block(vec![5., 6.]), block(vec![7., 8.]), 1, 2);
+        assert_eq!((layer.lens(), layer.len()), (&[1, 3][..], 1));
+        let [key, value] = layer.block(&[1, 0], 0, 1);
+        assert_eq!((values(key), values(value)), (vec![2., 1.], vec![4., 3.]));
+        layer.crop_row(1, 2);
+        layer.append_rows(Some(&[1]), block(vec![9.]), block(vec![10.]), 2, 1);
+        assert_eq!(values(layer.key()), [1., 0., 0., 2., 5., 9.]);
+        assert_eq!(values(layer.value()), [3., 0., 0., 4., 7., 10.]);
+    }
+
+    #[test]
+    #[should_panic(expected = "slots are filled in order")]
+    fn a_row_cannot_skip_a_slot() {
+        let device = Device::flex();
+        let mut cache = KvCache::new(1, 1, 3, Arc::from([0, 0]), &device);
+        let one = || Tensor::<2>::zeros([1, 1], &device);
+        cache.layer(0).append_rows(Some(&[0]), one(), one(), 0, 1);
+        cache.layer(0).append_rows(Some(&[1]), one(), one(), 1, 1);
+    }
+
+    #[test]
+    fn rows_that_fall_behind_go_on_at_the_common_slot() {
+        let device = Device::flex();
+        let mut cache = KvCache::new(1, 1, 5, Arc::from([0, 1, 0]), &device);
+        let block = |values: Vec<f32>| {
+            let n = values.len();
+            Tensor::<2>::from_data(TensorData::new(values, [n, 1]), &device)
+        };
+        let tokens = || block(vec![1., 2., 3., 4., 5., 6., 7., 8., 9.]);
+        cache.layer(0).append(tokens(), tokens(), 0, 3);
+        // The second row takes one token of three, the others all.
+        cache.fall_behind(&[0, 2, 0]);
+        assert_eq!(&cache.padding()[..], [0, 3, 0]);
+        assert_eq!(cache.layer(0).origins(None).as_deref(), Some(&[0, 3, 10][..]));
+        let more = || block(vec![10., 11., 12.]);
+        cache.layer(0).append(more(), more(), 3, 1);
+        let expected = [1., 2., 3., 10., 0., 4., 11., 6., 0., 0., 7., 8., 9., 12., 0.];
+        assert_eq!(values(cache.layer(0).key()), expected);
+        cache.keep(&[1]);
+        let layer = cache.layer(0);
+        layer.append(block(vec![13.]), block(vec![13.]), 4, 1);
+        assert_eq!(values(layer.value()), [4., 11., 13., 0., 0.]);
     }
 }

@@ -134,6 +134,8 @@ pub struct Placement {
     pub rotary: Rotary,
     /// How weights are read.
     pub rows: Rows,
+    /// The row of the cache that each row belongs to; its own if absent.
+    pub cache_rows: Option<Arc<[usize]>>,
 }
 
 /// A block of tokens on its way into a decoder.
@@ -169,6 +171,57 @@ impl Stream {
     pub fn last_positions(&self) -> Tensor<2> {
         let last = self.lengths.iter().enumerate().map(|(row, &n)| row * self.width + n - 1);
         self.select(&last.collect::<Vec<_>>())
+    }
+
+    /// The same, as of the given rows of the cache.
+    ///
+    /// # Panics
+    /// When this is an encoder's stream.
+    pub fn in_cache_rows(mut self, rows: Arc<[usize]>) -> Self {
+        let placement = self.placement.as_mut().expect("an encoder has no cache");
+        placement.cache_rows = Some(rows);
+        self
+    }
+
+    /// The rows of the cache that the rows of a decoder's stream belong to.
+    pub fn cache_rows(&self) -> Arc<[usize]> {
+        match self.placement.as_ref().and_then(|placement| placement.cache_rows.clone()) {
+            Some(rows) => rows,
+            None => (0..self.n_rows()).collect(),
+        }
+    }
+
+    /// A decoder's stream of the given rows alone, in the given order; each stays with its row of the cache.
+    ///
+    /// # Panics
+    /// When a row is not there, or this is an encoder's stream.
+    pub fn rows(&self, rows: &[usize]) -> Self {
+        let placement = self.placement.as_ref().expect("an encoder has no cache");
+        let cache_rows = self.cache_rows();
+        let tokens: Vec<i64> = rows
+            .iter()
+            .flat_map(|row| (row * self.width..(row + 1) * self.width).map(|token| token as i64))
+            .collect();
+        let tokens = TensorData::new(tokens, [rows.len() * self.width]);
+        let tokens = Tensor::<1, Int>::from_data(tokens, &self.hidden.device());
+        let of_tokens = |tensor: &Tensor<2>| tensor.clone().select(0, tokens.clone());
+        let placement = Placement {
+            start: placement.start,
+            padding: rows.iter().map(|&row| placement.padding[row]).collect(),
+            rotary: Rotary {
+                cos: of_tokens(&placement.rotary.cos),
+                sin: of_tokens(&placement.rotary.sin),
+            },
+            rows: placement.rows,
+            cache_rows: Some(rows.iter().map(|&row| cache_rows[row]).collect()),
+        };
+        Self {
+            hidden: of_tokens(&self.hidden),
+            lengths: rows.iter().map(|&row| self.lengths[row]).collect(),
+            width: self.width,
+            dropout: self.dropout,
+            placement: Some(placement),
+        }
     }
 
     /// The states of some tokens, named by row · width + place, `[n, d_model]`.
@@ -266,79 +319,32 @@ pub trait Decoder: ExitModel {
     /// Depth 0 of a block of tokens, row after row.
     fn embed_block(&self, tokens: &[u32], block: &Block) -> Stream;
 
+    /// A block of tokens whose states at some depth are known, `[batch * width, d_model]`.
+    fn resume_block(&self, hidden: Tensor<2>, block: &Block) -> Stream;
+
     /// Leads from depth `index` to depth `index + 1`, attending to the cache and appending to it.
     fn layer_with(&self, index: usize, stream: Stream, cache: &mut LayerKv) -> Stream;
+
+    /// Appends to the cache of layer `index` the keys and values that it projects from the stream's state,
+    /// with its own norm, and computes nothing else of the layer.
+    fn write_kv(&self, index: usize, stream: &Stream, cache: &mut LayerKv);
+
+    /// What a step has to read of the weights.
+    fn weight_bytes(&self) -> WeightBytes;
 
     /// [`ExitModel::read`] for a step's few rows, the head's weight read once for all of them.
     fn read_step(&self, state: Tensor<2>) -> Tensor<2>;
 }
 
-/// A decoder cut after some of its layers: what it would write if that exit were the last.
-pub struct UpTo<'m> {
-    /// The whole model.
-    pub model: &'m dyn Decoder,
-    /// Layers that run; at least one, at most all.
-    pub depth: usize,
-}
-
-impl ExitModel for UpTo<'_> {
-    fn n_layers(&self) -> usize {
-        self.depth
-    }
-
-    fn device(&self) -> Device {
-        self.model.device()
-    }
-
-    fn embed(&self, batch: &Batch, dropout: Option<DropoutKey>) -> Stream {
-        self.model.embed(batch, dropout)
-    }
-
-    fn layer(&self, index: usize, stream: Stream) -> Stream {
-        self.model.layer(index, stream)
-    }
-
-    fn exit_state(&self, stream: &Stream) -> Tensor<2> {
-        self.model.exit_state(stream)
-    }
-
-    fn head_state(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2> {
-        self.model.head_state(state, dropout)
-    }
-
-    fn head_weight(&self) -> Weight {
-        self.model.head_weight()
-    }
-
-    fn read(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2> {
-        self.model.read(state, dropout)
-    }
-}
-
-impl Decoder for UpTo<'_> {
-    fn vocabulary_size(&self) -> usize {
-        self.model.vocabulary_size()
-    }
-
-    fn max_positions(&self) -> usize {
-        self.model.max_positions()
-    }
-
-    fn empty_cache(&self, padding: Arc<[usize]>, capacity: usize) -> KvCache {
-        self.model.empty_cache(padding, capacity)
-    }
-
-    fn embed_block(&self, tokens: &[u32], block: &Block) -> Stream {
-        self.model.embed_block(tokens, block)
-    }
-
-    fn layer_with(&self, index: usize, stream: Stream, cache: &mut LayerKv) -> Stream {
-        self.model.layer_with(index, stream, cache)
-    }
-
-    fn read_step(&self, state: Tensor<2>) -> Tensor<2> {
-        self.model.read_step(state)
-    }
+/// Sizes of a decoder's matrices in bytes, in their format in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeightBytes {
+    /// All of one layer.
+    pub layer: usize,
+    /// Those of one layer that keys and values are projected by.
+    pub key_value: usize,
+    /// The head.
+    pub head: usize,
 }
 
 #[cfg(test)]

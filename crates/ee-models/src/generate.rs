@@ -122,7 +122,11 @@ pub fn generate(
     Ok(texts)
 }
 
-fn check(model: &dyn Decoder, prompts: &[Vec<u32>], options: &Options) -> Result<()> {
+/// Whether every prompt can be continued.
+///
+/// # Errors
+/// As [`generate`].
+pub fn check(model: &dyn Decoder, prompts: &[Vec<u32>], options: &Options) -> Result<()> {
     for (row, prompt) in prompts.iter().enumerate() {
         let complain = |complaint: String| Err(Error::Batch(format!("prompt {row}: {complaint}")));
         if prompt.is_empty() {

@@ -11,12 +11,15 @@ pub mod checkpoint;
 pub mod device;
 mod error;
 pub mod exit;
+pub mod gate;
 pub mod generate;
 pub mod kernels;
 pub mod layers;
 pub mod loss;
 pub mod signal;
+mod up_to;
 
 pub use cache::{KvCache, LayerKv};
 pub use error::{Error, Result};
-pub use exit::{Batch, Block, Decoder, DropoutKey, ExitModel, Stream, UpTo};
+pub use exit::{Batch, Block, Decoder, DropoutKey, ExitModel, Stream, WeightBytes};
+pub use up_to::UpTo;

@@ -22,6 +22,9 @@ pub enum Bench {
     DecoderTrace(DecoderTraceArguments),
     /// Decoding with a Llama of random weights, token by token; prints one JSON line.
     Decode(DecodeBenchArguments),
+    /// Decoding with a Llama of random weights whose tokens leave early, against what the parts that it runs
+    /// take alone; prints one JSON line.
+    Exits(ExitsBenchArguments),
 }
 
 /// A Llama of random weights.
@@ -85,6 +88,29 @@ pub struct DecodeBenchArguments {
     /// Give the time with every exit recorded (the ratio of both is given anyway).
     #[arg(long)]
     pub record: bool,
+}
+
+/// `ee-eval bench exits`.
+#[derive(Debug, Args)]
+pub struct ExitsBenchArguments {
+    /// The model.
+    #[command(flatten)]
+    pub sizes: DecoderSizes,
+    /// The exit at which every new token but the first leaves, its keys and values projected from there.
+    #[arg(long, value_name = "D", default_value = "6", value_parser = positive)]
+    pub exit: usize,
+    /// Outputs that the pruned head scores at later exits.
+    #[arg(long, value_name = "K", default_value = "64", value_parser = positive)]
+    pub pruned: usize,
+    /// Tokens before the first new one.
+    #[arg(long, default_value = "16", value_parser = positive)]
+    pub prompt: usize,
+    /// New tokens.
+    #[arg(long, default_value = "32", value_parser = positive)]
+    pub new: usize,
+    /// Timed rounds; one more warms up.
+    #[arg(long, default_value = "5", value_parser = positive)]
+    pub steps: usize,
 }
 
 /// `ee-eval bench encoder-trace`.

@@ -17,7 +17,8 @@ use crate::results::Spread;
 /// Rows of the step that is compared with one over a single row.
 const WIDE: usize = 5;
 
-fn model(sizes: &DecoderSizes, positions: usize) -> Result<Llama> {
+/// A Llama of random weights.
+pub(super) fn model(sizes: &DecoderSizes, positions: usize) -> Result<Llama> {
     let config = LlamaConfig::llama(&LlamaSizes {
         vocabulary: sizes.vocab,
         d_model: sizes.dim,
@@ -100,7 +101,7 @@ fn weight_bytes(sizes: &DecoderSizes) -> usize {
 }
 
 /// Bytes per second at which all threads together read memory that no cache holds.
-fn read_bandwidth(bytes: usize, steps: usize) -> f64 {
+pub(crate) fn read_bandwidth(bytes: usize, steps: usize) -> f64 {
     let memory = vec![1.0_f32; bytes / 4];
     prefer_large_pages(memory.as_slice());
     let chunk = memory.len().div_ceil(4 * rayon::current_num_threads()).max(64);

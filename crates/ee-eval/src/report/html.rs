@@ -4,13 +4,14 @@
 use std::fmt::Write;
 
 use super::Page;
+use super::passage::{Passage, legend};
 use super::table::{Table, escape_html};
 
 /// The page's looks.
 const STYLE: &str = include_str!("report.css");
 
 /// The whole page.
-pub(super) fn page(page: &Page) -> String {
+pub(super) fn page(page: &Page, passages: &[Passage]) -> String {
     let title = escape_html(&page.title);
     let mut text = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -36,6 +37,7 @@ pub(super) fn page(page: &Page) -> String {
     }
     text.push_str("</section>\n");
     section(&mut text, rest);
+    coloured(&mut text, passages);
     text.push_str("<section>\n<h2>How this was measured</h2>\n<ul>\n");
     for (name, facts) in &page.sources {
         let (name, facts) = (escape_html(name), escape_html(facts));
@@ -43,6 +45,17 @@ pub(super) fn page(page: &Page) -> String {
     }
     text.push_str("</ul>\n</section>\n</main>\n</body>\n</html>\n");
     text
+}
+
+/// Appends texts coloured by exit, after the colours of all exits.
+fn coloured(text: &mut String, passages: &[Passage]) {
+    let Some(first) = passages.first() else { return };
+    let _ = write!(text, "<section>\n<h2>Texts by exit</h2>\n{}", legend(first.layers).html());
+    for passage in passages {
+        let (title, exits) = (escape_html(&passage.title), passage.exits());
+        let _ = writeln!(text, "<h3>{title}</h3>\n{}<p class=\"note\">{exits}</p>", passage.html());
+    }
+    text.push_str("</section>\n");
 }
 
 /// Appends tables with their titles and notes.

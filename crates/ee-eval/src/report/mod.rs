@@ -5,6 +5,7 @@ pub mod findings;
 mod html;
 mod markdown;
 mod paper;
+pub mod passage;
 pub mod plot;
 pub mod plots;
 pub mod table;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::output::write_text;
+use crate::report::passage::Passage;
 use crate::report::plots::Plot;
 use crate::report::table::Table;
 use crate::results::Results;
@@ -89,12 +91,23 @@ impl Page {
     /// # Panics
     /// When the page has no table.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
+        self.write_with(folder, &[])
+    }
+
+    /// [`Page::write`] with texts coloured by exit.
+    ///
+    /// # Errors
+    /// [`crate::EvalError::Io`] naming the file.
+    ///
+    /// # Panics
+    /// When the page has no table.
+    pub fn write_with(&self, folder: &Path, passages: &[Passage]) -> Result<PathBuf> {
         for plot in &self.plots {
             write_text(&folder.join(format!("plots/{}.svg", plot.file)), &plot.svg)?;
         }
-        write_text(&folder.join("report.md"), &markdown::page(self))?;
+        write_text(&folder.join("report.md"), &markdown::page(self, passages))?;
         let path = folder.join("report.html");
-        write_text(&path, &html::page(self))?;
+        write_text(&path, &html::page(self, passages))?;
         Ok(path)
     }
 }

@@ -80,6 +80,17 @@ impl Weights {
         Ok(weights)
     }
 
+    /// The tensors of one safetensors file.
+    ///
+    /// # Errors
+    /// When it is absent or broken.
+    pub fn open_file(path: &Path) -> Result<Self> {
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let mut weights = Self { folder, files: Vec::new(), entries: BTreeMap::new() };
+        weights.add_safetensors(path.to_owned())?;
+        Ok(weights)
+    }
+
     /// All names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)

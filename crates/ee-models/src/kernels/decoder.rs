@@ -105,13 +105,27 @@ pub struct CachePlace {
     pub start: usize,
 }
 
-/// Writes a block of tokens into a cache; in place where nobody else holds it.
+impl CachePlace {
+    /// Where the first token of a row of the block lies in memory, in slots; `origins` as in [`CausalShape`].
+    pub(super) fn memory(&self, row: usize, origins: Option<&[isize]>) -> usize {
+        let origin = origins.map_or((row * self.capacity) as isize, |origins| origins[row]);
+        origin.strict_add_unsigned(self.start) as usize
+    }
+}
+
+/// Writes a block of tokens into a cache; in place where nobody else holds it. Where the rows of the block
+/// lie is said by `origins`, as in [`CausalShape`].
 ///
 /// # Shapes
-/// `cache` `[batch * capacity, d]`, `block` `[batch * width, d]` → `[batch * capacity, d]`.
-pub fn write_cache(cache: Tensor<2>, block: Tensor<2>, place: CachePlace) -> Tensor<2> {
-    flex::write_cache(cache, &block, place)
-        .unwrap_or_else(|cache| plain::write_cache(cache, block, place))
+/// `cache` `[slots, d]`, `block` `[batch * width, d]` → `[slots, d]`.
+pub fn write_cache(
+    cache: Tensor<2>,
+    block: Tensor<2>,
+    place: CachePlace,
+    origins: Option<&[isize]>,
+) -> Tensor<2> {
+    flex::write_cache(cache, &block, place, origins)
+        .unwrap_or_else(|cache| plain::write_cache(cache, block, place, origins))
 }
 
 /// The sizes of a causal attention over a cache.
@@ -127,6 +141,9 @@ pub struct CausalShape {
     pub starts: Arc<[usize]>,
     /// Per batch row the slot after the last that holds a token.
     pub ends: Arc<[usize]>,
+    /// Per batch row where its slot 0 lies in keys and values, counted in slots; before their beginning where
+    /// the first slots hold no token. One row behind the other if absent.
+    pub origins: Option<Arc<[isize]>>,
     /// A query sees so many slots, its own included; all earlier ones if absent.
     pub window: Option<usize>,
 }
@@ -134,8 +151,8 @@ pub struct CausalShape {
 /// softmax(Q Kᵀ / √head_dim) V per head, each query seeing the slots up to its own; 0 for padding.
 ///
 /// # Shapes
-/// `query` `[batch * width, heads * head_dim]`, `key`, `value` `[batch * capacity, kv_heads * head_dim]` →
-/// as `query`.
+/// `query` `[batch * width, heads * head_dim]`, `key`, `value` `[batch * capacity, kv_heads * head_dim]`, or
+/// as many slots as `origins` speak of → as `query`.
 pub fn causal_attention(
     query: Tensor<2>,
     key: Tensor<2>,

@@ -18,7 +18,7 @@ pub use self::load::{Loaded, load, random};
 use super::{Architecture, Kind};
 use crate::cache::{KvCache, LayerKv};
 use crate::checkpoint::Naming;
-use crate::exit::{Batch, Block, Decoder, DropoutKey, ExitModel, Placement, Stream};
+use crate::exit::{Batch, Block, Decoder, DropoutKey, ExitModel, Placement, Stream, WeightBytes};
 use crate::kernels::{self, CachePlace, CausalShape, Rows, Weight};
 use crate::layers::{Embedding, Frequencies, ParameterSource, Projection, RmsNorm, Scope};
 
@@ -160,7 +160,13 @@ impl Llama {
         logits
     }
 
-    fn shape(&self, stream: &Stream, placement: &Placement, capacity: usize) -> CausalShape {
+    fn shape(
+        &self,
+        stream: &Stream,
+        placement: &Placement,
+        capacity: usize,
+        origins: Option<Arc<[isize]>>,
+    ) -> CausalShape {
         let Placement { start, padding, .. } = placement;
         CausalShape {
             place: CachePlace { capacity, width: stream.width, start: *start },
@@ -168,9 +174,14 @@ impl Llama {
             kv_heads: self.numbers.kv_heads,
             starts: padding.clone(),
             ends: stream.lengths.iter().map(|length| start + length).collect(),
+            origins,
             window: self.numbers.window,
         }
     }
+}
+
+fn matrix_bytes(matrix: &Tensor<2>) -> usize {
+    matrix.shape().num_elements() * matrix.dtype().size()
 }
 
 fn placement(stream: &Stream) -> &Placement {
@@ -202,7 +213,7 @@ impl ExitModel for Llama {
         let placement = placement(&stream);
         let normed = layer.attention_norm.forward(stream.hidden.clone());
         let [query, key, value] = layer.attention_inputs(normed, placement);
-        let shape = self.shape(&stream, placement, stream.width);
+        let shape = self.shape(&stream, placement, stream.width, None);
         let attended = kernels::causal_attention(query, key, value, &shape);
         let hidden = layer.finish(stream.hidden.clone(), attended, placement.rows);
         Stream { hidden, ..stream }
@@ -243,18 +254,20 @@ impl Decoder for Llama {
     }
 
     fn embed_block(&self, tokens: &[u32], block: &Block) -> Stream {
-        let Block { width, start, padding, lengths, rows } = block.clone();
-        let device = self.device();
         let ids: Vec<i64> = tokens.iter().map(|&id| i64::from(id)).collect();
-        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [tokens.len()]), &device);
+        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [tokens.len()]), &self.device());
+        self.resume_block(self.embedding.forward(ids), block)
+    }
+
+    fn resume_block(&self, hidden: Tensor<2>, block: &Block) -> Stream {
+        let Block { width, start, padding, lengths, rows } = block.clone();
         // Padding has no position; it gets 0, which nobody reads.
         let positions: Vec<usize> = padding
             .iter()
             .flat_map(|&before| (start..start + width).map(move |slot| slot.saturating_sub(before)))
             .collect();
-        let rotary = self.numbers.frequencies.at(&positions, &device);
-        let placement = Some(Placement { start, padding, rotary, rows });
-        let hidden = self.embedding.forward(ids);
+        let rotary = self.numbers.frequencies.at(&positions, &self.device());
+        let placement = Some(Placement { start, padding, rotary, rows, cache_rows: None });
         Stream { hidden, lengths, width, dropout: None, placement }
     }
 
@@ -263,11 +276,36 @@ impl Decoder for Llama {
         let placement = placement(&stream);
         let normed = layer.attention_norm.forward(stream.hidden.clone());
         let [query, key, value] = layer.attention_inputs(normed, placement);
-        cache.append(key, value, placement.start, stream.width);
-        let shape = self.shape(&stream, placement, cache.capacity());
-        let attended = kernels::causal_attention(query, cache.key(), cache.value(), &shape);
+        let rows = placement.cache_rows.as_deref();
+        cache.append_rows(rows, key, value, placement.start, stream.width);
+        let shape = self.shape(&stream, placement, cache.capacity(), cache.origins(rows));
+        let (key, value) = (cache.key(), cache.value());
+        let attended = kernels::causal_attention(query, key, value, &shape);
         let hidden = layer.finish(stream.hidden.clone(), attended, placement.rows);
         Stream { hidden, ..stream }
+    }
+
+    fn write_kv(&self, index: usize, stream: &Stream, cache: &mut LayerKv) {
+        let layer = &self.layers[index];
+        let placement = placement(stream);
+        let normed = layer.attention_norm.forward(stream.hidden.clone());
+        let weights = [layer.key.weight(), layer.value.weight()];
+        let [key, value] = kernels::project(normed, weights, placement.rows);
+        let key = kernels::rotate(key, &placement.rotary);
+        let rows = placement.cache_rows.as_deref();
+        cache.append_rows(rows, key, value, placement.start, stream.width);
+    }
+
+    fn weight_bytes(&self) -> WeightBytes {
+        let bytes = |matrices: &[&Projection]| -> usize {
+            matrices.iter().map(|matrix| matrix_bytes(&matrix.weight.val())).sum()
+        };
+        let Layer { query, key, value, output, gate, up, down, .. } = &self.layers[0];
+        WeightBytes {
+            layer: bytes(&[query, key, value, output, gate, up, down]),
+            key_value: bytes(&[key, value]),
+            head: matrix_bytes(&self.head_weight().matrix),
+        }
     }
 
     fn read_step(&self, state: Tensor<2>) -> Tensor<2> {

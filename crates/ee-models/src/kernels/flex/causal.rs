@@ -34,7 +34,7 @@ struct Saved {
 
 impl Causal {
     fn shape(&self) -> cpu::CausalShape<'_> {
-        let CausalShape { place, heads, kv_heads, starts, ends, window } = &self.shape;
+        let CausalShape { place, heads, kv_heads, starts, ends, origins, window } = &self.shape;
         cpu::CausalShape {
             queries: place.width,
             first: place.start,
@@ -44,6 +44,7 @@ impl Causal {
             head_dim: self.head_dim,
             starts,
             ends,
+            origins: origins.as_deref(),
             window: *window,
         }
     }

@@ -50,16 +50,17 @@ pub(in crate::kernels) fn write_cache(
     cache: Tensor<2>,
     block: &Tensor<2>,
     place: CachePlace,
+    origins: Option<&[isize]>,
 ) -> Result<Tensor<2>, Tensor<2>> {
     let (Some(mut slots), Some(block)) = (numbers(&cache), numbers(block)) else {
         return Err(cache);
     };
     drop(cache);
     let [_, d] = dims(&slots);
-    let CachePlace { capacity, width, start } = place;
-    let rows = slots.storage_mut::<f32>().chunks_exact_mut(capacity * d);
-    for (row, block) in rows.zip(values(&block).chunks_exact(width * d)) {
-        row[start * d..(start + width) * d].copy_from_slice(block);
+    let slots_of = slots.storage_mut::<f32>();
+    for (row, block) in values(&block).chunks_exact(place.width * d).enumerate() {
+        let at = place.memory(row, origins) * d;
+        slots_of[at..at + block.len()].copy_from_slice(block);
     }
     Ok(Tensor::from_primitive::<Flex>(slots))
 }

@@ -55,14 +55,27 @@ pub fn rotate(state: Tensor<2>, rotary: &Rotary) -> Tensor<2> {
 }
 
 /// See [`crate::kernels::write_cache`].
-pub fn write_cache(cache: Tensor<2>, block: Tensor<2>, place: CachePlace) -> Tensor<2> {
+pub fn write_cache(
+    cache: Tensor<2>,
+    block: Tensor<2>,
+    place: CachePlace,
+    origins: Option<&[isize]>,
+) -> Tensor<2> {
     let CachePlace { capacity, width, start } = place;
     let [slots, d] = cache.dims();
-    let batch = slots / capacity;
-    cache
-        .reshape([batch, capacity, d])
-        .slice_assign([0..batch, start..start + width, 0..d], block.reshape([batch, width, d]))
-        .reshape([slots, d])
+    if origins.is_none() {
+        let batch = slots / capacity;
+        return cache
+            .reshape([batch, capacity, d])
+            .slice_assign([0..batch, start..start + width, 0..d], block.reshape([batch, width, d]))
+            .reshape([slots, d]);
+    }
+    let rows = block.dims()[0] / width;
+    (0..rows).fold(cache, |cache, row| {
+        let at = place.memory(row, origins);
+        let tokens = block.clone().narrow(0, row * width, width);
+        cache.slice_assign([at..at + width, 0..d], tokens)
+    })
 }
 
 /// See [`crate::kernels::causal_attention`].
@@ -72,6 +85,13 @@ pub fn causal_attention(
     value: Tensor<2>,
     shape: &CausalShape,
 ) -> Tensor<2> {
+    if let Some(origins) = &shape.origins {
+        let (key, value) = (gathered(key, shape, origins), gathered(value, shape, origins));
+        let capacity = shape.place.start + shape.place.width;
+        let place = CachePlace { capacity, ..shape.place };
+        let shape = CausalShape { place, origins: None, ..shape.clone() };
+        return causal_attention(query, key, value, &shape);
+    }
     let CausalShape { place, heads, kv_heads, .. } = *shape;
     let CachePlace { capacity, width, start } = place;
     let [rows, d_model] = query.dims();
@@ -94,6 +114,17 @@ pub fn causal_attention(
     let output = probabilities.matmul(of_cache(value)).swap_dims(1, 2).reshape([rows, d_model]);
     let padding = padding(shape, batch, &output.device()).expand([rows, d_model]);
     output.mask_fill(padding, 0.0)
+}
+
+/// Keys or values that lie anywhere, row behind row; slots that hold no token get what is not looked at.
+fn gathered(state: Tensor<2>, shape: &CausalShape, origins: &[isize]) -> Tensor<2> {
+    let slots = shape.place.start + shape.place.width;
+    let place = |origin: isize, slot: usize| (origin.strict_add_unsigned(slot)).max(0) as i64;
+    let places = origins.iter().flat_map(|&origin| (0..slots).map(move |slot| place(origin, slot)));
+    let places: Vec<i64> = places.collect();
+    let places = TensorData::new(places, [origins.len() * slots]);
+    let device = state.device();
+    state.select(0, Tensor::<1, Int>::from_data(places, &device))
 }
 
 /// True where a query does not see a slot, `[batch, width, keys]`.

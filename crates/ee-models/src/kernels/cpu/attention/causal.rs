@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::rows::softmax;
 use super::{AttentionInputs, QUERIES};
 use crate::kernels::cpu::disjoint::Disjoint;
-use crate::kernels::cpu::gemm::{MatrixView, gemm_serial};
+use crate::kernels::cpu::gemm::{DEPTH, MatrixView, gemm_serial};
 use crate::kernels::cpu::scratch::with_scratch;
 
 /// Multiplications below which attention stays on its thread.
@@ -37,6 +37,9 @@ pub struct CausalShape<'a> {
     pub starts: &'a [usize],
     /// Per batch row the slot after the last that holds a token; later queries give 0.
     pub ends: &'a [usize],
+    /// Per batch row where its slot 0 lies in keys and values, counted in slots; before their beginning where
+    /// the first slots hold no token. One row behind the other if absent.
+    pub origins: Option<&'a [isize]>,
     /// A query sees so many slots, its own included; all earlier ones if absent.
     pub window: Option<usize>,
 }
@@ -49,9 +52,28 @@ impl CausalShape<'_> {
         let batch = self.starts.len();
         assert_eq!(self.ends.len(), batch, "ends, one per batch row");
         assert_eq!(heads % kv_heads, 0, "{heads} heads on {kv_heads} heads of keys");
-        assert!(first + queries <= capacity, "{queries} queries from {first} in {capacity} slots");
         assert_eq!(query.len(), batch * queries * heads * head_dim, "numbers in the queries");
-        assert_eq!(key.len(), batch * capacity * kv_heads * head_dim, "numbers in the keys");
+        match self.origins {
+            None => {
+                let last = first + queries;
+                assert!(last <= capacity, "{queries} queries from {first} in {capacity} slots");
+                assert_eq!(
+                    key.len(),
+                    batch * capacity * kv_heads * head_dim,
+                    "numbers in the keys"
+                );
+            }
+            Some(origins) => {
+                assert_eq!(origins.len(), batch, "origins, one per batch row");
+                let places = key.len() / (kv_heads * head_dim);
+                for (row, &origin) in origins.iter().enumerate() {
+                    let last = first + queries;
+                    let inside = origin + self.starts[row] as isize >= 0
+                        && origin + last as isize <= places as isize;
+                    assert!(inside, "row {row} from {origin} on does not lie in {places} places");
+                }
+            }
+        }
         assert_eq!(value.len(), key.len(), "numbers in the values");
         assert_eq!(log_sum_exp.len(), batch * queries * heads, "one log-sum-exp per query");
     }
@@ -90,7 +112,8 @@ impl CausalShape<'_> {
 
     /// Where a slot's head of keys lies.
     pub(super) fn key_at(&self, row: usize, slot: usize, kv_head: usize) -> usize {
-        ((row * self.capacity + slot) * self.kv_heads + kv_head) * self.head_dim
+        let origin = self.origins.map_or((row * self.capacity) as isize, |origins| origins[row]);
+        (origin.strict_add_unsigned(slot) as usize * self.kv_heads + kv_head) * self.head_dim
     }
 
     /// Some slots of a head of keys or values.
@@ -164,7 +187,10 @@ impl Task<'_> {
     fn block(&self, at: usize, stride: usize, n: usize, slot: impl Fn(usize) -> usize) {
         let (shape, row) = (self.shape, self.row);
         let head_dim = shape.head_dim;
-        let slots = shape.seen(row, slot(0)).start..slot(n - 1) + 1;
+        // A product's sums visit the result every so many steps: counted from the row's first token these
+        // are the same steps for a query alone and for one whose neighbours see earlier slots.
+        let (start, first) = (shape.starts[row], shape.seen(row, slot(0)).start);
+        let slots = start + (first - start) / DEPTH * DEPTH..slot(n - 1) + 1;
         let key = shape.keys(self.inputs.key, row, self.head, &slots);
         let value = shape.keys(self.inputs.value, row, self.head, &slots);
         let query = MatrixView::new(&self.inputs.query[at..], n, head_dim, stride, 1);
@@ -254,6 +280,7 @@ mod tests {
             head_dim: D,
             starts,
             ends,
+            origins: None,
             window: None,
         }
     }
@@ -288,5 +315,39 @@ mod tests {
             assert_eq!(alone, together[here], "slot {slot}");
         }
         assert_same_on_any_threads(|| run(&shape(150, 0, &[0], &[150]), &q, &k, &v));
+    }
+
+    #[test]
+    fn a_query_has_the_same_bits_alone_and_among_others_under_a_long_window() {
+        let capacity = 700;
+        let kv = capacity * KV_HEADS * D;
+        let (k, v) = (numbers(kv, 2), numbers(kv, 3));
+        let wide = |queries, first, ends| CausalShape {
+            capacity,
+            window: Some(300),
+            ..shape(queries, first, &[5], ends)
+        };
+        // The window begins 256 steps after the row's first slot within this block.
+        let (first, queries) = (557, 8);
+        let q = numbers(queries * HEADS * D, 1);
+        let together = run(&wide(queries, first, &[700]), &q, &k, &v);
+        for (at, together) in together.chunks(HEADS * D).enumerate() {
+            let here = &q[at * HEADS * D..(at + 1) * HEADS * D];
+            assert_eq!(run(&wide(1, first + at, &[700]), here, &k, &v), together, "query {at}");
+        }
+    }
+
+    #[test]
+    fn a_row_that_lies_elsewhere_equals_one_numbered_from_its_place_in_memory() {
+        let kv = 2 * 150 * KV_HEADS * D;
+        let (k, v) = (numbers(kv, 2), numbers(kv, 3));
+        let q = numbers(2 * 4 * HEADS * D, 1);
+        let origins = Some(&[0, 120][..]);
+        let moved = run(&CausalShape { origins, ..shape(4, 90, &[3, 37], &[94, 94]) }, &q, &k, &v);
+        let half = q.len() / 2;
+        let first = run(&shape(4, 90, &[3, 7], &[94, 94]), &q, &k, &v);
+        let second = run(&shape(4, 60, &[3, 7], &[64, 64]), &q, &k, &v);
+        assert_eq!(moved[..half], first[..half]);
+        assert_eq!(moved[half..], second[half..]);
     }
 }

@@ -169,6 +169,7 @@ mod tests {
             head_dim: D,
             starts,
             ends,
+            origins: None,
             window,
         }
     }

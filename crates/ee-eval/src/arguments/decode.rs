@@ -1,0 +1,129 @@
+//! What can be typed after `ee-eval decode`.
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args};
+use ee_models::checkpoint::Precision;
+
+use super::{positive, weights};
+use crate::decode::{ExitRule, HeadChoice, PolicyChoice};
+
+/// `ee-eval decode`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("texts").required(true).multiple(true).args(["prompt", "prompts", "task"]))]
+pub struct DecodeArguments {
+    /// The checkpoint's folder.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// A text to continue; repeatable.
+    #[arg(long, value_name = "TEXT", conflicts_with = "task")]
+    pub prompt: Vec<String>,
+    /// A file of texts to continue, one a line.
+    #[arg(long, value_name = "FILE", conflicts_with = "task")]
+    pub prompts: Option<PathBuf>,
+    /// A task of generated text whose prompts to continue, and whose metrics to compute.
+    #[arg(long, value_name = "FILE")]
+    pub task: Option<PathBuf>,
+    /// Where the task's files lie; by default what the task file says.
+    #[arg(long, value_name = "DIR", requires = "task")]
+    pub data_dir: Option<PathBuf>,
+    /// The split; by default the task's own for evaluation.
+    #[arg(long, value_name = "NAME", requires = "task")]
+    pub split: Option<String>,
+    /// Only the first N examples.
+    #[arg(long, value_name = "N", value_parser = positive, requires = "task")]
+    pub limit: Option<usize>,
+    /// When a token leaves: none; ideal (the whole model runs, then the exit that it shows is taken); fixed:D;
+    /// a gate on the head's signals, confidence:T, entropy:T, margin:T, patience:K; or on states, cosine:T
+    /// (of the state and the one a layer before), learned:T (see --gate-file). A gate followed by @decay has
+    /// a threshold that decays with the position (CALM). Repeatable.
+    #[arg(long, value_name = "GATE", required = true)]
+    pub gate: Vec<ExitRule>,
+    /// What becomes of the keys and values of skipped layers: recompute (projected from the exit state), copy
+    /// (those of the exit's layer), deferred (the missing layers run later, when a token goes deeper: exact),
+    /// full (no exit takes effect). Repeatable.
+    #[arg(long, value_name = "POLICY", default_value = "recompute")]
+    pub kv: Vec<PolicyChoice>,
+    /// How the head is read before the last exit: full; pruned:K (whole at the first exit read, its K best
+    /// outputs alone at later ones, whole again before leaving); gate (not at all: for gates on states).
+    #[arg(long, value_name = "HEAD", default_value = "full")]
+    pub head: HeadChoice,
+    /// The safetensors file of the gate learned:T; by default gate.safetensors of the checkpoint's folder.
+    #[arg(long, value_name = "FILE")]
+    pub gate_file: Option<PathBuf>,
+    /// Let every gate's threshold decay, as @decay does for one.
+    #[arg(long)]
+    pub decay: bool,
+    /// The exits at which gates are read [default: all].
+    #[arg(long, value_name = "D,…", value_delimiter = ',', value_parser = positive)]
+    pub exits: Vec<usize>,
+    /// The first N new tokens never leave; the first one never does, as all layers read the prompt.
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub min_tokens: usize,
+    /// New tokens per text [default: the task's, else 128].
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub max_new_tokens: Option<usize>,
+    /// A text at which to end; repeatable.
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub stop: Vec<String>,
+    /// Texts per batch.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    pub batch: usize,
+    /// Timed rounds, each of plain decoding and every setting in turn.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    pub rounds: usize,
+    /// Print the first N texts of every setting, with their exits [default: all, of a task 3].
+    #[arg(long, value_name = "N")]
+    pub show: Option<usize>,
+    /// Cut prompts that do not fit the model (their beginning goes).
+    #[arg(long)]
+    pub truncate: bool,
+    /// Run programs that the model wrote, each walled in, to score them.
+    #[arg(long)]
+    pub allow_code_execution: bool,
+    /// Format of the weights in memory: stored, f32, f16 or bf16.
+    #[arg(long, value_name = "FORMAT", default_value = "stored", value_parser = weights)]
+    pub weights: Precision,
+    /// The device: cpu, cuda:0, …
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub device: String,
+    /// A folder for results.json, tables as CSV and a report with coloured texts.
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use crate::arguments::{Arguments, Command};
+    use crate::decode::{head, policy, rule};
+
+    #[test]
+    fn the_help_names_every_rule_policy_and_head() {
+        let mut command = Arguments::command();
+        let decode = command.find_subcommand_mut("decode").unwrap();
+        let help = decode.render_long_help().to_string();
+        let policies = policy::POLICIES.iter().map(|policy| policy.name());
+        let heads = head::HEADS.iter().map(|head| head.name());
+        for name in rule::names().into_iter().chain(policies).chain(heads) {
+            assert!(help.contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn gates_and_policies_can_be_many_and_texts_are_needed() {
+        let parse = |words: &str| {
+            Arguments::try_parse_from(format!("ee-eval decode --model m {words}").split(' '))
+        };
+        let parsed =
+            parse("--prompt a --gate ideal --gate entropy:0.3 --kv copy --kv full --exits 1,3");
+        let Command::Decode(parsed) = parsed.unwrap().command else { panic!("another command") };
+        assert_eq!((parsed.gate.len(), parsed.kv.len(), parsed.exits), (2, 2, vec![1, 3]));
+        assert!(parse("--gate ideal").is_err());
+        assert!(parse("--prompt a --task t --gate ideal").is_err());
+        let error = parse("--prompt a --gate confidance:0.9").unwrap_err().to_string();
+        assert!(error.contains("did you mean `confidence`?"), "{error}");
+    }
+}

@@ -1,0 +1,177 @@
+//! Asking a rule at the exits of one token of each row.
+
+use burn::tensor::Tensor;
+use ee_models::signal::Signal;
+use ee_models::{Decoder, Stream};
+
+use super::clock::Part;
+use super::head::{Reader, Reading};
+use super::rule::{Position, Rule};
+use super::states::StateView;
+use super::walk::{Settings, Taken, select};
+use crate::gates::{ExitSpace, SetGate};
+
+/// What is known of one token of each row of the cache.
+pub(super) struct Asking<'s> {
+    settings: &'s Settings,
+    reading: Box<dyn Reading>,
+    space: ExitSpace,
+    position: Position,
+    rows: Vec<Row>,
+}
+
+#[derive(Clone, Default)]
+struct Row {
+    /// The signals of the exits read so far.
+    seen: Vec<Signal>,
+    /// The exit at which the rule fired.
+    exit: Option<usize>,
+    token: Option<u32>,
+}
+
+impl<'s> Asking<'s> {
+    pub(super) fn new(
+        settings: &'s Settings,
+        model: &dyn Decoder,
+        n_rows: usize,
+        position: Position,
+    ) -> Self {
+        Self {
+            settings,
+            reading: settings.head.head.begin(settings.head.number, n_rows),
+            space: settings.space(model),
+            position,
+            rows: vec![Row::default(); n_rows],
+        }
+    }
+
+    /// Whether the rule is asked at an exit.
+    pub(super) fn asks(&self, exit: usize) -> bool {
+        match self.settings.rule.rule {
+            Rule::None | Rule::Ideal => false,
+            Rule::Fixed(at) => exit == at,
+            Rule::Signals(_) | Rule::States(..) => self.settings.exits.contains(&exit),
+        }
+    }
+
+    /// Whether the rule looks at the state before a layer, too.
+    pub(super) fn compares(&self) -> bool {
+        matches!(self.settings.rule.rule, Rule::States(..))
+    }
+
+    /// The places in the stream of the rows that leave at an exit; `before` holds their states one layer
+    /// before, where the rule compares.
+    pub(super) fn leave(
+        &mut self,
+        reader: &mut Reader<'_>,
+        exit: usize,
+        stream: &Stream,
+        before: Option<Tensor<2>>,
+    ) -> Vec<usize> {
+        let rows = stream.cache_rows();
+        // Where no exit takes effect, rows go on after theirs and are not asked again.
+        let asked: Vec<usize> =
+            (0..rows.len()).filter(|&at| self.rows[rows[at]].exit.is_none()).collect();
+        if asked.is_empty() {
+            return asked;
+        }
+        let names: Vec<usize> = asked.iter().map(|&at| rows[at]).collect();
+        let state = select(&reader.model.exit_state(stream), &asked);
+        let fired: Vec<usize> = match self.settings.rule.rule {
+            Rule::None | Rule::Ideal => Vec::new(),
+            Rule::Fixed(_) => {
+                self.leave_unasked(reader, &names, (0..asked.len()).collect(), &state)
+            }
+            Rule::States(gate, threshold) => {
+                let before = select(&before.expect("the rule compares"), &asked);
+                let fitted = self.settings.fitted.as_deref();
+                let view = StateView { exit, before, state: state.clone(), fitted };
+                let threshold = self.settings.rule.state_threshold(threshold, self.position);
+                let numbers = reader.clock.time(Part::Gates, || gate.numbers(view));
+                let fired = (0..asked.len()).filter(|&at| numbers[at] > threshold).collect();
+                self.leave_unasked(reader, &names, fired, &state)
+            }
+            Rule::Signals(gate) => self.leave_by_signals(reader, gate, &names, &state),
+        };
+        for &at in &fired {
+            self.rows[names[at]].exit = Some(exit);
+        }
+        fired.into_iter().map(|at| asked[at]).collect()
+    }
+
+    /// The head for rows that leave without having asked it.
+    fn leave_unasked(
+        &mut self,
+        reader: &mut Reader<'_>,
+        names: &[usize],
+        fired: Vec<usize>,
+        state: &Tensor<2>,
+    ) -> Vec<usize> {
+        if !fired.is_empty() && self.settings.policy.takes_effect() {
+            let (_, signals) = reader.whole(select(state, &fired));
+            for (&at, signal) in fired.iter().zip(signals) {
+                self.rows[names[at]].token = Some(signal.prediction);
+            }
+        }
+        fired
+    }
+
+    /// The rows for which a gate fires, confirmed by the whole head where it was not read.
+    fn leave_by_signals(
+        &mut self,
+        reader: &mut Reader<'_>,
+        gate: SetGate,
+        names: &[usize],
+        state: &Tensor<2>,
+    ) -> Vec<usize> {
+        let threshold = self.settings.rule.threshold(gate, self.space, self.position);
+        let fires =
+            |row: &Row| gate.gate.comparison().fires(gate.gate.number(&row.seen), threshold);
+        let said = self.reading.read(reader, names, state.clone());
+        let (mut fired, mut unsure) = (Vec::new(), Vec::new());
+        for (at, said) in said.into_iter().enumerate() {
+            let row = &mut self.rows[names[at]];
+            row.seen.push(said.signal);
+            if fires(row) {
+                let known = if said.is_whole { &mut fired } else { &mut unsure };
+                known.push(at);
+            }
+        }
+        if !unsure.is_empty() {
+            let rows: Vec<usize> = unsure.iter().map(|&at| names[at]).collect();
+            let signals = self.reading.confirm(reader, &rows, select(state, &unsure));
+            for (at, signal) in unsure.into_iter().zip(signals) {
+                let row = &mut self.rows[names[at]];
+                row.seen.pop();
+                row.seen.push(signal);
+                if fires(row) {
+                    fired.push(at);
+                }
+            }
+            fired.sort_unstable();
+        }
+        for &at in &fired {
+            let row = &mut self.rows[names[at]];
+            row.token = row.seen.last().map(|signal| signal.prediction);
+        }
+        fired
+    }
+
+    /// Rows that have reached the last exit.
+    pub(super) fn end(&mut self, rows: &[usize], signals: &[Signal], layers: usize) {
+        for (&row, signal) in rows.iter().zip(signals) {
+            let row = &mut self.rows[row];
+            row.exit.get_or_insert(layers);
+            row.token = Some(signal.prediction);
+        }
+    }
+
+    /// Every row's token and exit.
+    pub(super) fn taken(self) -> Vec<Taken> {
+        let rows = self.rows.into_iter().map(|row| Taken {
+            token: row.token.expect("every row has left or come to the end"),
+            exit: row.exit.expect("every row has left or come to the end"),
+        });
+        rows.collect()
+    }
+}

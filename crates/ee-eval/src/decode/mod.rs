@@ -1,0 +1,27 @@
+//! Token-level early exit while decoding: true early exit, whose texts may differ from the full model's.
+//!
+//! One loop ([`walk`]) runs every rule ([`rule`]), every policy for the keys and values of skipped layers
+//! ([`policy`]) and every way to read the head ([`head`]). [`measure`] times it against plain decoding,
+//! prompt by prompt in turn; [`fidelity`] says what became of the texts.
+
+mod ask;
+pub mod clock;
+pub mod command;
+pub mod fidelity;
+pub mod head;
+pub mod measure;
+pub mod policy;
+pub mod report;
+pub mod results;
+pub mod rule;
+pub mod states;
+pub mod walk;
+
+pub use command::run;
+pub use head::HeadChoice;
+pub use policy::PolicyChoice;
+pub use rule::ExitRule;
+pub use walk::{Decoded, Settings, decode};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! Tables, coloured texts and the page of `ee-eval decode`.
+
+use std::path::{Path, PathBuf};
+
+use ee_tasks::TextTokenizer;
+
+use super::results::{DecodeResults, Output, RunResults, Texts};
+use crate::error::Result;
+use crate::output::write_text;
+use crate::report::Page;
+use crate::report::passage::Passage;
+use crate::report::table::{Cell, Table};
+use crate::results::write_json;
+
+/// Texts per run that the page shows.
+const SHOWN: usize = 20;
+
+/// Speed and where the time goes.
+#[must_use]
+pub fn speed(results: &DecodeResults) -> Table {
+    let columns = [
+        "gate",
+        "K/V",
+        "average exit",
+        "tokens/s",
+        "plain tokens/s",
+        "speed-up",
+        "without prompts",
+        "bandwidth allows, tokens/s",
+        "heads per token",
+        "layers",
+        "heads",
+        "gates",
+        "fill K/V",
+        "rest",
+    ];
+    let row = |run: &RunResults| {
+        let (speed, shares) = (&run.speed, &run.speed.shares);
+        vec![
+            Cell::text(&*run.gate),
+            Cell::text(&*run.kv),
+            Cell::number(run.average_exit, 4),
+            Cell::number(speed.tokens_per_second, 1),
+            Cell::number(speed.plain_tokens_per_second, 1),
+            Cell::factor(speed.speed_up),
+            Cell::factor(speed.step_speed_up),
+            speed.bandwidth_bound.map_or(Cell::Absent, |bound| Cell::number(bound, 1)),
+            Cell::number(speed.head_reads_per_token, 2),
+            Cell::percent(shares.layers),
+            Cell::percent(shares.heads),
+            Cell::percent(shares.gates),
+            Cell::percent(shares.kv),
+            Cell::percent(shares.rest),
+        ]
+    };
+    Table {
+        file: "speed",
+        title: "Speed".into(),
+        note: "Wall-clock time against our own plain decoding of the same prompts, run in turn. Shares are of the \
+               steps after the prompts; layers that `deferred` makes up for count as layers. What bandwidth allows \
+               is the steps' speed if nothing but their weights had to be read from memory."
+            .into(),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: results.runs.iter().map(row).collect(),
+    }
+}
+
+/// What became of the texts.
+#[must_use]
+pub fn fidelity(results: &DecodeResults) -> Table {
+    let mut columns: Vec<String> = [
+        "gate",
+        "K/V",
+        "same tokens as the full model",
+        "first divergence",
+        "equal tokens",
+        "repeated 4-grams",
+        "unfinished",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    columns.extend(results.facts.metrics.iter().map(|metric| metric.name.clone()));
+    let of_texts = |texts: &Texts| {
+        let count = texts.outputs.len();
+        let unfinished = Cell::Number {
+            value: texts.unfinished as f64,
+            text: format!("{} of {count}", texts.unfinished),
+        };
+        let scores = results.facts.metrics.iter().map(|metric| {
+            let score = texts.scores.iter().find(|score| score.name == metric.name);
+            score.and_then(|score| score.score).map_or(Cell::Absent, |score| Cell::number(score, 4))
+        });
+        let mut cells = vec![Cell::percent(texts.repeated_4_grams), unfinished];
+        cells.extend(scores);
+        cells
+    };
+    let mut plain =
+        vec![Cell::text("plain"), Cell::Absent, Cell::Absent, Cell::Absent, Cell::Absent];
+    plain.extend(of_texts(&results.plain));
+    let mut rows = vec![plain];
+    rows.extend(results.runs.iter().map(|run| {
+        let fidelity = &run.fidelity;
+        let position = |at: usize| Cell::number(at as f64, 0);
+        let mut cells = vec![
+            Cell::text(&*run.gate),
+            Cell::text(&*run.kv),
+            Cell::text(if fidelity.same_tokens { "yes" } else { "no" }),
+            fidelity.first_divergence.map_or(Cell::Absent, position),
+            Cell::percent(fidelity.equal_share),
+        ];
+        cells.extend(of_texts(&run.texts));
+        cells
+    }));
+    Table {
+        file: "texts",
+        title: "Texts".into(),
+        note: "True early exit: texts may differ from the full model's. Divergence is the earliest position of a \
+               new token, from 0, that differs in any text; 4-grams of tokens are repeated that their text has \
+               had before."
+            .into(),
+        columns,
+        rows,
+    }
+}
+
+/// A text by the pieces that its tokens add.
+///
+/// # Errors
+/// A tokenizer that cannot decode.
+pub fn passage(
+    tokenizer: &TextTokenizer,
+    title: String,
+    output: &Output,
+    layers: usize,
+) -> Result<Passage> {
+    let mut stream = tokenizer.stream();
+    let mut tokens: Vec<(String, usize)> = Vec::with_capacity(output.tokens.len());
+    for (&token, &exit) in output.tokens.iter().zip(&output.exits) {
+        tokens.push((stream.push(token)?, exit));
+    }
+    let rest = stream.finish()?;
+    if let Some((piece, _)) = tokens.last_mut() {
+        piece.push_str(&rest);
+    }
+    Ok(Passage { title, tokens, layers })
+}
+
+/// Writes `results.json`, the tables as CSV and the page; returns the path of `report.html`.
+///
+/// # Errors
+/// [`crate::EvalError::Io`] and [`crate::EvalError::Encode`], naming the file; a tokenizer that cannot decode.
+pub fn write(results: &DecodeResults, tokenizer: &TextTokenizer, folder: &Path) -> Result<PathBuf> {
+    write_json(&folder.join("results.json"), results)?;
+    let mut passages = Vec::new();
+    for run in &results.runs {
+        for output in run.texts.outputs.iter().take(SHOWN) {
+            let title = format!("{} with {}: {}", run.gate, run.kv, shortened(&output.prompt));
+            passages.push(passage(tokenizer, title, output, results.facts.layers)?);
+        }
+    }
+    let page = page(results);
+    for table in &page.tables {
+        write_text(&folder.join(format!("{}.csv", table.file)), &table.csv())?;
+    }
+    page.write_with(folder, &passages)
+}
+
+/// The end of a prompt, on one line.
+pub(super) fn shortened(prompt: &str) -> String {
+    const LONGEST: usize = 60;
+    let words = prompt.split_whitespace().collect::<Vec<_>>().join(" ");
+    match words.chars().count().checked_sub(LONGEST) {
+        None | Some(0) => words,
+        Some(cut) => format!("…{}", words.chars().skip(cut).collect::<String>()),
+    }
+}
+
+fn page(results: &DecodeResults) -> Page {
+    let facts = &results.facts;
+    let sha: String = facts.checkpoint_sha256.chars().take(12).collect();
+    let what = match &facts.task {
+        Some([task, split]) => format!("{task} {split}"),
+        None => "the command line".to_owned(),
+    };
+    let metrics: Vec<&str> = facts.metrics.iter().map(|metric| &*metric.signature).collect();
+    let source = format!(
+        "{} ({}, SHA-256 {sha}…, weights in {}), {} texts of {what}, at most {} new tokens each, the first {} never \
+         leaving, gates read at {:?} by head {}, batch {}, {} rounds on {} with ee-eval {}; metrics: {}.",
+        facts.model,
+        facts.architecture,
+        facts.weights,
+        results.plain.outputs.len(),
+        facts.max_new_tokens,
+        facts.min_tokens,
+        facts.exits,
+        facts.head,
+        facts.batch,
+        facts.rounds,
+        facts.device,
+        facts.version,
+        metrics.join("; "),
+    );
+    let notices = results.runs.iter().flat_map(|run| {
+        run.notices.iter().map(move |notice| format!("{} with {}: {notice}", run.gate, run.kv))
+    });
+    Page {
+        title: "Early exit while decoding".into(),
+        findings: vec![],
+        notices: notices.collect(),
+        tables: vec![speed(results), fidelity(results)],
+        plots: vec![],
+        sources: vec![("Decoding".to_owned(), source)],
+    }
+}

@@ -1,0 +1,367 @@
+//! The loop: a batch of prompts continued token by token, each row through as many layers as its rule lets it.
+//!
+//! All rules, policies and heads run through here. Rows share slots as in [`ee_models::generate`], and a
+//! step's weights are read with [`Rows::Few`], so that a row's numbers have the same bits alone and in any
+//! batch: rows that leave are taken out, and what stays is as if they had been alone. The prompt is read by
+//! every layer, so that the first new token never leaves early. Decoding is greedy.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::tensor::{Int, Tensor, TensorData};
+use ee_models::gate::LinearGate;
+use ee_models::generate::{Options, Watcher, check};
+use ee_models::kernels::Rows;
+use ee_models::signal::Signals;
+use ee_models::{Block, Decoder, KvCache, Stream, WeightBytes};
+
+use super::ask::Asking;
+use super::clock::{Clock, Part};
+use super::head::{HeadChoice, Reader};
+use super::policy::{Filling, KvPolicy};
+use super::rule::{ExitRule, Position, Rule};
+use crate::error::{EvalError, Result};
+use crate::gates::ExitSpace;
+use crate::oracle;
+
+/// How tokens leave.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// When.
+    pub rule: ExitRule,
+    /// What becomes of the layers above.
+    pub policy: &'static dyn KvPolicy,
+    /// How the head is read before the last exit.
+    pub head: HeadChoice,
+    /// The exits before the last at which gates are read, rising.
+    pub exits: Vec<usize>,
+    /// So many new tokens never leave.
+    pub min_tokens: usize,
+    /// What `learned` needs.
+    pub fitted: Option<Arc<LinearGate>>,
+}
+
+impl Settings {
+    /// The exits that gates can choose from, with the last one, and the outputs of the head.
+    #[must_use]
+    pub fn space(&self, model: &dyn Decoder) -> ExitSpace {
+        ExitSpace { layers: self.exits.len() + 1, labels: model.vocabulary_size() }
+    }
+
+    /// Refuses what does not go together, or can never fire.
+    ///
+    /// # Errors
+    /// [`EvalError::Setting`], [`EvalError::NeverFires`].
+    pub fn check(&self, model: &dyn Decoder) -> Result<()> {
+        let layers = model.n_layers();
+        let complain = |reason: String| Err(EvalError::Setting { reason });
+        if let Some(exit) = self.exits.iter().find(|&&exit| exit == 0 || exit >= layers) {
+            return complain(format!(
+                "exit {exit} of --exits: expected exits before the last, {layers}"
+            ));
+        }
+        if !self.exits.is_sorted_by(|a, b| a < b) {
+            return complain("--exits: expected rising exits, each once".to_owned());
+        }
+        self.rule.check(layers, self.space(model))?;
+        match self.rule.rule {
+            Rule::Signals(gate) if !self.head.head.is_asked() => complain(format!(
+                "{gate} asks the head at every exit, which --head {} does not read; \
+                 it goes with gates on states",
+                self.head
+            )),
+            Rule::States(gate, _) if gate.is_fitted() && self.fitted.is_none() => {
+                complain(format!("{} needs a fitted gate: --gate-file", gate.name()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What came of some prompts.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// New tokens of each, an end token included.
+    pub tokens: Vec<Vec<u32>>,
+    /// The exit, from 1, that each of them was taken from.
+    pub exits: Vec<Vec<usize>>,
+    /// Where the time went.
+    pub clock: Clock,
+}
+
+/// Continues every prompt greedily, as [`ee_models::generate::generate`] does; of the options the choice is
+/// not looked at.
+///
+/// # Errors
+/// Settings that do not go together; a prompt that cannot be continued.
+pub fn decode(
+    model: &dyn Decoder,
+    prompts: &[Vec<u32>],
+    options: &Options,
+    settings: &Settings,
+    watcher: &mut dyn Watcher,
+) -> Result<Decoded> {
+    settings.check(model)?;
+    check(model, prompts, options)?;
+    let mut tokens = vec![Vec::new(); prompts.len()];
+    let mut exits = vec![Vec::new(); prompts.len()];
+    if prompts.is_empty() || options.max_new_tokens == 0 {
+        return Ok(Decoded { tokens, exits, clock: Clock::default() });
+    }
+    let started = Instant::now();
+    let (mut walk, mut chosen) = Walk::begin(model, prompts, options.max_new_tokens, settings);
+    walk.clock.end_prompts(started.elapsed());
+    let started = Instant::now();
+    for number in 0..options.max_new_tokens {
+        let mut stay = Vec::with_capacity(chosen.len());
+        for (place, taken) in chosen.iter().enumerate() {
+            let row = walk.live[place];
+            tokens[row].push(taken.token);
+            exits[row].push(taken.exit);
+            let verdict = watcher.token(row, taken.token, None);
+            if verdict.is_continue() && !options.ends.contains(&taken.token) {
+                stay.push(place);
+            }
+        }
+        if stay.is_empty() || number + 1 == options.max_new_tokens {
+            break;
+        }
+        let inputs: Vec<u32> = stay.iter().map(|&place| chosen[place].token).collect();
+        walk.keep(&stay);
+        chosen = walk.advance(&inputs, 1, Rows::Few);
+    }
+    walk.clock.steps = started.elapsed();
+    Ok(Decoded { tokens, exits, clock: walk.clock })
+}
+
+/// A token and the exit it was taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) token: u32,
+    pub(super) exit: usize,
+}
+
+/// What goes from step to step.
+pub(super) struct Walk<'m> {
+    model: &'m dyn Decoder,
+    settings: &'m Settings,
+    limit: usize,
+    pub(super) cache: KvCache,
+    /// Slots that the tokens so far take.
+    filled: usize,
+    /// New tokens so far.
+    number: usize,
+    /// The prompt of each row.
+    pub(super) live: Vec<usize>,
+    filling: Box<dyn Filling>,
+    bytes: WeightBytes,
+    clock: Clock,
+}
+
+impl<'m> Walk<'m> {
+    /// Reads the prompts; gives the first new tokens, too.
+    pub(super) fn begin(
+        model: &'m dyn Decoder,
+        prompts: &[Vec<u32>],
+        limit: usize,
+        settings: &'m Settings,
+    ) -> (Self, Vec<Taken>) {
+        let width = prompts.iter().map(Vec::len).max().expect("there are prompts");
+        let padding: Arc<[usize]> = prompts.iter().map(|prompt| width - prompt.len()).collect();
+        let mut tokens = Vec::with_capacity(prompts.len() * width);
+        for prompt in prompts {
+            tokens.resize(tokens.len() + width - prompt.len(), 0);
+            tokens.extend_from_slice(prompt);
+        }
+        let mut walk = Self {
+            model,
+            settings,
+            limit,
+            // The last new token is never an input.
+            cache: model.empty_cache(padding, width + limit - 1),
+            filled: 0,
+            number: 0,
+            live: (0..prompts.len()).collect(),
+            filling: settings.policy.begin(prompts.len()),
+            bytes: model.weight_bytes(),
+            clock: Clock::new(model.device()),
+        };
+        let first = walk.advance(&tokens, width, Rows::Many);
+        (walk, first)
+    }
+
+    pub(super) fn keep(&mut self, places: &[usize]) {
+        if places.len() == self.live.len() {
+            return;
+        }
+        self.cache.keep(places);
+        self.filling.keep(places);
+        self.live = places.iter().map(|&place| self.live[place]).collect();
+    }
+
+    /// Runs a block of tokens; gives the token that follows each row.
+    pub(super) fn advance(&mut self, tokens: &[u32], width: usize, rows: Rows) -> Vec<Taken> {
+        let n_rows = self.live.len();
+        let block = Block {
+            width,
+            start: self.filled,
+            padding: self.cache.padding().clone(),
+            lengths: std::iter::repeat_n(width, n_rows).collect(),
+            rows,
+        };
+        let stream = self.model.embed_block(tokens, &block).in_cache_rows((0..n_rows).collect());
+        let may_leave = self.number >= self.settings.min_tokens
+            && (self.number > 0 || !self.settings.policy.takes_effect());
+        let taken = match self.settings.rule.rule {
+            Rule::Ideal if may_leave => self.look_back(stream),
+            _ => self.look_ahead(stream, may_leave),
+        };
+        self.filled += width;
+        self.number += 1;
+        taken
+    }
+
+    /// Layer by layer, rows leaving where their rule says so.
+    fn look_ahead(&mut self, stream: Stream, may_leave: bool) -> Vec<Taken> {
+        let (layers, n_rows) = (self.model.n_layers(), stream.n_rows());
+        let position = Position { number: self.number, limit: self.limit };
+        let mut asking = Asking::new(self.settings, self.model, n_rows, position);
+        let takes_effect = self.settings.policy.takes_effect();
+        let mut streams = vec![stream];
+        for index in 0..layers {
+            streams = self.filling.before(self.model, index, streams);
+            let exit = index + 1;
+            let is_asked = may_leave && exit < layers && asking.asks(exit);
+            let mut stay = Vec::with_capacity(streams.len());
+            for stream in streams {
+                let before =
+                    (is_asked && asking.compares()).then(|| self.model.exit_state(&stream));
+                let stream = self.layer(index, stream);
+                let places = match is_asked {
+                    true => asking.leave(&mut self.reader(), exit, &stream, before),
+                    false => Vec::new(),
+                };
+                if places.is_empty() || !takes_effect {
+                    stay.push(stream);
+                } else if places.len() == stream.n_rows() {
+                    self.left(exit, &stream);
+                } else {
+                    let stays: Vec<usize> =
+                        (0..stream.n_rows()).filter(|place| !places.contains(place)).collect();
+                    self.left(exit, &stream.rows(&places));
+                    stay.push(stream.rows(&stays));
+                }
+            }
+            streams = stay;
+            if streams.is_empty() {
+                break;
+            }
+        }
+        for stream in &streams {
+            let state = self.model.exit_state(stream);
+            let (_, signals) = self.reader().whole(state);
+            asking.end(&stream.cache_rows(), &signals, layers);
+        }
+        asking.taken()
+    }
+
+    /// All layers, then the exit that looks at the last one's answer; the policy treats the token as if it
+    /// had left there.
+    fn look_back(&mut self, stream: Stream) -> Vec<Taken> {
+        let (layers, n_rows) = (self.model.n_layers(), stream.n_rows());
+        let exits: Vec<usize> = self.settings.exits.iter().copied().chain([layers]).collect();
+        let mut states = Vec::with_capacity(exits.len());
+        let mut streams = vec![stream];
+        for index in 0..layers {
+            streams = self.filling.before(self.model, index, streams);
+            streams = streams.into_iter().map(|stream| self.layer(index, stream)).collect();
+            if exits.contains(&(index + 1)) {
+                states.push(self.in_order(&streams));
+            }
+        }
+        self.clock.head_reads += 1;
+        self.clock.weight_bytes += self.bytes.head as u64;
+        let (model, n_exits) = (self.model, exits.len());
+        let signals = self.clock.time(Part::Heads, || {
+            Signals::read(model.read_step(Tensor::cat(states.clone(), 0)), n_exits)
+        });
+        let taken: Vec<Taken> = (0..n_rows)
+            .map(|row| {
+                let said: Vec<u32> =
+                    signals.row(row).iter().map(|(signal, _)| signal.prediction).collect();
+                Taken { token: said[n_exits - 1], exit: exits[oracle::ideal_exit(&said) - 1] }
+            })
+            .collect();
+        if self.settings.policy.takes_effect() {
+            for (&exit, state) in exits[..n_exits - 1].iter().zip(&states) {
+                let rows: Vec<usize> = (0..n_rows).filter(|&row| taken[row].exit == exit).collect();
+                if !rows.is_empty() {
+                    self.take_back(exit, &rows, state);
+                }
+            }
+        }
+        taken
+    }
+
+    /// Forgets what some rows computed of the step's token above an exit.
+    fn take_back(&mut self, exit: usize, rows: &[usize], state: &Tensor<2>) {
+        for index in exit..self.model.n_layers() {
+            for &row in rows {
+                self.cache.layer(index).crop_row(row, self.filled);
+            }
+        }
+        let block = Block {
+            width: 1,
+            start: self.filled,
+            padding: rows.iter().map(|&row| self.cache.padding()[row]).collect(),
+            lengths: std::iter::repeat_n(1, rows.len()).collect(),
+            rows: Rows::Few,
+        };
+        let stream = self.model.resume_block(select(state, rows), &block);
+        self.left(exit, &stream.in_cache_rows(rows.into()));
+    }
+
+    /// The states of the streams' last tokens in the order of the cache's rows.
+    fn in_order(&self, streams: &[Stream]) -> Tensor<2> {
+        if let [stream] = streams {
+            // One stream holds the rows in order: only groups of `deferred` change it.
+            if stream.cache_rows().is_sorted() {
+                return self.model.exit_state(stream);
+            }
+        }
+        let order: Vec<usize> =
+            streams.iter().flat_map(|stream| stream.cache_rows().to_vec()).collect();
+        let states = streams.iter().map(|stream| self.model.exit_state(stream)).collect();
+        let mut places = vec![0; order.len()];
+        for (place, row) in order.into_iter().enumerate() {
+            places[row] = place;
+        }
+        select(&Tensor::cat(states, 0), &places)
+    }
+
+    fn layer(&mut self, index: usize, stream: Stream) -> Stream {
+        self.clock.weight_bytes += self.bytes.layer as u64;
+        let (model, cache) = (self.model, self.cache.layer(index));
+        self.clock.time(Part::Layers, || model.layer_with(index, stream, cache))
+    }
+
+    fn left(&mut self, exit: usize, stream: &Stream) {
+        let Self { model, cache, filling, clock, bytes, .. } = self;
+        let projected = clock.time(Part::Kv, || filling.left(*model, cache, exit, stream));
+        clock.weight_bytes += (projected * bytes.key_value) as u64;
+    }
+
+    fn reader(&mut self) -> Reader<'_> {
+        Reader { model: self.model, bytes: self.bytes, clock: &mut self.clock }
+    }
+}
+
+/// Some rows of a tensor.
+pub(super) fn select(tensor: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
+    if rows.len() == tensor.dims()[0] && rows.is_sorted() {
+        return tensor.clone();
+    }
+    let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+    let indices = TensorData::new(indices, [rows.len()]);
+    tensor.clone().select(0, Tensor::<1, Int>::from_data(indices, &tensor.device()))
+}

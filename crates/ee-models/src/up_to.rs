@@ -1,0 +1,89 @@
+//! A decoder cut after some of its layers.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+
+use crate::cache::{KvCache, LayerKv};
+use crate::exit::{Batch, Block, Decoder, DropoutKey, ExitModel, Stream, WeightBytes};
+use crate::kernels::Weight;
+
+/// A decoder cut after some of its layers: what it would write if that exit were the last.
+pub struct UpTo<'m> {
+    /// The whole model.
+    pub model: &'m dyn Decoder,
+    /// Layers that run; at least one, at most all.
+    pub depth: usize,
+}
+
+impl ExitModel for UpTo<'_> {
+    fn n_layers(&self) -> usize {
+        self.depth
+    }
+
+    fn device(&self) -> Device {
+        self.model.device()
+    }
+
+    fn embed(&self, batch: &Batch, dropout: Option<DropoutKey>) -> Stream {
+        self.model.embed(batch, dropout)
+    }
+
+    fn layer(&self, index: usize, stream: Stream) -> Stream {
+        self.model.layer(index, stream)
+    }
+
+    fn exit_state(&self, stream: &Stream) -> Tensor<2> {
+        self.model.exit_state(stream)
+    }
+
+    fn head_state(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2> {
+        self.model.head_state(state, dropout)
+    }
+
+    fn head_weight(&self) -> Weight {
+        self.model.head_weight()
+    }
+
+    fn read(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2> {
+        self.model.read(state, dropout)
+    }
+}
+
+impl Decoder for UpTo<'_> {
+    fn vocabulary_size(&self) -> usize {
+        self.model.vocabulary_size()
+    }
+
+    fn max_positions(&self) -> usize {
+        self.model.max_positions()
+    }
+
+    fn empty_cache(&self, padding: Arc<[usize]>, capacity: usize) -> KvCache {
+        self.model.empty_cache(padding, capacity)
+    }
+
+    fn embed_block(&self, tokens: &[u32], block: &Block) -> Stream {
+        self.model.embed_block(tokens, block)
+    }
+
+    fn resume_block(&self, hidden: Tensor<2>, block: &Block) -> Stream {
+        self.model.resume_block(hidden, block)
+    }
+
+    fn write_kv(&self, index: usize, stream: &Stream, cache: &mut LayerKv) {
+        self.model.write_kv(index, stream, cache);
+    }
+
+    fn weight_bytes(&self) -> WeightBytes {
+        self.model.weight_bytes()
+    }
+
+    fn layer_with(&self, index: usize, stream: Stream, cache: &mut LayerKv) -> Stream {
+        self.model.layer_with(index, stream, cache)
+    }
+
+    fn read_step(&self, state: Tensor<2>) -> Tensor<2> {
+        self.model.read_step(state)
+    }
+}

@@ -358,6 +358,28 @@ fn causal_attention() {
 }
 
 #[test]
+fn causal_attention_over_some_rows_of_a_cache() {
+    let (width, start, capacity) = (3, 20, 30);
+    let place = CachePlace { capacity, width, start };
+    let (starts, ends) = (Arc::from([3, 0]), Arc::from([23, 22]));
+    let shape = CausalShape { place, heads: 6, kv_heads: 2, starts, ends, window: Some(9) };
+    let query = random([2 * width, 48], 1).inner();
+    let rows: Option<&[usize]> = Some(&[3, 1]);
+    let [key, value] = [3, 4].map(|seed| {
+        let empty = || random([4 * capacity, 16], 2).inner();
+        let block = || random([2 * width, 16], seed).inner();
+        let ours = kernels::write_cache_rows(empty(), block(), place, rows);
+        let theirs = plain::write_cache_rows(empty(), block(), place, rows);
+        same_tensor("cache", ours.clone(), theirs);
+        ours
+    });
+    let of_plain = (query.clone(), key.clone(), value.clone());
+    let theirs = plain::causal_attention_rows(of_plain.0, of_plain.1, of_plain.2, &shape, rows);
+    let ours = kernels::causal_attention_rows(query, key, value, &shape, rows);
+    same_tensor("attention", ours, theirs);
+}
+
+#[test]
 fn row_statistics() {
     // Halves tie often.
     let logits = (random([30, 57], 1).inner() * 2.0).round() / 2.0;

@@ -1,11 +1,14 @@
 //! Contracts of the loop, over every rule, policy and head there is.
 
+use std::ops::ControlFlow;
+
 use ee_models::arch::llama::{Llama, LlamaConfig, LlamaSizes, random};
 use ee_models::checkpoint::Precision;
 use ee_models::device::device;
 use ee_models::gate::LinearGate;
-use ee_models::generate::{Choice, Options, Unwatched, generate};
+use ee_models::generate::{Choice, Options, Unwatched, Watcher, generate};
 use ee_models::kernels::Rows;
+use ee_models::signal::{Agreement, Signal};
 use ee_models::{Decoder, ExitModel, KvCache};
 
 use super::head::HEADS;
@@ -42,7 +45,7 @@ fn prompts() -> Vec<Vec<u32>> {
 
 fn options() -> Options {
     // Two tokens that end a text: rows end at different times.
-    Options { max_new_tokens: NEW, choice: Choice::Greedy, ends: vec![7, 23], first_number: 0 }
+    Options { max_new_tokens: NEW, choice: Choice::Greedy, ends: vec![3, 58], first_number: 0 }
 }
 
 fn settings(model: &Llama, rule: &str, policy: &str, head: &str) -> Settings {
@@ -293,6 +296,41 @@ fn exits_are_read_where_they_are_wanted() {
         .flat_map(|exits| exits.iter().take(2).copied())
         .collect();
     assert!(first.iter().all(|&exit| exit == LAYERS), "the first two never leave");
+}
+
+/// Keeps the ideal exit of every token.
+#[derive(Default)]
+struct IdealExits(Vec<Vec<usize>>);
+
+impl Watcher for IdealExits {
+    fn wants_signals(&self) -> bool {
+        true
+    }
+
+    fn token(
+        &mut self,
+        row: usize,
+        _token: u32,
+        signals: Option<&[(Signal, Agreement)]>,
+    ) -> ControlFlow<()> {
+        self.0.resize(self.0.len().max(row + 1), Vec::new());
+        let said: Vec<u32> = signals.unwrap().iter().map(|(signal, _)| signal.prediction).collect();
+        self.0[row].push(crate::oracle::ideal_exit(&said));
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn ideal_exits_without_effect_are_those_of_a_trace() {
+    let model = model();
+    let mut traced = IdealExits::default();
+    let tokens = generate(&model, &prompts(), &options(), &mut traced).unwrap();
+    let settings = Settings { min_tokens: 0, ..settings(&model, "ideal", "full", "full") };
+    let found = run(&model, &prompts(), &settings);
+    assert_eq!((found.exits, found.tokens), (traced.0, tokens.clone()));
+    // Exact keys and values under exits that take effect: the same tokens, and after the first the same exits.
+    let exact = Settings { policy: policy::by_name("deferred").unwrap(), ..settings };
+    assert_eq!(run(&model, &prompts(), &exact).tokens, tokens);
 }
 
 #[test]

@@ -173,22 +173,34 @@ fn norms_rotation_and_gate_of_decoders() {
 
 #[test]
 fn causal_attention() {
-    for (width, start, capacity, starts, ends, window) in [
-        (1, 0, 1, [0, 0], [1, 1], None),
-        (9, 0, 9, [0, 4], [9, 9], None),
-        (9, 0, 12, [0, 0], [9, 3], None),
-        (1, 20, 30, [0, 15], [21, 21], None),
-        (5, 20, 30, [3, 0], [25, 25], Some(7)),
+    for (width, start, capacity, starts, ends, shifts, window) in [
+        (1, 0, 1, [0, 0], [1, 1], [0, 0], None),
+        (9, 0, 9, [0, 4], [9, 9], [0, 0], None),
+        (9, 0, 12, [0, 0], [9, 3], [0, 0], None),
+        (1, 20, 30, [0, 15], [21, 21], [0, 0], None),
+        (5, 20, 30, [3, 0], [25, 25], [0, 0], Some(7)),
+        (5, 20, 23, [3, 4], [25, 25], [2, 4], None),
+        (5, 20, 23, [3, 9], [25, 25], [3, 8], Some(12)),
     ] {
         let place = CachePlace { capacity, width, start };
         let (starts, ends) = (Arc::from(starts), Arc::from(ends));
-        let shape = CausalShape { place, heads: 6, kv_heads: 2, starts, ends, window };
+        let shifts: Arc<[usize]> = Arc::from(shifts);
+        let shape = CausalShape {
+            place,
+            heads: 6,
+            kv_heads: 2,
+            starts,
+            ends,
+            shifts: shifts.clone(),
+            window,
+        };
         let query = random([2 * width, 48], 1).inner();
         let empty = || random([2 * capacity, 16], 2).inner();
         let block = |seed| random([2 * width, 16], seed).inner();
         let [key, value] = [3, 4].map(|seed| {
-            let ours = kernels::write_cache(empty(), block(seed), place);
-            same_tensor("cache", ours.clone(), plain::write_cache(empty(), block(seed), place));
+            let ours = kernels::write_cache(empty(), block(seed), place, &shifts);
+            let theirs = plain::write_cache(empty(), block(seed), place, &shifts);
+            same_tensor("cache", ours.clone(), theirs);
             ours
         });
         let theirs = plain::causal_attention(query.clone(), key.clone(), value.clone(), &shape);

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod bench;
+mod speculate;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,8 +12,9 @@ use ee_models::checkpoint::Precision;
 
 pub use self::bench::{
     Bench, BenchArguments, DecodeBenchArguments, DecoderSizes, DecoderTraceArguments,
-    EncoderTraceArguments,
+    EncoderTraceArguments, SpeculateBenchArguments,
 };
+pub use self::speculate::{DraftArguments, SpeculateArguments};
 use crate::speed::Timed;
 use crate::trace::Shard;
 
@@ -33,6 +35,8 @@ pub enum Command {
     Trace(TraceArguments),
     /// Continue a prompt, or those of a task, and print the text as it comes.
     Generate(GenerateArguments),
+    /// Decode in rounds of drafting and verifying, beside plain decoding. Lossless: the texts stay the same.
+    Speculate(SpeculateArguments),
     /// Ideal exits and scores of one or many traces in one table; needs no model.
     Ideal(IdealArguments),
     /// Ideal exits, and every gate at its exact best threshold, from a trace; needs no model.

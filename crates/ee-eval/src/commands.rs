@@ -18,6 +18,7 @@ use crate::interrupt::Interrupt;
 use crate::output::{check_writable, write_text};
 use crate::report::{self, View};
 use crate::results::{Results, Speed, write_json};
+use crate::speculate;
 use crate::speed::{Timed, measure};
 use crate::trace::observe::observe;
 use crate::trace::tokens::{TokenWork, output_of, trace_tokens};
@@ -31,6 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Trace(arguments) => run_trace(arguments),
         Command::Generate(arguments) => Ok(decoding::generate::run(arguments)?),
+        Command::Speculate(arguments) => Ok(speculate::run(arguments)?),
         Command::Ideal(arguments) => run_ideal(arguments),
         Command::Gates(arguments) => run_gates(arguments),
         Command::Speed(arguments) => run_speed(arguments),
@@ -40,6 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 Bench::EncoderTrace(arguments) => bench::encoder_trace(arguments)?,
                 Bench::DecoderTrace(arguments) => bench::decoder_trace(arguments)?,
                 Bench::Decode(arguments) => bench::decode(arguments)?,
+                Bench::Speculate(arguments) => bench::speculate(arguments)?,
             };
             println!("{line}");
             Ok(())

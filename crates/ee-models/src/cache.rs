@@ -3,7 +3,9 @@
 //! Every layer has room for the same number of slots from the beginning, and fills them in order. Rows of a
 //! batch share slots: a short prompt is padded on the left, so that the position of a token is its slot less
 //! its row's padding. A layer knows how many slots it holds, and layers may hold different numbers: a
-//! token that left early is missing above its exit.
+//! token that left early is missing above its exit. Where rows take different numbers of tokens in a step,
+//! the slots of those that took fewer are numbered anew, so that all rows go on at one slot: no key moves,
+//! the row's padding and its shift, slot less place in memory, grow by as much.
 
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use crate::kernels::{self, CachePlace};
 pub struct KvCache {
     layers: Vec<LayerKv>,
     padding: Arc<[usize]>,
+    shifts: Arc<[usize]>,
     capacity: usize,
 }
 
@@ -31,8 +34,10 @@ impl KvCache {
     ) -> Self {
         let slots = padding.len() * capacity;
         let empty = || Some(Tensor::<2>::zeros([slots, d_kv], device));
-        let layer = |_| LayerKv { key: empty(), value: empty(), capacity, len: 0 };
-        Self { layers: (0..n_layers).map(layer).collect(), padding, capacity }
+        let shifts: Arc<[usize]> = std::iter::repeat_n(0, padding.len()).collect();
+        let layer =
+            |_| LayerKv { key: empty(), value: empty(), shifts: shifts.clone(), capacity, len: 0 };
+        Self { layers: (0..n_layers).map(layer).collect(), padding, shifts, capacity }
     }
 
     /// The cache of layer `index`.
@@ -62,13 +67,33 @@ impl KvCache {
             })
             .collect();
         self.padding = rows.iter().map(|&row| self.padding[row]).collect();
+        self.shifts = rows.iter().map(|&row| self.shifts[row]).collect();
         for layer in &mut self.layers {
+            layer.shifts = self.shifts.clone();
             let device = layer.key().device();
             let data = TensorData::new(slots.clone(), [slots.len()]);
             let slots = Tensor::<1, Int>::from_data(data, &device);
             let keep =
                 |tensor: Option<Tensor<2>>| tensor.map(|tensor| tensor.select(0, slots.clone()));
             (layer.key, layer.value) = (keep(layer.key.take()), keep(layer.value.take()));
+        }
+    }
+
+    /// Forgets, in every layer, what row r holds in its last `lags[r]` slots, and numbers its slots anew so
+    /// that the row, too, goes on behind the last slot. Layers must hold equally many slots.
+    ///
+    /// # Panics
+    /// If there is not one lag per row.
+    pub fn fall_behind(&mut self, lags: &[usize]) {
+        assert_eq!(lags.len(), self.padding.len(), "lags, one per row");
+        if lags.iter().all(|&lag| lag == 0) {
+            return;
+        }
+        let more =
+            |numbers: &Arc<[usize]>| numbers.iter().zip(lags).map(|(n, lag)| n + lag).collect();
+        (self.padding, self.shifts) = (more(&self.padding), more(&self.shifts));
+        for layer in &mut self.layers {
+            layer.shifts = self.shifts.clone();
         }
     }
 }
@@ -79,6 +104,7 @@ pub struct LayerKv {
     /// `[batch * capacity, kv_heads * head_dim]`; absent only while it is being written to.
     key: Option<Tensor<2>>,
     value: Option<Tensor<2>>,
+    shifts: Arc<[usize]>,
     capacity: usize,
     len: usize,
 }
@@ -99,6 +125,11 @@ impl LayerKv {
         self.capacity
     }
 
+    /// Per row, the number of a slot less its place in memory.
+    pub fn shifts(&self) -> &Arc<[usize]> {
+        &self.shifts
+    }
+
     /// Writes the keys and values of `width` tokens per row behind those that are there; keys are rotated.
     ///
     /// # Shapes
@@ -108,10 +139,17 @@ impl LayerKv {
     /// If there is no room, or the tokens do not begin at slot `start`: a layer fills its slots in order.
     pub fn append(&mut self, key: Tensor<2>, value: Tensor<2>, start: usize, width: usize) {
         assert_eq!(start, self.len, "slots are filled in order");
-        assert!(start + width <= self.capacity, "{width} tokens from {start} in {}", self.capacity);
+        for shift in self.shifts.iter() {
+            let start = start - shift;
+            assert!(
+                start + width <= self.capacity,
+                "{width} tokens from {start} in {}",
+                self.capacity
+            );
+        }
         let place = CachePlace { capacity: self.capacity, width, start };
         let write = |cache: Option<Tensor<2>>, block| {
-            cache.map(|cache| kernels::write_cache(cache, block, place))
+            cache.map(|cache| kernels::write_cache(cache, block, place, &self.shifts))
         };
         self.key = write(self.key.take(), key);
         self.value = write(self.value.take(), value);
@@ -166,5 +204,29 @@ mod tests {
         layer.append(block(vec![20.]), block(vec![21.]), 1, 1);
         assert_eq!(values(layer.key()), [3., 20., 10., 0.]);
         assert_eq!(layer.len(), 2);
+    }
+
+    #[test]
+    fn rows_that_fall_behind_go_on_at_the_common_slot() {
+        let device = Device::flex();
+        let mut cache = KvCache::new(1, 1, 5, Arc::from([0, 1, 0]), &device);
+        let block = |values: Vec<f32>| {
+            let n = values.len();
+            Tensor::<2>::from_data(TensorData::new(values, [n, 1]), &device)
+        };
+        let tokens = || block(vec![1., 2., 3., 4., 5., 6., 7., 8., 9.]);
+        cache.layer(0).append(tokens(), tokens(), 0, 3);
+        // The second row takes one token of three, the others all.
+        cache.fall_behind(&[0, 2, 0]);
+        assert_eq!(&cache.padding()[..], [0, 3, 0]);
+        assert_eq!(&cache.layer(0).shifts()[..], [0, 2, 0]);
+        let more = || block(vec![10., 11., 12.]);
+        cache.layer(0).append(more(), more(), 3, 1);
+        let expected = [1., 2., 3., 10., 0., 4., 11., 6., 0., 0., 7., 8., 9., 12., 0.];
+        assert_eq!(values(cache.layer(0).key()), expected);
+        cache.keep(&[1]);
+        let layer = cache.layer(0);
+        layer.append(block(vec![13.]), block(vec![13.]), 4, 1);
+        assert_eq!(values(layer.value()), [4., 11., 13., 0., 0.]);
     }
 }

@@ -16,6 +16,7 @@ pub mod kernels;
 pub mod layers;
 pub mod loss;
 pub mod signal;
+pub mod speculate;
 
 pub use cache::{KvCache, LayerKv};
 pub use error::{Error, Result};

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use ee_models::arch::llama::{Llama, LlamaConfig, LlamaSizes, random};
+use ee_models::arch::llama::{Llama, LlamaConfig, LlamaSizes, Loaded, random};
 use ee_models::device::{device, peak_memory_mib, prefer_large_pages};
 use ee_models::kernels::Rows;
 use ee_models::signal::Signals;
@@ -18,6 +18,11 @@ use crate::results::Spread;
 const WIDE: usize = 5;
 
 fn model(sizes: &DecoderSizes, positions: usize) -> Result<Llama> {
+    Ok(loaded(sizes, positions)?.model)
+}
+
+/// A Llama of random weights with the names of its parameters.
+pub(super) fn loaded(sizes: &DecoderSizes, positions: usize) -> Result<Loaded> {
     let config = LlamaConfig::llama(&LlamaSizes {
         vocabulary: sizes.vocab,
         d_model: sizes.dim,
@@ -27,7 +32,7 @@ fn model(sizes: &DecoderSizes, positions: usize) -> Result<Llama> {
         inner: sizes.inner,
         positions: positions.max(2048),
     })?;
-    Ok(random(config, SEED, sizes.weights, &device(&sizes.device)?).model)
+    Ok(random(config, SEED, sizes.weights, &device(&sizes.device)?))
 }
 
 /// Times steps of: one batch of whole texts through all layers, every exit read at every token, all signals
@@ -100,7 +105,7 @@ fn weight_bytes(sizes: &DecoderSizes) -> usize {
 }
 
 /// Bytes per second at which all threads together read memory that no cache holds.
-fn read_bandwidth(bytes: usize, steps: usize) -> f64 {
+pub(crate) fn read_bandwidth(bytes: usize, steps: usize) -> f64 {
     let memory = vec![1.0_f32; bytes / 4];
     prefer_large_pages(memory.as_slice());
     let chunk = memory.len().div_ceil(4 * rayon::current_num_threads()).max(64);

@@ -3,11 +3,14 @@
 
 mod decoder;
 mod encoder;
+mod speculate;
 
 use std::time::Instant;
 
+pub(crate) use decoder::read_bandwidth;
 pub use decoder::{decode, decoder_trace};
 pub use encoder::encoder_trace;
+pub use speculate::speculate;
 
 use crate::results::Spread;
 

@@ -105,13 +105,19 @@ pub struct CachePlace {
     pub start: usize,
 }
 
-/// Writes a block of tokens into a cache; in place where nobody else holds it.
+/// Writes a block of tokens into a cache; in place where nobody else holds it. Each batch row's slots lie
+/// `shifts[row]` slots earlier in memory than their number says.
 ///
 /// # Shapes
 /// `cache` `[batch * capacity, d]`, `block` `[batch * width, d]` → `[batch * capacity, d]`.
-pub fn write_cache(cache: Tensor<2>, block: Tensor<2>, place: CachePlace) -> Tensor<2> {
-    flex::write_cache(cache, &block, place)
-        .unwrap_or_else(|cache| plain::write_cache(cache, block, place))
+pub fn write_cache(
+    cache: Tensor<2>,
+    block: Tensor<2>,
+    place: CachePlace,
+    shifts: &[usize],
+) -> Tensor<2> {
+    flex::write_cache(cache, &block, place, shifts)
+        .unwrap_or_else(|cache| plain::write_cache(cache, block, place, shifts))
 }
 
 /// The sizes of a causal attention over a cache.
@@ -127,6 +133,8 @@ pub struct CausalShape {
     pub starts: Arc<[usize]>,
     /// Per batch row the slot after the last that holds a token.
     pub ends: Arc<[usize]>,
+    /// Per batch row, how many slots earlier than their number says its keys and values lie in memory.
+    pub shifts: Arc<[usize]>,
     /// A query sees so many slots, its own included; all earlier ones if absent.
     pub window: Option<usize>,
 }

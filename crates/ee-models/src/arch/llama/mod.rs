@@ -160,7 +160,13 @@ impl Llama {
         logits
     }
 
-    fn shape(&self, stream: &Stream, placement: &Placement, capacity: usize) -> CausalShape {
+    fn shape(
+        &self,
+        stream: &Stream,
+        placement: &Placement,
+        capacity: usize,
+        shifts: Arc<[usize]>,
+    ) -> CausalShape {
         let Placement { start, padding, .. } = placement;
         CausalShape {
             place: CachePlace { capacity, width: stream.width, start: *start },
@@ -168,6 +174,7 @@ impl Llama {
             kv_heads: self.numbers.kv_heads,
             starts: padding.clone(),
             ends: stream.lengths.iter().map(|length| start + length).collect(),
+            shifts,
             window: self.numbers.window,
         }
     }
@@ -202,7 +209,8 @@ impl ExitModel for Llama {
         let placement = placement(&stream);
         let normed = layer.attention_norm.forward(stream.hidden.clone());
         let [query, key, value] = layer.attention_inputs(normed, placement);
-        let shape = self.shape(&stream, placement, stream.width);
+        let unshifted = std::iter::repeat_n(0, stream.n_rows()).collect();
+        let shape = self.shape(&stream, placement, stream.width, unshifted);
         let attended = kernels::causal_attention(query, key, value, &shape);
         let hidden = layer.finish(stream.hidden.clone(), attended, placement.rows);
         Stream { hidden, ..stream }
@@ -264,7 +272,7 @@ impl Decoder for Llama {
         let normed = layer.attention_norm.forward(stream.hidden.clone());
         let [query, key, value] = layer.attention_inputs(normed, placement);
         cache.append(key, value, placement.start, stream.width);
-        let shape = self.shape(&stream, placement, cache.capacity());
+        let shape = self.shape(&stream, placement, cache.capacity(), cache.shifts().clone());
         let attended = kernels::causal_attention(query, cache.key(), cache.value(), &shape);
         let hidden = layer.finish(stream.hidden.clone(), attended, placement.rows);
         Stream { hidden, ..stream }

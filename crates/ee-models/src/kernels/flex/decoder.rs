@@ -153,6 +153,7 @@ pub(in crate::kernels) fn write_cache(
     cache: Tensor<2>,
     block: &Tensor<2>,
     place: CachePlace,
+    shifts: &[usize],
 ) -> Result<Tensor<2>, Tensor<2>> {
     let (Some(mut slots), Some(block)) = (numbers(&cache), numbers(block)) else {
         return Err(cache);
@@ -161,7 +162,9 @@ pub(in crate::kernels) fn write_cache(
     let [_, d] = dims(&slots);
     let CachePlace { capacity, width, start } = place;
     let rows = slots.storage_mut::<f32>().chunks_exact_mut(capacity * d);
-    for (row, block) in rows.zip(values(&block).chunks_exact(width * d)) {
+    let blocks = values(&block).chunks_exact(width * d);
+    for ((row, block), &shift) in rows.zip(blocks).zip(shifts) {
+        let start = start - shift;
         row[start * d..(start + width) * d].copy_from_slice(block);
     }
     Ok(Tensor::from_primitive::<Flex>(slots))
@@ -176,7 +179,7 @@ pub(in crate::kernels) fn causal_attention(
 ) -> Option<Tensor<2>> {
     let [rows, d_model] = query.dims();
     let (query, key, value) = (numbers(query)?, numbers(key)?, numbers(value)?);
-    let CausalShape { place, heads, kv_heads, starts, ends, window } = shape;
+    let CausalShape { place, heads, kv_heads, starts, ends, shifts, window } = shape;
     let shape = cpu::CausalShape {
         queries: place.width,
         first: place.start,
@@ -186,6 +189,7 @@ pub(in crate::kernels) fn causal_attention(
         head_dim: d_model / heads,
         starts,
         ends,
+        shifts,
         window: *window,
     };
     let mut out = vec![0.0; rows * d_model];

@@ -55,14 +55,28 @@ pub fn rotate(state: Tensor<2>, rotary: &Rotary) -> Tensor<2> {
 }
 
 /// See [`crate::kernels::write_cache`].
-pub fn write_cache(cache: Tensor<2>, block: Tensor<2>, place: CachePlace) -> Tensor<2> {
+pub fn write_cache(
+    cache: Tensor<2>,
+    block: Tensor<2>,
+    place: CachePlace,
+    shifts: &[usize],
+) -> Tensor<2> {
     let CachePlace { capacity, width, start } = place;
     let [slots, d] = cache.dims();
     let batch = slots / capacity;
-    cache
-        .reshape([batch, capacity, d])
-        .slice_assign([0..batch, start..start + width, 0..d], block.reshape([batch, width, d]))
-        .reshape([slots, d])
+    let cache = cache.reshape([batch, capacity, d]);
+    let block = block.reshape([batch, width, d]);
+    let cache = if shifts.iter().all(|&shift| shift == shifts[0]) {
+        let start = start - shifts[0];
+        cache.slice_assign([0..batch, start..start + width, 0..d], block)
+    } else {
+        shifts.iter().enumerate().fold(cache, |cache, (row, shift)| {
+            let start = start - shift;
+            let tokens = block.clone().narrow(0, row, 1);
+            cache.slice_assign([row..row + 1, start..start + width, 0..d], tokens)
+        })
+    };
+    cache.reshape([slots, d])
 }
 
 /// See [`crate::kernels::causal_attention`].
@@ -75,7 +89,9 @@ pub fn causal_attention(
     let CausalShape { place, heads, kv_heads, .. } = *shape;
     let CachePlace { capacity, width, start } = place;
     let [rows, d_model] = query.dims();
-    let (batch, d_head, keys) = (rows / width, d_model / heads, start + width);
+    let (batch, d_head) = (rows / width, d_model / heads);
+    // Slots by their place in memory, up to the last that any row needs.
+    let keys = start + width - shape.shifts.iter().min().expect("a batch has rows");
     // [batch, kv_heads, group, keys, d_head]
     let of_cache = |state: Tensor<2>| {
         state
@@ -109,7 +125,7 @@ fn hidden(
         for query in start..start + width {
             let windowed = shape.window.map_or(0, |window| (query + 1).saturating_sub(window));
             let seen = windowed.max(shape.starts[row])..query + 1;
-            flags.extend((0..keys).map(|slot| !seen.contains(&slot)));
+            flags.extend((0..keys).map(|place| !seen.contains(&(place + shape.shifts[row]))));
         }
     }
     Tensor::from_data(TensorData::new(flags, [batch, width, keys]), device)

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::QUERIES;
 use super::rows::softmax;
 use crate::kernels::cpu::disjoint::Disjoint;
-use crate::kernels::cpu::gemm::{MatrixView, gemm_serial};
+use crate::kernels::cpu::gemm::{DEPTH, MatrixView, gemm_serial};
 use crate::kernels::cpu::scratch::with_scratch;
 
 /// Multiplications below which attention stays on its thread.
@@ -35,6 +35,9 @@ pub struct CausalShape<'a> {
     pub starts: &'a [usize],
     /// Per batch row the slot after the last that holds a token; later queries give 0.
     pub ends: &'a [usize],
+    /// Per batch row, how many slots earlier than their number says its keys and values lie in memory; no
+    /// more than its first slot that holds a token.
+    pub shifts: &'a [usize],
     /// A query sees so many slots, its own included; all earlier ones if absent.
     pub window: Option<usize>,
 }
@@ -56,10 +59,18 @@ pub fn causal_attention(
 ) {
     let CausalShape { queries, first, capacity, heads, kv_heads, head_dim, starts, ends, .. } =
         *shape;
+    let shifts = shape.shifts;
     let batch = starts.len();
     assert_eq!(ends.len(), batch, "ends, one per batch row");
     assert_eq!(heads % kv_heads, 0, "{heads} heads on {kv_heads} heads of keys");
-    assert!(first + queries <= capacity, "{queries} queries from {first} in {capacity} slots");
+    assert_eq!(shifts.len(), batch, "shifts, one per batch row");
+    for (&shift, &start) in shifts.iter().zip(starts) {
+        assert!(shift <= start, "a shift by {shift} of a row that begins at {start}");
+        assert!(
+            first + queries - shift <= capacity,
+            "{queries} queries from {first}, shifted by {shift}, in {capacity} slots"
+        );
+    }
     assert_eq!(query.len(), batch * queries * heads * head_dim, "numbers in the queries");
     assert_eq!(out.len(), query.len(), "numbers in the result of attention");
     assert_eq!(key.len(), batch * capacity * kv_heads * head_dim, "numbers in the keys");
@@ -118,14 +129,18 @@ impl Task<'_> {
 
     /// `n` rows of queries from `at` on, `stride` apart, at falling-in slots.
     fn block(&self, at: usize, stride: usize, n: usize, slot: impl Fn(usize) -> usize) {
-        let CausalShape { capacity, kv_heads, head_dim, starts, window, .. } = *self.shape;
+        let CausalShape { capacity, kv_heads, head_dim, starts, shifts, window, .. } = *self.shape;
+        let (start, shift) = (starts[self.row], shifts[self.row]);
         let seen_from = |slot: usize| {
-            let start = starts[self.row];
             window.map_or(start, |window| start.max((slot + 1).saturating_sub(window)))
         };
-        let (from, to) = (seen_from(slot(0)), slot(n - 1) + 1);
+        // A product's sums visit the result every so many steps: counted from the row's first token these
+        // are the same steps for a query alone and for one whose neighbours see earlier slots.
+        let from = start + (seen_from(slot(0)) - start) / DEPTH * DEPTH;
+        let to = slot(n - 1) + 1;
         let keys = to - from;
-        let kv_at = (self.row * capacity + from) * kv_heads * head_dim + self.head * head_dim;
+        let kv_at =
+            (self.row * capacity + from - shift) * kv_heads * head_dim + self.head * head_dim;
         let of_keys = |data| {
             let data: &[f32] = data;
             MatrixView::new(&data[kv_at..], keys, head_dim, kv_heads * head_dim, 1)
@@ -159,6 +174,7 @@ mod tests {
     const HEADS: usize = 6;
     const KV_HEADS: usize = 2;
     const D: usize = 20;
+    const UNSHIFTED: &[usize] = &[0; 2];
 
     fn expected(shape: &CausalShape<'_>, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f64> {
         let mut out = vec![0.0; q.len()];
@@ -214,6 +230,7 @@ mod tests {
             head_dim: D,
             starts,
             ends,
+            shifts: &UNSHIFTED[..starts.len()],
             window: None,
         }
     }
@@ -248,5 +265,39 @@ mod tests {
             assert_eq!(alone, together[here], "slot {slot}");
         }
         assert_same_on_any_threads(|| run(&shape(150, 0, &[0], &[150]), &q, &k, &v));
+    }
+
+    #[test]
+    fn a_query_has_the_same_bits_alone_and_among_others_under_a_long_window() {
+        let capacity = 700;
+        let kv = capacity * KV_HEADS * D;
+        let (k, v) = (numbers(kv, 2), numbers(kv, 3));
+        let wide = |queries, first, ends| CausalShape {
+            capacity,
+            window: Some(300),
+            ..shape(queries, first, &[5], ends)
+        };
+        // The window begins 256 steps after the row's first slot within this block.
+        let (first, queries) = (557, 8);
+        let q = numbers(queries * HEADS * D, 1);
+        let together = run(&wide(queries, first, &[700]), &q, &k, &v);
+        for (at, together) in together.chunks(HEADS * D).enumerate() {
+            let here = &q[at * HEADS * D..(at + 1) * HEADS * D];
+            assert_eq!(run(&wide(1, first + at, &[700]), here, &k, &v), together, "query {at}");
+        }
+    }
+
+    #[test]
+    fn a_shifted_row_equals_one_numbered_from_its_place_in_memory() {
+        let kv = 2 * 150 * KV_HEADS * D;
+        let (k, v) = (numbers(kv, 2), numbers(kv, 3));
+        let q = numbers(2 * 4 * HEADS * D, 1);
+        let shifted =
+            run(&CausalShape { shifts: &[0, 30], ..shape(4, 90, &[3, 37], &[94, 94]) }, &q, &k, &v);
+        let half = q.len() / 2;
+        let first = run(&shape(4, 90, &[3, 7], &[94, 94]), &q, &k, &v);
+        let second = run(&shape(4, 60, &[3, 7], &[64, 64]), &q, &k, &v);
+        assert_eq!(shifted[..half], first[..half]);
+        assert_eq!(shifted[half..], second[half..]);
     }
 }

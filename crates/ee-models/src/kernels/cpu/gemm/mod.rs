@@ -23,7 +23,7 @@ use super::disjoint::Disjoint;
 use super::scratch::with_scratch;
 
 /// Steps of the sum between visits to the result; a panel of the right matrix then fits the first cache.
-const DEPTH: usize = 256;
+pub(super) const DEPTH: usize = 256;
 /// Right panels that a task packs at once: 192 KiB, a part of the second cache.
 const PANELS: usize = 6;
 /// Rows between changes of the right panel: their steps, 384 KiB, stay in the second cache.

@@ -101,7 +101,7 @@ pub struct ExitAcceptance {
 pub struct PlanCount {
     /// The exit that drafted.
     pub exit: usize,
-    /// Drafts that the row had room for; with none a step of plain decoding.
+    /// Drafts that the row had room for; exit 0 with none is a step of plain decoding.
     pub drafts: usize,
     /// Rounds, counted once for each of their rows.
     pub row_rounds: usize,

@@ -64,11 +64,11 @@ impl Adaptive {
 
     /// The plan that promises most for so many rows.
     pub(super) fn plan(&self, rows: usize) -> Plan {
-        let plain = Plan { exit: 1, drafts: 0 };
         let drafting = (1..=self.agreement.len())
             .flat_map(|exit| (1..=LONGEST).map(move |drafts| Plan { exit, drafts }));
         // Without any measurement every promise is 0, and plain decoding measures.
-        let best = drafting.fold((plain, self.promise(plain, rows)), |best, plan| {
+        let plain = (Plan::PLAIN, self.promise(Plan::PLAIN, rows));
+        let best = drafting.fold(plain, |best, plan| {
             let promise = self.promise(plan, rows);
             if promise > best.1 { (plan, promise) } else { best }
         });
@@ -87,7 +87,8 @@ impl Adaptive {
         };
         let draft = ((drafts + 1) * exit) as f64 * layer + drafts as f64 * head;
         let verification = (n_layers - exit) as f64 * wide_layer + wide_head;
-        let agreement = self.agreement.get(exit - 1).map_or(0.0, Agreement::rate);
+        // Plain decoding guesses nothing.
+        let agreement = exit.checked_sub(1).map_or(0.0, |at| self.agreement[at].rate());
         expected_tokens(agreement, drafts) / (draft + verification)
     }
 
@@ -117,8 +118,8 @@ impl Adaptive {
             Some(look) => self.learn_look(look),
             None => {
                 let super::Acceptance { examined, accepted } = round.acceptance;
-                if let Some(agreement) = self.agreement.get_mut(exit - 1) {
-                    agreement.observe(accepted as f64, examined);
+                if let Some(at) = exit.checked_sub(1) {
+                    self.agreement[at].observe(accepted as f64, examined);
                 }
             }
         }
@@ -226,7 +227,7 @@ mod tests {
         assert!(exit == 4 && drafts >= 2, "{exit}, {drafts}");
         assert_eq!(knowing([0.0; 11]).plan(1).drafts, 0);
         assert_eq!(Adaptive::new(12).plan(1).drafts, 0);
-        assert_eq!(Adaptive::new(1).plan(1), Plan { exit: 1, drafts: 0 });
+        assert_eq!(Adaptive::new(1).plan(1), Plan::PLAIN);
     }
 
     #[test]
@@ -243,7 +244,9 @@ mod tests {
         let mut times = Times::default();
         assert_eq!(times.at(1), None);
         times.note(2, 1.0, 0);
-        [5.0, 3.0, 4.0].map(|seconds| times.note(6, seconds, 60));
+        for seconds in [5.0, 3.0, 4.0] {
+            times.note(6, seconds, 60);
+        }
         assert_eq!([1, 2, 3, 6, 9].map(|rows| times.at(rows).unwrap()), [1.0, 1.0, 1.75, 4.0, 4.0]);
         times.forget(64);
         assert_eq!(times.at(2), Some(4.0));

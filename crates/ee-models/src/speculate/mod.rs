@@ -25,10 +25,21 @@ pub use self::tally::{Acceptance, Seconds, Tally};
 /// How a round drafts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Plan {
-    /// The exit that guesses, 1..N.
+    /// The exit that guesses, 1..N; 0 where nothing is guessed.
     pub exit: usize,
-    /// How many tokens it guesses; with none a round is a step of plain decoding.
+    /// How many tokens it guesses.
     pub drafts: usize,
+}
+
+impl Plan {
+    /// A step of plain decoding.
+    pub const PLAIN: Self = Self { exit: 0, drafts: 0 };
+
+    /// The plan with at most so many drafts.
+    fn at_most(self, drafts: usize) -> Self {
+        let drafts = self.drafts.min(drafts);
+        if drafts == 0 { Self::PLAIN } else { Self { drafts, ..self } }
+    }
 }
 
 /// Where the rounds' plans come from.
@@ -116,8 +127,7 @@ pub fn speculate(
         adaptive.learn_look(&look);
     }
     while let Some(most) = run.most_drafts() {
-        let plan = strategy.plan(run.rows());
-        let plan = Plan { drafts: plan.drafts.min(most), ..plan };
+        let plan = strategy.plan(run.rows()).at_most(most);
         let round = run.round(plan, strategy.wants_look());
         if let Strategy::Adaptive(adaptive) = &mut *strategy {
             adaptive.learn(&round);

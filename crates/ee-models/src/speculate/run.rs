@@ -50,7 +50,9 @@ pub(super) struct Round {
 struct Draft {
     /// By row.
     drafts: Vec<Vec<Drafted>>,
-    /// By exit, of all up to the draft exit or of that one alone, then by step, `[rows, d_model]` each.
+    /// By step, what the draft exit's layers gave.
+    steps: Vec<Stream>,
+    /// By exit up to the draft exit, if they are wanted, then by step, `[rows, d_model]` each.
     exits: Vec<Vec<Tensor<2>>>,
 }
 
@@ -189,10 +191,9 @@ impl<'m> Run<'m> {
         let mut seconds = Seconds::default();
         let room: Vec<usize> =
             self.live.iter().map(|live| plan.drafts.min(live.left - 1)).collect();
-        let Draft { drafts, exits } = self.draft(plan, &room, looks, &mut seconds);
+        let Draft { drafts, steps, exits } = self.draft(plan, &room, looks, &mut seconds);
         let mut exits: Vec<Tensor<2>> = exits.into_iter().map(by_row).collect();
-        let hidden = exits.last().expect("a draft exit").clone();
-        let logits = self.verify(plan, &drafts, hidden, looks.then_some(&mut exits), &mut seconds);
+        let logits = self.verify(plan, &drafts, steps, looks.then_some(&mut exits), &mut seconds);
         let mut clock = Clock::start();
         let tokens = self.accept(&drafts, &room, logits);
         let look = looks.then(|| {
@@ -236,7 +237,8 @@ impl<'m> Run<'m> {
     /// needed if it stays.
     fn draft(&mut self, plan: Plan, room: &[usize], all: bool, seconds: &mut Seconds) -> Draft {
         let mut drafts = vec![Vec::with_capacity(plan.drafts); self.live.len()];
-        let mut exits = vec![Vec::new(); if all { plan.exit } else { 1 }];
+        let mut exits = vec![Vec::new(); if all { plan.exit } else { 0 }];
+        let mut steps = Vec::with_capacity(plan.drafts + 1);
         let mut tokens: Vec<u32> = self.live.iter().map(|live| live.last).collect();
         let mut clock = Clock::start();
         for step in 0..=plan.drafts {
@@ -247,10 +249,8 @@ impl<'m> Run<'m> {
                     exits[index].push(stream.hidden.clone());
                 }
             }
-            if !all {
-                exits[0].push(stream.hidden.clone());
-            }
             seconds.draft_layers += clock.lap(&self.device);
+            steps.push(stream.clone());
             if step == plan.drafts {
                 break;
             }
@@ -259,7 +259,7 @@ impl<'m> Run<'m> {
             drafts.iter_mut().zip(guesses).for_each(|(drafts, guess)| drafts.push(guess));
             seconds.draft_heads += clock.lap(&self.device);
         }
-        Draft { drafts, exits }
+        Draft { drafts, steps, exits }
     }
 
     /// The next guess of every row.
@@ -284,23 +284,28 @@ impl<'m> Run<'m> {
     }
 
     /// The last exit's logits after the last token and after every draft, `[rows * (drafts + 1),
-    /// vocabulary]`, from the draft exit's states; the states of the exits above go to `exits`.
+    /// vocabulary]`, from where drafting left each step; the states of the exits above go to `exits`.
     fn verify(
         &mut self,
         plan: Plan,
         drafts: &[Vec<Drafted>],
-        hidden: Tensor<2>,
+        mut steps: Vec<Stream>,
         mut exits: Option<&mut Vec<Tensor<2>>>,
         seconds: &mut Seconds,
     ) -> Tensor<2> {
         let mut clock = Clock::start();
-        let width = plan.drafts + 1;
-        let mut tokens = Vec::with_capacity(self.live.len() * width);
-        for (live, drafts) in self.live.iter().zip(drafts) {
-            tokens.push(live.last);
-            tokens.extend(drafts.iter().map(|draft| draft.token));
-        }
-        let mut stream = Stream { hidden, ..self.embed(&tokens, width, 0, Rows::Few) };
+        let mut stream = if steps.len() == 1 {
+            steps.remove(0)
+        } else {
+            let mut tokens = Vec::with_capacity(self.live.len() * steps.len());
+            for (live, drafts) in self.live.iter().zip(drafts) {
+                tokens.push(live.last);
+                tokens.extend(drafts.iter().map(|draft| draft.token));
+            }
+            let block = self.embed(&tokens, steps.len(), 0, Rows::Few);
+            let hidden = by_row(steps.into_iter().map(|step| step.hidden).collect());
+            Stream { hidden, ..block }
+        };
         for index in plan.exit..self.model.n_layers() {
             stream = self.model.layer_with(index, stream, self.cache.layer(index));
             if let Some(exits) = &mut exits {
@@ -395,10 +400,7 @@ impl<'m> Run<'m> {
 }
 
 /// From one state per step, `[rows, d_model]` each, to row after row, `[rows * steps, d_model]`.
-fn by_row(mut steps: Vec<Tensor<2>>) -> Tensor<2> {
-    if steps.len() == 1 {
-        return steps.remove(0);
-    }
+fn by_row(steps: Vec<Tensor<2>>) -> Tensor<2> {
     let (n, [rows, d_model]) = (steps.len(), steps[0].dims());
     Tensor::cat(steps, 1).reshape([rows * n, d_model])
 }

@@ -105,6 +105,9 @@ impl Tally {
     /// Counts a row's round: what it drafted and how many tokens came of it.
     pub(super) fn count_row(&mut self, plan: Plan, tokens: usize) {
         *self.plans.entry(plan).or_default() += 1;
+        if plan.drafts == 0 {
+            return;
+        }
         let accepted = tokens - 1;
         let acceptance = self.acceptance.entry(plan.exit).or_default();
         acceptance.accepted += accepted;
@@ -151,7 +154,9 @@ mod tests {
         let mut tally = Tally::default();
         let plan = Plan { exit: 2, drafts: 3 };
         // One draft stays, the second is rejected; all three stay; the first is rejected.
-        [2, 4, 1].map(|tokens| tally.count_row(plan, tokens));
+        for tokens in [2, 4, 1] {
+            tally.count_row(plan, tokens);
+        }
         tally.round_tokens = 7;
         assert_eq!(tally.acceptance[&2], Acceptance { examined: 6, accepted: 4 });
         assert_eq!(tally.row_rounds(), 3);
@@ -167,7 +172,7 @@ mod tests {
     #[test]
     fn without_drafts_a_round_gives_one_token() {
         let mut tally = Tally::default();
-        tally.count_row(Plan { exit: 1, drafts: 0 }, 1);
+        tally.count_row(Plan::PLAIN, 1);
         tally.round_tokens = 1;
         assert_eq!(tally.agreement(), None);
         assert_eq!((tally.tokens_per_round(), tally.expected_tokens_per_round()), (1.0, 1.0));

@@ -328,27 +328,38 @@ fn norms_rotation_and_gate_of_decoders() {
 
 #[test]
 fn causal_attention() {
-    for (width, start, capacity, starts, ends, window) in [
-        (1, 0, 1, [0, 0], [1, 1], None),
-        (9, 0, 9, [0, 4], [9, 9], None),
-        (9, 0, 12, [0, 0], [9, 3], None),
-        (1, 20, 30, [0, 15], [21, 21], None),
-        (5, 20, 30, [3, 0], [25, 25], Some(7)),
+    for (width, start, capacity, starts, ends, shifts, window) in [
+        (1, 0, 1, [0, 0], [1, 1], [0, 0], None),
+        (9, 0, 9, [0, 4], [9, 9], [0, 0], None),
+        (9, 0, 12, [0, 0], [9, 3], [0, 0], None),
+        (1, 20, 30, [0, 15], [21, 21], [0, 0], None),
+        (5, 20, 30, [3, 0], [25, 25], [0, 0], Some(7)),
+        (5, 20, 23, [3, 4], [25, 25], [2, 4], None),
+        (5, 20, 23, [3, 9], [25, 25], [3, 8], Some(12)),
     ] {
         let place = CachePlace { capacity, width, start };
         let (starts, ends) = (Arc::from(starts), Arc::from(ends));
-        let shape =
-            CausalShape { place, heads: 6, kv_heads: 2, starts, ends, origins: None, window };
+        let origins: Option<Arc<[isize]>> = (shifts != [0, 0]).then(|| {
+            let origin =
+                |(row, shift): (usize, &usize)| (row * capacity) as isize - *shift as isize;
+            shifts.iter().enumerate().map(origin).collect()
+        });
+        let shape = CausalShape {
+            place,
+            heads: 6,
+            kv_heads: 2,
+            starts,
+            ends,
+            origins: origins.clone(),
+            window,
+        };
         let query = random([2 * width, 48], 1).inner();
         let empty = || random([2 * capacity, 16], 2).inner();
         let block = |seed| random([2 * width, 16], seed).inner();
         let [key, value] = [3, 4].map(|seed| {
-            let ours = kernels::write_cache(empty(), block(seed), place, None);
-            same_tensor(
-                "cache",
-                ours.clone(),
-                plain::write_cache(empty(), block(seed), place, None),
-            );
+            let ours = kernels::write_cache(empty(), block(seed), place, origins.as_deref());
+            let theirs = plain::write_cache(empty(), block(seed), place, origins.as_deref());
+            same_tensor("cache", ours.clone(), theirs);
             ours
         });
         let theirs = plain::causal_attention(query.clone(), key.clone(), value.clone(), &shape);
@@ -362,21 +373,28 @@ fn causal_attention_over_some_rows_of_a_cache() {
     let (width, start, capacity) = (3, 20, 30);
     let place = CachePlace { capacity, width, start };
     let (starts, ends) = (Arc::from([3, 0]), Arc::from([23, 22]));
-    let shape = CausalShape { place, heads: 6, kv_heads: 2, starts, ends, window: Some(9) };
-    let query = random([2 * width, 48], 1).inner();
-    let rows: Option<&[usize]> = Some(&[3, 1]);
+    // The rows 3 and 1 of a cache of four.
+    let origins: Option<Arc<[isize]>> = Some(Arc::from([3 * 30, 30]));
+    let of_cache = origins.as_deref();
     let [key, value] = [3, 4].map(|seed| {
         let empty = || random([4 * capacity, 16], 2).inner();
         let block = || random([2 * width, 16], seed).inner();
-        let ours = kernels::write_cache_rows(empty(), block(), place, rows);
-        let theirs = plain::write_cache_rows(empty(), block(), place, rows);
-        same_tensor("cache", ours.clone(), theirs);
+        let ours = kernels::write_cache(empty(), block(), place, of_cache);
+        same_tensor("cache", ours.clone(), plain::write_cache(empty(), block(), place, of_cache));
         ours
     });
-    let of_plain = (query.clone(), key.clone(), value.clone());
-    let theirs = plain::causal_attention_rows(of_plain.0, of_plain.1, of_plain.2, &shape, rows);
-    let ours = kernels::causal_attention_rows(query, key, value, &shape, rows);
-    same_tensor("attention", ours, theirs);
+    let query = random([2 * width, 48], 1).inner();
+    let shape = CausalShape {
+        place,
+        heads: 6,
+        kv_heads: 2,
+        starts,
+        ends,
+        origins: origins.clone(),
+        window: Some(9),
+    };
+    let theirs = plain::causal_attention(query.clone(), key.clone(), value.clone(), &shape);
+    same_tensor("attention", kernels::causal_attention(query, key, value, &shape), theirs);
 }
 
 #[test]

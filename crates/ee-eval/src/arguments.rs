@@ -2,6 +2,7 @@
 
 mod bench;
 mod decode;
+mod speculate;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,9 +13,10 @@ use ee_models::checkpoint::Precision;
 
 pub use self::bench::{
     Bench, BenchArguments, DecodeBenchArguments, DecoderSizes, DecoderTraceArguments,
-    EncoderTraceArguments, ExitsBenchArguments,
+    EncoderTraceArguments, ExitsBenchArguments, SpeculateBenchArguments,
 };
 pub use self::decode::DecodeArguments;
+pub use self::speculate::{DraftArguments, SpeculateArguments};
 use crate::speed::Timed;
 use crate::trace::Shard;
 
@@ -37,6 +39,8 @@ pub enum Command {
     Generate(GenerateArguments),
     /// Decode with early exit that takes effect, beside plain decoding. Texts may change: it is not lossless.
     Decode(DecodeArguments),
+    /// Decode in rounds of drafting and verifying, beside plain decoding. Lossless: the texts stay the same.
+    Speculate(SpeculateArguments),
     /// Ideal exits and scores of one or many traces in one table; needs no model.
     Ideal(IdealArguments),
     /// Ideal exits, and every gate at its exact best threshold, from a trace; needs no model.

@@ -19,6 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::output::{check_writable, write_text};
 use crate::report::{self, View};
 use crate::results::{Results, Speed, write_json};
+use crate::speculate;
 use crate::speed::{Timed, measure};
 use crate::trace::observe::observe;
 use crate::trace::tokens::{TokenWork, output_of, trace_tokens};
@@ -33,6 +34,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Command::Trace(arguments) => run_trace(arguments),
         Command::Generate(arguments) => Ok(decoding::generate::run(arguments)?),
         Command::Decode(arguments) => Ok(decode::run(arguments)?),
+        Command::Speculate(arguments) => Ok(speculate::run(arguments)?),
         Command::Ideal(arguments) => run_ideal(arguments),
         Command::Gates(arguments) => run_gates(arguments),
         Command::Speed(arguments) => run_speed(arguments),
@@ -43,6 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 Bench::DecoderTrace(arguments) => bench::decoder_trace(arguments)?,
                 Bench::Decode(arguments) => bench::decode(arguments)?,
                 Bench::Exits(arguments) => bench::exits(arguments)?,
+                Bench::Speculate(arguments) => bench::speculate(arguments)?,
             };
             println!("{line}");
             Ok(())

@@ -22,6 +22,7 @@ pub mod progress;
 pub mod report;
 pub mod results;
 pub mod score;
+pub mod speculate;
 pub mod speed;
 pub mod subject;
 pub mod summary;

@@ -146,6 +146,39 @@ pub fn check(model: &dyn Decoder, prompts: &[Vec<u32>], options: &Options) -> Re
     Ok(())
 }
 
+/// A batch of prompts that share slots.
+pub(crate) struct Padded {
+    /// Slots of the longest.
+    pub(crate) width: usize,
+    /// Slots before each one's first token.
+    pub(crate) padding: Arc<[usize]>,
+    /// Row after row, padded on the left.
+    pub(crate) tokens: Vec<u32>,
+}
+
+/// Pads prompts on the left.
+pub(crate) fn pad(prompts: &[Vec<u32>]) -> Padded {
+    let width = prompts.iter().map(Vec::len).max().expect("there are prompts");
+    let padding: Arc<[usize]> = prompts.iter().map(|prompt| width - prompt.len()).collect();
+    let mut tokens = Vec::with_capacity(prompts.len() * width);
+    for prompt in prompts {
+        tokens.resize(tokens.len() + width - prompt.len(), 0);
+        tokens.extend_from_slice(prompt);
+    }
+    Padded { width, padding, tokens }
+}
+
+/// The chance of prompt `row`.
+pub(crate) fn chance(options: &Options, row: usize) -> ChaCha8Rng {
+    let seed = match options.choice {
+        Choice::Greedy => 0,
+        Choice::Sample(sampling) => sampling.seed,
+    };
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(options.first_number + row as u64);
+    random
+}
+
 /// A prompt that is still being continued.
 struct Live {
     row: usize,
@@ -170,22 +203,8 @@ struct Run<'m> {
 impl<'m> Run<'m> {
     /// Reads the prompts; signals of their last tokens may be asked for.
     fn begin(model: &'m dyn Decoder, prompts: &[Vec<u32>], options: &Options) -> Self {
-        let width = prompts.iter().map(Vec::len).max().expect("there are prompts");
-        let padding: Arc<[usize]> = prompts.iter().map(|prompt| width - prompt.len()).collect();
-        let mut tokens = Vec::with_capacity(prompts.len() * width);
-        for prompt in prompts {
-            tokens.resize(tokens.len() + width - prompt.len(), 0);
-            tokens.extend_from_slice(prompt);
-        }
-        let seed = match options.choice {
-            Choice::Greedy => 0,
-            Choice::Sample(sampling) => sampling.seed,
-        };
-        let live = (0..prompts.len()).map(|row| {
-            let mut random = ChaCha8Rng::seed_from_u64(seed);
-            random.set_stream(options.first_number + row as u64);
-            Live { row, random }
-        });
+        let Padded { width, padding, tokens } = pad(prompts);
+        let live = (0..prompts.len()).map(|row| Live { row, random: chance(options, row) });
         // The last new token is never an input.
         let capacity = width + options.max_new_tokens - 1;
         let mut run = Self {
@@ -274,6 +293,23 @@ impl<'m> Run<'m> {
 
 /// The token at `point` (0..1) of the distribution.
 fn draw(logits: &[f32], sampling: Sampling, point: f64) -> u32 {
+    let kept = kept(logits, sampling);
+    let total: f64 = kept.iter().map(|(_, weight)| weight).sum();
+    let mut left = point * total;
+    for &(id, weight) in &kept {
+        left -= weight;
+        if left < 0.0 {
+            return id;
+        }
+    }
+    kept[kept.len() - 1].0
+}
+
+/// Tokens among which the most probable ones are sought before all are put in order.
+const FIRST: usize = 256;
+
+/// The tokens that can be drawn, with their weights: probabilities but for their sum.
+pub(crate) fn kept(logits: &[f32], sampling: Sampling) -> Vec<(u32, f64)> {
     let mut order: Vec<u32> = (0..logits.len() as u32).collect();
     let falling =
         |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
@@ -282,27 +318,27 @@ fn draw(logits: &[f32], sampling: Sampling, point: f64) -> u32 {
         order.select_nth_unstable_by(top_k - 1, falling);
         order.truncate(top_k);
     }
-    order.sort_unstable_by(falling);
-    let best = f64::from(logits[order[0] as usize]);
-    let weight = |&id: &u32| ((f64::from(logits[id as usize]) - best) / sampling.temperature).exp();
-    let total: f64 = order.iter().map(weight).sum();
+    let best = order.iter().map(|&id| logits[id as usize]).fold(f32::NEG_INFINITY, f32::max);
+    let weight = |&id: &u32| (f64::from(logits[id as usize] - best) / sampling.temperature).exp();
     if let Some(top_p) = sampling.top_p {
-        let mut covered = 0.0;
-        let enough = order.iter().position(|id| {
-            covered += weight(id) / total;
-            covered >= top_p
-        });
-        order.truncate(enough.map_or(order.len(), |last| last + 1));
-    }
-    let kept: f64 = order.iter().map(weight).sum();
-    let mut left = point * kept;
-    for id in &order {
-        left -= weight(id);
-        if left < 0.0 {
-            return *id;
+        let total: f64 = order.iter().map(weight).sum();
+        let mut in_order = FIRST.min(order.len());
+        if in_order < order.len() {
+            order.select_nth_unstable_by(in_order - 1, falling);
         }
+        order[..in_order].sort_unstable_by(falling);
+        if order[..in_order].iter().map(weight).sum::<f64>() < top_p * total {
+            order.sort_unstable_by(falling);
+            in_order = order.len();
+        }
+        let mut covered = 0.0;
+        let enough = order[..in_order].iter().position(|id| {
+            covered += weight(id);
+            covered >= top_p * total
+        });
+        order.truncate(enough.map_or(in_order, |last| last + 1));
     }
-    order[order.len() - 1]
+    order.into_iter().map(|id| (id, weight(&id))).collect()
 }
 
 #[cfg(test)]
@@ -347,5 +383,14 @@ mod tests {
         let pair = shares(sampling(1.0, None, Some(0.7)));
         assert!(pair[2] > 0.2 && pair[0] == 0.0);
         assert!(shares(sampling(1e-3, None, None))[1] > 0.9999);
+    }
+
+    #[test]
+    fn top_p_looks_beyond_the_first_tokens_where_they_cover_too_little() {
+        // All equally probable: of equal ones the lowest ids.
+        let kept = |n: usize, top_p| kept(&vec![0.5; n], sampling(1.0, None, Some(top_p)));
+        let ids = |kept: Vec<(u32, f64)>| kept.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+        assert_eq!(ids(kept(1024, 0.125)), (0..128).collect::<Vec<_>>());
+        assert_eq!(ids(kept(1024, 0.5)), (0..512).collect::<Vec<_>>());
     }
 }

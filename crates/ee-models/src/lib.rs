@@ -17,6 +17,7 @@ pub mod kernels;
 pub mod layers;
 pub mod loss;
 pub mod signal;
+pub mod speculate;
 mod up_to;
 
 pub use cache::{KvCache, LayerKv};

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use ee_models::checkpoint::Precision;
 
-use super::{positive, weights};
+use super::{DraftArguments, positive, share, weights};
 
 /// `ee-eval bench`.
 #[derive(Debug, Args)]
@@ -25,6 +25,9 @@ pub enum Bench {
     /// Decoding with a Llama of random weights whose tokens leave early, against what the parts that it runs
     /// take alone; prints one JSON line.
     Exits(ExitsBenchArguments),
+    /// Self-speculation beside plain decoding with a Llama of random weights whose layers above the draft exit
+    /// change little; prints one JSON line.
+    Speculate(SpeculateBenchArguments),
 }
 
 /// A Llama of random weights.
@@ -109,6 +112,35 @@ pub struct ExitsBenchArguments {
     #[arg(long, default_value = "32", value_parser = positive)]
     pub new: usize,
     /// Timed rounds; one more warms up.
+    #[arg(long, default_value = "5", value_parser = positive)]
+    pub steps: usize,
+}
+
+/// `ee-eval bench speculate`.
+#[derive(Debug, Args)]
+pub struct SpeculateBenchArguments {
+    /// The model.
+    #[command(flatten)]
+    pub sizes: DecoderSizes,
+    /// How to draft.
+    #[command(flatten)]
+    pub draft: DraftArguments,
+    /// With --adaptive, the exit above which layers change little.
+    #[arg(long, value_name = "E", default_value = "4", value_parser = positive)]
+    pub agreeing_exit: usize,
+    /// How often the draft exit's token should be the last exit's; what it is in the end is measured.
+    #[arg(long, value_name = "SHARE", default_value = "0.8", value_parser = share)]
+    pub agreement: f64,
+    /// Tokens before the first new one.
+    #[arg(long, default_value = "16", value_parser = positive)]
+    pub prompt: usize,
+    /// New tokens.
+    #[arg(long, default_value = "64", value_parser = positive)]
+    pub new: usize,
+    /// Texts per batch.
+    #[arg(long, default_value = "1", value_parser = positive)]
+    pub batch: usize,
+    /// Timed rounds of both ways; one more warms up.
     #[arg(long, default_value = "5", value_parser = positive)]
     pub steps: usize,
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use ee_models::arch::llama::{Llama, LlamaConfig, LlamaSizes, random};
+use ee_models::arch::llama::{Llama, LlamaConfig, LlamaSizes, Loaded, random};
 use ee_models::device::{device, peak_memory_mib, prefer_large_pages};
 use ee_models::kernels::Rows;
 use ee_models::signal::Signals;
@@ -19,6 +19,11 @@ const WIDE: usize = 5;
 
 /// A Llama of random weights.
 pub(super) fn model(sizes: &DecoderSizes, positions: usize) -> Result<Llama> {
+    Ok(loaded(sizes, positions)?.model)
+}
+
+/// A Llama of random weights with the names of its parameters.
+pub(super) fn loaded(sizes: &DecoderSizes, positions: usize) -> Result<Loaded> {
     let config = LlamaConfig::llama(&LlamaSizes {
         vocabulary: sizes.vocab,
         d_model: sizes.dim,
@@ -28,7 +33,7 @@ pub(super) fn model(sizes: &DecoderSizes, positions: usize) -> Result<Llama> {
         inner: sizes.inner,
         positions: positions.max(2048),
     })?;
-    Ok(random(config, SEED, sizes.weights, &device(&sizes.device)?).model)
+    Ok(random(config, SEED, sizes.weights, &device(&sizes.device)?))
 }
 
 /// Times steps of: one batch of whole texts through all layers, every exit read at every token, all signals

@@ -12,7 +12,7 @@ use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
 
 /// New tokens where neither the command line nor a task says how many.
-const DEFAULT_NEW_TOKENS: usize = 128;
+pub(crate) const DEFAULT_NEW_TOKENS: usize = 128;
 
 /// What to continue, and how far.
 struct Work {
@@ -87,7 +87,8 @@ fn work(arguments: &GenerateArguments) -> Result<Work> {
     })
 }
 
-fn choice(arguments: &GenerateArguments) -> Choice {
+/// How the command line has tokens chosen.
+pub(crate) fn choice(arguments: &GenerateArguments) -> Choice {
     match arguments.temperature {
         None => Choice::Greedy,
         Some(temperature) => Choice::Sample(Sampling {

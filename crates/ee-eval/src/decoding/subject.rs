@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use burn::tensor::DType;
+use ee_models::ExitModel;
 use ee_models::arch::llama::{self, Llama, Loaded};
 use ee_models::checkpoint::{Precision, Weights};
 use ee_models::device::device;
@@ -119,6 +121,18 @@ impl DecoderSubject {
     #[must_use]
     pub fn checksum(&self) -> &str {
         &self.checksum
+    }
+
+    /// Bytes of a layer's matrices and of the head.
+    #[must_use]
+    pub fn weight_bytes(&self) -> (usize, usize) {
+        let config = &self.loaded.config;
+        let head = self.model().head_weight().matrix;
+        let bytes = if head.dtype() == DType::F32 { 4 } else { 2 };
+        let (d, heads) = (config.hidden_size, config.num_attention_heads);
+        let attention = 2 * d * config.head_dim * (heads + config.num_key_value_heads);
+        let layer = attention + 3 * d * config.intermediate_size;
+        (layer * bytes, config.vocab_size * d * bytes)
     }
 
     /// The architecture's name.

@@ -1,0 +1,309 @@
+//! Self-speculation against plain decoding, and against what its formula promises.
+//!
+//! The layers above the draft exit write less into the stream, by a factor on their output projections that
+//! is searched for until about the wished share of drafts stays; their cost stays the same.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::Tensor;
+use ee_models::arch::llama::{Llama, Loaded};
+use ee_models::checkpoint::ParameterNames;
+use ee_models::device::peak_memory_mib;
+use ee_models::generate::{Choice, Options, Unwatched, generate};
+use ee_models::kernels::{self, Rows, row_statistics};
+use ee_models::speculate::{Plan, Strategy, Tally, speculate as run};
+use ee_models::{Block, Decoder, ExitModel, KvCache};
+use serde_json::{Value, json};
+
+use super::decoder::loaded;
+use super::token;
+use crate::arguments::SpeculateBenchArguments;
+use crate::error::Result;
+use crate::results::Spread;
+
+/// Factors that are tried.
+const TRIES: usize = 9;
+/// Steps that are timed by layers and head after each round.
+const STEPS: usize = 4;
+
+/// Times greedy decoding of the same texts, prompts included, plainly and in rounds of drafting and verifying,
+/// in turn; and single steps, whose layers and heads say what the formula promises.
+///
+/// # Errors
+/// Sizes that do not go together, an exit that is none, or an unknown device.
+pub fn speculate(arguments: &SpeculateBenchArguments) -> Result<String> {
+    let SpeculateBenchArguments { ref sizes, draft, prompt, new, batch, steps, .. } = *arguments;
+    let exit = draft.draft_exit.unwrap_or(arguments.agreeing_exit);
+    let Loaded { model, names, .. } = loaded(sizes, prompt + new)?;
+    draft.strategy(sizes.layers).check(sizes.layers)?;
+    let text = |row| (0..prompt).map(|at| token(row * prompt + at, sizes.vocab)).collect();
+    let texts = Texts {
+        prompts: (0..batch).map(text).collect(),
+        options: Options {
+            max_new_tokens: new,
+            choice: Choice::Greedy,
+            ends: Vec::new(),
+            first_number: 0,
+        },
+    };
+    let (model, factor) = agreeing(model, &names, exit, arguments, &texts)?;
+    let timed = Timed::run(&model, arguments, &texts)?;
+    let Timed { plain, ours, ratio, layer, head, same, ref tally } = timed;
+    let agreement = tally.agreement();
+    let prediction = match (draft.draft_exit, draft.draft_length, agreement) {
+        (Some(exit), Some(drafts), Some(agreement)) => {
+            let costs = Costs { n_layers: sizes.layers, head: head.median / layer.median };
+            Some(costs.promise(agreement, Plan { exit, drafts }))
+        }
+        _ => None,
+    };
+    let per_second = |seconds: Spread| (batch * new) as f64 / seconds.median;
+    Ok(json!({
+        "verb": "speculate", "lossless": true, "layers": sizes.layers, "dim": sizes.dim,
+        "inner": sizes.inner, "vocab": sizes.vocab, "prompt": prompt, "new": new, "batch": batch,
+        "weights": format!("{:?}", sizes.weights).to_lowercase(), "device": sizes.device,
+        "steps": steps, "draft": draft.to_string(), "agreeing_exit": exit,
+        "asked_agreement": arguments.agreement, "agreement": agreement, "factor": factor,
+        "seconds": ours.median, "seconds_min": ours.min, "seconds_max": ours.max,
+        "plain_seconds": plain.median, "plain_seconds_min": plain.min,
+        "plain_seconds_max": plain.max, "tokens_per_second": per_second(ours),
+        "plain_tokens_per_second": per_second(plain), "ratio": ratio.median,
+        "ratio_min": ratio.min, "ratio_max": ratio.max, "layer_seconds": layer.median,
+        "head_seconds": head.median, "tokens_per_round": tally.tokens_per_round(),
+        "expected_tokens_per_round": tally.expected_tokens_per_round(), "plans": plans(tally),
+        "shares": shares(tally), "prediction": prediction,
+        "ratio_by_prediction": prediction.map(|prediction| ratio.median / prediction),
+        "same_tokens": same, "peak_mib": peak_memory_mib(),
+    })
+    .to_string())
+}
+
+fn plans(tally: &Tally) -> Vec<Value> {
+    let of = |(plan, n): (&Plan, &usize)| json!({"exit": plan.exit, "drafts": plan.drafts, "row_rounds": n});
+    tally.plans.iter().map(of).collect()
+}
+
+fn shares(tally: &Tally) -> Value {
+    let seconds = tally.seconds;
+    let share = |part: f64| part / seconds.total;
+    json!({
+        "prompts": share(seconds.prompts), "draft_layers": share(seconds.draft_layers),
+        "verification_layers": share(seconds.verification_layers),
+        "heads": share(seconds.draft_heads + seconds.verification_head),
+        "looks": share(seconds.looks), "rest": share(seconds.rest()),
+    })
+}
+
+/// What was measured.
+struct Timed {
+    plain: Spread,
+    ours: Spread,
+    ratio: Spread,
+    /// Of a step of plain decoding.
+    layer: Spread,
+    head: Spread,
+    /// Whether all texts had the tokens of plain decoding.
+    same: bool,
+    tally: Tally,
+}
+
+impl Timed {
+    fn run(model: &Llama, arguments: &SpeculateBenchArguments, texts: &Texts) -> Result<Self> {
+        let (steps, n_layers) = (arguments.steps, model.n_layers());
+        let mut strategy = arguments.draft.strategy(n_layers);
+        let mut parts = Parts::begin(model, &texts.prompts, arguments.sizes.vocab);
+        let (mut plain, mut ours, mut layers, mut heads) = (vec![], vec![], vec![], vec![]);
+        let (mut tally, mut same) = (Tally::default(), true);
+        for step in 0..=steps {
+            let started = Instant::now();
+            let expected = generate(model, &texts.prompts, &texts.options, &mut Unwatched)?;
+            let plain_seconds = started.elapsed().as_secs_f64();
+            let started = Instant::now();
+            let (found, counts) = texts.speculate(model, &mut strategy)?;
+            let seconds = started.elapsed().as_secs_f64();
+            same &= found == expected;
+            let times: Vec<[f64; 2]> = (0..STEPS).map(|_| parts.step()).collect();
+            // The first round warms up.
+            if step > 0 {
+                plain.push(plain_seconds);
+                ours.push(seconds);
+                layers.extend(times.iter().map(|[layers, _]| layers / n_layers as f64));
+                heads.extend(times.iter().map(|[_, head]| *head));
+                tally.add(&counts);
+            }
+        }
+        let ratios: Vec<f64> = plain.iter().zip(&ours).map(|(plain, ours)| plain / ours).collect();
+        let [plain, ours, ratio, layer, head] =
+            [&plain, &ours, &ratios, &layers, &heads].map(|numbers| Spread::of(numbers));
+        Ok(Self { plain, ours, ratio, layer, head, same, tally })
+    }
+}
+
+/// What is decoded.
+struct Texts {
+    prompts: Vec<Vec<u32>>,
+    options: Options,
+}
+
+impl Texts {
+    fn speculate(&self, model: &Llama, strategy: &mut Strategy) -> Result<(Vec<Vec<u32>>, Tally)> {
+        let found = run(model, &self.prompts, &self.options, strategy, &mut Unwatched)?;
+        Ok((found.texts, found.tally))
+    }
+}
+
+/// The costs of the formula, in units of a layer.
+struct Costs {
+    n_layers: usize,
+    head: f64,
+}
+
+impl Costs {
+    /// (1 + α + … + α^D) tokens for N + D·E layers and D + 1 heads, against one for N layers and a head.
+    fn promise(&self, agreement: f64, Plan { exit, drafts }: Plan) -> f64 {
+        let tokens: f64 = (0..=drafts as i32).map(|power| agreement.powi(power)).sum();
+        let plain = self.n_layers as f64 + self.head;
+        let layers = (self.n_layers + drafts * exit) as f64;
+        tokens * plain / (layers + (drafts + 1) as f64 * self.head)
+    }
+}
+
+/// The model with its layers above an exit damped, by the factor that comes closest to the wished agreement.
+fn agreeing(
+    mut model: Llama,
+    names: &ParameterNames,
+    exit: usize,
+    arguments: &SpeculateBenchArguments,
+    texts: &Texts,
+) -> Result<(Llama, f64)> {
+    let drafts = arguments.draft.draft_length.unwrap_or(4);
+    let damp = |model: Llama, by: f64| model.map(&mut Damping { names, exit, by });
+    // Factors by their logarithm: agreement falls from 1 to chance between these.
+    let (mut low, mut high) = (1e-3_f64.ln(), 4_f64.ln());
+    let (mut factor, mut best) = (1.0_f64, (f64::INFINITY, 1.0));
+    for _ in 0..TRIES {
+        let next = ((low + high) / 2.0).exp();
+        model = damp(model, next / factor);
+        factor = next;
+        let mut fixed = Strategy::Fixed(Plan { exit, drafts });
+        let found = texts.speculate(&model, &mut fixed)?.1.agreement().unwrap_or(0.0);
+        let distance = (found - arguments.agreement).abs();
+        if distance < best.0 {
+            best = (distance, factor);
+        }
+        *if found > arguments.agreement { &mut low } else { &mut high } = factor.ln();
+    }
+    Ok((damp(model, best.1 / factor), best.1))
+}
+
+/// Scales what the layers above an exit write into the stream.
+struct Damping<'a> {
+    names: &'a ParameterNames,
+    exit: usize,
+    by: f64,
+}
+
+impl Damping<'_> {
+    /// Whether a parameter is an output projection of a layer above the exit.
+    fn concerns(&self, name: &str) -> bool {
+        let layer = name.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.'));
+        layer.is_some_and(|(index, part)| {
+            let writes = ["self_attn.o_proj.weight", "mlp.down_proj.weight"].contains(&part);
+            writes && index.parse().is_ok_and(|index: usize| index >= self.exit)
+        })
+    }
+}
+
+impl ModuleMapper for Damping<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if !self.names.get(param.id).is_some_and(|name| self.concerns(name)) {
+            return param;
+        }
+        param.map(|tensor| {
+            let shape = tensor.dims();
+            let scaled = tensor * self.by;
+            // What is read again and again lies on large pages, as it was.
+            kernels::settle(&scaled.clone().reshape([shape[0], shape[1]]));
+            scaled
+        })
+    }
+}
+
+/// Single steps after prompts, timed by layers and head.
+struct Parts<'m> {
+    model: &'m Llama,
+    cache: KvCache,
+    padding: Arc<[usize]>,
+    width: usize,
+    next: Vec<u32>,
+}
+
+impl<'m> Parts<'m> {
+    fn begin(model: &'m Llama, prompts: &[Vec<u32>], vocabulary: usize) -> Self {
+        let width = prompts[0].len();
+        let padding: Arc<[usize]> = std::iter::repeat_n(0, prompts.len()).collect();
+        let cache = model.empty_cache(padding.clone(), width + 1);
+        let next = (0..prompts.len()).map(|row| token(row, vocabulary)).collect();
+        let mut parts = Self { model, cache, padding, width, next };
+        parts.run(&prompts.concat(), 0, width, Rows::Many);
+        parts
+    }
+
+    fn run(&mut self, tokens: &[u32], start: usize, width: usize, rows: Rows) -> Tensor<2> {
+        let block = Block {
+            width,
+            start,
+            padding: self.padding.clone(),
+            lengths: std::iter::repeat_n(width, self.padding.len()).collect(),
+            rows,
+        };
+        let mut stream = self.model.embed_block(tokens, &block);
+        for index in 0..self.model.n_layers() {
+            stream = self.model.layer_with(index, stream, self.cache.layer(index));
+        }
+        self.model.exit_state(&stream)
+    }
+
+    /// Seconds of all layers and of the head, in one step of plain decoding.
+    fn step(&mut self) -> [f64; 2] {
+        for index in 0..self.model.n_layers() {
+            self.cache.layer(index).crop(self.width);
+        }
+        let device = self.model.device();
+        let started = Instant::now();
+        let tokens = self.next.clone();
+        let state = self.run(&tokens, self.width, 1, Rows::Few);
+        device.sync().expect("the device works");
+        let layers = started.elapsed().as_secs_f64();
+        let started = Instant::now();
+        row_statistics(self.model.read_step(state), None);
+        [layers, started.elapsed().as_secs_f64()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_formula_counts_layers_and_heads() {
+        let costs = Costs { n_layers: 12, head: 3.0 };
+        // 1 + 1/2 + 1/4 tokens for 12 + 2·4 layers and 3 heads, against one for 12 layers and one head.
+        let found = costs.promise(0.5, Plan { exit: 4, drafts: 2 });
+        assert!((found - 1.75 * 15.0 / 29.0).abs() < 1e-12);
+        assert_eq!(costs.promise(0.9, Plan { exit: 1, drafts: 0 }), 1.0);
+    }
+
+    #[test]
+    fn only_writers_above_the_exit_are_damped() {
+        let names = ParameterNames::default();
+        let damping = Damping { names: &names, exit: 2, by: 0.5 };
+        assert!(damping.concerns("model.layers.2.mlp.down_proj.weight"));
+        assert!(damping.concerns("model.layers.11.self_attn.o_proj.weight"));
+        assert!(!damping.concerns("model.layers.1.mlp.down_proj.weight"));
+        assert!(!damping.concerns("model.layers.2.mlp.up_proj.weight"));
+        assert!(!damping.concerns("lm_head.weight"));
+    }
+}

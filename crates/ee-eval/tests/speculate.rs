@@ -1,0 +1,120 @@
+//! `ee-eval speculate` from outside: the texts of `generate`, and results that hold together.
+
+mod fixture;
+
+use std::path::Path;
+
+use ee_eval::decoding::read_texts;
+use ee_eval::speculate::SpeculateResults;
+use ee_models::arch::llama::{LlamaConfig, LlamaSizes, random};
+use ee_models::checkpoint::{Precision, save};
+use ee_models::device::device;
+use ee_tasks::TextTokenizer;
+use fixture::{fail, succeed};
+
+const TOKENIZER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/tokenizer-pieces");
+const EXAMPLES: usize = 10;
+
+/// A folder with a random decoder `model`, its tokenizer, and a task of short lines `task.toml`.
+fn world() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let tokenizer = TextTokenizer::from_folder(Path::new(TOKENIZER)).unwrap();
+    let config = LlamaConfig::llama(&LlamaSizes {
+        vocabulary: tokenizer.vocabulary_size(),
+        d_model: 32,
+        layers: 4,
+        heads: 4,
+        kv_heads: 2,
+        inner: 48,
+        positions: 256,
+    });
+    let mut config = config.unwrap();
+    config.initializer_range = 0.1;
+    let made = random(config, 5, Precision::F32, &device("cpu").unwrap());
+    save(&made.model, made.config.to_json(), &made.names, &here.join("model")).unwrap();
+    std::fs::copy(format!("{TOKENIZER}/tokenizer.json"), here.join("model/tokenizer.json"))
+        .unwrap();
+    let task = "name = \"echo\"\nkind = \"generation\"\nformat = \"jsonl\"\nprompt = \"Say {text}:\"\n\
+                references = [\"text\"]\nmetrics = [\"chrf\", \"bleu\"]\nmax_new_tokens = 12\n\
+                data_dir = \".\"\n[splits.dev]\nfiles = [\"dev.jsonl\"]\n";
+    std::fs::write(here.join("task.toml"), task).unwrap();
+    let line =
+        |at: usize| format!("{{\"text\": \"{}\"}}\n", "the cat and a dog ".repeat(1 + at % 4));
+    std::fs::write(here.join("dev.jsonl"), (0..EXAMPLES).map(line).collect::<String>()).unwrap();
+    folder
+}
+
+fn results(here: &Path, folder: &str) -> SpeculateResults {
+    let text = std::fs::read_to_string(here.join(folder).join("results.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn greedy_texts_are_those_of_generate_and_results_hold_together() {
+    let world = world();
+    let here = world.path();
+    let expected = succeed(here, "generate --model model --task task.toml");
+    for (how, folder) in [("--draft-exit 2 --draft-length 3", "fixed"), ("--adaptive", "adaptive")]
+    {
+        let words = "speculate --model model --task task.toml --batch 3";
+        let found = succeed(here, &format!("{words} {how} --output {folder}"));
+        assert!(found.starts_with(&expected), "{found}\n{expected}");
+        let same = found.lines().find(|line| line.starts_with("same tokens")).unwrap();
+        assert!(same.ends_with("yes"), "{same}");
+        let results = results(here, folder);
+        assert_eq!((results.same_tokens, results.differing_texts), (Some(true), Some(0)));
+        assert_eq!((results.texts, results.batch, results.layers), (EXAMPLES, 3, 4));
+        assert_eq!(results.speculation.tokens, EXAMPLES * 12, "no token ends a text here");
+        assert_eq!(results.plain.tokens, results.speculation.tokens);
+        // One token of each text comes with its prompt.
+        let row_rounds: usize = results.plans.iter().map(|plan| plan.row_rounds).sum();
+        let per_round = (EXAMPLES * 11) as f64 / row_rounds as f64;
+        assert!((results.tokens_per_round - per_round).abs() < 1e-12);
+        let shares = results.shares;
+        let sum = shares.prompts + shares.draft_layers + shares.verification_layers;
+        let sum = sum + shares.heads + shares.looks + shares.rest;
+        assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+        for score in &results.scores {
+            assert_eq!(score.score, score.plain_score, "{}", score.name);
+        }
+        let names: Vec<&str> = results.scores.iter().map(|score| &*score.name).collect();
+        assert_eq!(names, ["chrf", "bleu"]);
+        let texts = read_texts(&here.join(folder).join("speculate.parquet")).unwrap();
+        let written: String = texts.iter().map(|text| format!("{}\n", text.prediction)).collect();
+        assert_eq!(written, expected);
+    }
+    let fixed = results(here, "fixed");
+    assert_eq!(fixed.draft, "exit 2, 3 tokens");
+    assert_eq!(fixed.acceptance.iter().map(|of| of.exit).collect::<Vec<_>>(), [2]);
+    // Weights of 32 · (2 · 32 + 2 · 16) numbers in attention and 3 · 32 · 48 behind it, four bytes each.
+    assert_eq!(fixed.bound.layer_bytes, 4 * (32 * 96 + 3 * 32 * 48));
+}
+
+#[test]
+fn drawn_texts_repeat_with_their_seed_and_are_not_compared() {
+    let world = world();
+    let here = world.path();
+    let sampled = |seed: u32| {
+        let words = "speculate --model model --prompt The --max-new-tokens 20 --temperature 1.2";
+        let words = format!("{words} --top-p 0.9 --draft-exit 1 --draft-length 2 --seed {seed}");
+        let found = succeed(here, &format!("{words} --output drawn"));
+        assert_eq!(results(here, "drawn").same_tokens, None);
+        assert!(found.contains("drawn: same distribution"), "{found}");
+        found.lines().next().unwrap().to_owned()
+    };
+    assert_eq!(sampled(1), sampled(1));
+    assert_ne!(sampled(1), sampled(2));
+}
+
+#[test]
+fn what_cannot_draft_is_said() {
+    let world = world();
+    let here = world.path();
+    let words = "speculate --model model --prompt The";
+    fail(here, words, 2, &["--draft-exit", "--adaptive"]);
+    fail(here, &format!("{words} --draft-exit 2"), 2, &["--draft-length"]);
+    fail(here, &format!("{words} --adaptive --draft-length 2"), 2, &["--adaptive"]);
+    let deep = format!("{words} --draft-exit 4 --draft-length 2");
+    fail(here, &deep, 1, &["draft exit 4", "exits 1 to 3 of the model's 4"]);
+}

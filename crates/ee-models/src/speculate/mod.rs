@@ -1,0 +1,138 @@
+//! Lossless self-speculative decoding (Elhoushi et al. 2024, LayerSkip): the first layers guess, all layers
+//! decide.
+//!
+//! A round drafts some tokens with the layers up to an exit and the shared head, then runs the layers above
+//! the exit once over all of them, from the states that drafting left. Drafts are kept as far as the full
+//! model says the same, and its next token comes on top. Greedy texts are those of [`crate::generate`], token
+//! for token; drawn ones have the same distribution (Leviathan et al. 2023). On the CPU a row's numbers have
+//! the same bits in a block of any width and in any batch, which makes "token for token" exact; a backend
+//! without that property may part where two logits tie to within rounding.
+
+mod accept;
+mod adapt;
+mod look;
+mod run;
+mod tally;
+
+use crate::error::{Error, Result};
+use crate::exit::Decoder;
+use crate::generate::{Options, Watcher, check};
+
+pub use self::adapt::Adaptive;
+use self::run::Run;
+pub use self::tally::{Acceptance, Seconds, Tally};
+
+/// How a round drafts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Plan {
+    /// The exit that guesses, 1..N; 0 where nothing is guessed.
+    pub exit: usize,
+    /// How many tokens it guesses.
+    pub drafts: usize,
+}
+
+impl Plan {
+    /// A step of plain decoding.
+    pub const PLAIN: Self = Self { exit: 0, drafts: 0 };
+
+    /// The plan with at most so many drafts.
+    fn at_most(self, drafts: usize) -> Self {
+        let drafts = self.drafts.min(drafts);
+        if drafts == 0 { Self::PLAIN } else { Self { drafts, ..self } }
+    }
+}
+
+/// Where the rounds' plans come from.
+#[derive(Debug)]
+pub enum Strategy {
+    /// One plan for all rounds.
+    Fixed(Plan),
+    /// The plan that promises most by what was measured so far; it goes on learning from batch to batch.
+    Adaptive(Box<Adaptive>),
+}
+
+impl Strategy {
+    /// Checks a fixed plan against the number of layers.
+    ///
+    /// # Errors
+    /// An exit that is none or the last.
+    pub fn check(&self, n_layers: usize) -> Result<()> {
+        match self {
+            Self::Fixed(Plan { exit, .. }) if *exit == 0 || *exit >= n_layers => {
+                Err(Error::Batch(format!(
+                    "draft exit {exit}: expected one of the exits 1 to {} of the model's {n_layers}",
+                    n_layers - 1
+                )))
+            }
+            Self::Fixed(_) | Self::Adaptive(_) => Ok(()),
+        }
+    }
+
+    /// The longest draft there can be.
+    fn longest(&self) -> usize {
+        match self {
+            Self::Fixed(plan) => plan.drafts,
+            Self::Adaptive(_) => adapt::LONGEST,
+        }
+    }
+
+    fn plan(&mut self, rows: usize) -> Plan {
+        match self {
+            Self::Fixed(plan) => *plan,
+            Self::Adaptive(adaptive) => adaptive.plan(rows),
+        }
+    }
+
+    /// Whether the agreement of every exit is to be looked at.
+    fn wants_look(&self) -> bool {
+        match self {
+            Self::Fixed(_) => false,
+            Self::Adaptive(adaptive) => adaptive.wants_look(),
+        }
+    }
+}
+
+/// What came of some prompts.
+#[derive(Clone, Debug)]
+pub struct Speculated {
+    /// The new tokens of each prompt, an end token included.
+    pub texts: Vec<Vec<u32>>,
+    /// What was counted and timed.
+    pub tally: Tally,
+}
+
+/// Continues every prompt as [`crate::generate::generate`] does, in rounds of drafting and verifying.
+///
+/// The watcher is told of every token once it is certain, never of signals. With [`Strategy::Fixed`] a drawn
+/// text depends on seed, prompt, its number and the plan alone; with [`Strategy::Adaptive`] also on the
+/// clock, which chooses plans.
+///
+/// # Errors
+/// As [`crate::generate::generate`]; a fixed plan whose exit the model has not, or the last one.
+pub fn speculate(
+    model: &dyn Decoder,
+    prompts: &[Vec<u32>],
+    options: &Options,
+    strategy: &mut Strategy,
+    watcher: &mut dyn Watcher,
+) -> Result<Speculated> {
+    check(model, prompts, options)?;
+    strategy.check(model.n_layers())?;
+    if prompts.is_empty() || options.max_new_tokens == 0 {
+        let texts = vec![Vec::new(); prompts.len()];
+        return Ok(Speculated { texts, tally: Tally::default() });
+    }
+    let (mut run, look) = Run::begin(model, prompts, options, strategy, watcher);
+    if let (Strategy::Adaptive(adaptive), Some(look)) = (&mut *strategy, look) {
+        adaptive.learn_look(&look);
+    }
+    while let Some(most) = run.most_drafts() {
+        let plan = strategy.plan(run.rows()).at_most(most);
+        let round = run.round(plan, strategy.wants_look());
+        if let Strategy::Adaptive(adaptive) = &mut *strategy {
+            adaptive.learn(&round);
+        }
+        run.take(&round, watcher);
+    }
+    Ok(run.finish())
+}

@@ -1,0 +1,324 @@
+//! Self-speculation against plain decoding: the same tokens when greedy, the same distribution when drawn.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use burn::module::Param;
+use burn::tensor::{Device, Tensor};
+use ee_models::arch::llama::{self, Llama, LlamaConfig, LlamaSizes};
+use ee_models::checkpoint::{Precision, RandomParameters};
+use ee_models::generate::{Choice, Options, Sampling, Unwatched, Watcher, generate};
+use ee_models::layers::{Initial, ParameterSource};
+use ee_models::signal::{Agreement, Signal};
+use ee_models::speculate::{Adaptive, Plan, Strategy, Tally, speculate};
+use ee_models::{Batch, Decoder, ExitModel};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const GOLDENS: [&str; 5] =
+    ["llama-tiny", "llama3-tiny", "llama-linear-tiny", "qwen2-tiny", "mistral-tiny"];
+
+fn golden(name: &str) -> Llama {
+    let folder =
+        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden")).join(name);
+    llama::load(&folder, Precision::Stored, &Device::flex()).unwrap().model
+}
+
+/// Draws parameters at random, and makes the layers above an exit change the state little.
+struct Damped {
+    random: RandomParameters,
+    exit: usize,
+    factor: f64,
+}
+
+impl ParameterSource for Damped {
+    fn matrix(&mut self, name: &str, shape: [usize; 2], initial: Initial) -> Param<Tensor<2>> {
+        let matrix = self.random.matrix(name, shape, initial);
+        let layer = name.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.'));
+        let Some((index, part)) = layer else { return matrix };
+        let writes = part.ends_with("o_proj.weight") || part.ends_with("down_proj.weight");
+        if !writes || index.parse::<usize>().unwrap() < self.exit {
+            return matrix;
+        }
+        Param::from_tensor(matrix.val() * self.factor)
+    }
+
+    fn vector(&mut self, name: &str, length: usize, initial: Initial) -> Param<Tensor<1>> {
+        self.random.vector(name, length, initial)
+    }
+}
+
+/// A tiny model whose exits from `exit` on often agree.
+fn damped(vocabulary: usize, layers: usize, exit: usize, factor: f64, seed: u64) -> Llama {
+    let sizes = LlamaSizes {
+        vocabulary,
+        d_model: 16,
+        layers,
+        heads: 4,
+        kv_heads: 2,
+        inner: 24,
+        positions: 64,
+    };
+    let config = LlamaConfig::llama(&sizes).unwrap();
+    let random = RandomParameters::new(seed, 0.3, Device::flex());
+    Llama::new(&config, &mut Damped { random, exit, factor })
+}
+
+fn options(max_new_tokens: usize, ends: Vec<u32>) -> Options {
+    Options { max_new_tokens, choice: Choice::Greedy, ends, first_number: 0 }
+}
+
+fn prompts(random: &mut ChaCha8Rng, n: usize, longest: usize, vocabulary: usize) -> Vec<Vec<u32>> {
+    let mut token = || random.random_range(0..vocabulary as u32);
+    let mut prompt = || {
+        let length = 1 + token() as usize % longest;
+        (0..length).map(|_| token()).collect()
+    };
+    (0..n).map(|_| prompt()).collect()
+}
+
+/// The plain continuation of each prompt alone.
+fn alone(model: &Llama, prompts: &[Vec<u32>], options: &Options) -> Vec<Vec<u32>> {
+    let one = |prompt: &Vec<u32>| {
+        let prompt = std::slice::from_ref(prompt);
+        generate(model, prompt, options, &mut Unwatched).unwrap().remove(0)
+    };
+    prompts.iter().map(one).collect()
+}
+
+fn models() -> Vec<Llama> {
+    let mut models: Vec<Llama> = GOLDENS.iter().map(|name| golden(name)).collect();
+    models.extend((0..3).map(|seed| damped(80, 6, 2 + seed % 3, 0.3, seed as u64)));
+    models
+}
+
+/// Checks at least `n` random prompts, in batches of any size with settings of any kind.
+fn check(n: usize, seed: u64, strategy: impl Fn(&mut ChaCha8Rng, usize) -> Strategy) -> Tally {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let models = models();
+    let mut tally = Tally::default();
+    while tally.texts < n {
+        let model = &models[random.random_range(0..models.len())];
+        let (batch, new) = (random.random_range(1..=8), random.random_range(1..=24));
+        let vocabulary = model.vocabulary_size();
+        let prompts = prompts(&mut random, batch, 24, vocabulary);
+        // Some texts end early, most where all tokens of a residue class end them.
+        let class = random.random_range(0..40);
+        let ends = (0..vocabulary as u32).filter(|id| id % 20 == class).collect();
+        let options = options(new, ends);
+        let mut strategy = strategy(&mut random, model.n_layers());
+        let found = speculate(model, &prompts, &options, &mut strategy, &mut Unwatched).unwrap();
+        let expected = alone(model, &prompts, &options);
+        assert_eq!(found.texts, expected, "batch {batch}, {new} new tokens, {strategy:?}");
+        let later = expected.iter().map(|text| text.len() - 1).sum::<usize>();
+        assert_eq!(found.tally.round_tokens, later);
+        tally.add(&found.tally);
+    }
+    tally
+}
+
+#[test]
+fn fixed_plans_equal_plain_decoding_over_a_thousand_prompts() {
+    let tally = check(1000, 1, |random, n_layers| {
+        let exit = random.random_range(1..n_layers);
+        Strategy::Fixed(Plan { exit, drafts: random.random_range(0..=6) })
+    });
+    // Drafts were accepted and rejected, and rounds gave more than a token each.
+    let agreement = tally.agreement().unwrap();
+    assert!(agreement > 0.2 && agreement < 0.8, "{agreement}");
+    assert!(tally.tokens_per_round() > 1.3, "{}", tally.tokens_per_round());
+}
+
+#[test]
+fn adaptive_plans_equal_plain_decoding() {
+    let tally = check(300, 2, |_, n_layers| Strategy::Adaptive(Box::new(Adaptive::new(n_layers))));
+    assert!(tally.plans.keys().any(|plan| plan.drafts > 0), "{:?}", tally.plans);
+    assert!(tally.plans.keys().any(|plan| plan.drafts == 0), "{:?}", tally.plans);
+}
+
+#[test]
+fn adapting_finds_the_exit_that_agrees() {
+    let model = damped(80, 8, 3, 0.0, 5);
+    let mut adaptive = Strategy::Adaptive(Box::new(Adaptive::new(8)));
+    let mut random = ChaCha8Rng::seed_from_u64(4);
+    let prompts = prompts(&mut random, 4, 12, 80);
+    speculate(&model, &prompts, &options(40, Vec::new()), &mut adaptive, &mut Unwatched).unwrap();
+    let Strategy::Adaptive(adaptive) = adaptive else { unreachable!() };
+    // Above exit 3 no layer writes: exits 3 to 7 are the last one.
+    let agreement = adaptive.agreement();
+    assert!(agreement[..2].iter().all(|&rate| rate < 0.9), "{agreement:?}");
+    assert!(agreement[2..].iter().all(|&rate| rate > 0.9), "{agreement:?}");
+}
+
+#[test]
+fn full_acceptance_gives_all_drafts_and_one_more() {
+    let model = damped(80, 8, 3, 0.0, 5);
+    let mut fixed = Strategy::Fixed(Plan { exit: 3, drafts: 4 });
+    let prompts = [vec![1, 2, 3], vec![4]];
+    // One token from the prompt, then four rounds of five.
+    let options = options(21, Vec::new());
+    let found = speculate(&model, &prompts, &options, &mut fixed, &mut Unwatched).unwrap();
+    assert_eq!(found.texts, alone(&model, &prompts, &options));
+    assert_eq!((found.tally.rounds, found.tally.row_rounds()), (4, 8));
+    assert_eq!(found.tally.agreement(), Some(1.0));
+    assert_eq!(found.tally.tokens_per_round(), 5.0);
+    assert_eq!(found.tally.expected_tokens_per_round(), 5.0);
+}
+
+/// Ends each row after so many tokens.
+struct Impatient(Vec<usize>);
+
+impl Watcher for Impatient {
+    fn token(
+        &mut self,
+        row: usize,
+        _token: u32,
+        _signals: Option<&[(Signal, Agreement)]>,
+    ) -> ControlFlow<()> {
+        self.0[row] -= 1;
+        if self.0[row] == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+#[test]
+fn a_watcher_ends_rows_in_the_middle_of_a_round() {
+    let model = damped(80, 8, 3, 0.0, 5);
+    let prompts = vec![vec![7, 8], vec![9], vec![10, 11, 12]];
+    let options = options(20, Vec::new());
+    let mut watcher = Impatient(vec![1, 8, 20]);
+    let mut fixed = Strategy::Fixed(Plan { exit: 3, drafts: 4 });
+    let found = speculate(&model, &prompts, &options, &mut fixed, &mut watcher).unwrap();
+    let whole = alone(&model, &prompts, &options);
+    let expected = [&whole[0][..1], &whole[1][..8], &whole[2][..]];
+    assert_eq!(found.texts, expected);
+}
+
+#[test]
+fn plans_without_a_draft_exit_are_refused() {
+    let model = damped(80, 3, 3, 1.0, 5);
+    for exit in [0, 3, 4] {
+        let mut fixed = Strategy::Fixed(Plan { exit, drafts: 2 });
+        let error =
+            speculate(&model, &[vec![1]], &options(4, Vec::new()), &mut fixed, &mut Unwatched);
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("draft exit {exit}")) && error.contains("1 to 2"),
+            "{error}"
+        );
+    }
+}
+
+const SAMPLING: Sampling = Sampling { temperature: 0.8, top_k: Some(4), top_p: None, seed: 9 };
+
+fn drawn(
+    model: &Llama,
+    prompts: &[Vec<u32>],
+    first: u64,
+    new: usize,
+    plan: Plan,
+) -> (Vec<Vec<u32>>, Tally) {
+    let options = Options {
+        choice: Choice::Sample(SAMPLING),
+        first_number: first,
+        ..options(new, Vec::new())
+    };
+    let mut fixed = Strategy::Fixed(plan);
+    let found = speculate(model, prompts, &options, &mut fixed, &mut Unwatched).unwrap();
+    (found.texts, found.tally)
+}
+
+#[test]
+fn drawn_texts_do_not_depend_on_the_batch() {
+    let model = damped(80, 6, 2, 0.4, 1);
+    let mut random = ChaCha8Rng::seed_from_u64(6);
+    let prompts = prompts(&mut random, 6, 12, 80);
+    let plan = Plan { exit: 2, drafts: 3 };
+    let (together, tally) = drawn(&model, &prompts, 0, 20, plan);
+    for (row, together) in together.iter().enumerate() {
+        let (single, _) = drawn(&model, &prompts[row..=row], row as u64, 20, plan);
+        assert_eq!(&single[0], together, "prompt {row}");
+    }
+    assert!(tally.agreement().unwrap() > 0.2 && tally.agreement().unwrap() < 1.0);
+}
+
+/// The probability of each next token under [`SAMPLING`], from a run of the whole text.
+fn next(model: &Llama, text: &[u32]) -> Vec<f64> {
+    let n = text.len();
+    let batch = Batch::new(text.to_vec(), vec![0; n], vec![n], n).unwrap();
+    let mut stream = model.embed(&batch, None);
+    for index in 0..model.n_layers() {
+        stream = model.layer(index, stream);
+    }
+    let logits: Vec<f32> =
+        model.read(model.exit_state(&stream), None).into_data().try_into_vec().unwrap();
+    let mut sorted = logits.clone();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    let weight = |&logit: &f32| {
+        let logit = f64::from(logit);
+        if logit < f64::from(sorted[3]) { 0.0 } else { (logit / SAMPLING.temperature).exp() }
+    };
+    let weights: Vec<f64> = logits.iter().map(weight).collect();
+    let total: f64 = weights.iter().sum();
+    weights.iter().map(|weight| weight / total).collect()
+}
+
+/// Of χ² with so many degrees of freedom one in a million is above (Wilson & Hilferty 1931).
+fn bound(freedom: usize) -> f64 {
+    let k = freedom as f64;
+    k * (1.0 - 2.0 / (9.0 * k) + 4.75 * (2.0 / (9.0 * k)).sqrt()).powi(3)
+}
+
+#[test]
+fn three_drawn_tokens_have_the_exact_joint_distribution() {
+    const BATCH: usize = 256;
+    const BATCHES: usize = 160;
+    let vocabulary = 12;
+    let model = damped(vocabulary, 4, 1, 0.5, 3);
+    let prompt = vec![3, 1, 4];
+    let mut counts = vec![0.0; vocabulary.pow(3)];
+    let cell = |text: &[u32]| text.iter().fold(0, |cell, &id| cell * vocabulary + id as usize);
+    let mut tally = Tally::default();
+    for batch in 0..BATCHES {
+        let first = (batch * BATCH) as u64;
+        let prompts = vec![prompt.clone(); BATCH];
+        let (texts, more) = drawn(&model, &prompts, first, 3, Plan { exit: 1, drafts: 2 });
+        texts.iter().for_each(|text| counts[cell(text)] += 1.0);
+        tally.add(&more);
+    }
+    let agreement = tally.agreement().unwrap();
+    assert!(agreement > 0.3 && agreement < 0.9, "both rules are at work: {agreement}");
+
+    let n = (BATCH * BATCHES) as f64;
+    let (mut statistic, mut cells) = (0.0, 0_usize);
+    // Cells that are expected fewer than five times count as one.
+    let (mut few_expected, mut few_found) = (0.0, 0.0);
+    for (a, pa) in next(&model, &prompt).into_iter().enumerate() {
+        let one = [prompt.clone(), vec![a as u32]].concat();
+        for (b, pb) in next(&model, &one).into_iter().enumerate() {
+            let two = [one.clone(), vec![b as u32]].concat();
+            for (c, pc) in next(&model, &two).into_iter().enumerate() {
+                let found = counts[cell(&[a as u32, b as u32, c as u32])];
+                let expected = n * pa * pb * pc;
+                if expected < 5.0 {
+                    few_expected += expected;
+                    few_found += found;
+                } else {
+                    statistic += (found - expected).powi(2) / expected;
+                    cells += 1;
+                }
+            }
+        }
+    }
+    if few_expected >= 5.0 {
+        statistic += (few_found - few_expected).powi(2) / few_expected;
+        cells += 1;
+    } else {
+        assert!(few_found < 30.0, "{few_found} texts of which {few_expected} are expected");
+    }
+    assert!(cells > 30, "{cells}");
+    println!(
+        "{statistic} of at most {} with {cells} cells, agreement {agreement}",
+        bound(cells - 1)
+    );
+    assert!(statistic < bound(cells - 1), "{statistic} with {cells} cells");
+}

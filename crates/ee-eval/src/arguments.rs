@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod bench;
+mod calibrate;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,6 +14,7 @@ pub use self::bench::{
     Bench, BenchArguments, DecodeBenchArguments, DecoderSizes, DecoderTraceArguments,
     EncoderTraceArguments,
 };
+pub use self::calibrate::CalibrateArguments;
 use crate::speed::Timed;
 use crate::trace::Shard;
 
@@ -37,6 +39,8 @@ pub enum Command {
     Ideal(IdealArguments),
     /// Ideal exits, and every gate at its exact best threshold, from a trace; needs no model.
     Gates(GatesArguments),
+    /// Thresholds of every gate with a guaranteed risk, from a trace; needs no model.
+    Calibrate(CalibrateArguments),
     /// Run gates for real and time them against the full model.
     Speed(SpeedArguments),
     /// All of the above for several checkpoints, in one report.

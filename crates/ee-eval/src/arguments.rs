@@ -45,6 +45,8 @@ pub enum Command {
     Ideal(IdealArguments),
     /// Ideal exits, and every gate at its exact best threshold, from a trace; needs no model.
     Gates(GatesArguments),
+    /// Thresholds of every gate with a guaranteed risk, from a trace; needs no model.
+    Calibrate(CalibrateArguments),
     /// Run gates for real and time them against the full model.
     Speed(SpeedArguments),
     /// All of the above for several checkpoints, in one report.

@@ -7,10 +7,11 @@ use ee_tasks::{AnyTask, GenerationTask, Task};
 use serde::Serialize;
 
 use crate::arguments::{
-    Arguments, Bench, Command, CompareArguments, GatesArguments, IdealArguments, SpeedArguments,
-    TraceArguments,
+    Arguments, Bench, CalibrateArguments, Command, CompareArguments, GatesArguments,
+    IdealArguments, SpeedArguments, TraceArguments,
 };
 use crate::bench;
+use crate::calibrate::{self, calibrate};
 use crate::compare::{compare, open};
 use crate::decode;
 use crate::decoding::{self, DecoderSubject};
@@ -37,6 +38,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Command::Speculate(arguments) => Ok(speculate::run(arguments)?),
         Command::Ideal(arguments) => run_ideal(arguments),
         Command::Gates(arguments) => run_gates(arguments),
+        Command::Calibrate(arguments) => run_calibrate(arguments),
         Command::Speed(arguments) => run_speed(arguments),
         Command::Compare(arguments) => run_compare(arguments),
         Command::Bench(arguments) => {
@@ -182,6 +184,17 @@ fn run_gates(arguments: &GatesArguments) -> Result<()> {
     let page = report::write(&view, &arguments.output)?;
     print!("{}\n{}", report::tables::headline(&view).plain(), report::tables::gates(&view).plain());
     println!("\n{}", page.display());
+    Ok(())
+}
+
+fn run_calibrate(arguments: &CalibrateArguments) -> Result<()> {
+    let merged = trace::read_all(&arguments.trace)?;
+    let found = calibrate(&merged.trace, &arguments.request(), merged.notices)?;
+    for notice in &found.notices {
+        eprintln!("notice: {notice}");
+    }
+    let page = calibrate::write(&found, &arguments.output)?;
+    println!("{}\n{}", calibrate::table(&found).plain(), page.display());
     Ok(())
 }
 

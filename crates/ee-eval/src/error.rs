@@ -140,6 +140,15 @@ pub enum EvalError {
         /// The task.
         task: String,
     },
+    /// Losses against a gold that is the model's own text.
+    #[error(
+        "the trace of {task} is of text that the model wrote itself, which is no gold: expected a trace of labels, or one \
+         made with --teacher-forced"
+    )]
+    NoGold {
+        /// The task.
+        task: String,
+    },
     /// A tokenizer that can name rows which the embedding does not have.
     #[error("{}: the tokenizer has {tokens} tokens, the embedding {rows} rows", folder.display())]
     Vocabulary {

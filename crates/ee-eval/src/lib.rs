@@ -8,6 +8,7 @@
 
 pub mod arguments;
 pub mod bench;
+pub mod calibrate;
 pub mod commands;
 pub mod compare;
 pub mod decode;

@@ -29,26 +29,90 @@ struct Move {
     to: u32,
 }
 
+/// What the rows of a trace add to a score.
+pub trait RowScores {
+    /// The statistics of no row.
+    fn zero(&self) -> Vec<f64>;
+    /// Adds `times` × the statistics of a row that leaves at `exit`, from 1.
+    fn add(&self, sum: &mut [f64], row: usize, exit: usize, times: f64);
+    /// The score of the statistics of all rows.
+    fn score(&self, sum: &[f64]) -> f64;
+}
+
+/// A metric of labels.
+pub struct LabelScores<'a> {
+    /// The rows.
+    pub trace: &'a Trace,
+    /// The metric.
+    pub scorer: &'a Scorer,
+}
+
+impl RowScores for LabelScores<'_> {
+    fn zero(&self) -> Vec<f64> {
+        self.scorer.sum(std::iter::empty())
+    }
+
+    fn add(&self, sum: &mut [f64], row: usize, exit: usize, times: f64) {
+        self.scorer.add(sum, self.trace.prediction(row, exit), self.trace.gold[row], times);
+    }
+
+    fn score(&self, sum: &[f64]) -> f64 {
+        self.scorer.score(sum)
+    }
+}
+
+/// The share of rows with the full model's prediction: labels or tokens.
+pub struct Agreement<'a> {
+    /// The rows.
+    pub trace: &'a Trace,
+}
+
+impl RowScores for Agreement<'_> {
+    fn zero(&self) -> Vec<f64> {
+        vec![0.0]
+    }
+
+    fn add(&self, sum: &mut [f64], row: usize, exit: usize, times: f64) {
+        let predictions = self.trace.predictions(row);
+        if predictions[exit - 1] == predictions[predictions.len() - 1] {
+            sum[0] += times;
+        }
+    }
+
+    fn score(&self, sum: &[f64]) -> f64 {
+        sum[0] / self.trace.rows() as f64
+    }
+}
+
+/// [`curve_of`] a metric of labels.
+///
+/// # Panics
+/// As [`curve_of`].
+#[must_use]
+pub fn curve(trace: &Trace, gate: &dyn Gate, scorer: &Scorer) -> Vec<Candidate> {
+    curve_of(trace, gate, &LabelScores { trace, scorer })
+}
+
 /// Every distinct behaviour of a gate on a trace, from never leaving early to always leaving at 1.
 ///
 /// # Panics
 /// When the trace has no rows or more than `u32::MAX`.
 #[must_use]
-pub fn curve(trace: &Trace, gate: &dyn Gate, scorer: &Scorer) -> Vec<Candidate> {
+pub fn curve_of(trace: &Trace, gate: &dyn Gate, scores: &impl RowScores) -> Vec<Candidate> {
     let rows = u32::try_from(trace.rows()).expect("a trace has at most u32::MAX rows");
     let layers = trace.layers();
-    let space = ExitSpace { layers, labels: trace.facts.labels.len() };
+    let space = ExitSpace { layers, labels: trace.facts.outputs() };
     let range = gate.range(space);
     let comparison = gate.comparison();
     let moves = sorted_moves(trace, gate, rows);
 
     let mut exits = u64::from(rows) * layers as u64;
-    let mut sum =
-        scorer.sum((0..trace.rows()).map(|row| (trace.prediction(row, layers), trace.gold[row])));
+    let mut sum = scores.zero();
+    (0..trace.rows()).for_each(|row| scores.add(&mut sum, row, layers, 1.0));
     let point = |threshold, exits: u64, sum: &[f64]| Candidate {
         threshold,
         average_exit: exits as f64 / f64::from(rows),
-        score: scorer.score(sum),
+        score: scores.score(sum),
     };
     let first_threshold = match moves.first() {
         Some(first) => between(comparison, range.never, first.number),
@@ -62,8 +126,8 @@ pub fn curve(trace: &Trace, gate: &dyn Gate, scorer: &Scorer) -> Vec<Candidate> 
         for step in &moves[start..end] {
             let row = step.row as usize;
             exits -= u64::from(step.from - step.to);
-            scorer.add(&mut sum, trace.prediction(row, step.from as usize), trace.gold[row], -1.0);
-            scorer.add(&mut sum, trace.prediction(row, step.to as usize), trace.gold[row], 1.0);
+            scores.add(&mut sum, row, step.from as usize, -1.0);
+            scores.add(&mut sum, row, step.to as usize, 1.0);
         }
         let next = moves.get(end).map_or(range.always, |next| next.number);
         candidates.push(point(between(comparison, number, next), exits, &sum));
@@ -238,6 +302,19 @@ mod tests {
                         gate.name()
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn tokens_are_swept_by_their_agreement() {
+        let trace = sample::generated(&[7, 1, 12], 5, 30, 4);
+        for &gate in GATES {
+            for candidate in curve_of(&trace, gate, &Agreement { trace: &trace }) {
+                let exits = SetGate { gate, threshold: candidate.threshold }.exits(&trace);
+                let equal = (0..20)
+                    .filter(|&row| trace.prediction(row, exits[row]) == trace.prediction(row, 5));
+                assert_eq!(candidate.score, equal.count() as f64 / 20.0, "{}", gate.name());
             }
         }
     }

@@ -64,6 +64,36 @@ fn ideal_exits_of_several_traces_stand_in_one_table() {
 }
 
 #[test]
+fn thresholds_are_certified_on_half_of_a_trace() {
+    let world = world();
+    let here = world.path();
+    succeed(here, "trace --model model --task task.toml --output trace.parquet");
+    let words = "calibrate --trace trace.parquet --risk 0.3 --confidence 0.8 --output calibrated";
+    let printed = succeed(here, words);
+    assert!(printed.contains("calibrated/report.html"), "{printed}");
+    let results = json(&here.join("calibrated/results.json"));
+    let certificate = &results["certificate"];
+    for (key, value) in [("risk", 0.3), ("confidence", 0.8), ("level", 0.2), ("n", 30.0)] {
+        assert_eq!(certificate[key].as_f64(), Some(value), "{key}");
+    }
+    assert_eq!(certificate["against"], "full");
+    assert_eq!(certificate["split"]["held_out"], 30);
+    for gate in ee_eval::gates::GATES {
+        let tested = results["gates"][gate.name()]["tested"].as_array().unwrap();
+        assert!(!tested.is_empty() && printed.contains(gate.name()), "{}", gate.name());
+    }
+    succeed(here, &format!("{words} --against gold --seed 3 --step 0.01"));
+    assert_eq!(json(&here.join("calibrated/results.json"))["certificate"]["against"], "gold");
+    let few = ee_eval(here, "calibrate --trace trace.parquet --output few");
+    let message = String::from_utf8_lossy(&few.stderr);
+    assert!(few.status.success() && message.contains("59 are needed"), "{message}");
+    for wrong in ["--risk 0", "--risk 1", "--confidence 1", "--step 0", "--against silver"] {
+        let flag = wrong.split(' ').next().unwrap();
+        fail(here, &format!("calibrate --trace trace.parquet --output o {wrong}"), 2, &[flag]);
+    }
+}
+
+#[test]
 fn shards_on_disk_give_the_figures_of_the_whole() {
     let world = world();
     let here = world.path();

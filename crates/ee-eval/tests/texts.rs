@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ee_eval::calibrate::Calibration;
 use ee_eval::decoding::read_texts;
 use ee_eval::ideal::{IdealResults, Mode};
 use ee_eval::trace;
@@ -187,6 +188,24 @@ fn what_cannot_be_done_is_said_with_its_place() {
     std::fs::remove_file(here.join("model/tokenizer.json")).unwrap();
     fail(here, &format!("{trace} task.toml"), 1, &["model", "expected tokenizer.json"]);
     fail(here, "generate --model model", 2, &["--prompt"]);
+}
+
+#[test]
+fn thresholds_are_certified_by_text() {
+    let world = world();
+    let here = world.path();
+    succeed(here, "trace --model model --task task.toml --split many --output many.parquet");
+    let words = "calibrate --trace many.parquet --risk 0.4 --output calibrated";
+    let output = ee_eval(here, words);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{message}");
+    assert!(message.contains("the full model's own context"), "{message}");
+    let results = std::fs::read_to_string(here.join("calibrated/results.json")).unwrap();
+    let found: Calibration = serde_json::from_str(&results).unwrap();
+    assert_eq!((found.n, found.certificate.n, found.certificate.split.held_out), (200, 100, 100));
+    let page = std::fs::read_to_string(here.join("calibrated/report.md")).unwrap();
+    assert!(page.contains("the mean over texts of the share of its tokens"), "{page}");
+    fail(here, &format!("{words} --against gold"), 1, &["echo", "--teacher-forced"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use ee_models::loss::Objective;
-use ee_train::bench::EncoderTrain;
+use ee_train::bench::{DecoderTrain, EncoderTrain};
 use ee_train::config::{Overrides, RunConfig};
 use ee_train::{Error, Result};
 
@@ -68,12 +68,15 @@ enum TypedCommand {
 enum BenchVerb {
     /// Fine-tuning steps of a BERT
     EncoderTrain(EncoderTrain),
+    /// Training steps of a Llama, every position predicting the next token
+    DecoderTrain(DecoderTrain),
 }
 
 /// What to do.
 pub(crate) enum Command {
     Train(Training),
     EncoderTrain(EncoderTrain),
+    DecoderTrain(DecoderTrain),
 }
 
 /// A run, as asked for.
@@ -88,9 +91,10 @@ pub(crate) struct Training {
 impl Arguments {
     pub(crate) fn command(self) -> Command {
         match (self.subcommand, self.training.config) {
-            (Some(TypedCommand::Bench { verb: BenchVerb::EncoderTrain(flags) }), _) => {
-                Command::EncoderTrain(flags)
-            }
+            (Some(TypedCommand::Bench { verb }), _) => match verb {
+                BenchVerb::EncoderTrain(flags) => Command::EncoderTrain(flags),
+                BenchVerb::DecoderTrain(flags) => Command::DecoderTrain(flags),
+            },
             (None, file) => {
                 let TrainingFlags {
                     joint, set, output, resume, device, seed, data_dir, model, ..

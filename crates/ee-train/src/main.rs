@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use ee_train::fit::{self, Outcome};
 use ee_train::{Error, bench, prepare};
+use serde::Serialize;
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
 
@@ -23,10 +24,7 @@ fn main() -> ExitCode {
     let command = Arguments::parse().command();
     // On a thread of the pool, kernels share their work without waking anybody to begin with: a step of a
     // small model takes three fifths of the time.
-    let result = rayon::scope(|_| match command {
-        Command::Train(training) => train(&training),
-        Command::EncoderTrain(flags) => measure(flags),
-    });
+    let result = rayon::scope(|_| run(command));
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         match error.downcast_ref() {
@@ -34,6 +32,14 @@ fn main() -> ExitCode {
             _ => ExitCode::FAILURE,
         }
     })
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Train(training) => train(&training),
+        Command::EncoderTrain(flags) => print(&bench::encoder_train(flags)?),
+        Command::DecoderTrain(flags) => print(&bench::decoder_train(flags)?),
+    }
 }
 
 fn train(training: &Training) -> Result<ExitCode> {
@@ -66,8 +72,7 @@ fn train(training: &Training) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn measure(flags: bench::EncoderTrain) -> Result<ExitCode> {
-    let measured = bench::encoder_train(flags)?;
-    println!("{}", serde_json::to_string(&measured)?);
+fn print(measured: &impl Serialize) -> Result<ExitCode> {
+    println!("{}", serde_json::to_string(measured)?);
     Ok(ExitCode::SUCCESS)
 }

@@ -100,9 +100,9 @@ impl AdamW {
     }
 }
 
-/// Whether a parameter of this name decays: weights do, biases and layer norms do not.
+/// Whether a parameter of this name decays: weights do, biases and norms do not.
 pub fn decays(name: &str) -> bool {
-    !(name.ends_with("bias") || name.contains("LayerNorm"))
+    !(name.ends_with("bias") || name.contains("LayerNorm") || name.ends_with("norm.weight"))
 }
 
 /// Updates one parameter after the other.
@@ -190,6 +190,7 @@ mod tests {
         assert!(decays("bert.embeddings.word_embeddings.weight"));
         assert!(!decays("bert.encoder.layer.0.attention.self.query.bias"));
         assert!(!decays("bert.encoder.layer.0.output.LayerNorm.weight"));
+        assert!(!decays("model.layers.0.input_layernorm.weight") && !decays("model.norm.weight"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod bench;
+mod calibrate;
 mod decode;
 mod speculate;
 
@@ -15,6 +16,7 @@ pub use self::bench::{
     Bench, BenchArguments, DecodeBenchArguments, DecoderSizes, DecoderTraceArguments,
     EncoderTraceArguments, ExitsBenchArguments, SpeculateBenchArguments,
 };
+pub use self::calibrate::CalibrateArguments;
 pub use self::decode::DecodeArguments;
 pub use self::speculate::{DraftArguments, SpeculateArguments};
 use crate::speed::Timed;

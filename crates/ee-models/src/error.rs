@@ -45,6 +45,9 @@ pub enum Error {
         /// What is wrong and what is available.
         complaint: String,
     },
+    /// Low-rank updates cannot be made as asked.
+    #[error("LoRA: {0}")]
+    Lora(String),
     /// A batch cannot be given to this model.
     #[error("{0}")]
     Batch(String),

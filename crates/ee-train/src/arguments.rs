@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use ee_models::loss::Objective;
-use ee_train::bench::EncoderTrain;
+use ee_train::bench::{DecoderTrain, EncoderTrain};
 use ee_train::config::{Overrides, RunConfig};
 use ee_train::plan::parse_memory;
 use ee_train::{Error, Result};
@@ -84,6 +84,8 @@ enum TypedCommand {
 enum BenchVerb {
     /// Fine-tuning steps of a BERT
     EncoderTrain(EncoderTrain),
+    /// Training steps of a Llama, every position predicting the next token
+    DecoderTrain(DecoderTrain),
 }
 
 /// What to do.
@@ -91,6 +93,7 @@ pub(crate) enum Command {
     Train(Training),
     Plan(RunFile, Option<usize>),
     EncoderTrain(EncoderTrain),
+    DecoderTrain(DecoderTrain),
 }
 
 /// A run file with the flags written over it.
@@ -112,6 +115,9 @@ impl Arguments {
         match self.subcommand {
             Some(TypedCommand::Bench { verb: BenchVerb::EncoderTrain(flags) }) => {
                 Command::EncoderTrain(flags)
+            }
+            Some(TypedCommand::Bench { verb: BenchVerb::DecoderTrain(flags) }) => {
+                Command::DecoderTrain(flags)
             }
             Some(TypedCommand::Plan { run, memory }) => Command::Plan(run.into(), memory),
             None => {

@@ -12,6 +12,7 @@ use ee_train::fit::{self, Outcome, Run};
 use ee_train::prepare::{self, Prepared};
 use ee_train::subject::Trainable;
 use ee_train::{Error, bench, plan};
+use serde::Serialize;
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
 
@@ -25,14 +26,7 @@ fn main() -> ExitCode {
     let command = Arguments::parse().command();
     // On a thread of the pool, kernels share their work without waking anybody to begin with: a step of a
     // small model takes three fifths of the time.
-    let result = rayon::scope(|_| match command {
-        Command::Train(training) => train(&training),
-        Command::Plan(run, memory) => {
-            plan::print(&run.config()?, memory)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::EncoderTrain(flags) => measure(flags),
-    });
+    let result = rayon::scope(|_| run(command));
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         match error.downcast_ref() {
@@ -40,6 +34,18 @@ fn main() -> ExitCode {
             _ => ExitCode::FAILURE,
         }
     })
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Train(training) => train(&training),
+        Command::Plan(run, memory) => {
+            plan::print(&run.config()?, memory)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::EncoderTrain(flags) => print(&bench::encoder_train(flags)?),
+        Command::DecoderTrain(flags) => print(&bench::decoder_train(flags)?),
+    }
 }
 
 fn train(training: &Training) -> Result<ExitCode> {
@@ -78,8 +84,7 @@ fn finish<M: Trainable>(mut run: Run<M>, model: M, interrupted: &AtomicBool) -> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn measure(flags: bench::EncoderTrain) -> Result<ExitCode> {
-    let measured = bench::encoder_train(flags)?;
-    println!("{}", serde_json::to_string(&measured)?);
+fn print(measured: &impl Serialize) -> Result<ExitCode> {
+    println!("{}", serde_json::to_string(measured)?);
     Ok(ExitCode::SUCCESS)
 }

@@ -63,6 +63,11 @@ impl ParameterNames {
         self.order.push((id, name.to_owned()));
     }
 
+    /// Adds the names of further parameters.
+    pub fn extend(&mut self, further: Self) {
+        further.order.into_iter().for_each(|(id, name)| self.push(id, &name));
+    }
+
     /// The name of a parameter.
     pub fn get(&self, id: ParamId) -> Option<&str> {
         self.by_id.get(&id).map(|&index| self.order[index].1.as_str())

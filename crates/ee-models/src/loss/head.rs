@@ -11,10 +11,10 @@ use crate::kernels::{self, HeadGradients, HeadLoss, Weight};
 /// Bytes of logits that are alive at once.
 pub const LOGIT_BYTES: usize = 64 << 20;
 
-/// States whose logits are alive at once.
-fn chunk(weight: &Weight) -> usize {
+/// States whose logits take at most so many bytes, or one.
+fn chunk(weight: &Weight, bytes: usize) -> usize {
     let [outputs, _] = weight.matrix.dims();
-    (LOGIT_BYTES / 4 / outputs.max(1)).max(1)
+    (bytes / 4 / outputs.max(1)).max(1)
 }
 
 /// The states of some places, `[n, d_model]`.
@@ -49,15 +49,23 @@ impl Sums {
     }
 }
 
+/// How an exit is read.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub(super) targets: &'a Targets,
+    pub(super) dropout: Option<DropoutKey>,
+    /// Bytes of logits that are alive at once.
+    pub(super) logits: usize,
+}
+
 /// Reads an exit and differentiates nothing; `model` and `states` are without autodiff.
 pub(super) fn watch<M: ExitModel>(
     model: &M,
     states: &Tensor<2>,
-    targets: &Targets,
-    dropout: Option<DropoutKey>,
+    Reader { targets, dropout, logits }: Reader<'_>,
 ) -> ExitReading {
     let weight = model.head_weight();
-    let chunk = chunk(&weight);
+    let chunk = chunk(&weight, logits);
     let mut sums = Sums::default();
     let parts = targets.places.chunks(chunk).zip(targets.labels.chunks(chunk));
     for (number, (places, labels)) in parts.enumerate() {
@@ -74,8 +82,7 @@ pub(super) fn watch<M: ExitModel>(
 pub(super) fn differentiate<M: ExitModel + Module>(
     model: &M,
     states: &Tensor<2>,
-    targets: &Targets,
-    dropout: Option<DropoutKey>,
+    Reader { targets, dropout, logits }: Reader<'_>,
     factor: f64,
     gathered: &mut Gathered,
 ) -> (ExitReading, Tensor<2>) {
@@ -84,7 +91,7 @@ pub(super) fn differentiate<M: ExitModel + Module>(
         matrix: tracked.matrix.clone().inner(),
         bias: tracked.bias.clone().map(Tensor::inner),
     };
-    let chunk = chunk(&weight);
+    let chunk = chunk(&weight, logits);
     let mut gradients = HeadGradients {
         matrix: begin(&tracked.matrix, gathered),
         bias: tracked.bias.as_ref().and_then(|bias| begin(bias, gathered)),

@@ -9,6 +9,9 @@ mod gradients;
 mod head;
 mod pass;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::head::LOGIT_BYTES;
 pub use self::pass::{evaluate, pass, pass_onto};
 

@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Gradients, IndexingUpdateOp, Tensor};
 
 use super::gradients::Gathered;
-use super::head::{differentiate, indices, watch};
+use super::head::{LOGIT_BYTES, Reader, differentiate, indices, watch};
 use super::{Activations, ExitReading, Pass, PassConfig, PassSeconds, Targets};
 use crate::exit::{Batch, ExitModel, Stream};
 use crate::kernels;
@@ -35,6 +35,18 @@ pub fn pass_onto<M: ExitModel + Module>(
     config: &PassConfig,
     earlier: Option<Gradients>,
 ) -> Pass {
+    pass_in_chunks(model, batch, targets, config, earlier, LOGIT_BYTES)
+}
+
+/// [`pass_onto`] with so many bytes of logits alive at once.
+pub(super) fn pass_in_chunks<M: ExitModel + Module>(
+    model: &M,
+    batch: &Batch,
+    targets: &Targets,
+    config: &PassConfig,
+    earlier: Option<Gradients>,
+    logits: usize,
+) -> Pass {
     let n_exits = model.n_layers();
     assert_eq!(config.weights.len(), n_exits, "one weight per exit");
     assert!(!targets.is_empty(), "a pass needs targets");
@@ -46,6 +58,7 @@ pub fn pass_onto<M: ExitModel + Module>(
         config,
         gathered: Gathered::new(earlier),
         exits: vec![None; n_exits],
+        logits,
         heads: 0.0,
     };
     sweep.run(batch);
@@ -65,7 +78,7 @@ pub fn evaluate<M: ExitModel>(model: &M, batch: &Batch, targets: &Targets) -> Ve
     (0..model.n_layers())
         .map(|index| {
             stream = model.layer(index, stream.clone());
-            watch(model, &stream.hidden, targets, None)
+            watch(model, &stream.hidden, Reader { targets, dropout: None, logits: LOGIT_BYTES })
         })
         .collect()
 }
@@ -87,6 +100,8 @@ struct Sweep<'a, M> {
     config: &'a PassConfig,
     gathered: Gathered,
     exits: Vec<Option<ExitReading>>,
+    /// Bytes of logits that are alive at once.
+    logits: usize,
     /// Seconds spent in the head.
     heads: f64,
 }
@@ -160,13 +175,13 @@ impl<M: ExitModel + Module> Sweep<'_, M> {
         let started = Instant::now();
         // Every exit drops by masks of its own.
         let dropout = self.config.dropout.map(|key| key.part(depth));
+        let reader = Reader { targets: self.targets, dropout, logits: self.logits };
         let (reading, upstream) = if weight == 0.0 {
-            (watch(&self.plain, &state, self.targets, dropout), upstream)
+            (watch(&self.plain, &state, reader), upstream)
         } else {
             let factor = self.config.scale * weight / self.targets.len() as f64;
-            let gathered = &mut self.gathered;
             let (reading, of_places) =
-                differentiate(self.model, &state, self.targets, dropout, factor, gathered);
+                differentiate(self.model, &state, reader, factor, &mut self.gathered);
             let upstream = upstream.unwrap_or_else(|| state.zeros_like());
             let places = indices(self.targets.places(), &state);
             let add = IndexingUpdateOp::Add;

@@ -7,6 +7,7 @@
 
 mod config;
 mod load;
+mod lora;
 
 use std::sync::Arc;
 
@@ -110,7 +111,10 @@ impl Layer {
     /// From the normalised state to queries, keys and values, rotated.
     fn attention_inputs(&self, normed: Tensor<2>, placement: &Placement) -> [Tensor<2>; 3] {
         let weights = [self.query.weight(), self.key.weight(), self.value.weight()];
-        let [query, key, value] = kernels::project(normed, weights, placement.rows);
+        let [query, key, value] = kernels::project(normed.clone(), weights, placement.rows);
+        let query = self.query.adapted(query, &normed, placement.rows);
+        let key = self.key.adapted(key, &normed, placement.rows);
+        let value = self.value.adapted(value, &normed, placement.rows);
         let query = kernels::rotate(query, &placement.rotary);
         let key = kernels::rotate(key, &placement.rotary);
         [query, key, value]
@@ -120,7 +124,10 @@ impl Layer {
     fn finish(&self, hidden: Tensor<2>, attended: Tensor<2>, rows: Rows) -> Tensor<2> {
         let attended = self.output.forward(attended, rows);
         let [hidden, normed] = self.feed_forward_norm.forward_sum(attended, hidden);
-        let [gate, up] = kernels::project(normed, [self.gate.weight(), self.up.weight()], rows);
+        let weights = [self.gate.weight(), self.up.weight()];
+        let [gate, up] = kernels::project(normed.clone(), weights, rows);
+        let gate = self.gate.adapted(gate, &normed, rows);
+        let up = self.up.adapted(up, &normed, rows);
         hidden + self.down.forward(kernels::silu_product(gate, up), rows)
     }
 }

@@ -1,0 +1,96 @@
+use burn::module::Module;
+use ee_models::Batch;
+use ee_models::arch::bert::{self, BertSizes, EncoderConfig, Loaded};
+use ee_models::device::device;
+use ee_models::loss::{Activations, Objective, Targets};
+use rand::RngExt;
+use serde::Serialize;
+
+use super::{Timing, check, generator, timed_steps};
+use crate::error::Result;
+use crate::step::{MicroBatch, StepConfig};
+
+/// The sizes of the work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, clap::Args)]
+pub struct EncoderTrain {
+    /// Sum the losses of all exits instead of the last one's alone
+    #[arg(long)]
+    pub joint: bool,
+    /// Number of layers
+    #[arg(long, default_value_t = 12)]
+    pub layers: usize,
+    /// Width of the hidden state; heads have 64 columns, the feed-forward network is 4 times as wide
+    #[arg(long, default_value_t = 768)]
+    pub dim: usize,
+    /// Tokens per row
+    #[arg(long, default_value_t = 128)]
+    pub seq: usize,
+    /// Rows per step
+    #[arg(long, default_value_t = 8)]
+    pub batch: usize,
+    /// Entries of the vocabulary
+    #[arg(long, default_value_t = 30522)]
+    pub vocab: usize,
+    /// Steps that are timed, after one that is not
+    #[arg(long, default_value_t = 5)]
+    pub steps: usize,
+    /// cpu, cuda:I, tch:cpu, tch:cuda:I
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MeasuredEncoder {
+    /// `encoder-train`
+    pub verb: &'static str,
+    /// Time and memory.
+    #[serde(flatten)]
+    pub timing: Timing,
+    /// The sizes of the work.
+    #[serde(flatten)]
+    pub flags: EncoderTrain,
+}
+
+/// Fine-tunes a random BERT of two labels on random tokens, every row full, and times the steps: forward,
+/// backward, clipping and AdamW.
+///
+/// # Errors
+/// When the sizes do not go together, a size is 0 or the device is not there.
+pub fn encoder_train(flags: EncoderTrain) -> Result<MeasuredEncoder> {
+    let EncoderTrain { joint, layers, dim, seq, batch, vocab, steps, .. } = flags;
+    check(&[layers, dim, seq, batch, vocab, steps])?;
+    let device = device(&flags.device)?;
+    let config = EncoderConfig::bert(&BertSizes {
+        vocabulary: vocab,
+        d_model: dim,
+        layers,
+        heads: (dim / 64).max(1),
+        inner: 4 * dim,
+        positions: seq.max(512),
+        dropout: 0.1,
+        initializer_range: 0.02,
+    })?;
+    let Loaded { model, names, .. } = bert::random(config, 0, &device);
+    let objective = if joint { Objective::Joint } else { Objective::Final };
+    let config = |number| StepConfig {
+        weights: objective.weights(layers),
+        watch: true,
+        activations: Activations::Keep,
+        learning_rate: 2e-5,
+        dropout: Some((0, number)),
+    };
+    let rows = random_rows(&flags)?;
+    let timing = timed_steps(model.train(), &names, &rows, steps, &device, config)?;
+    Ok(MeasuredEncoder { verb: "encoder-train", timing, flags })
+}
+
+fn random_rows(flags: &EncoderTrain) -> Result<MicroBatch> {
+    let EncoderTrain { seq, batch, vocab, .. } = *flags;
+    let mut generator = generator();
+    let ids = (0..batch * seq).map(|_| generator.random_range(0..vocab as u32)).collect();
+    let labels: Vec<usize> = (0..batch).map(|_| generator.random_range(0..2)).collect();
+    let batch = Batch::new(ids, vec![0; batch * seq], vec![seq; batch], seq)?;
+    let targets = Targets::first_positions(&batch, &labels);
+    Ok(MicroBatch { batch, targets })
+}

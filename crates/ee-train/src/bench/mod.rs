@@ -1,0 +1,106 @@
+//! The time and memory of training steps on random weights and tokens.
+
+mod decoder;
+mod encoder;
+
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use ee_models::ExitModel;
+use ee_models::checkpoint::ParameterNames;
+use ee_models::device::peak_memory_mib;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+
+pub use self::decoder::{DecoderTrain, MeasuredDecoder, decoder_train};
+pub use self::encoder::{EncoderTrain, MeasuredEncoder, encoder_train};
+use crate::error::{Error, Result};
+use crate::optimizer::{AdamW, AdamWConfig};
+use crate::step::{MicroBatch, StepConfig, StepReport, step};
+
+/// Medians over the timed steps, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Timing {
+    /// A whole step: forward, backward, clipping and AdamW.
+    pub seconds: f64,
+    /// Of it the layers and the embedding.
+    pub layers_seconds: f64,
+    /// Of it the head, at every exit that was read.
+    pub heads_seconds: f64,
+    /// Of it the gradients' norm and the update.
+    pub optimizer_seconds: f64,
+    /// Peak resident memory of the process.
+    pub peak_mib: Option<f64>,
+}
+
+/// Makes one step and then `steps` that are timed, each of the same micro-batch.
+fn timed_steps<M: ExitModel + Module>(
+    mut model: M,
+    names: &ParameterNames,
+    micro_batch: &MicroBatch,
+    steps: usize,
+    device: &Device,
+    config: impl Fn(u64) -> StepConfig,
+) -> Result<Timing> {
+    let mut optimizer = AdamW::new(AdamWConfig {
+        learning_rate: 2e-5,
+        weight_decay: 0.01,
+        beta_1: 0.9,
+        beta_2: 0.999,
+        epsilon: 1e-8,
+        max_gradient_norm: 1.0,
+    });
+    let (mut seconds, mut reports) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
+    for number in 0..=steps as u64 {
+        let started = Instant::now();
+        let micro_batches = std::slice::from_ref(micro_batch);
+        let report;
+        (model, report) = step(model, &mut optimizer, names, micro_batches, &config(number))
+            .map_err(|found| Error::Mismatch(format!("{} is {}", found.what, found.value)))?;
+        device.sync().map_err(|error| Error::Mismatch(error.to_string()))?;
+        seconds.push(started.elapsed().as_secs_f64());
+        reports.push(report);
+    }
+    let of = |part: fn(&StepReport) -> f64| {
+        median(&mut reports[1..].iter().map(part).collect::<Vec<_>>())
+    };
+    Ok(Timing {
+        seconds: median(&mut seconds[1..]),
+        layers_seconds: of(|report| report.seconds.layers),
+        heads_seconds: of(|report| report.seconds.heads),
+        optimizer_seconds: of(|report| report.seconds.optimizer),
+        peak_mib: peak_memory_mib(),
+    })
+}
+
+/// Where random tokens and labels come from.
+fn generator() -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(0)
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+}
+
+/// Asserts that every size is above 0.
+fn check(sizes: &[usize]) -> Result<()> {
+    if sizes.contains(&0) {
+        return Err(Error::Mismatch("every size must be above 0".to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn the_median_of_an_even_count_lies_between() {
+        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&mut [4.0, 1.0, 2.0, 3.0]), 2.5);
+    }
+}

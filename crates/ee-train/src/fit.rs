@@ -88,6 +88,7 @@ pub struct Run<M: Trainable> {
     pub(crate) order: Option<(u64, Vec<Vec<usize>>)>,
     pub(crate) model_config: M::Config,
     pub(crate) names: ParameterNames,
+    pub(crate) written: ParameterNames,
     pub(crate) tokenizer: PathBuf,
     pub(crate) optimizer: AdamW,
     pub(crate) state: TrainingState,
@@ -232,6 +233,7 @@ impl<M: Trainable> Run<M> {
             model,
             config: &self.model_config,
             names: &self.names,
+            written: &self.written,
             optimizer: &self.optimizer,
             tokenizer: &self.tokenizer,
             facts: &TrainingFacts {

@@ -97,18 +97,21 @@ impl<'a> Start<'a> {
     fn model<M: Trainable>(
         &self,
         optimizer: &mut AdamW,
-        new: impl FnOnce(&Self) -> Result<Loaded<M>>,
+        new: impl Fn(&Self) -> Result<Loaded<M>>,
     ) -> Result<(Loaded<M>, Option<TrainingState>)> {
-        if self.resume
-            && let Some((loaded, state)) = Checkpoints::new(self.output).resume(
-                self.config.precision,
-                &self.devices[0],
-                optimizer,
-            )?
-        {
-            return Ok((loaded, Some(state)));
+        let open = |folder: &Path| match self.config.lora {
+            // The additions lie beside the moments; what they are added to is where it was at the beginning.
+            Some(_) => new(self),
+            None => Ok(M::open(folder, self.config.precision, &self.devices[0])?),
+        };
+        let resumed = match self.resume {
+            true => Checkpoints::new(self.output).resume(open, optimizer)?,
+            false => None,
+        };
+        match resumed {
+            Some((loaded, state)) => Ok((loaded, Some(state))),
+            None => Ok((new(self)?, None)),
         }
-        Ok((new(self)?, None))
     }
 
     /// Makes the run folder and opens its log.
@@ -123,7 +126,7 @@ impl<'a> Start<'a> {
         run::begin(output, &config, resumed_at)?;
         let log = Log::open(output, &state, plan.total)?;
         announce(&log, &loaded.notices, resume, resumed_at);
-        let Loaded { model, config: model_config, names, .. } = loaded;
+        let Loaded { model, config: model_config, names, written, .. } = loaded;
         let run = Run {
             schedule: Schedule {
                 kind: config.schedule.kind,
@@ -142,6 +145,7 @@ impl<'a> Start<'a> {
             validation,
             model_config,
             names,
+            written,
             optimizer,
             state,
             log,

@@ -48,8 +48,10 @@ pub struct Loaded<M: Trainable> {
     pub model: M,
     /// The configuration it was built from.
     pub config: M::Config,
-    /// The Hugging Face name of each parameter.
+    /// The name of each parameter: Hugging Face's, of low-rank additions PEFT's.
     pub names: ParameterNames,
+    /// The same without additions: what is written of the merged model.
+    pub written: ParameterNames,
     /// What a reader of the results must know of the beginning.
     pub notices: Vec<String>,
 }
@@ -89,6 +91,10 @@ impl Trainable for Llama {
     fn decoder(&self) -> Option<&dyn Decoder> {
         Some(self)
     }
+
+    fn merged(&self) -> Self {
+        self.merge_lora()
+    }
 }
 
 impl From<bert::Loaded> for Loaded<Encoder> {
@@ -102,14 +108,15 @@ impl From<bert::Loaded> for Loaded<Encoder> {
             ));
         }
         notices.extend(unused_tensors(&unused));
-        Self { model, config, names, notices }
+        Self { model, config, written: names.clone(), names, notices }
     }
 }
 
 impl From<llama::Loaded> for Loaded<Llama> {
     fn from(loaded: llama::Loaded) -> Self {
         let llama::Loaded { model, config, names, unused } = loaded;
-        Self { model, config, names, notices: unused_tensors(&unused).into_iter().collect() }
+        let notices = unused_tensors(&unused).into_iter().collect();
+        Self { model, config, written: names.clone(), names, notices }
     }
 }
 

@@ -236,3 +236,65 @@ fn settings_that_do_not_go_together_are_refused() {
         assert!(!playground.path("run").exists());
     }
 }
+
+#[test]
+fn low_rank_additions_are_merged_into_what_is_written_and_resume() {
+    let playground = texts();
+    succeeded(&playground.train("base", &["--joint", "--set", "training.epochs=2"]));
+    let base = playground.path("base/last");
+    let run = fs::read_to_string(playground.path("run.toml")).unwrap();
+    let from_task = run.split("[task]").nth(1).unwrap();
+    playground.write(
+        "run.toml",
+        format!("[lora]\nrank = 2\ntargets = ['q_proj', 'down_proj']\n[task]{from_task}"),
+    );
+    let flags = [
+        "--joint",
+        "--model",
+        base.to_str().unwrap(),
+        "--set",
+        "training.checkpoint_every_steps=4",
+    ];
+    succeeded(&playground.train("whole", &flags));
+    let names = |run: &str| -> Vec<String> {
+        let bytes = playground.weights(run);
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let mut names: Vec<String> = file.names().into_iter().map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("whole"), names("base"), "a plain Hugging Face folder");
+    let changed = |name: &str| {
+        let tensor = |run: &str| {
+            let bytes = playground.weights(run);
+            let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            file.tensor(name).unwrap().data().to_vec()
+        };
+        tensor("whole") != tensor("base")
+    };
+    assert!(changed("model.layers.2.self_attn.q_proj.weight"));
+    assert!(changed("model.layers.0.mlp.down_proj.weight"));
+    assert!(!changed("model.layers.0.self_attn.k_proj.weight"));
+    assert!(!changed("model.embed_tokens.weight") && !changed("model.norm.weight"));
+    let found = perplexities(&playground.log("whole"));
+    let before = perplexities(&playground.log("base"));
+    assert!(found[2] < before[2], "{found:?} {before:?}");
+    // The same run, killed after a third of its steps.
+    let mut command = playground.command("killed", &[&flags[..], &["--resume"]].concat());
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let state = playground.path("killed/last/training_state.json");
+    while !state.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    succeeded(&playground.train("killed", &[&flags[..], &["--resume"]].concat()));
+    assert!(playground.weights("killed") == playground.weights("whole"));
+
+    let unknown =
+        playground.train("unknown", &[&flags[..], &["--set", "lora.targets=[\"query\"]"]].concat());
+    assert_eq!(unknown.status.code(), Some(1));
+    let message = stderr(&unknown);
+    assert!(message.contains("'query'") && message.contains("q_proj"), "{message}");
+}

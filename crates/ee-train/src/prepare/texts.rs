@@ -1,11 +1,12 @@
 //! A run of a decoder: on responses to prompts, or on running text.
 
 use ee_models::arch::llama::{self, Llama, LlamaConfig};
+use ee_models::layers;
 use ee_tasks::causal::{self, CausalRow, Shortened};
 use ee_tasks::{TextExample, TextTokenizer};
 
 use super::{Material, Start, Texts, check_sizes};
-use crate::config::{ModelConfig, TaskConfig};
+use crate::config::{LoraConfig, ModelConfig, TaskConfig};
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::fit::Run;
@@ -51,6 +52,15 @@ impl Start<'_> {
     }
 
     fn new_decoder(&self, tokenizer: &TextTokenizer) -> Result<Loaded<Llama>> {
+        let mut loaded = self.whole_decoder(tokenizer)?;
+        if let Some(LoraConfig { rank, alpha, targets }) = self.config.lora.clone() {
+            let config = layers::LoraConfig { rank, alpha, targets, seed: self.config.seed };
+            loaded.model = loaded.model.add_lora(&config, &mut loaded.names)?;
+        }
+        Ok(loaded)
+    }
+
+    fn whole_decoder(&self, tokenizer: &TextTokenizer) -> Result<Loaded<Llama>> {
         let (precision, device) = (self.config.precision, &self.devices[0]);
         match &self.config.model {
             ModelConfig::Checkpoint { path } => Ok(llama::load(path, precision, device)?.into()),

@@ -12,8 +12,7 @@ mod moments;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
-use ee_models::checkpoint::{self, ParameterNames, Precision};
+use ee_models::checkpoint::{self, ParameterNames};
 use ee_models::loss::Objective;
 use ee_tasks::tokenizer;
 use serde::{Deserialize, Serialize};
@@ -69,6 +68,8 @@ pub struct Snapshot<'a, M: Trainable> {
     pub config: &'a M::Config,
     /// Its parameters' names.
     pub names: &'a ParameterNames,
+    /// The names of those that are written, low-rank additions merged into them.
+    pub written: &'a ParameterNames,
     /// The optimizer with its moments.
     pub optimizer: &'a AdamW,
     /// Where the tokenizer's files are.
@@ -135,14 +136,14 @@ impl Checkpoints {
     }
 
     /// Loads what the last checkpoint holds, after clearing away what a killed process left; `None`
-    /// where there is no checkpoint.
+    /// where there is no checkpoint. `open` gives the model that the checkpoint's folder is of; parameters
+    /// whose exact values the folder does not hold get them afterwards.
     ///
     /// # Errors
     /// When the checkpoint cannot be read.
     pub fn resume<M: Trainable>(
         &self,
-        precision: Precision,
-        device: &Device,
+        open: impl FnOnce(&Path) -> Result<Loaded<M>>,
         optimizer: &mut AdamW,
     ) -> Result<Option<(Loaded<M>, TrainingState)>> {
         let Some(last) = self.last() else {
@@ -155,9 +156,9 @@ impl Checkpoints {
             serde_json::from_str(&text).map_err(|error| Error::broken(&path, error))?;
         self.link_best(&state)?;
         self.clear()?;
-        let Loaded { model, config, names, notices } = M::open(&last, precision, device)?;
+        let Loaded { model, config, names, written, notices } = open(&last)?;
         let model = moments::read(optimizer, model, &names, state.step, &last.join(OPTIMIZER))?;
-        Ok(Some((Loaded { model, config, names, notices }, state)))
+        Ok(Some((Loaded { model, config, names, written, notices }, state)))
     }
 
     /// Links the best checkpoint where it is the last one.
@@ -207,9 +208,9 @@ fn step_folder(step: u64) -> String {
 
 /// Writes a whole checkpoint and forces it to the disk.
 fn write<M: Trainable>(snapshot: &Snapshot<'_, M>, folder: &Path) -> Result<()> {
-    let Snapshot { model, config, names, optimizer, tokenizer, facts, state } = *snapshot;
+    let Snapshot { model, config, names, written, optimizer, tokenizer, facts, state } = *snapshot;
     fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
-    checkpoint::save(model, M::to_json(config), names, folder)?;
+    checkpoint::save(&model.merged(), M::to_json(config), written, folder)?;
     tokenizer::copy_files(tokenizer, folder)?;
     moments::write(model, names, optimizer, &folder.join(OPTIMIZER))?;
     write_json(&folder.join(FACTS), facts)?;

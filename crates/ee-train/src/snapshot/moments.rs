@@ -1,6 +1,7 @@
 //! The optimizer's moments in one safetensors file, under the parameters' Hugging Face names.
 //!
-//! A checkpoint of 16-bit weights is rounded whole; the F32 values of all its parameters lie here, too.
+//! Where the checkpoint's weights are not the parameters to the bit, because they are of 16 bits or have
+//! low-rank additions merged into them, the F32 values of all trained parameters lie here, too.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -27,11 +28,20 @@ pub(super) fn write<M: Module>(
     optimizer: &AdamW,
     path: &Path,
 ) -> Result<()> {
-    let is_rounded = is_rounded(model);
-    let mut collector = Collector { names, optimizer, is_rounded, tensors: Vec::new() };
+    let keeps_values = is_rounded(model) || has_additions(names);
+    let mut collector = Collector { names, optimizer, keeps_values, tensors: Vec::new() };
     model.visit(&mut collector);
     safetensors::serialize_to_file(collector.tensors, None, path)
         .map_err(|error| Error::io("cannot write", path)(std::io::Error::other(error)))
+}
+
+/// Whether a model has low-rank additions; nothing else is trained then.
+fn has_additions(names: &ParameterNames) -> bool {
+    names.iter().any(|(_, name)| is_addition(name))
+}
+
+fn is_addition(name: &str) -> bool {
+    name.contains(".lora_")
 }
 
 /// Whether a model has parameters of 16 bits.
@@ -82,7 +92,7 @@ impl View for Stored {
 struct Collector<'a> {
     names: &'a ParameterNames,
     optimizer: &'a AdamW,
-    is_rounded: bool,
+    keeps_values: bool,
     tensors: Vec<(String, Stored)>,
 }
 
@@ -94,7 +104,7 @@ impl ModuleVisitor for Collector<'_> {
         let name = self.names.get(param.id).expect("every parameter of the model has a name");
         self.tensors.push((format!("{name}.{FIRST}"), Stored::new(first)));
         self.tensors.push((format!("{name}.{SECOND}"), Stored::new(second)));
-        if self.is_rounded {
+        if self.keeps_values {
             let value = master.clone().unwrap_or_else(|| param.val().inner());
             self.tensors.push((format!("{name}.{MASTER}"), Stored::new(&value)));
         }
@@ -112,8 +122,15 @@ pub(super) fn read<M: Module>(
 ) -> Result<M> {
     let bytes = std::fs::read(path).map_err(Error::io("cannot read", path))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::broken(path, error))?;
-    let (is_rounded, moments) = (is_rounded(&model), HashMap::new());
-    let mut reader = Reader { names, file, is_rounded, moments, complaints: Vec::new() };
+    let has_additions = has_additions(names);
+    let mut reader = Reader {
+        names,
+        file,
+        has_additions,
+        keeps_values: has_additions || is_rounded(&model),
+        moments: HashMap::new(),
+        complaints: Vec::new(),
+    };
     let model = model.map(&mut reader);
     if !reader.complaints.is_empty() {
         return Err(Error::broken(path, reader.complaints.join("; ")));
@@ -125,7 +142,8 @@ pub(super) fn read<M: Module>(
 struct Reader<'a> {
     names: &'a ParameterNames,
     file: SafeTensors<'a>,
-    is_rounded: bool,
+    has_additions: bool,
+    keeps_values: bool,
     moments: HashMap<ParamId, Box<dyn Any + Send>>,
     complaints: Vec<String>,
 }
@@ -153,13 +171,16 @@ impl Reader<'_> {
 
 impl ModuleMapper for Reader<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.names.get(param.id).expect("every parameter of the model has a name");
+        if self.has_additions && !is_addition(name) {
+            return param;
+        }
         let (id, value, mapper) = param.consume();
-        let name = self.names.get(id).expect("every parameter of the model has a name");
         let names = [FIRST, SECOND, MASTER].map(|part| format!("{name}.{part}"));
         let parameter = value.clone().inner();
         let first = self.tensor(&names[0], &parameter);
         let second = self.tensor(&names[1], &parameter);
-        let exact = self.is_rounded.then(|| self.tensor(&names[2], &parameter)).flatten();
+        let exact = self.keeps_values.then(|| self.tensor(&names[2], &parameter)).flatten();
         let is_f32 = parameter.dtype() == DType::F32;
         let value = match &exact {
             Some(exact) if is_f32 => exact.clone(),

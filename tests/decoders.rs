@@ -215,6 +215,69 @@ fn blocks_and_padding_change_no_bit() {
 }
 
 #[test]
+fn a_layer_writes_its_keys_and_values_without_being_run() {
+    for name in GOLDENS {
+        let Loaded { model, .. } = load(name);
+        let padding: Arc<[usize]> = Arc::from([0, 2]);
+        let [mut run, mut written] = [(); 2].map(|()| model.empty_cache(padding.clone(), 8));
+        for (start, width) in [(0, 3), (3, 1)] {
+            let lengths = Arc::from([width; 2]);
+            let block = Block { width, start, padding: padding.clone(), lengths, rows: Rows::Few };
+            let tokens: Vec<u32> = (0..2 * width as u32).map(|at| 3 + 7 * at).collect();
+            let mut stream = model.embed_block(&tokens, &block);
+            for index in 0..model.n_layers() {
+                model.write_kv(index, &stream, written.layer(index));
+                // A state that is known goes on as if it had been run up to there.
+                let resumed = model.resume_block(stream.hidden.clone(), &block);
+                stream = model.layer_with(index, resumed, run.layer(index));
+            }
+        }
+        for index in 0..model.n_layers() {
+            for row in 0..2 {
+                let [a, b] = [&mut run, &mut written]
+                    .map(|cache| cache.layer(index).block(&[row], padding[row], 4 - padding[row]));
+                for (a, b) in a.into_iter().zip(b) {
+                    assert_eq!(values(a), values(b), "{name}, layer {index}, row {row}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_of_a_stream_stay_with_their_rows_of_the_cache() {
+    for name in GOLDENS {
+        let Loaded { model, .. } = load(name);
+        let padding: Arc<[usize]> = Arc::from([0, 1, 0]);
+        let block = |start, width: usize| Block {
+            width,
+            start,
+            padding: padding.clone(),
+            lengths: Arc::from([width; 3]),
+            rows: Rows::Few,
+        };
+        let states = |leave_after: Option<usize>| -> Vec<Vec<f32>> {
+            let mut cache = model.empty_cache(padding.clone(), 8);
+            let mut stream = model.embed_block(&(5..17).collect::<Vec<u32>>(), &block(0, 4));
+            for index in 0..model.n_layers() {
+                stream = model.layer_with(index, stream, cache.layer(index));
+            }
+            let mut stream = model.embed_block(&[20, 21, 22], &block(4, 1));
+            for index in 0..model.n_layers() {
+                stream = model.layer_with(index, stream, cache.layer(index));
+                if leave_after == Some(index) {
+                    stream = stream.rows(&[2, 1]);
+                }
+            }
+            let d = stream.hidden.dims()[1];
+            values(stream.hidden).chunks(d).map(<[f32]>::to_vec).collect()
+        };
+        let all = states(None);
+        assert_eq!(states(Some(0)), [all[2].clone(), all[1].clone()], "{name}");
+    }
+}
+
+#[test]
 fn stored_formats_load_as_they_are_and_are_written_back() {
     let exact = load("llama-tiny");
     let prompt: Vec<u32> = golden("llama-tiny").cases[2].prompt.clone();

@@ -121,7 +121,7 @@ mod tests {
         use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(GATE_FILE);
-        let bytes = vec![0_u8; 4 * 6];
+        let bytes = [0_u8; 4 * 6];
         let view = |shape: &[usize]| {
             let n: usize = shape.iter().product();
             TensorView::new(Dtype::F32, shape.to_vec(), &bytes[..4 * n]).unwrap()

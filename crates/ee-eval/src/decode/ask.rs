@@ -7,8 +7,9 @@ use ee_models::{Decoder, Stream};
 use super::clock::Part;
 use super::head::{Reader, Reading};
 use super::rule::{Position, Rule};
+use super::settings::Settings;
 use super::states::StateView;
-use super::walk::{Settings, Taken, select};
+use super::walk::{Taken, select};
 use crate::gates::{ExitSpace, SetGate};
 
 /// What is known of one token of each row of the cache.

@@ -10,7 +10,8 @@ use ee_models::generate::{Choice, Options, Watcher, generate};
 use ee_models::signal::{Agreement, Signal};
 
 use super::clock::Clock;
-use super::walk::{Settings, decode};
+use super::settings::Settings;
+use super::walk::decode;
 use crate::decoding::{DecoderSubject, Generated, TextWatcher};
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;

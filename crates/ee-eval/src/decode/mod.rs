@@ -9,11 +9,13 @@ pub mod clock;
 pub mod command;
 pub mod fidelity;
 pub mod head;
+mod material;
 pub mod measure;
 pub mod policy;
 pub mod report;
 pub mod results;
 pub mod rule;
+pub mod settings;
 pub mod states;
 pub mod walk;
 
@@ -21,7 +23,8 @@ pub use command::run;
 pub use head::HeadChoice;
 pub use policy::PolicyChoice;
 pub use rule::ExitRule;
-pub use walk::{Decoded, Settings, decode};
+pub use settings::Settings;
+pub use walk::{Decoded, decode};
 
 #[cfg(test)]
 mod tests;

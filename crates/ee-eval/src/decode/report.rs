@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use ee_tasks::TextTokenizer;
 
+use super::head::HEADS;
+use super::policy::POLICIES;
 use super::results::{DecodeResults, Output, RunResults, Texts};
 use crate::error::Result;
 use crate::output::write_text;
@@ -209,6 +211,17 @@ fn page(results: &DecodeResults) -> Page {
         notices: notices.collect(),
         tables: vec![speed(results), fidelity(results)],
         plots: vec![],
-        sources: vec![("Decoding".to_owned(), source)],
+        sources: [vec![("Decoding".to_owned(), source)], rules(results)].concat(),
     }
+}
+
+/// What the policies and the head of these runs do.
+fn rules(results: &DecodeResults) -> Vec<(String, String)> {
+    let is_used = |name: &str| results.runs.iter().any(|run| run.kv == name);
+    let policies = POLICIES.iter().filter(|policy| is_used(policy.name()));
+    let policies = policies.map(|policy| (format!("K/V {}", policy.name()), policy.rule()));
+    let name = results.facts.head.split(':').next().unwrap_or_default();
+    let heads = HEADS.iter().filter(|head| head.name() == name);
+    let heads = heads.map(|head| (format!("Head {name}"), head.rule()));
+    policies.chain(heads).map(|(name, rule)| (name, rule.to_owned())).collect()
 }

@@ -282,6 +282,29 @@ fn a_pruned_head_leaves_only_where_the_whole_head_would() {
 }
 
 #[test]
+fn a_gate_leaves_last_at_one_end_first_at_the_other_and_is_monotone_between() {
+    let model = model();
+    let gates = ["confidence", "margin", "cosine", "learned"].map(|name| (name, 1.0, -1.001));
+    for (name, never, always) in gates.into_iter().chain([("entropy", 0.0, 4.2)]) {
+        let mut before = vec![LAYERS + 1; prompts().len() * NEW];
+        for step in 0..=10 {
+            let threshold = never + (always - never) * step as f32 / 10.0;
+            let rule = format!("{name}:{threshold}");
+            // Tokens do not depend on exits that take no effect; a threshold that never fires is refused.
+            let settings = Settings { min_tokens: 0, ..settings(&model, &rule, "full", "full") };
+            if step == 0 {
+                assert!(!goes(&settings, &model), "{rule}");
+                continue;
+            }
+            let now = run(&model, &prompts(), &settings).exits.concat();
+            assert!(now.iter().zip(&before).all(|(now, before)| now <= before), "{rule}");
+            before = now;
+        }
+        assert!(before.iter().all(|&exit| exit == 1), "{name}");
+    }
+}
+
+#[test]
 fn exits_are_read_where_they_are_wanted() {
     let model = model();
     for rule in firing().into_iter().filter(|rule| !rule.starts_with("fixed")) {

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Int, Tensor, TensorData};
-use ee_models::gate::LinearGate;
 use ee_models::generate::{Options, Watcher, check};
 use ee_models::kernels::Rows;
 use ee_models::signal::Signals;
@@ -17,66 +16,12 @@ use ee_models::{Block, Decoder, KvCache, Stream, WeightBytes};
 
 use super::ask::Asking;
 use super::clock::{Clock, Part};
-use super::head::{HeadChoice, Reader};
-use super::policy::{Filling, KvPolicy};
-use super::rule::{ExitRule, Position, Rule};
-use crate::error::{EvalError, Result};
-use crate::gates::ExitSpace;
+use super::head::Reader;
+use super::policy::Filling;
+use super::rule::{Position, Rule};
+use super::settings::Settings;
+use crate::error::Result;
 use crate::oracle;
-
-/// How tokens leave.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// When.
-    pub rule: ExitRule,
-    /// What becomes of the layers above.
-    pub policy: &'static dyn KvPolicy,
-    /// How the head is read before the last exit.
-    pub head: HeadChoice,
-    /// The exits before the last at which gates are read, rising.
-    pub exits: Vec<usize>,
-    /// So many new tokens never leave.
-    pub min_tokens: usize,
-    /// What `learned` needs.
-    pub fitted: Option<Arc<LinearGate>>,
-}
-
-impl Settings {
-    /// The exits that gates can choose from, with the last one, and the outputs of the head.
-    #[must_use]
-    pub fn space(&self, model: &dyn Decoder) -> ExitSpace {
-        ExitSpace { layers: self.exits.len() + 1, labels: model.vocabulary_size() }
-    }
-
-    /// Refuses what does not go together, or can never fire.
-    ///
-    /// # Errors
-    /// [`EvalError::Setting`], [`EvalError::NeverFires`].
-    pub fn check(&self, model: &dyn Decoder) -> Result<()> {
-        let layers = model.n_layers();
-        let complain = |reason: String| Err(EvalError::Setting { reason });
-        if let Some(exit) = self.exits.iter().find(|&&exit| exit == 0 || exit >= layers) {
-            return complain(format!(
-                "exit {exit} of --exits: expected exits before the last, {layers}"
-            ));
-        }
-        if !self.exits.is_sorted_by(|a, b| a < b) {
-            return complain("--exits: expected rising exits, each once".to_owned());
-        }
-        self.rule.check(layers, self.space(model))?;
-        match self.rule.rule {
-            Rule::Signals(gate) if !self.head.head.is_asked() => complain(format!(
-                "{gate} asks the head at every exit, which --head {} does not read; \
-                 it goes with gates on states",
-                self.head
-            )),
-            Rule::States(gate, _) if gate.is_fitted() && self.fitted.is_none() => {
-                complain(format!("{} needs a fitted gate: --gate-file", gate.name()))
-            }
-            _ => Ok(()),
-        }
-    }
-}
 
 /// What came of some prompts.
 #[derive(Debug, Clone)]
@@ -226,7 +171,6 @@ impl<'m> Walk<'m> {
         let (layers, n_rows) = (self.model.n_layers(), stream.n_rows());
         let position = Position { number: self.number, limit: self.limit };
         let mut asking = Asking::new(self.settings, self.model, n_rows, position);
-        let takes_effect = self.settings.policy.takes_effect();
         let mut streams = vec![stream];
         for index in 0..layers {
             streams = self.filling.before(self.model, index, streams);
@@ -241,16 +185,7 @@ impl<'m> Walk<'m> {
                     true => asking.leave(&mut self.reader(), exit, &stream, before),
                     false => Vec::new(),
                 };
-                if places.is_empty() || !takes_effect {
-                    stay.push(stream);
-                } else if places.len() == stream.n_rows() {
-                    self.left(exit, &stream);
-                } else {
-                    let stays: Vec<usize> =
-                        (0..stream.n_rows()).filter(|place| !places.contains(place)).collect();
-                    self.left(exit, &stream.rows(&places));
-                    stay.push(stream.rows(&stays));
-                }
+                stay.extend(self.part(exit, stream, &places));
             }
             streams = stay;
             if streams.is_empty() {
@@ -263,6 +198,21 @@ impl<'m> Walk<'m> {
             asking.end(&stream.cache_rows(), &signals, layers);
         }
         asking.taken()
+    }
+
+    /// What goes on of a stream when the rows at some places leave.
+    fn part(&mut self, exit: usize, stream: Stream, leave: &[usize]) -> Option<Stream> {
+        if leave.is_empty() || !self.settings.policy.takes_effect() {
+            return Some(stream);
+        }
+        if leave.len() == stream.n_rows() {
+            self.left(exit, &stream);
+            return None;
+        }
+        let stay: Vec<usize> =
+            (0..stream.n_rows()).filter(|place| !leave.contains(place)).collect();
+        self.left(exit, &stream.rows(leave));
+        Some(stream.rows(&stay))
     }
 
     /// All layers, then the exit that looks at the last one's answer; the policy treats the token as if it

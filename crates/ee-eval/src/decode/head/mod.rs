@@ -3,19 +3,22 @@
 //! A [`Head`] is chosen once; a [`Reading`] is it at work on one token of each row. The last exit and the
 //! token are always the whole head's.
 
+mod full;
+mod gate;
+mod pruned;
+
 use std::fmt;
 use std::str::FromStr;
 
-use burn::tensor::{Int, Tensor, TensorData};
-use ee_models::kernels::{self, Rows, Weight};
-use ee_models::signal::{Signal, exit_signals, largest};
+use burn::tensor::Tensor;
+use ee_models::signal::{Signal, exit_signals};
 use ee_models::{Decoder, WeightBytes};
 
 use super::clock::{Clock, Part};
 use crate::error::{EvalError, Result};
 
 /// Every way to read the head; the command line, its help and the tests walk this list.
-pub const HEADS: &[&dyn Head] = &[&Full, &Pruned, &Gate];
+pub const HEADS: &[&dyn Head] = &[&full::Full, &pruned::Pruned, &gate::Gate];
 
 /// A way to read the head.
 pub trait Head: Sync + fmt::Debug {
@@ -115,149 +118,6 @@ impl fmt::Display for HeadChoice {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.head.name())?;
         if self.head.has_number() { write!(formatter, ":{}", self.number) } else { Ok(()) }
-    }
-}
-
-/// The whole head at every exit.
-#[derive(Debug)]
-struct Full;
-
-impl Head for Full {
-    fn name(&self) -> &'static str {
-        "full"
-    }
-
-    fn rule(&self) -> &'static str {
-        "the whole head at every exit that a gate asks"
-    }
-
-    fn begin(&self, _: usize, _: usize) -> Box<dyn Reading> {
-        Box::new(Self)
-    }
-}
-
-impl Reading for Full {
-    fn read(&mut self, reader: &mut Reader<'_>, _: &[usize], state: Tensor<2>) -> Vec<Said> {
-        let (_, signals) = reader.whole(state);
-        signals.into_iter().map(|signal| Said { signal, is_whole: true }).collect()
-    }
-
-    fn confirm(&mut self, reader: &mut Reader<'_>, _: &[usize], state: Tensor<2>) -> Vec<Signal> {
-        reader.whole(state).1
-    }
-}
-
-/// No head before a token leaves.
-#[derive(Debug)]
-struct Gate;
-
-impl Head for Gate {
-    fn name(&self) -> &'static str {
-        "gate"
-    }
-
-    fn rule(&self) -> &'static str {
-        "none: a gate on states decides, the head is read once, on leaving"
-    }
-
-    fn is_asked(&self) -> bool {
-        false
-    }
-
-    fn begin(&self, _: usize, _: usize) -> Box<dyn Reading> {
-        Box::new(Full)
-    }
-}
-
-/// The whole head at the first exit read; at later ones its K best rows of then; the whole head again before
-/// a token leaves, which gives new best rows where it does not.
-#[derive(Debug)]
-struct Pruned;
-
-impl Head for Pruned {
-    fn name(&self) -> &'static str {
-        "pruned"
-    }
-
-    fn rule(&self) -> &'static str {
-        "the whole head at the first exit read, its K best outputs alone at later ones (signals are over \
-         these), the whole head again before leaving"
-    }
-
-    fn has_number(&self) -> bool {
-        true
-    }
-
-    fn begin(&self, number: usize, n_rows: usize) -> Box<dyn Reading> {
-        Box::new(PrunedReading { number, rows: vec![None; n_rows] })
-    }
-}
-
-/// Candidates per row of the cache.
-struct PrunedReading {
-    number: usize,
-    rows: Vec<Option<Candidates>>,
-}
-
-/// Some outputs, by rising id, with their rows of the head.
-#[derive(Clone)]
-struct Candidates {
-    ids: Vec<u32>,
-    weight: Weight,
-}
-
-impl Reading for PrunedReading {
-    fn read(&mut self, reader: &mut Reader<'_>, rows: &[usize], state: Tensor<2>) -> Vec<Said> {
-        if rows.iter().any(|&row| self.rows[row].is_none()) {
-            let signals = self.confirm(reader, rows, state);
-            return signals.into_iter().map(|signal| Said { signal, is_whole: true }).collect();
-        }
-        let model = reader.model;
-        reader.clock.time(Part::Gates, || {
-            let state = model.head_state(state, None);
-            let said = rows.iter().enumerate().map(|(at, &row)| {
-                let candidates = self.rows[row].as_ref().expect("rows have candidates by now");
-                candidates.read(state.clone().narrow(0, at, 1))
-            });
-            said.collect()
-        })
-    }
-
-    fn confirm(
-        &mut self,
-        reader: &mut Reader<'_>,
-        rows: &[usize],
-        state: Tensor<2>,
-    ) -> Vec<Signal> {
-        let (logits, signals) = reader.whole(state);
-        let model = reader.model;
-        reader.clock.time(Part::Gates, || {
-            for (&row, ids) in rows.iter().zip(largest(logits, self.number)) {
-                self.rows[row] = Some(Candidates::of(model, ids));
-            }
-        });
-        signals
-    }
-}
-
-impl Candidates {
-    fn of(model: &dyn Decoder, mut ids: Vec<u32>) -> Self {
-        // Of equal logits the lowest id wins, here as everywhere.
-        ids.sort_unstable();
-        let Weight { matrix, bias } = model.head_weight();
-        let places: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
-        let places = TensorData::new(places, [ids.len()]);
-        let places = Tensor::<1, Int>::from_data(places, &matrix.device());
-        let bias = bias.map(|bias| bias.select(0, places.clone()));
-        Self { ids, weight: Weight { matrix: kernels::embedding(matrix, places), bias } }
-    }
-
-    /// What these outputs alone say of a normed state, `[1, d_model]`.
-    fn read(&self, state: Tensor<2>) -> Said {
-        let [logits] = kernels::project(state, [self.weight.clone()], Rows::Few);
-        let mut signal = exit_signals(logits)[0];
-        signal.prediction = self.ids[signal.prediction as usize];
-        Said { signal, is_whole: false }
     }
 }
 

@@ -1,0 +1,66 @@
+//! How tokens leave: a rule, a policy, a head, and where they apply.
+
+use std::sync::Arc;
+
+use ee_models::Decoder;
+use ee_models::gate::LinearGate;
+
+use super::head::HeadChoice;
+use super::policy::KvPolicy;
+use super::rule::{ExitRule, Rule};
+use crate::error::{EvalError, Result};
+use crate::gates::ExitSpace;
+
+/// How tokens leave.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// When.
+    pub rule: ExitRule,
+    /// What becomes of the layers above.
+    pub policy: &'static dyn KvPolicy,
+    /// How the head is read before the last exit.
+    pub head: HeadChoice,
+    /// The exits before the last at which gates are read, rising.
+    pub exits: Vec<usize>,
+    /// So many new tokens never leave.
+    pub min_tokens: usize,
+    /// What `learned` needs.
+    pub fitted: Option<Arc<LinearGate>>,
+}
+
+impl Settings {
+    /// The exits that gates can choose from, with the last one, and the outputs of the head.
+    #[must_use]
+    pub fn space(&self, model: &dyn Decoder) -> ExitSpace {
+        ExitSpace { layers: self.exits.len() + 1, labels: model.vocabulary_size() }
+    }
+
+    /// Refuses what does not go together, or can never fire.
+    ///
+    /// # Errors
+    /// [`EvalError::Setting`], [`EvalError::NeverFires`].
+    pub fn check(&self, model: &dyn Decoder) -> Result<()> {
+        let layers = model.n_layers();
+        let complain = |reason: String| Err(EvalError::Setting { reason });
+        if let Some(exit) = self.exits.iter().find(|&&exit| exit == 0 || exit >= layers) {
+            return complain(format!(
+                "exit {exit} of --exits: expected exits before the last, {layers}"
+            ));
+        }
+        if !self.exits.is_sorted_by(|a, b| a < b) {
+            return complain("--exits: expected rising exits, each once".to_owned());
+        }
+        self.rule.check(layers, self.space(model))?;
+        match self.rule.rule {
+            Rule::Signals(gate) if !self.head.head.is_asked() => complain(format!(
+                "{gate} asks the head at every exit, which --head {} does not read; \
+                 it goes with gates on states",
+                self.head
+            )),
+            Rule::States(gate, _) if gate.is_fitted() && self.fitted.is_none() => {
+                complain(format!("{} needs a fitted gate: --gate-file", gate.name()))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -17,7 +17,7 @@ mod sequence;
 use indexmap::IndexMap;
 
 use crate::error::{EvalError, Result};
-use crate::gates::{ExitSpace, GATES, Gate, SetGate};
+use crate::gates::{Comparison, ExitSpace, GATES, Gate, SetGate};
 use crate::oracle;
 use crate::score::Scorer;
 use crate::sweep::{self, Agreement, LabelScores};
@@ -193,7 +193,8 @@ fn rejected(gate: &dyn Gate, found: &GateCalibration, certificate: &Certificate)
     let Tested { threshold, risk, p_value } = found.tested[0];
     let more = match examples_needed(risk, bound, level) {
         Some(enough) => format!("about {enough} calibration examples would do at this risk"),
-        None => "more examples would not help, a smaller step may".to_owned(),
+        None if gate.comparison() == Comparison::AtLeast => "more would not help".to_owned(),
+        None => "more would not help, a smaller --step may".to_owned(),
     };
     Some(format!(
         "no threshold of {name} could be certified: at {name}:{threshold}, the first that was tested, the risk is \

@@ -98,9 +98,7 @@ pub fn table(found: &Calibration) -> Table {
     }
 }
 
-/// A threshold as it was tested, or with four decimals where it is exact.
+/// A threshold in full: 0.99996 is not 1.
 fn threshold(value: f32) -> Cell {
-    let text = format!("{value:.4}");
-    let text = text.trim_end_matches('0').trim_end_matches('.').to_owned();
-    Cell::Number { value: f64::from(value), text }
+    Cell::Number { value: f64::from(value), text: value.to_string() }
 }

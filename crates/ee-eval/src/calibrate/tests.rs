@@ -78,7 +78,11 @@ fn a_gate_that_is_always_wrong_is_named() {
     assert_eq!(found.notices.len(), 4, "{:?}", found.notices);
     let notice = &found.notices[0];
     assert!(notice.contains("confidence:0.95") && notice.contains("1.0000"), "{notice}");
-    assert!(notice.contains("more examples would not help"), "{notice}");
+    assert!(
+        notice.contains("on 100 examples") && notice.contains("a smaller --step may"),
+        "{notice}"
+    );
+    assert!(found.notices[3].ends_with("more would not help"), "{:?}", found.notices);
 }
 
 #[test]

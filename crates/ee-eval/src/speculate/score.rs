@@ -73,11 +73,11 @@ pub(super) fn scores(
         }
         metric.score(&sum)
     };
-    let both = |metric: &Box<dyn TextMetric>| MetricScores {
+    let both = |metric: &dyn TextMetric| MetricScores {
         name: metric.name().to_owned(),
         signature: metric.signature(n_references),
-        score: of(metric.as_ref(), speculated),
-        plain_score: of(metric.as_ref(), plain),
+        score: of(metric, speculated),
+        plain_score: of(metric, plain),
     };
-    metrics.iter().map(both).collect()
+    metrics.iter().map(|metric| both(metric.as_ref())).collect()
 }

@@ -245,8 +245,8 @@ impl<'m> Run<'m> {
             let mut stream = self.embed(&tokens, 1, step, Rows::Few);
             for index in 0..plan.exit {
                 stream = self.model.layer_with(index, stream, self.cache.layer(index));
-                if all {
-                    exits[index].push(stream.hidden.clone());
+                if let Some(states) = exits.get_mut(index) {
+                    states.push(stream.hidden.clone());
                 }
             }
             seconds.draft_layers += clock.lap(&self.device);

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use ee_models::loss::Objective;
 use ee_train::bench::{DecoderTrain, EncoderTrain};
 use ee_train::config::{Overrides, RunConfig};
+use ee_train::gate::GateFlags;
 use ee_train::plan::parse_memory;
 use ee_train::{Error, Result};
 
@@ -73,6 +74,8 @@ enum TypedCommand {
         #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
         memory: Option<usize>,
     },
+    /// Fit a linear gate on a decoder's states, the model itself frozen, for ee-eval decode --head gate
+    Gate(GateFlags),
     /// Measure time and memory on random weights; prints one JSON line
     Bench {
         #[command(subcommand)]
@@ -92,6 +95,7 @@ enum BenchVerb {
 pub(crate) enum Command {
     Train(Training),
     Plan(RunFile, Option<usize>),
+    Gate(GateFlags),
     EncoderTrain(EncoderTrain),
     DecoderTrain(DecoderTrain),
 }
@@ -119,6 +123,7 @@ impl Arguments {
             Some(TypedCommand::Bench { verb: BenchVerb::DecoderTrain(flags) }) => {
                 Command::DecoderTrain(flags)
             }
+            Some(TypedCommand::Gate(flags)) => Command::Gate(flags),
             Some(TypedCommand::Plan { run, memory }) => Command::Plan(run.into(), memory),
             None => {
                 let TrainingFlags { run, output, resume } = self.training;

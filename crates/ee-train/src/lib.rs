@@ -11,6 +11,7 @@ pub mod config;
 pub mod data;
 mod error;
 pub mod fit;
+pub mod gate;
 pub mod log;
 pub mod optimizer;
 pub mod plan;

@@ -11,7 +11,7 @@ use clap::Parser;
 use ee_train::fit::{self, Outcome, Run};
 use ee_train::prepare::{self, Prepared};
 use ee_train::subject::Trainable;
-use ee_train::{Error, bench, plan};
+use ee_train::{Error, bench, gate, plan};
 use serde::Serialize;
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
@@ -41,6 +41,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Train(training) => train(&training),
         Command::Plan(run, memory) => {
             plan::print(&run.config()?, memory)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Gate(flags) => {
+            gate::print(&gate::train_gate(&flags)?);
             Ok(ExitCode::SUCCESS)
         }
         Command::EncoderTrain(flags) => print(&bench::encoder_train(flags)?),

@@ -99,6 +99,27 @@ fn a_decoder_learns_responses_at_every_exit() {
     let config = fs::read_to_string(playground.path("run/best/config.json")).unwrap();
     assert!(config.contains("\"eos_token_id\": 1"), "{config}");
     assert!(stderr(&output).contains("exit 2 writes"), "{}", stderr(&output));
+
+    // What the exits agree on can be told from their states.
+    let mut gate = std::process::Command::new(env!("CARGO_BIN_EXE_ee-train"));
+    let gate = gate
+        .args(["gate", "--epochs", "60", "--learning-rate", "0.05", "--model"])
+        .arg(playground.path("run/best"));
+    let output = gate.arg("--task").arg(playground.path("reverse.toml")).output().unwrap();
+    succeeded(&output);
+    let report = fs::read_to_string(playground.path("run/best/gate.json")).unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let exits = report["exits"].as_array().unwrap();
+    assert_eq!(exits.len(), 2);
+    for exit in exits {
+        let number = |key: &str| exit[key].as_f64().unwrap();
+        let blind = number("agreement").max(1.0 - number("agreement"));
+        assert!(number("accuracy") >= blind - 0.1, "{exit}");
+    }
+    let bytes = fs::read(playground.path("run/best/gate.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.tensor("weight").unwrap().shape(), [3, 32]);
+    assert_eq!(file.tensor("bias").unwrap().shape(), [3]);
 }
 
 #[test]

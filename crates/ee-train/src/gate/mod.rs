@@ -1,0 +1,155 @@
+//! `ee-train gate`: a linear gate on a frozen decoder's states, learnt from what its exits say.
+//!
+//! For every exit before the last, logistic regression from [`features`] of its state to whether its
+//! prediction is the last exit's: CALM's meta-classifier (Schuster et al. 2022), or with one gate for all
+//! exits BERxiT's learning to exit (Xin et al. 2021). The model runs once, teacher-forced over a task; the
+//! fit itself takes seconds. `ee-eval decode --head gate` reads the file.
+
+mod fit;
+mod quality;
+mod states;
+
+use std::path::{Path, PathBuf};
+
+use ee_models::arch::llama;
+use ee_models::checkpoint::Precision;
+use ee_models::device::device;
+use ee_models::gate::GATE_FILE;
+use ee_tasks::{GenerationTask, TextTokenizer};
+use serde::Serialize;
+
+use self::fit::{Fitted, fit};
+use self::quality::{Quality, quality};
+use self::states::observe;
+use crate::error::{Error, Result};
+
+/// What to fit a gate on, and how.
+#[derive(Clone, Debug, Serialize, clap::Args)]
+pub struct GateFlags {
+    /// The decoder's checkpoint folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// A task of generated text, whose gold answers the model is led through
+    #[arg(long, value_name = "FILE.toml")]
+    pub task: PathBuf,
+    /// Where the task's data files lie
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The split to learn from
+    #[arg(long, default_value = "train")]
+    pub split: String,
+    /// Learn from the first N examples
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub limit: usize,
+    /// Longer examples lose their end
+    #[arg(long, value_name = "TOKENS", default_value_t = 512)]
+    pub max_length: usize,
+    /// Learn from at most N predicted tokens, whole examples at a time
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub tokens: usize,
+    /// One gate for all exits instead of one for each
+    #[arg(long)]
+    pub shared: bool,
+    /// Visits of every token
+    #[arg(long, default_value_t = 10)]
+    pub epochs: usize,
+    /// Peak learning rate of AdamW, falling to 0 in a straight line
+    #[arg(long, default_value_t = 3e-3)]
+    pub learning_rate: f64,
+    /// Weight decay
+    #[arg(long, default_value_t = 1e-2)]
+    pub weight_decay: f64,
+    /// Decides the order of the tokens
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// cpu, cuda:I, tch:cpu, tch:cuda:I
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// The file to write [default: gate.safetensors in the checkpoint's folder]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// What was fitted, and how good it is on examples that it was not fitted on.
+#[derive(Clone, Debug, Serialize)]
+pub struct GateReport {
+    /// The gate's file.
+    pub file: PathBuf,
+    /// Tokens that it was fitted on.
+    pub tokens: usize,
+    /// Tokens that it was judged on.
+    pub held_out: usize,
+    /// Of the exits 1..=N−1.
+    pub exits: Vec<Quality>,
+    /// How it was asked for.
+    pub flags: GateFlags,
+}
+
+/// Share of the examples that are held out.
+const HELD_OUT: f64 = 0.1;
+
+/// Fits a gate and writes it, with its report beside it as JSON.
+///
+/// # Errors
+/// What the task, the tokenizer or the checkpoint says; too few examples; a file that cannot be written.
+pub fn train_gate(flags: &GateFlags) -> Result<GateReport> {
+    let task = GenerationTask::read(&flags.task)?;
+    let tokenizer = TextTokenizer::from_folder(&flags.model)?;
+    let device = device(&flags.device)?;
+    let loaded = llama::load(&flags.model, Precision::Stored, &device)?;
+    let split = states::read(flags, &task, &tokenizer, &loaded.config)?;
+    let rows = split.len();
+    let held_out = (rows as f64 * HELD_OUT).ceil() as usize;
+    if rows < 2 {
+        let message = format!("{rows} example is too few: some are learnt from, others judge");
+        return Err(Error::Mismatch(message));
+    }
+    let learnt: Vec<usize> = (0..rows - held_out).collect();
+    let judged: Vec<usize> = (rows - held_out..rows).collect();
+    let observed = observe(&loaded.model, &split, &learnt, flags.tokens)?;
+    let fitted = fit(&observed, flags);
+    let others = observe(&loaded.model, &split, &judged, flags.tokens)?;
+    let file = flags.output.clone().unwrap_or_else(|| flags.model.join(GATE_FILE));
+    write(&fitted, &file)?;
+    let report = GateReport {
+        tokens: observed.tokens(),
+        held_out: others.tokens(),
+        exits: quality(&fitted, &others),
+        file,
+        flags: flags.clone(),
+    };
+    let path = report.file.with_extension("json");
+    let mut text = serde_json::to_string_pretty(&report).expect("numbers and strings serialize");
+    text.push('\n');
+    std::fs::write(&path, text).map_err(Error::io("cannot write", &path))?;
+    Ok(report)
+}
+
+/// Writes `weight` and `bias` as `ee-eval decode` reads them.
+fn write(fitted: &Fitted, path: &Path) -> Result<()> {
+    use safetensors::tensor::{Dtype, TensorView};
+    let bytes = |numbers: &[f32]| -> Vec<u8> {
+        numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+    };
+    let rows = fitted.bias.len();
+    let (weight, bias) = (bytes(&fitted.weight), bytes(&fitted.bias));
+    let view = |shape, bytes| TensorView::new(Dtype::F32, shape, bytes).expect("sizes fit");
+    let tensors = [
+        ("weight", view(vec![rows, fitted.weight.len() / rows], &weight)),
+        ("bias", view(vec![rows], &bias)),
+    ];
+    safetensors::serialize_to_file(tensors, None, path)
+        .map_err(|error| Error::io("cannot write", path)(std::io::Error::other(error)))
+}
+
+/// Prints a report as a table.
+pub fn print(report: &GateReport) {
+    let GateReport { file, tokens, held_out, exits, .. } = report;
+    println!("{tokens} tokens learnt from, judged on {held_out} of other examples");
+    println!("exit  agrees  accuracy   AUC  log loss, nats");
+    for Quality { exit, agreement, accuracy, auc, log_loss } in exits {
+        let auc = auc.map_or("    –".to_owned(), |auc| format!("{auc:.3}"));
+        println!("{exit:>4}  {agreement:>6.3}  {accuracy:>8.3}  {auc}  {log_loss:>8.3}");
+    }
+    println!("{}", file.display());
+}

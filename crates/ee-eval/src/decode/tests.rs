@@ -237,28 +237,42 @@ fn skipped_layers_hold_the_exit_state_at_its_own_position() {
 fn recomputed_keys_and_values_are_projected_from_the_exit_state() {
     let model = model();
     let prompt = prompts()[0].clone();
-    let settings = Settings { min_tokens: 1, ..settings(&model, "fixed:2", "recompute", "full") };
-    let (mut walk, chosen) = Walk::begin(&model, std::slice::from_ref(&prompt), NEW, &settings);
-    walk.advance(&[chosen[0].token], 1, Rows::Few);
-    // By hand: the step's state after two layers, and what layers 3 to 5 project from it.
-    let plain = Settings { rule: "none".parse().unwrap(), ..settings.clone() };
-    let (mut full, _) = Walk::begin(&model, std::slice::from_ref(&prompt), NEW, &plain);
-    let block = ee_models::Block {
-        width: 1,
-        start: prompt.len(),
-        padding: std::sync::Arc::from([0]),
-        lengths: std::sync::Arc::from([1]),
-        rows: Rows::Few,
-    };
-    let mut stream = model.embed_block(&[chosen[0].token], &block);
-    for index in 0..2 {
-        stream = model.layer_with(index, stream, full.cache.layer(index));
+    for rule in ["fixed:2", "ideal"] {
+        let settings = Settings { min_tokens: 1, ..settings(&model, rule, "recompute", "full") };
+        let plain = Settings { rule: "none".parse().unwrap(), ..settings.clone() };
+        let one = std::slice::from_ref(&prompt);
+        let (mut walk, mut chosen) = Walk::begin(&model, one, NEW, &settings);
+        let (mut full, _) = Walk::begin(&model, one, NEW, &plain);
+        let mut start = prompt.len();
+        // Up to the first token that leaves, both are the full model.
+        let (token, exit) = loop {
+            let token = chosen[0].token;
+            chosen = walk.advance(&[token], 1, Rows::Few);
+            if chosen[0].exit < LAYERS {
+                break (token, chosen[0].exit);
+            }
+            full.advance(&[token], 1, Rows::Few);
+            start += 1;
+        };
+        // By hand: that token's state at its exit, and what the layers above project from it.
+        let block = ee_models::Block {
+            width: 1,
+            start,
+            padding: std::sync::Arc::from([0]),
+            lengths: std::sync::Arc::from([1]),
+            rows: Rows::Few,
+        };
+        let mut stream = model.embed_block(&[token], &block);
+        for index in 0..exit {
+            stream = model.layer_with(index, stream, full.cache.layer(index));
+        }
+        for index in exit..LAYERS {
+            model.write_kv(index, &stream, full.cache.layer(index));
+        }
+        let [ours, by_hand] =
+            [&mut walk.cache, &mut full.cache].map(|cache| slots(cache, 0, start + 1));
+        assert_eq!(ours, by_hand, "{rule}");
     }
-    for index in 2..LAYERS {
-        model.write_kv(index, &stream, full.cache.layer(index));
-    }
-    let len = prompt.len() + 1;
-    assert_eq!(slots(&mut walk.cache, 0, len), slots(&mut full.cache, 0, len));
 }
 
 #[test]

@@ -10,9 +10,7 @@ use burn::tensor::Tensor;
 use crate::exit::ExitModel;
 use crate::kernels::cpu::row_statistics;
 use crate::kernels::{self, RowStatistics};
-
-/// Rows whose logits are alive at once: 32 MiB of them with 32,000 outputs.
-const CHUNK: usize = 256;
+use crate::loss::LOGIT_BYTES;
 
 /// What one exit says about one prediction, on its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,14 +66,17 @@ impl Signals {
     /// `states`: `[rows, d_model]` for each of the exits 1..=N.
     pub fn of_states(model: &dyn ExitModel, states: &[Tensor<2>]) -> Self {
         let n_exits = states.len();
+        let [outputs, _] = model.head_weight().matrix.dims();
+        // The head's weight is packed once per chunk: few large ones.
+        let chunk = (LOGIT_BYTES / size_of::<f32>() / outputs.max(1)).max(1);
         let n_rows = states.first().map_or(0, |states| states.dims()[0]);
         let mut last: Option<Vec<u32>> = None;
         let mut exits = Vec::with_capacity(n_exits);
         // The last exit first: the others are compared with its predictions.
         for states in states.iter().rev() {
             let mut rows = Vec::with_capacity(n_rows);
-            for from in (0..n_rows).step_by(CHUNK) {
-                let to = (from + CHUNK).min(n_rows);
+            for from in (0..n_rows).step_by(chunk) {
+                let to = (from + chunk).min(n_rows);
                 let logits = model.read(states.clone().narrow(0, from, to - from), None);
                 let given = last.as_ref().map(|last| &last[from..to]);
                 rows.extend(kernels::row_statistics(logits, given));

@@ -71,6 +71,10 @@ impl MemoryPlan {
         let state =
             2 * F32 * shape.trained() + if is_rounded { F32 * shape.trained_matrices } else { 0 };
         let owners = if training.shard_optimizer { devices } else { 1 };
+        // A backward pass makes about as much as the layer keeps. Where layers are run again for it, what the
+        // passes before left free does not fit it as well. Both factors are measured.
+        let tenths = if training.recompute { 21 } else { 11 };
+        let workspace_per_token = shape.kept_per_token * tenths / 10;
         let chunk = (LOGIT_BYTES / F32).min(tokens * shape.outputs).max(shape.outputs);
         Self {
             devices,
@@ -82,7 +86,7 @@ impl MemoryPlan {
             gradient_bytes: F32 * shape.trained(),
             optimizer_bytes: state.div_ceil(owners),
             activation_bytes: F32 * tokens * (kept * shape.kept_per_token + states * shape.d_model),
-            workspace_bytes: F32 * (chunk + tokens * shape.workspace_per_token),
+            workspace_bytes: F32 * (chunk + tokens * workspace_per_token),
             program_bytes: PROGRAM,
         }
     }

@@ -11,11 +11,7 @@ use serde_json::Value;
 /// A task of reversed words over a tokenizer of letters, beside the playground's own.
 fn texts() -> Playground {
     let playground = Playground::new();
-    playground.write("letters/tokenizer.json", LETTERS);
-    playground.write(
-        "letters/tokenizer_config.json",
-        r#"{"bos_token": "<s>", "eos_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast"}"#,
-    );
+    playground.letters();
     let lines = |from: usize, to: usize| -> String {
         let word = |n: usize| -> String {
             (0..2 + n % 3).map(|at| char::from(b'a' + (n * 7 + at * 3) as u8 % 8)).collect()
@@ -44,24 +40,6 @@ fn texts() -> Playground {
     );
     playground
 }
-
-/// Letters, `=` and the special tokens, one token each.
-const LETTERS: &str = r#"{
-  "version": "1.0", "truncation": null, "padding": null,
-  "added_tokens": [
-    {"id": 0, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true},
-    {"id": 1, "content": "</s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}
-  ],
-  "normalizer": null,
-  "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": false},
-  "post_processor": {"type": "TemplateProcessing",
-    "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
-    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
-    "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}}},
-  "decoder": {"type": "Fuse"},
-  "model": {"type": "WordLevel", "unk_token": "</s>", "vocab": {"<s>": 0, "</s>": 1, "=": 2,
-    "a": 3, "b": 4, "c": 5, "d": 6, "e": 7, "f": 8, "g": 9, "h": 10}}
-}"#;
 
 fn of_kind<'l>(log: &'l [Value], kind: &str) -> Vec<&'l Value> {
     log.iter().filter(|line| line["kind"] == kind).collect()

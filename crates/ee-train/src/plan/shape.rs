@@ -25,8 +25,6 @@ pub(super) struct ModelShape {
     trained_vectors: usize,
     /// What one layer keeps of a token for its backward pass.
     pub(super) kept_per_token: usize,
-    /// What the backward pass of one layer works with beside that.
-    pub(super) workspace_per_token: usize,
 }
 
 impl ModelShape {
@@ -84,7 +82,6 @@ impl ModelShape {
             d_model,
             outputs: config.vocab_size,
             kept_per_token: kept,
-            workspace_per_token: 3 * inner + 4 * d_model,
             ..Self::count(&shapes.into_inner())
         };
         match lora {
@@ -106,7 +103,6 @@ impl ModelShape {
             d_model,
             outputs: config.n_labels(),
             kept_per_token: kept,
-            workspace_per_token: 3 * inner + 4 * d_model,
             ..Self::count(&shapes.into_inner())
         }
     }
@@ -127,7 +123,6 @@ impl ModelShape {
             trained_matrices: matrices,
             trained_vectors: vectors,
             kept_per_token: 0,
-            workspace_per_token: 0,
         }
     }
 

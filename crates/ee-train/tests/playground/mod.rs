@@ -53,6 +53,15 @@ impl Playground {
         fs::write(path, contents).unwrap();
     }
 
+    /// Writes a decoder's tokenizer of letters to `letters`.
+    pub(crate) fn letters(&self) {
+        self.write("letters/tokenizer.json", LETTERS);
+        self.write(
+            "letters/tokenizer_config.json",
+            r#"{"bos_token": "<s>", "eos_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast"}"#,
+        );
+    }
+
     /// `ee-train --config run.toml --output OUTPUT` and more.
     pub(crate) fn command(&self, output: &str, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ee-train"));
@@ -83,6 +92,24 @@ impl Playground {
             .collect()
     }
 }
+
+/// Letters, `=` and the special tokens, one token each.
+const LETTERS: &str = r#"{
+  "version": "1.0", "truncation": null, "padding": null,
+  "added_tokens": [
+    {"id": 0, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true},
+    {"id": 1, "content": "</s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}
+  ],
+  "normalizer": null,
+  "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": false},
+  "post_processor": {"type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+    "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}}},
+  "decoder": {"type": "Fuse"},
+  "model": {"type": "WordLevel", "unk_token": "</s>", "vocab": {"<s>": 0, "</s>": 1, "=": 2,
+    "a": 3, "b": 4, "c": 5, "d": 6, "e": 7, "f": 8, "g": 9, "h": 10}}
+}"#;
 
 /// Checks that a command ended well, and shows what it said where it did not.
 pub(crate) fn succeeded(output: &Output) {

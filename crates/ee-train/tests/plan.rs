@@ -1,0 +1,77 @@
+//! What `ee-train plan` says against what runs take.
+
+mod playground;
+
+use playground::{Playground, stderr, succeeded};
+
+/// A run on running text whose rows are as long as the plan assumes.
+fn text(sizes: &str, length: usize) -> Playground {
+    let playground = Playground::new();
+    playground.letters();
+    playground.write("text.txt", "abcdefgh\n".repeat(600));
+    playground.write(
+        "run.toml",
+        format!(
+            "[model]\ntokenizer = 'letters'\npositions = 512\n{sizes}\n\
+             [task]\ntext = ['text.txt']\nvalidation_text = ['text.txt']\nmax_length = {length}\n\
+             validation_limit = 1\n[training]\nbatch = 8\nevaluation_batch = 1\nmax_steps = 2\nsample_tokens = 0\n"
+        ),
+    );
+    playground
+}
+
+fn planned_mib(playground: &Playground, more: &[&str]) -> f64 {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ee-train"));
+    command.arg("plan").arg("--config").arg(playground.path("run.toml")).args(more);
+    let output = command.output().unwrap();
+    succeeded(&output);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().find(|line| line.starts_with("on each device")).unwrap();
+    line.split_whitespace().nth(3).unwrap().parse::<f64>().unwrap() * 1024.0
+}
+
+#[test]
+fn plans_are_within_a_tenth_of_what_runs_take() {
+    let wide = "layers = 6\nd_model = 320\nheads = 5\ninner = 864";
+    let deep = "layers = 12\nd_model = 192\nheads = 6\nkv_heads = 2\ninner = 512";
+    for (name, sizes, length) in [("wide", wide, 256), ("deep", deep, 384)] {
+        let playground = text(sizes, length);
+        for (run, more) in [
+            ("joint", &["--joint"][..]),
+            ("recomputed", &["--joint", "--set", "training.recompute=true"]),
+            ("rounded", &["--joint", "--set", "precision=bf16"]),
+        ] {
+            succeeded(&playground.train(run, more));
+            let log = std::fs::read_to_string(playground.path(run).join("log.jsonl")).unwrap();
+            let peaks = log.lines().filter_map(|line| {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                line["clock"]["peak_memory_mib"].as_f64()
+            });
+            let measured = peaks.fold(0.0, f64::max);
+            let ratio = planned_mib(&playground, more) / measured;
+            eprintln!("{name}, {run}: planned / measured = {ratio:.3} of {measured:.0} MiB");
+            assert!((0.9..=1.1).contains(&ratio), "{name}, {run}: {ratio} of {measured} MiB");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_does_not_fit_is_told_what_to_change() {
+    let playground = text("layers = 6\nd_model = 320\nheads = 5", 256);
+    let plan = |memory: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ee-train"));
+        command.args(["plan", "--joint", "--memory", memory, "--config"]);
+        command.arg(playground.path("run.toml")).output().unwrap()
+    };
+    let fits = plan("8GiB");
+    succeeded(&fits);
+    assert!(String::from_utf8(fits.stdout).unwrap().contains("fits 8.0 GiB"));
+    let too_small = plan("200MiB");
+    assert_eq!(too_small.status.code(), Some(1));
+    let text = String::from_utf8(too_small.stdout.clone()).unwrap();
+    assert!(text.contains("--set training.recompute=true"), "{text}");
+    assert!(stderr(&too_small).contains("0.20 GiB are there"), "{}", stderr(&too_small));
+    let hopeless = plan("1MiB");
+    assert!(String::from_utf8(hopeless.stdout).unwrap().contains("no setting makes it fit"));
+    assert_eq!(plan("eighty").status.code(), Some(2));
+}

@@ -6,20 +6,26 @@ two, and some answers, and some tokens of an answer, need more layers than other
 
   german   "in German: four thousand two hundred and seven"     "viertausendzweihundertsieben"
   english  "in English: viertausendzweihundertsieben"           "four thousand two hundred and seven"
-  larger   "in English: the larger of seven and thirty-five"    "thirty-five"
   sum      "in English: seven plus thirty-five"                 "forty-two"
   summe    "in German: seven plus thirty-five"                  "zweiundvierzig"
+  choice   "in German: the second of three hundred or           "neunhundertelf"
+           nine hundred and eleven"
+  three    "in German: the third of three hundred or nine       "zweihundertfünf"
+           hundred and eleven or two hundred and five"
 
 Within an answer some tokens follow from the one before, some are looked up, some change places (German
-says units before tens) and some are computed. English is British: "and" before the last two digits, a
-hyphen between tens and units. German is one word, with "ein" before "hundert", "tausend" and "und" and
-"eins" at the end. Numbers go to 99,999, in sums and comparisons to 99; one addend is below ten.
+says units before tens) and some are computed. In a choice a word must learn on which side of "or" it
+stands before an answer can look for those that are meant, which is hard for a single layer.
 
-Numbers below a hundred are translated in train alone, so that their words are known. Every other number
-is in one split, in both directions; so is every pair of addends, in either order and in both languages,
-and every pair that is compared. All is drawn from one seed with Python's `random.random` alone, whose
-sequence is the same in every version. The tokenizer is byte-pair encoding trained on train: English
-number words mostly are one token, German numbers several.
+English is British: "and" before the last two digits, a hyphen between tens and units. German is one word,
+with "ein" before "hundert", "tausend" and "und" and "eins" at the end. Numbers go to 99,999, in choices to
+999, in sums to 99, where one addend is below ten.
+
+Numbers below a hundred are translated in train alone, so that their words are known. Every larger number
+is in one split, whatever is asked of it; so is every pair of addends, in either order and language. All is
+drawn from one seed with Python's `random.random` alone, whose sequence is the same in every version. The
+tokenizer is byte-pair encoding trained on train: English number words mostly are one token, German numbers
+several.
 
 usage: make_numbers.py             writes data/numbers (needs tokenizers)
        make_numbers.py --check     compares the files there with what would be written
@@ -35,13 +41,16 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "numbers"
 SEED = 7
-# How many numbers of 3, 4 and 5 digits are translated.
-NUMBERS = {3: 500, 4: 900, 5: 900}
-LARGEST = 99
-COMPARISONS = 900
+# How many numbers of 3, 4 and 5 digits there are.
+NUMBERS = {3: 600, 4: 400, 5: 400}
 # Questions of each kind in dev, and in test.
-HELD_OUT = {"german": 150, "english": 150, "larger": 100, "sum": 100, "summe": 100}
-VOCABULARY = 176
+HELD_OUT = {"german": 100, "english": 100, "sum": 100, "summe": 100, "choice": 100, "three": 100}
+# Questions of each kind in train that are drawn; of the others there are as many as there are numbers.
+DRAWN = {"choice": 1200, "three": 1000}
+LARGEST_ADDEND = 99
+LARGEST_CHOICE = 999
+PLACES = ["first", "second", "third"]
+VOCABULARY = 184
 SPECIAL = ["<unk>", "<s>", "</s>"]
 UNITS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
@@ -107,14 +116,27 @@ def sums(first, second):
     yield "summe", f"in German: {asked}", german(total)
 
 
-def comparison(first, second):
-    asked = f"in English: the larger of {english(first)} and {english(second)}"
-    return "larger", asked, english(max(first, second))
+def choice(draw, numbers, kind, count):
+    """One of some numbers, named by its place."""
+    some, place = draw.some(numbers, count), draw.some(range(count), 1)[0]
+    asked = " or ".join(english(number) for number in some)
+    return kind, f"in German: the {PLACES[place]} of {asked}", german(some[place])
 
 
 def parts(items, held_out):
     """Items by split; dev and test have `held_out` each."""
     return {"dev": items[:held_out], "test": items[held_out : 2 * held_out], "train": items[2 * held_out :]}
+
+
+def drawn(draw, split, numbers):
+    """The rows of a split that are drawn, no question twice."""
+    small = [number for number in numbers if number <= LARGEST_CHOICE]
+    for kind, count in (("choice", 2), ("three", 3)):
+        rows = {}
+        while len(rows) < (DRAWN if split == "train" else HELD_OUT)[kind]:
+            row = choice(draw, small, kind, count)
+            rows[row[1]] = row
+        yield from rows.values()
 
 
 def make_splits():
@@ -126,14 +148,13 @@ def make_splits():
     for name, some in parts(draw.shuffled(numbers), HELD_OUT["german"]).items():
         known = list(range(100)) if name == "train" else []
         splits[name] += [row for number in known + some for row in translations(number)]
-    addends = [(large, small) for large in range(LARGEST + 1) for small in range(min(large + 1, 10))]
+        splits[name] += drawn(draw, name, some)
+    addends = [(large, small) for large in range(LARGEST_ADDEND + 1) for small in range(min(large + 1, 10))]
     for name, some in parts(draw.shuffled(addends), HELD_OUT["sum"]).items():
         for pair in some:
-            orders = sorted({pair, pair[::-1]}) if name == "train" else [draw.some([pair, pair[::-1]], 1)[0]]
-            splits[name] += [row for order in orders for row in sums(*order)]
-    pairs = [(large, small) for large in range(LARGEST + 1) for small in range(large)]
-    for name, some in parts(draw.some(pairs, COMPARISONS), HELD_OUT["larger"]).items():
-        splits[name] += [comparison(*draw.shuffled(pair)) for pair in some]
+            order = draw.shuffled(pair)
+            both = {tuple(order), tuple(reversed(order))} if name == "train" else {tuple(order)}
+            splits[name] += [row for each in sorted(both) for row in sums(*each)]
     return {name: draw.shuffled(rows) for name, rows in splits.items()}
 
 
@@ -198,7 +219,7 @@ def baseline(splits):
     print(f"nearest question of train: {sum(right) / len(right):.3f} of test right")
     for kind in HELD_OUT:
         of_kind = [hit for hit, row in zip(right, splits["test"]) if row[0] == kind]
-        print(f"  {kind:<8} {sum(of_kind) / len(of_kind):.3f} of {len(of_kind)}")
+        print(f"  {kind:<9} {sum(of_kind) / len(of_kind):.3f} of {len(of_kind)}")
 
 
 def main():

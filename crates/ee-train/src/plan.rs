@@ -71,11 +71,12 @@ impl MemoryPlan {
         let state =
             2 * F32 * shape.trained() + if is_rounded { F32 * shape.trained_matrices } else { 0 };
         let owners = if training.shard_optimizer { devices } else { 1 };
-        // A backward pass makes about as much as the layer keeps. Where layers are run again for it, what the
-        // passes before left free does not fit it as well. Both factors are measured.
-        let tenths = if training.recompute { 21 } else { 11 };
-        let workspace_per_token = shape.kept_per_token * tenths / 10;
         let chunk = (LOGIT_BYTES / F32).min(tokens * shape.outputs).max(shape.outputs);
+        // Beside the logits, two threads pack them for their products and keep the room. When the head is done
+        // a layer's backward pass takes the logits' place: half of what the layer keeps, and more where the
+        // layer is run again. Both factors are measured.
+        let tenths = if training.recompute { 12 } else { 5 };
+        let workspace = 2 * chunk + chunk.max(tokens * shape.kept_per_token * tenths / 10);
         Self {
             devices,
             rows,
@@ -86,7 +87,7 @@ impl MemoryPlan {
             gradient_bytes: F32 * shape.trained(),
             optimizer_bytes: state.div_ceil(owners),
             activation_bytes: F32 * tokens * (kept * shape.kept_per_token + states * shape.d_model),
-            workspace_bytes: F32 * (chunk + tokens * workspace_per_token),
+            workspace_bytes: F32 * workspace,
             program_bytes: PROGRAM,
         }
     }

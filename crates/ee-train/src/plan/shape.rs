@@ -73,9 +73,9 @@ impl ModelShape {
         let (d_model, inner) = (config.hidden_size, config.intermediate_size);
         let d_query = config.num_attention_heads * config.head_dim;
         let d_kv = config.num_key_value_heads * config.head_dim;
-        // Both norms' inputs and outputs, the rotated query, key and value, what attention gives, and of the
-        // feed-forward network both halves and their product.
-        let kept = 4 * d_model + 2 * d_query + 2 * d_kv + 3 * inner;
+        // The layer's sum and both norms' outputs, the rotated query, key and value, what attention gives, and
+        // of the feed-forward network both halves and their product.
+        let kept = 3 * d_model + 2 * d_query + 2 * d_kv + 3 * inner;
         let shape = Self {
             is_decoder: true,
             layers: config.num_hidden_layers,

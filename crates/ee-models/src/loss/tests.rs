@@ -13,7 +13,7 @@ use crate::checkpoint::{ParameterNames, Precision};
 use crate::exit::ExitModel;
 use crate::kernels::plain;
 
-/// Relative to the largest gradient of the parameter; the worst measured is 4e-6.
+/// Relative to the largest gradient of the parameter.
 const TOLERANCE: f32 = 1e-4;
 
 /// An untied head, and a tied one with biases on queries, keys and values.

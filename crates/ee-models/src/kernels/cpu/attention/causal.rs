@@ -319,21 +319,21 @@ mod tests {
 
     #[test]
     fn a_query_has_the_same_bits_alone_and_among_others_under_a_long_window() {
-        let capacity = 700;
+        let capacity = 1300;
         let kv = capacity * KV_HEADS * D;
         let (k, v) = (numbers(kv, 2), numbers(kv, 3));
         let wide = |queries, first, ends| CausalShape {
             capacity,
-            window: Some(300),
+            window: Some(600),
             ..shape(queries, first, &[5], ends)
         };
-        // The window begins 256 steps after the row's first slot within this block.
-        let (first, queries) = (557, 8);
+        // The window begins `DEPTH` steps after the row's first slot within this block.
+        let (first, queries) = (5 + DEPTH + 600 - 5, 8);
         let q = numbers(queries * HEADS * D, 1);
-        let together = run(&wide(queries, first, &[700]), &q, &k, &v);
+        let together = run(&wide(queries, first, &[1300]), &q, &k, &v);
         for (at, together) in together.chunks(HEADS * D).enumerate() {
             let here = &q[at * HEADS * D..(at + 1) * HEADS * D];
-            assert_eq!(run(&wide(1, first + at, &[700]), here, &k, &v), together, "query {at}");
+            assert_eq!(run(&wide(1, first + at, &[1300]), here, &k, &v), together, "query {at}");
         }
     }
 

@@ -22,12 +22,12 @@ use super::InstructionSet;
 use super::disjoint::Disjoint;
 use super::scratch::with_scratch;
 
-/// Steps of the sum between visits to the result; a panel of the right matrix then fits the first cache.
-pub(super) const DEPTH: usize = 256;
-/// Right panels that a task packs at once: 192 KiB, a part of the second cache.
-const PANELS: usize = 6;
-/// Rows between changes of the right panel: their steps, 384 KiB, stay in the second cache.
-const BLOCK_ROWS: usize = 384;
+/// Steps of the sum between visits to the result; a panel of the left matrix, 24 KiB, then fits the first
+/// cache and meets all right panels there.
+pub(super) const DEPTH: usize = 512;
+/// Right panels that a task packs at once: 512 KiB, half of the second cache, from which a tile reads far
+/// less than it could.
+const PANELS: usize = 8;
 /// Multiplications that a task should have at least.
 const TASK: usize = 1 << 19;
 /// Tasks per thread, so that threads end at about the same time.
@@ -256,12 +256,9 @@ impl<'a> Product<'a> {
         for from in (0..self.depth).step_by(DEPTH) {
             let depth = (self.depth - from).min(DEPTH);
             right.clone().for_each(|panel| self.pack_right(panel, from, depth, piece(panel)));
-            for first in left.clone().step_by(BLOCK_ROWS / self.tiles.rows) {
-                let rows = first..(first + BLOCK_ROWS / self.tiles.rows).min(left.end);
+            for left in left.clone() {
                 for right in right.clone() {
-                    for left in rows.clone() {
-                        self.tile(packed, left, right, piece(right), from, depth);
-                    }
+                    self.tile(packed, left, right, piece(right), from, depth);
                 }
             }
         }

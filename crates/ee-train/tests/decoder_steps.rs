@@ -1,0 +1,178 @@
+//! Optimizer steps of decoders against PyTorch (`scripts/goldens_decoder_training.py`).
+
+use std::path::PathBuf;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use ee_models::arch::llama::{self, Llama, Loaded};
+use ee_models::checkpoint::Precision;
+use ee_models::kernels::{Rows, project};
+use ee_models::loss::{Activations, Objective, Targets};
+use ee_models::{Batch, ExitModel};
+use ee_train::optimizer::{AdamW, AdamWConfig};
+use ee_train::step::{MicroBatch, StepConfig, step};
+use serde::Deserialize;
+
+const MODELS: [&str; 2] = ["llama-tiny", "qwen2-tiny"];
+
+/// On losses of size 20 and logits of size 10 absolute, on gradient norms relative, over ten steps of a rate
+/// that moves losses by ones: transformers in float64 differs from itself by up to 2.5e-5.
+const TOLERANCE: f64 = 2e-4;
+
+#[derive(Deserialize)]
+struct GoldenBatch {
+    input_ids: Vec<Vec<u32>>,
+    attention_mask: Vec<Vec<usize>>,
+    /// Row, position and the token after it.
+    targets: Vec<[usize; 3]>,
+}
+
+impl GoldenBatch {
+    /// Some of the rows, padded as they are.
+    fn rows(&self, rows: std::ops::Range<usize>) -> MicroBatch {
+        let width = self.input_ids[0].len();
+        let masks = &self.attention_mask[rows.clone()];
+        let lengths: Vec<usize> = masks.iter().map(|row| row.iter().sum()).collect();
+        let ids = self.input_ids[rows.clone()].concat();
+        let batch = Batch::new(ids, vec![0; width * rows.len()], lengths, width).unwrap();
+        let targets = self.targets.iter().filter(|[row, ..]| rows.contains(row));
+        let places = targets.clone().map(|[row, at, _]| (row - rows.start) * width + at).collect();
+        let labels = targets.map(|&[_, _, label]| label as u32).collect();
+        MicroBatch { batch, targets: Targets::new(places, labels) }
+    }
+
+    fn whole(&self) -> MicroBatch {
+        self.rows(0..self.input_ids.len())
+    }
+}
+
+#[derive(Deserialize)]
+struct Golden {
+    batch: GoldenBatch,
+    training: GoldenTraining,
+}
+
+#[derive(Deserialize)]
+struct GoldenTraining {
+    betas: [f64; 2],
+    epsilon: f64,
+    weight_decay: f64,
+    batches: Vec<GoldenBatch>,
+    constant: GoldenRun,
+    clipped_cosine: GoldenRun,
+}
+
+#[derive(Deserialize)]
+struct GoldenRun {
+    max_grad_norm: Option<f64>,
+    losses: Vec<f64>,
+    gradient_norms: Vec<f64>,
+    learning_rates: Vec<f64>,
+    /// `[exit][target][token]`
+    logits_after: Vec<Vec<Vec<f64>>>,
+}
+
+fn folder(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden")).join(name)
+}
+
+fn golden(name: &str) -> Golden {
+    let text = std::fs::read_to_string(folder(name).join("training.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn load(name: &str) -> Loaded {
+    let loaded = llama::load(&folder(name), Precision::F32, &Device::flex()).unwrap();
+    Loaded { model: loaded.model.train(), ..loaded }
+}
+
+fn optimizer(training: &GoldenTraining, max_gradient_norm: f64) -> AdamW {
+    AdamW::new(AdamWConfig {
+        learning_rate: 1e-3,
+        weight_decay: training.weight_decay,
+        beta_1: training.betas[0],
+        beta_2: training.betas[1],
+        epsilon: training.epsilon,
+        max_gradient_norm,
+    })
+}
+
+fn joint(learning_rate: f64, activations: Activations) -> StepConfig {
+    StepConfig {
+        weights: Objective::Joint.weights(3),
+        watch: false,
+        activations,
+        learning_rate,
+        dropout: None,
+    }
+}
+
+/// Logits of every exit at the targets.
+fn logits(model: &Llama, MicroBatch { batch, targets }: &MicroBatch) -> Vec<f64> {
+    let mut stream = model.embed(batch, None);
+    (0..model.n_layers())
+        .flat_map(|index| {
+            stream = model.layer(index, stream.clone());
+            let state = model.head_state(stream.select(targets.places()), None);
+            let [logits] = project(state, [model.head_weight()], Rows::Many);
+            logits.into_data().iter::<f64>().collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn ten_steps_as_pytorch_makes_them() {
+    for name in MODELS {
+        let golden = golden(name);
+        follow(name, &golden, &golden.training.constant, Activations::Keep);
+        follow(name, &golden, &golden.training.clipped_cosine, Activations::Recompute);
+    }
+}
+
+fn follow(name: &str, golden: &Golden, run: &GoldenRun, activations: Activations) {
+    let training = &golden.training;
+    assert_eq!(training.batches.len(), 10);
+    let Loaded { mut model, names, .. } = load(name);
+    let mut optimizer = optimizer(training, run.max_grad_norm.unwrap_or(0.0));
+    for (number, batch) in training.batches.iter().enumerate() {
+        let config = joint(run.learning_rates[number], activations);
+        let report;
+        (model, report) = step(model, &mut optimizer, &names, &[batch.whole()], &config).unwrap();
+        let (loss, norm) = (run.losses[number], run.gradient_norms[number]);
+        assert!((report.loss - loss).abs() < TOLERANCE, "{name} {number}: {} {loss}", report.loss);
+        let relative = (report.gradient_norm - norm).abs() / norm;
+        assert!(relative < TOLERANCE, "{name} {number}: {} {norm}", report.gradient_norm);
+    }
+    let found = logits(&model.valid(), &golden.batch.whole());
+    let expected = run.logits_after.concat().concat();
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() < TOLERANCE, "{name}: {found} {expected}");
+    }
+}
+
+#[test]
+fn micro_batches_count_by_their_targets() {
+    for name in MODELS {
+        let golden = golden(name);
+        let report = |micro_batches: &[MicroBatch]| {
+            let Loaded { model, names, .. } = load(name);
+            let mut optimizer = optimizer(&golden.training, 0.0);
+            let config = joint(1e-3, Activations::Keep);
+            step(model, &mut optimizer, &names, micro_batches, &config).unwrap().1
+        };
+        let batch = &golden.batch;
+        let whole = report(&[batch.whole()]);
+        let prompts = MicroBatch { targets: Targets::new(Vec::new(), Vec::new()), ..batch.whole() };
+        let parts = report(&[batch.rows(0..1), prompts, batch.rows(1..3), batch.rows(3..5)]);
+        assert_eq!(parts.targets, whole.targets);
+        assert!((parts.loss - whole.loss).abs() < 1e-5, "{} {}", parts.loss, whole.loss);
+        let relative = (parts.gradient_norm / whole.gradient_norm - 1.0).abs();
+        assert!(relative < 1e-5, "{name}: {relative}");
+        for (whole, parts) in whole.exits.iter().zip(&parts.exits) {
+            let (whole, parts) = (whole.unwrap(), parts.unwrap());
+            assert!((whole.loss - parts.loss).abs() < 1e-5);
+            assert!((whole.accuracy - parts.accuracy).abs() < 1e-12);
+        }
+    }
+}

@@ -79,11 +79,7 @@ pub fn training_order(
     seed: u64,
     epoch: u64,
 ) -> Vec<Vec<usize>> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    // Epochs are independent streams of one key: no epoch has to be drawn to reach a later one.
-    rng.set_stream(epoch);
-    let mut order: Vec<usize> = (0..lengths.len()).collect();
-    order.shuffle(&mut rng);
+    let (mut order, mut rng) = shuffled(lengths.len(), seed, epoch);
     let mut batches = Vec::with_capacity(lengths.len().div_ceil(batch_size));
     for bucket in order.chunks_mut(batch_size * BATCHES_PER_BUCKET) {
         bucket.sort_by_key(|row| lengths[*row]);
@@ -91,6 +87,25 @@ pub fn training_order(
     }
     batches.shuffle(&mut rng);
     batches
+}
+
+/// Groups examples for one epoch of training (0-based) at random, whatever their lengths: where long
+/// examples are of another kind than short ones, batches of like length would be of one kind each.
+///
+/// # Panics
+/// If `batch_size` is 0.
+pub fn mixed_order(n_examples: usize, batch_size: usize, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
+    shuffled(n_examples, seed, epoch).0.chunks(batch_size).map(<[usize]>::to_vec).collect()
+}
+
+/// All examples in an order that follows from seed and epoch, and the generator for what comes next.
+fn shuffled(n_examples: usize, seed: u64, epoch: u64) -> (Vec<usize>, ChaCha8Rng) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    // Epochs are independent streams of one key: no epoch has to be drawn to reach a later one.
+    rng.set_stream(epoch);
+    let mut order: Vec<usize> = (0..n_examples).collect();
+    order.shuffle(&mut rng);
+    (order, rng)
 }
 
 /// Lengths of encodings, for the two orders.

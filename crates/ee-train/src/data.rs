@@ -87,9 +87,13 @@ impl Split {
         self.asked.iter().map(label).collect()
     }
 
-    /// Batches of one epoch of training, counted from 0, as indices of rows.
+    /// Batches of one epoch of training, counted from 0, as indices of rows: labelled rows among others of
+    /// like length, texts mixed.
     pub fn training_order(&self, batch_size: usize, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
-        batch::training_order(&self.lengths, batch_size, seed, epoch)
+        match self.asked.first() {
+            Some(Asked::Tokens(_)) => batch::mixed_order(self.len(), batch_size, seed, epoch),
+            _ => batch::training_order(&self.lengths, batch_size, seed, epoch),
+        }
     }
 
     /// Batches for validation, as indices of rows.

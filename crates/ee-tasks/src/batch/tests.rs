@@ -61,3 +61,15 @@ fn the_training_order_is_the_same_on_every_machine_and_version() {
     // Written down once: a resumed run must meet the order that the first run began.
     assert_eq!(training_order(&[1; 6], 2, 7, 1), [vec![4, 3], vec![0, 5], vec![2, 1]]);
 }
+
+#[test]
+fn mixed_batches_visit_every_example_once_and_follow_seed_and_epoch() {
+    let batches = mixed_order(103, 8, 1, 0);
+    assert_eq!(batches.iter().map(Vec::len).filter(|len| *len == 8).count(), 12);
+    let mut seen: Vec<usize> = batches.iter().flatten().copied().collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..103).collect::<Vec<_>>());
+    assert_eq!(batches, mixed_order(103, 8, 1, 0));
+    assert_ne!(batches, mixed_order(103, 8, 1, 1));
+    assert_ne!(batches, mixed_order(103, 8, 2, 0));
+}

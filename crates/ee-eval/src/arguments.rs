@@ -3,6 +3,7 @@
 mod bench;
 mod calibrate;
 mod decode;
+mod recommend;
 mod speculate;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ pub use self::bench::{
 };
 pub use self::calibrate::CalibrateArguments;
 pub use self::decode::DecodeArguments;
+pub use self::recommend::RecommendArguments;
 pub use self::speculate::{DraftArguments, SpeculateArguments};
 use crate::speed::Timed;
 use crate::trace::Shard;
@@ -53,6 +55,8 @@ pub enum Command {
     Speed(SpeedArguments),
     /// All of the above for several checkpoints, in one report.
     Compare(CompareArguments),
+    /// Which way of decoding to use for a model and a task, measured, or none.
+    Recommend(RecommendArguments),
     /// Time the building blocks on random weights.
     Bench(BenchArguments),
 }

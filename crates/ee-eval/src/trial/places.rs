@@ -50,6 +50,13 @@ pub(crate) fn joined(places: &[Place], n: usize) -> Vec<[f64; 3]> {
             _ => sums.push(more),
         }
     }
+    // A last bin of few tokens would be noise.
+    if let [.., before, last] = sums.as_mut_slice()
+        && last[0] < enough
+    {
+        before.iter_mut().zip(*last).for_each(|(sum, more)| *sum += more);
+        sums.pop();
+    }
     let share = |[texts, positions, equal, unbroken]: [usize; 4]| {
         [positions, equal, unbroken].map(|count| count as f64 / texts as f64)
     };
@@ -69,6 +76,8 @@ mod tests {
         // Position 1: one differs, one text goes on alone. Position 2: equal again, broken before.
         assert_eq!(found, [place(0, 2, 2, 2), place(1, 2, 0, 0), place(2, 1, 1, 0)]);
         assert_eq!(joined(&found, 5), [[0.0, 1.0, 1.0], [1.0, 0.0, 0.0], [2.0, 1.0, 0.0]]);
+        // Two tokens a bin: the last position has but one.
+        assert_eq!(joined(&found, 3), [[0.0, 1.0, 1.0], [4.0 / 3.0, 1.0 / 3.0, 0.0]]);
         assert_eq!(joined(&found, 1), [[4.0 / 5.0, 3.0 / 5.0, 2.0 / 5.0]]);
     }
 }

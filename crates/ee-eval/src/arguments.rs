@@ -3,6 +3,7 @@
 mod bench;
 mod calibrate;
 mod decode;
+mod recommend;
 mod speculate;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ pub use self::bench::{
 };
 pub use self::calibrate::CalibrateArguments;
 pub use self::decode::DecodeArguments;
+pub use self::recommend::RecommendArguments;
 pub use self::speculate::{DraftArguments, SpeculateArguments};
 use crate::speed::Timed;
 use crate::trace::Shard;
@@ -53,6 +55,8 @@ pub enum Command {
     Speed(SpeedArguments),
     /// All of the above for several checkpoints, in one report.
     Compare(CompareArguments),
+    /// Which way of decoding to use for a model and a task, measured, or none.
+    Recommend(RecommendArguments),
     /// Time the building blocks on random weights.
     Bench(BenchArguments),
 }
@@ -270,21 +274,36 @@ pub struct CompareArguments {
     /// Which examples.
     #[command(flatten)]
     pub examples: ExampleArguments,
-    /// Examples per batch of the trace.
-    #[arg(long, value_name = "N", default_value = "32", value_parser = positive)]
-    pub batch: usize,
-    /// The share of the full score that a gate has to keep.
+    /// Examples per batch of the trace [default: 32, for generated text 8].
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub batch: Option<usize>,
+    /// The share of the full score that a gate has to keep; of generated text the share of its tokens.
     #[arg(long, value_name = "SHARE", default_value = "0.98", value_parser = share)]
     pub keep: f64,
-    /// Batch sizes at which speed is measured.
-    #[arg(long, value_name = "N,…", default_value = "1,32", value_delimiter = ',', value_parser = positive)]
+    /// Batch sizes at which speed is measured, of generated text one [default: 1,32, for generated text 1].
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = positive)]
     pub speed_batch: Vec<usize>,
-    /// Speed is measured on at most N examples at even distances.
-    #[arg(long, value_name = "N", default_value = "256", value_parser = positive)]
-    pub speed_rows: usize,
-    /// Timed rounds.
-    #[arg(long, value_name = "N", default_value = "5", value_parser = positive)]
-    pub rounds: usize,
+    /// Speed is measured on at most N examples at even distances [default: 256, for generated text 24].
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub speed_rows: Option<usize>,
+    /// Timed rounds [default: 5, for generated text 1].
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub rounds: Option<usize>,
+    /// Generated text: the first N new tokens never leave; the first one never does.
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub min_tokens: usize,
+    /// Generated text: new tokens per example; by default the task's.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub max_new_tokens: Option<usize>,
+    /// Generated text: cut prompts that do not fit the model (their beginning goes).
+    #[arg(long)]
+    pub truncate: bool,
+    /// Generated text: run programs that the model wrote, each walled in, to score them.
+    #[arg(long)]
+    pub allow_code_execution: bool,
+    /// Generated text: format of the weights in memory: stored, f32, f16 or bf16.
+    #[arg(long, value_name = "FORMAT", default_value = "stored", value_parser = weights)]
+    pub weights: Precision,
     /// The folder to write traces, results and reports to.
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,

@@ -18,6 +18,7 @@ use crate::decoding::{self, DecoderSubject};
 use crate::ideal;
 use crate::interrupt::Interrupt;
 use crate::output::{check_writable, write_text};
+use crate::recommend;
 use crate::report::{self, View};
 use crate::results::{Results, Speed, write_json};
 use crate::speculate;
@@ -41,6 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Command::Calibrate(arguments) => run_calibrate(arguments),
         Command::Speed(arguments) => run_speed(arguments),
         Command::Compare(arguments) => run_compare(arguments),
+        Command::Recommend(arguments) => Ok(recommend::run(arguments)?),
         Command::Bench(arguments) => {
             let line = match &arguments.what {
                 Bench::EncoderTrace(arguments) => bench::encoder_trace(arguments)?,

@@ -1,9 +1,13 @@
 //! Several checkpoints on one task: traces, ideal exits, gates, measured speed, one report.
+//!
+//! The task says whether that is of labels, here, or of generated text, in [`texts`].
+
+pub mod texts;
 
 use std::path::{Path, PathBuf};
 
 use ee_models::ExitModel;
-use ee_tasks::Task;
+use ee_tasks::{AnyTask, Task};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +41,14 @@ pub struct Comparison {
 /// # Errors
 /// Whatever a checkpoint, the task or the folder gives rise to.
 pub fn compare(arguments: &CompareArguments) -> Result<(PathBuf, String)> {
-    let task = Task::read(&arguments.examples.task)?;
     check_names(&arguments.model)?;
+    match AnyTask::read(&arguments.examples.task)? {
+        AnyTask::Classification(task) => compare_labels(arguments, task),
+        AnyTask::Generation(task) => texts::compare(arguments, &task),
+    }
+}
+
+fn compare_labels(arguments: &CompareArguments, task: Task) -> Result<(PathBuf, String)> {
     // Every checkpoint is opened before the first one is run: a wrong folder is found at once.
     let opened: Vec<(&NamedModel, (Subject, Workload))> = arguments
         .model
@@ -72,17 +82,22 @@ fn examine(
     workload: &Workload,
     arguments: &CompareArguments,
 ) -> Result<Results> {
-    let trace = observe(subject, workload, arguments.batch, Shard::WHOLE, 0)?;
+    let trace = observe(subject, workload, arguments.batch.unwrap_or(32), Shard::WHOLE, 0)?;
     trace::write(&trace, &arguments.output.join(format!("traces/{name}.parquet")))?;
     let mut results = Results::of_trace(&trace, arguments.keep, vec![])?;
     let mut gates = vec![Timed::Ideal];
     for gate in GATES {
         gates.push(Timed::Gate(results.set_gate(gate.name())?));
     }
-    let (sample, rows) = workload.sample(arguments.speed_rows);
+    let (sample, rows) = workload.sample(arguments.speed_rows.unwrap_or(256));
     let trace = trace.select(&rows);
-    for &batch in &arguments.speed_batch {
-        results.speed.extend(measure(subject, &sample, &trace, &gates, batch, arguments.rounds)?);
+    let batches = match arguments.speed_batch.as_slice() {
+        [] => &[1, 32],
+        given => given,
+    };
+    let rounds = arguments.rounds.unwrap_or(5);
+    for &batch in batches {
+        results.speed.extend(measure(subject, &sample, &trace, &gates, batch, rounds)?);
     }
     Ok(results)
 }

@@ -84,6 +84,49 @@ impl RowScores for Agreement<'_> {
     }
 }
 
+/// The share of texts all of whose rows have the full model's prediction.
+pub struct WholeTexts<'a> {
+    trace: &'a Trace,
+    /// The text of every row.
+    text_of: Vec<usize>,
+    texts: usize,
+}
+
+impl<'a> WholeTexts<'a> {
+    /// Rows of one example, which stand together, are a text.
+    #[must_use]
+    pub fn new(trace: &'a Trace) -> Self {
+        let mut texts = 0;
+        let mut text_of = Vec::with_capacity(trace.rows());
+        for rows in trace.example.chunk_by(|one, other| one == other) {
+            text_of.extend(std::iter::repeat_n(texts, rows.len()));
+            texts += 1;
+        }
+        Self { trace, text_of, texts }
+    }
+}
+
+impl RowScores for WholeTexts<'_> {
+    /// Texts that differ, then rows that differ in each text.
+    fn zero(&self) -> Vec<f64> {
+        vec![0.0; 1 + self.texts]
+    }
+
+    fn add(&self, sum: &mut [f64], row: usize, exit: usize, times: f64) {
+        let predictions = self.trace.predictions(row);
+        if predictions[exit - 1] != predictions[predictions.len() - 1] {
+            let place = 1 + self.text_of[row];
+            let differed = sum[place] > 0.0;
+            sum[place] += times;
+            sum[0] += f64::from(u8::from(sum[place] > 0.0)) - f64::from(u8::from(differed));
+        }
+    }
+
+    fn score(&self, sum: &[f64]) -> f64 {
+        1.0 - sum[0] / self.texts as f64
+    }
+}
+
 /// [`curve_of`] a metric of labels.
 ///
 /// # Panics
@@ -254,6 +297,26 @@ mod tests {
             }
         }
         thresholds
+    }
+
+    #[test]
+    fn whole_texts_are_counted_at_every_point() {
+        for seed in 0..5 {
+            let trace = sample::generated(&[3, 1, 6, 2, 4, 5], 5, 4, seed);
+            let scores = WholeTexts::new(&trace);
+            for &gate in GATES {
+                for candidate in curve_of(&trace, gate, &scores) {
+                    let exits = SetGate { gate, threshold: candidate.threshold }.exits(&trace);
+                    let differs =
+                        |row: usize| trace.prediction(row, exits[row]) != trace.prediction(row, 5);
+                    let whole = (0..6).filter(|&text| {
+                        (0..trace.rows()).all(|row| trace.example[row] != text || !differs(row))
+                    });
+                    let share = whole.count() as f64 / 6.0;
+                    assert!((candidate.score - share).abs() < 1e-12, "{}", gate.name());
+                }
+            }
+        }
     }
 
     #[test]

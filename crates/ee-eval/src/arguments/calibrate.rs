@@ -46,7 +46,7 @@ impl CalibrateArguments {
 }
 
 /// A number between 0 and 1.
-fn inside(text: &str) -> Result<f64, String> {
+pub(super) fn inside(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(number) if number > 0.0 && number < 1.0 => Ok(number),
         _ => Err("expected a number above 0 and below 1, e.g. 0.05".to_owned()),

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use ee_models::speculate::{Adaptive, Plan, Strategy};
+use ee_models::speculate::{Plan, Strategy};
 
 use super::{GenerateArguments, positive};
+use crate::speculate::Drafts;
 
 /// `ee-eval speculate`.
 #[derive(Debug, Args)]
@@ -43,21 +44,24 @@ pub struct DraftArguments {
 }
 
 impl DraftArguments {
+    /// How to draft.
+    #[must_use]
+    pub fn drafts(self) -> Drafts {
+        match (self.draft_exit, self.draft_length) {
+            (Some(exit), Some(drafts)) => Drafts::Fixed(Plan { exit, drafts }),
+            _ => Drafts::Adaptive,
+        }
+    }
+
     /// The strategy for a model of so many layers.
     #[must_use]
     pub fn strategy(self, n_layers: usize) -> Strategy {
-        match (self.draft_exit, self.draft_length) {
-            (Some(exit), Some(drafts)) => Strategy::Fixed(Plan { exit, drafts }),
-            _ => Strategy::Adaptive(Box::new(Adaptive::new(n_layers))),
-        }
+        self.drafts().strategy(n_layers)
     }
 }
 
 impl std::fmt::Display for DraftArguments {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (self.draft_exit, self.draft_length) {
-            (Some(exit), Some(drafts)) => write!(formatter, "exit {exit}, {drafts} tokens"),
-            _ => formatter.write_str("adaptive"),
-        }
+        self.drafts().fmt(formatter)
     }
 }

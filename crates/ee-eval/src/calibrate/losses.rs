@@ -25,7 +25,7 @@ pub enum Against {
 
 /// The rows of each example, in the order of the trace.
 #[must_use]
-pub(super) fn examples(trace: &Trace) -> Vec<Range<usize>> {
+pub(crate) fn examples(trace: &Trace) -> Vec<Range<usize>> {
     let mut start = 0;
     let runs = trace.example.chunk_by(|one, other| one == other);
     let ranges = runs.map(|run| {
@@ -59,17 +59,17 @@ pub(super) fn losses(trace: &Trace, exits: &[usize], against: Against) -> Vec<f6
 }
 
 /// A trace in two: thresholds are certified on one half and looked at on the other.
-pub(super) struct Halves {
+pub(crate) struct Halves {
     /// Decides; the larger half where the number of examples is odd.
-    pub(super) calibration: Trace,
+    pub(crate) calibration: Trace,
     /// Only shows.
-    pub(super) held_out: Trace,
+    pub(crate) held_out: Trace,
 }
 
 impl Halves {
     /// A random split by example, which follows from the seed and the number of examples.
     #[must_use]
-    pub(super) fn draw(trace: &Trace, seed: u64) -> Self {
+    pub(crate) fn draw(trace: &Trace, seed: u64) -> Self {
         let mut examples = examples(trace);
         examples.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
         let (chosen, rest) = examples.split_at(examples.len().div_ceil(2));

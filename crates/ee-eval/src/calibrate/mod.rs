@@ -25,11 +25,14 @@ use crate::trace::Trace;
 
 use bound::examples_needed;
 pub use losses::Against;
-use losses::Halves;
+pub(crate) use losses::{Halves, examples};
 pub use report::{table, write};
 pub use results::{Calibration, Certificate, GateCalibration, Point, Rule, Split};
 pub use sequence::Tested;
 use sequence::{Promise, certified, ladder, test};
+
+/// Distance of the thresholds that [`certify`] tests, in the gate's unit.
+const CERTIFY_STEP: f64 = 0.05;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,6 +87,23 @@ pub fn calibrate(
     }
     let layers = trace.layers();
     Ok(Calibration { layers, n, certificate, gates, notices, trace: trace.facts.clone() })
+}
+
+/// The threshold of a gate that is certified on these examples for losses against the full model's
+/// predictions; none where no threshold is.
+#[must_use]
+pub(crate) fn certify(
+    trace: &Trace,
+    gate: &'static dyn Gate,
+    risk: f64,
+    confidence: f64,
+) -> Option<f32> {
+    // 0.05, not 0.050000000000000044.
+    let level = ((1.0 - confidence) * 1e12).round() / 1e12;
+    let space = ExitSpace { layers: trace.layers(), labels: trace.facts.outputs() };
+    let promise = Promise { risk, level, against: Against::Full };
+    let tested = test(trace, gate, &ladder(gate, space, CERTIFY_STEP), promise);
+    certified(&tested, level).map(|last| last.threshold)
 }
 
 impl Certificate {

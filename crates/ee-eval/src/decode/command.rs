@@ -7,7 +7,7 @@ use ee_models::gate::{GATE_FILE, LinearGate};
 use ee_models::{Decoder, ExitModel};
 
 use super::material::{Material, material, texts};
-use super::measure::measure;
+use super::measure::{Way, measure};
 use super::report;
 use super::results::{DecodeFacts, DecodeResults, RunResults};
 use super::rule::{ExitRule, Rule};
@@ -40,7 +40,8 @@ pub fn run(arguments: &DecodeArguments) -> Result<()> {
     }
     let material = material(arguments, &subject)?;
     let interrupt = Interrupt::listen()?;
-    let mut ways = measure(&subject, &material.work, &settings, &interrupt)?;
+    let ways: Vec<Way> = settings.iter().cloned().map(Way::Exits).collect();
+    let mut ways = measure(&subject, &material.work, &ways, &interrupt)?;
     let facts = facts(arguments, &subject, &material, &settings[0]);
     let plain = texts(&material, ways.remove(0))?.0;
     let mut runs = Vec::with_capacity(settings.len());

@@ -1,9 +1,9 @@
-//! What `ee-eval decode` works on: prompts, and how their continuations are scored.
+//! What is decoded: prompts, and how their continuations are scored.
 
 use std::collections::BTreeMap;
 
 use ee_tasks::metrics::bootstrap_of;
-use ee_tasks::{GenerationTask, TextMetric};
+use ee_tasks::{GenerationTask, TextExample, TextMetric};
 
 use super::clock::Clock;
 use super::measure::{Measured, Work};
@@ -20,17 +20,34 @@ const DEFAULT_NEW_TOKENS: usize = 128;
 
 /// A prompt, and what its continuation is compared with.
 pub(super) struct Example {
+    number: usize,
     prompt: String,
     references: Vec<String>,
 }
 
 /// Prompts with what is known of them.
-pub(super) struct Material {
+pub(crate) struct Material {
     pub(super) task: Option<GenerationTask>,
     pub(super) split: String,
     examples: Vec<Example>,
     metrics: Vec<Box<dyn TextMetric>>,
-    pub(super) work: Work,
+    pub(crate) work: Work,
+}
+
+/// How prompts are continued.
+pub(crate) struct Continuation {
+    /// New tokens per text; by default the task's, else 128.
+    pub(crate) max_new_tokens: Option<usize>,
+    /// Texts at which to end, beside the task's.
+    pub(crate) stop: Vec<String>,
+    /// Whether prompts that are too long are cut.
+    pub(crate) truncate: bool,
+    /// Texts per batch.
+    pub(crate) batch: usize,
+    /// Timed rounds.
+    pub(crate) rounds: usize,
+    /// Whether programs that the model wrote may be run to score them.
+    pub(crate) allow_code_execution: bool,
 }
 
 /// The prompts that were asked for.
@@ -43,30 +60,70 @@ pub(super) fn material(arguments: &DecodeArguments, subject: &DecoderSubject) ->
             let task = GenerationTask::read(path)?;
             let split = arguments.split.clone().unwrap_or(task.evaluation_split.clone());
             let read = task.read_split(&split, arguments.data_dir.as_deref(), arguments.limit)?;
-            let examples = read.examples.into_iter();
-            let examples = examples
-                .map(|example| Example { prompt: example.prompt, references: example.references });
-            (Some(task), split, examples.collect())
+            let examples = read.examples.into_iter().enumerate();
+            (Some(task), split, examples.map(Example::of).collect())
         }
         None => (None, String::new(), given(arguments)?),
     };
-    let of_task = task.as_ref().map(|task| task.max_new_tokens);
-    let new_tokens = arguments.max_new_tokens.or(of_task).unwrap_or(DEFAULT_NEW_TOKENS);
-    let room =
-        Room { positions: subject.max_positions(), new_tokens, truncate: arguments.truncate };
-    let mut prompts = Vec::with_capacity(examples.len());
-    for (number, example) in examples.iter().enumerate() {
-        prompts.push(room.fit(number, subject.encode(&example.prompt)?)?.ids);
+    let continuation = Continuation {
+        max_new_tokens: arguments.max_new_tokens,
+        stop: arguments.stop.clone(),
+        truncate: arguments.truncate,
+        batch: arguments.batch,
+        rounds: arguments.rounds,
+        allow_code_execution: arguments.allow_code_execution,
+    };
+    Material::of(subject, task, split, examples, continuation)
+}
+
+impl Example {
+    fn of((number, example): (usize, TextExample)) -> Self {
+        Self { number, prompt: example.prompt, references: example.references }
     }
-    if prompts.is_empty() {
-        return Err(EvalError::Empty { what: "there is no prompt".to_owned() });
+}
+
+impl Material {
+    /// Some examples of a task, with their numbers in the split.
+    ///
+    /// # Errors
+    /// A prompt that does not fit the model; no example.
+    pub(crate) fn of_examples(
+        subject: &DecoderSubject,
+        task: &GenerationTask,
+        split: &str,
+        examples: impl IntoIterator<Item = (usize, TextExample)>,
+        continuation: Continuation,
+    ) -> Result<Self> {
+        let examples = examples.into_iter().map(Example::of).collect();
+        Self::of(subject, Some(task.clone()), split.to_owned(), examples, continuation)
     }
-    let of_task = task.iter().flat_map(|task| task.stop.clone());
-    let stop = of_task.chain(arguments.stop.iter().cloned()).collect();
-    let (batch, rounds) = (arguments.batch, arguments.rounds);
-    let work = Work { prompts, stop, max_new_tokens: new_tokens, batch, rounds };
-    let metrics = metrics(task.as_ref(), arguments.allow_code_execution);
-    Ok(Material { task, split, examples, metrics, work })
+
+    fn of(
+        subject: &DecoderSubject,
+        task: Option<GenerationTask>,
+        split: String,
+        examples: Vec<Example>,
+        continuation: Continuation,
+    ) -> Result<Self> {
+        let Continuation { max_new_tokens, stop, truncate, batch, rounds, allow_code_execution } =
+            continuation;
+        let of_task = task.as_ref().map(|task| task.max_new_tokens);
+        let max_new_tokens = max_new_tokens.or(of_task).unwrap_or(DEFAULT_NEW_TOKENS);
+        let positions = subject.max_positions();
+        let room = Room { positions, new_tokens: max_new_tokens, truncate };
+        let mut prompts = Vec::with_capacity(examples.len());
+        for example in &examples {
+            prompts.push(room.fit(example.number, subject.encode(&example.prompt)?)?.ids);
+        }
+        if prompts.is_empty() {
+            return Err(EvalError::Empty { what: "there is no prompt".to_owned() });
+        }
+        let of_task = task.iter().flat_map(|task| task.stop.clone());
+        let stop = of_task.chain(stop).collect();
+        let work = Work { prompts, stop, max_new_tokens, batch, rounds };
+        let metrics = metrics(task.as_ref(), allow_code_execution);
+        Ok(Self { task, split, examples, metrics, work })
+    }
 }
 
 /// The prompts of the command line.
@@ -80,8 +137,8 @@ fn given(arguments: &DecodeArguments) -> Result<Vec<Example>> {
         })?;
         prompts.extend(text.lines().filter(|line| !line.is_empty()).map(str::to_owned));
     }
-    let example = |prompt| Example { prompt, references: Vec::new() };
-    Ok(prompts.into_iter().map(example).collect())
+    let example = |(number, prompt)| Example { number, prompt, references: Vec::new() };
+    Ok(prompts.into_iter().enumerate().map(example).collect())
 }
 
 /// The task's metrics that can be computed; says which cannot.
@@ -99,11 +156,10 @@ fn metrics(task: Option<&GenerationTask>, allow_code_execution: bool) -> Vec<Box
 ///
 /// # Errors
 /// What the metrics say.
-pub(super) fn texts(material: &Material, way: Measured) -> Result<(Texts, Clock)> {
-    let Measured { texts, exits, seconds, prompts, clock } = way;
+pub(crate) fn texts(material: &Material, way: Measured) -> Result<(Texts, Clock)> {
+    let Measured { texts, exits, seconds, prompts, clock, .. } = way;
     let mut outputs = Vec::with_capacity(texts.len());
-    for (number, (generated, exits)) in texts.into_iter().zip(exits).enumerate() {
-        let example = &material.examples[number];
+    for ((example, generated), exits) in material.examples.iter().zip(texts).zip(exits) {
         let text = match &material.task {
             Some(task) => task.answer(&generated.text).to_owned(),
             None => generated.text,
@@ -114,7 +170,7 @@ pub(super) fn texts(material: &Material, way: Measured) -> Result<(Texts, Clock)
             statistics.insert(metric.name().to_owned(), metric.statistics(&text, &references)?);
         }
         outputs.push(Output {
-            example: number,
+            example: example.number,
             prompt: example.prompt.clone(),
             tokens: generated.tokens,
             exits,
@@ -157,7 +213,7 @@ fn n_references(examples: &[Example]) -> Option<usize> {
 
 impl Material {
     /// The metrics as results name them.
-    pub(super) fn metric_facts(&self) -> Vec<MetricFacts> {
+    pub(crate) fn metric_facts(&self) -> Vec<MetricFacts> {
         let facts = self.metrics.iter().map(|metric| MetricFacts {
             name: metric.name().to_owned(),
             signature: metric.signature(n_references(&self.examples)),

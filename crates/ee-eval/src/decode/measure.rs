@@ -1,13 +1,15 @@
-//! Texts of some prompts under several settings, beside plain decoding.
+//! Texts of some prompts, decoded in several ways beside the plain one.
 //!
-//! Every batch is decoded plainly and under each setting in turn, beginning with another one each time, so
-//! that a machine that slows down slows all of them. The yardstick is [`generate`], our own fastest way.
+//! Every batch is decoded plainly and in each way in turn, beginning with another one each time, so that a
+//! machine that slows down slows all of them. The yardstick is [`generate`], our own fastest way.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use ee_models::ExitModel;
 use ee_models::generate::{Choice, Options, Watcher, generate};
 use ee_models::signal::{Agreement, Signal};
+use ee_models::speculate::{Strategy, Tally, speculate};
 
 use super::clock::Clock;
 use super::settings::Settings;
@@ -16,6 +18,7 @@ use crate::decoding::{DecoderSubject, Generated, TextWatcher};
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
+use crate::speculate::Drafts;
 
 /// New tokens of the texts that warm up.
 const WARM_UP: usize = 4;
@@ -35,60 +38,104 @@ pub struct Work {
     pub rounds: usize,
 }
 
+/// A way of decoding beside the plain one.
+#[derive(Debug, Clone)]
+pub enum Way {
+    /// True early exit: texts may change.
+    Exits(Settings),
+    /// Self-speculation: lossless.
+    Speculation(Drafts),
+}
+
+impl Way {
+    fn check(&self, subject: &DecoderSubject) -> Result<()> {
+        let model = subject.model();
+        match self {
+            Self::Exits(settings) => settings.check(model),
+            Self::Speculation(drafts) => {
+                let layers = model.n_layers();
+                Ok(drafts.strategy(layers).check(layers)?)
+            }
+        }
+    }
+}
+
+/// A way at work; an adaptive strategy goes on learning from batch to batch.
+enum Runner<'w> {
+    Plain,
+    Exits(&'w Settings),
+    Speculation(Strategy),
+}
+
+impl<'w> Runner<'w> {
+    fn of(way: &'w Way, layers: usize) -> Self {
+        match way {
+            Way::Exits(settings) => Self::Exits(settings),
+            Way::Speculation(drafts) => Self::Speculation(drafts.strategy(layers)),
+        }
+    }
+}
+
 /// Texts of one way of decoding, in the order of the prompts.
 #[derive(Debug, Clone, Default)]
 pub struct Measured {
     /// Texts of the first round.
     pub texts: Vec<Generated>,
-    /// The exits of their tokens; none for plain decoding.
+    /// The exits of their tokens; none where all tokens are the last exit's.
     pub exits: Vec<Vec<usize>>,
     /// All rounds.
     pub seconds: Duration,
+    /// Each of them.
+    pub rounds: Vec<Duration>,
     /// Of it, until the first new tokens.
     pub prompts: Duration,
-    /// Where the steps' time went, of all rounds.
+    /// Where the steps' time went under early exit, of all rounds.
     pub clock: Clock,
+    /// What speculation counted, of all rounds.
+    pub tally: Tally,
 }
 
-/// Decodes plainly, then as each of the settings says; in that order in the result.
+/// Decodes plainly, then in each of the ways; in that order in the result.
 ///
 /// # Errors
 /// Settings that do not go together; a prompt that cannot be continued; an interrupt.
 pub fn measure(
     subject: &DecoderSubject,
     work: &Work,
-    settings: &[Settings],
+    ways: &[Way],
     interrupt: &Interrupt,
 ) -> Result<Vec<Measured>> {
-    for settings in settings {
-        settings.check(subject.model())?;
-    }
-    let n_ways = settings.len() + 1;
+    ways.iter().try_for_each(|way| way.check(subject))?;
+    let layers = subject.model().n_layers();
+    let others = ways.iter().map(|way| Runner::of(way, layers));
+    let mut runners: Vec<Runner<'_>> = std::iter::once(Runner::Plain).chain(others).collect();
+    let n_ways = runners.len();
     let empty = Measured {
         texts: vec![Generated::default(); work.prompts.len()],
         exits: vec![Vec::new(); work.prompts.len()],
+        rounds: vec![Duration::ZERO; work.rounds],
         ..Measured::default()
     };
-    let mut ways = vec![empty; n_ways];
+    let mut measured = vec![empty; n_ways];
     // Texts of one length together: little padding.
     let mut order: Vec<usize> = (0..work.prompts.len()).collect();
     order.sort_by_key(|&at| std::cmp::Reverse(work.prompts[at].len()));
     let batches: Vec<&[usize]> = order.chunks(work.batch).collect();
-    warm_up(subject, work, settings, batches[0], interrupt)?;
+    warm_up(subject, work, &mut runners, batches[0], interrupt)?;
     let progress = Progress::new("decoding", work.prompts.len() * n_ways * work.rounds);
     for turn in 0..work.rounds * batches.len() {
         let batch = batches[turn % batches.len()];
         let prompts: Vec<Vec<u32>> = batch.iter().map(|&at| work.prompts[at].clone()).collect();
         for way in (0..n_ways).map(|way| (way + turn) % n_ways) {
             let options = options(subject, work.max_new_tokens);
-            let settings = way.checked_sub(1).map(|at| &settings[at]);
-            let once = run(subject, &prompts, &work.stop, &options, settings, interrupt)?;
-            ways[way].add(batch, once, turn < batches.len());
+            let runner = &mut runners[way];
+            let once = run(subject, &prompts, &work.stop, &options, runner, interrupt)?;
+            measured[way].add(batch, once, turn / batches.len());
             progress.advance(batch.len());
         }
     }
     progress.finish();
-    Ok(ways)
+    Ok(measured)
 }
 
 fn options(subject: &DecoderSubject, max_new_tokens: usize) -> Options {
@@ -103,14 +150,14 @@ fn options(subject: &DecoderSubject, max_new_tokens: usize) -> Options {
 fn warm_up(
     subject: &DecoderSubject,
     work: &Work,
-    settings: &[Settings],
+    runners: &mut [Runner<'_>],
     batch: &[usize],
     interrupt: &Interrupt,
 ) -> Result<()> {
     let prompts: Vec<Vec<u32>> = batch.iter().map(|&at| work.prompts[at].clone()).collect();
     let options = options(subject, WARM_UP.min(work.max_new_tokens));
-    for settings in std::iter::once(None).chain(settings.iter().map(Some)) {
-        run(subject, &prompts, &work.stop, &options, settings, interrupt)?;
+    for runner in runners {
+        run(subject, &prompts, &work.stop, &options, runner, interrupt)?;
     }
     Ok(())
 }
@@ -121,37 +168,44 @@ fn run(
     prompts: &[Vec<u32>],
     stop: &[String],
     options: &Options,
-    settings: Option<&Settings>,
+    runner: &mut Runner<'_>,
     interrupt: &Interrupt,
 ) -> Result<Measured> {
     let mut silent = |_: usize, _: &str| {};
     let watcher = TextWatcher::new(subject, prompts.len(), stop, false, interrupt, &mut silent);
     let mut stopwatch = Stopwatch { inner: watcher, started: Instant::now(), first: None };
-    let (exits, clock) = match settings {
-        None => {
-            generate(subject.model(), prompts, options, &mut stopwatch)?;
-            (vec![Vec::new(); prompts.len()], Clock::default())
+    let model = subject.model();
+    let mut once = Measured { exits: vec![Vec::new(); prompts.len()], ..Measured::default() };
+    match runner {
+        Runner::Plain => {
+            generate(model, prompts, options, &mut stopwatch)?;
         }
-        Some(settings) => {
-            let decoded = decode(subject.model(), prompts, options, settings, &mut stopwatch)?;
-            (decoded.exits, decoded.clock)
+        Runner::Exits(settings) => {
+            let decoded = decode(model, prompts, options, settings, &mut stopwatch)?;
+            (once.exits, once.clock) = (decoded.exits, decoded.clock);
         }
-    };
+        Runner::Speculation(strategy) => {
+            once.tally = speculate(model, prompts, options, strategy, &mut stopwatch)?.tally;
+        }
+    }
     let seconds = stopwatch.started.elapsed();
-    let prompts = stopwatch.first.unwrap_or(seconds);
+    (once.seconds, once.prompts) = (seconds, stopwatch.first.unwrap_or(seconds));
     if interrupt.is_pressed() {
         return Err(EvalError::Interrupted { what: "interrupted: nothing is kept".to_owned() });
     }
-    Ok(Measured { texts: stopwatch.inner.finish()?, exits, seconds, prompts, clock })
+    once.texts = stopwatch.inner.finish()?;
+    Ok(once)
 }
 
 impl Measured {
-    /// Adds what came of a batch; its texts, too, where they are the first.
-    fn add(&mut self, batch: &[usize], once: Self, is_first: bool) {
+    /// Adds what came of a batch in a round; its texts, too, where they are the first.
+    fn add(&mut self, batch: &[usize], once: Self, round: usize) {
         self.seconds += once.seconds;
+        self.rounds[round] += once.seconds;
         self.prompts += once.prompts;
         self.clock.add(&once.clock);
-        if is_first {
+        self.tally.add(&once.tally);
+        if round == 0 {
             for ((&at, text), exits) in batch.iter().zip(once.texts).zip(once.exits) {
                 (self.texts[at], self.exits[at]) = (text, exits);
             }

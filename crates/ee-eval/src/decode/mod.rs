@@ -1,7 +1,7 @@
 //! Token-level early exit while decoding: true early exit, whose texts may differ from the full model's.
 //!
 //! One loop ([`walk`]) runs every rule ([`rule`]), every policy for the keys and values of skipped layers
-//! ([`policy`]) and every way to read the head ([`head`]). [`measure`] times it against plain decoding,
+//! ([`policy`]) and every way to read the head ([`head`]). [`mod@measure`] times it against plain decoding,
 //! prompt by prompt in turn; [`fidelity`] says what became of the texts.
 
 mod ask;
@@ -9,7 +9,7 @@ pub mod clock;
 pub mod command;
 pub mod fidelity;
 pub mod head;
-mod material;
+pub(crate) mod material;
 pub mod measure;
 pub mod policy;
 pub mod report;

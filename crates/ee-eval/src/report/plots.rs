@@ -37,7 +37,7 @@ pub fn all(view: &View<'_>) -> Vec<Plot> {
 }
 
 /// Points at the exits 1..=N.
-fn at_exits(values: &[f64]) -> Vec<(f64, f64)> {
+pub(crate) fn at_exits(values: &[f64]) -> Vec<(f64, f64)> {
     (1..).map(f64::from).zip(values.iter().copied()).collect()
 }
 

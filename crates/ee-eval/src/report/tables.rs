@@ -197,7 +197,7 @@ fn exits(view: &View<'_>) -> Table {
 }
 
 /// A threshold: whole where the gate counts, else with four decimals.
-fn threshold(value: f32) -> Cell {
+pub(crate) fn threshold(value: f32) -> Cell {
     let decimals = if value.fract() == 0.0 { 0 } else { 4 };
     Cell::Number { value: f64::from(value), text: format!("{value:.decimals$}") }
 }

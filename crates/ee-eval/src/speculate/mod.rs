@@ -3,6 +3,7 @@
 //! Every batch is decoded both ways, in turn, so that a machine that slows down slows both. Greedy texts must
 //! be the same, token for token, and are compared; drawn ones have the same distribution.
 
+mod drafts;
 mod results;
 mod score;
 mod table;
@@ -14,6 +15,7 @@ use ee_models::generate::{Choice, Options, Unwatched, generate};
 use ee_models::speculate::{Strategy, Tally, speculate};
 use ee_tasks::{GenerationTask, TextExample};
 
+pub use self::drafts::Drafts;
 pub use self::results::{
     Bound, ExitAcceptance, MetricScores, PlanCount, Shares, SpeculateResults, Timing,
 };

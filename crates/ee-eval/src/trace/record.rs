@@ -170,6 +170,20 @@ impl ExitColumns {
     }
 }
 
+impl ExitColumns {
+    /// The given places of every column, `width` values each.
+    fn pick(&self, places: &[usize], width: usize) -> Self {
+        Self {
+            prediction: pick(&self.prediction, places, width),
+            confidence: pick(&self.confidence, places, width),
+            margin: pick(&self.margin, places, width),
+            entropy: pick(&self.entropy, places, width),
+            final_rank: pick(&self.final_rank, places, width),
+            final_probability: pick(&self.final_probability, places, width),
+        }
+    }
+}
+
 /// A trace: facts, one entry per row in the plain columns, N entries per row in [`ExitColumns`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trace {
@@ -228,8 +242,6 @@ impl Trace {
     /// The given rows, in the given order.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
-        let layers = self.layers();
-        let signals = &self.signals;
         Self {
             facts: TraceFacts { rows: rows.len(), ..self.facts.clone() },
             example: pick(&self.example, rows, 1),
@@ -239,14 +251,31 @@ impl Trace {
                 [] => Vec::new(),
                 tokens => pick(tokens, rows, 1),
             },
-            signals: ExitColumns {
-                prediction: pick(&signals.prediction, rows, layers),
-                confidence: pick(&signals.confidence, rows, layers),
-                margin: pick(&signals.margin, rows, layers),
-                entropy: pick(&signals.entropy, rows, layers),
-                final_rank: pick(&signals.final_rank, rows, layers),
-                final_probability: pick(&signals.final_probability, rows, layers),
-            },
+            signals: self.signals.pick(rows, self.layers()),
+        }
+    }
+
+    /// The same rows as a model would show them that is read at these exits and the last one alone.
+    ///
+    /// `exits` rise, from 1; the last one need not be among them.
+    ///
+    /// # Panics
+    /// When an exit is not there.
+    #[must_use]
+    pub fn at_exits(&self, exits: &[usize]) -> Self {
+        let layers = self.layers();
+        let read: Vec<usize> =
+            exits.iter().copied().filter(|&exit| exit < layers).chain([layers]).collect();
+        let places: Vec<usize> = (0..self.rows())
+            .flat_map(|row| read.iter().map(move |exit| row * layers + exit - 1))
+            .collect();
+        Self {
+            facts: TraceFacts { layers: read.len(), ..self.facts.clone() },
+            example: self.example.clone(),
+            position: self.position.clone(),
+            gold: self.gold.clone(),
+            prompt_tokens: self.prompt_tokens.clone(),
+            signals: self.signals.pick(&places, 1),
         }
     }
 

@@ -31,6 +31,8 @@ const INK: RGBColor = RGBColor(0x76, 0x76, 0x76);
 const SIZE: (u32, u32) = (640, 400);
 /// Height of the rows of title and legend.
 const HEADER: u32 = 66;
+/// Height of each further row of a legend.
+const LEGEND_ROW: i32 = 20;
 /// An axis with grid lines and labels where we want them.
 struct Axis {
     span: std::ops::Range<f64>,
@@ -86,11 +88,14 @@ fn header<'a, 'b>(
     title: &str,
     keys: impl Iterator<Item = Key<'a>>,
 ) -> Drawn<Area<'b>> {
-    let (top, body) = area.split_vertically(HEADER);
+    let keys: Vec<Key<'a>> = keys.collect();
+    let places = legend_places(&keys);
+    let further = places.last().map_or(0, |(_, y)| *y);
+    let (top, body) = area.split_vertically(HEADER as i32 + further);
     let bold = ("sans-serif", 18.0 * 1.24, FontStyle::Bold, &INK).into_text_style(area);
     top.draw(&Text::new(title.to_owned(), (14, 10), bold))?;
-    let (mut x, y) = (14, 50);
-    for key in keys {
+    for (key, (x, y)) in keys.iter().zip(places) {
+        let y = 50 + y;
         let middle = (x + 12, y);
         match key.mark {
             Mark::Line(at) => {
@@ -108,9 +113,23 @@ fn header<'a, 'b>(
         }
         let left = words(14.0).pos(Pos::new(HPos::Left, VPos::Center));
         top.draw(&Text::new(key.name.to_owned(), (x + 30, y), left))?;
-        x += 30 + (6.8 * key.name.chars().count() as f64) as i32 + 20;
     }
     Ok(body)
+}
+
+/// Where each entry of a legend begins: across, and below its first row.
+fn legend_places(keys: &[Key<'_>]) -> Vec<(i32, i32)> {
+    let (mut x, mut y) = (14, 0);
+    let place = |key: &Key<'_>| {
+        let width = 30 + (6.8 * key.name.chars().count() as f64) as i32;
+        if x > 14 && x + width > SIZE.0 as i32 - 14 {
+            (x, y) = (14, y + LEGEND_ROW);
+        }
+        let place = (x, y);
+        x += width + 20;
+        place
+    };
+    keys.iter().map(place).collect()
 }
 
 /// Axes, their names and a quiet grid.
@@ -191,6 +210,20 @@ fn ticks(values: impl Iterator<Item = f64>) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn legends_go_on_in_further_rows() {
+        let names = ["plain, recompute", "plain, copy", "plain, deferred", "joint, recompute"];
+        let keys = |n: usize| -> Vec<Key<'_>> {
+            names.iter().cycle().take(n).map(|name| Key { name, mark: Mark::Dashes }).collect()
+        };
+        assert!(legend_places(&keys(3)).iter().all(|(_, y)| *y == 0));
+        let places = legend_places(&keys(8));
+        assert_eq!(places[7].1, LEGEND_ROW);
+        for (key, (x, _)) in keys(8).iter().zip(places) {
+            assert!(x + 30 + 6 * key.name.len() as i32 <= SIZE.0 as i32, "{}", key.name);
+        }
+    }
 
     #[test]
     fn ticks_are_round_and_span_the_values() {

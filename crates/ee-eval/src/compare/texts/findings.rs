@@ -1,0 +1,104 @@
+//! What joint training cost, gave and broke, and what is fastest, in sentences computed from the numbers.
+
+use super::results::{TextComparison, TextResults};
+use crate::trace::Objective;
+
+/// Sentences on every model against the first, then on every model alone.
+#[must_use]
+pub(super) fn sentences(comparison: &TextComparison) -> Vec<String> {
+    let mut models = comparison.models.iter();
+    let Some(first) = models.next() else { return Vec::new() };
+    let mut sentences = Vec::new();
+    for other in models {
+        sentences.push(against(first, other));
+        sentences.extend(recompute(first, other));
+    }
+    let of_model = |(name, results): (&String, &TextResults)| fastest(comparison, name, results);
+    sentences.extend(comparison.models.iter().map(of_model));
+    sentences
+}
+
+type Named<'a> = (&'a String, &'a TextResults);
+
+/// What the full model lost or won, and where the best gate leaves.
+fn against((first_name, first): Named<'_>, (name, other): Named<'_>) -> String {
+    let (before_name, before) = first.best_gate();
+    let (after_name, after) = other.best_gate();
+    format!(
+        "Against {first_name}, {name}{} has ideal exits at {:.2} of {} layers on average where they were at {:.2}, and its \
+         shallowest gate ({after_name}) leaves at {:.2}, {:.2} layers from the ideal exit, rather than at {:.2} \
+         ({before_name}), {:.2} layers from it.",
+        cost(first, other),
+        other.summary.ideal.average,
+        other.summary.layers,
+        first.summary.ideal.average,
+        after.average_exit,
+        after.distance,
+        before.average_exit,
+        before.distance,
+    )
+}
+
+fn cost(first: &TextResults, other: &TextResults) -> String {
+    let (Some(before), Some(after)) = (first.summary.scores.first(), other.summary.scores.first())
+    else {
+        return String::new();
+    };
+    let (Some(full), Some(score)) = (before.score, after.score) else { return String::new() };
+    let within = after.interval.is_some_and(|[low, high]| low <= full && full <= high);
+    let doubt = if within { "within" } else { "outside" };
+    format!(" scores {score:.4} in {} ({full:.4}, {doubt} its 95 % interval),", after.name)
+}
+
+/// Whether stand-ins for keys and values cost the other model more of its tokens than the first, beyond chance:
+/// with ideal exits nothing else parts texts from the full model's.
+fn recompute((first_name, first): Named<'_>, (name, other): Named<'_>) -> Option<String> {
+    let (before, after) = (first.ideal("recompute")?, other.ideal("recompute")?);
+    let is_joint =
+        other.summary.objective == Objective::Joint && first.summary.objective != Objective::Joint;
+    let exit = |of: &crate::trial::Trial| of.left.as_ref().map_or(0.0, |left| left.average_exit);
+    let share = |of: &crate::trial::Trial| {
+        let [low, high] = of.equal_interval.map(|end| 100.0 * end);
+        format!("{:.1} % ({low:.1} to {high:.1})", 100.0 * of.fidelity.equal_share)
+    };
+    let what = if is_joint { "joint training".to_owned() } else { name.clone() };
+    let verdict = if after.equal_interval[1] < before.equal_interval[0] {
+        format!("{what} breaks recompute here")
+    } else if before.equal_interval[1] < after.equal_interval[0] {
+        format!("{what} does not break recompute here, it helps it")
+    } else {
+        format!("{what} does not break recompute here beyond chance")
+    };
+    Some(format!(
+        "With every token leaving at its ideal exit, recompute keeps {} of the tokens of {first_name} (average exit {:.2}, \
+         {:.1} % repeated 4-grams) and {} of those of {name} ({:.2}, {:.1} %): {verdict}.",
+        share(before),
+        exit(before),
+        100.0 * before.texts.repeated_4_grams,
+        share(after),
+        exit(after),
+        100.0 * after.texts.repeated_4_grams,
+    ))
+}
+
+fn fastest(comparison: &TextComparison, name: &str, results: &TextResults) -> String {
+    let share = format!("{:.0} % of {}", 100.0 * comparison.keep, results.trials.quality());
+    let exit = match results.fastest(comparison.keep) {
+        Some(trial) => format!(
+            "the fastest true early exit that keeps {share} is {}, at {:.2}× the speed of plain decoding and {:.1} % of its \
+             tokens",
+            trial.way,
+            trial.speed_up,
+            100.0 * trial.fidelity.equal_share
+        ),
+        None => format!("none of the true early exits keeps {share}"),
+    };
+    let lossless = results.lossless().map_or_else(String::new, |trial| {
+        let same = match trial.fidelity.same_tokens {
+            true => "with the same tokens",
+            false => "with texts that differ",
+        };
+        format!("; {}, lossless, runs at {:.2}× {same}", trial.way, trial.speed_up)
+    });
+    format!("On {name} {exit}{lossless}.")
+}

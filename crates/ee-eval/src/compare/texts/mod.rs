@@ -1,0 +1,203 @@
+//! Several decoders on one task: ideal exits, gates on the trace, and every gate with every K/V policy and head
+//! decoding for real, lossless speculation beside them.
+//!
+//! Two things part texts from the full model's: gates that leave too early, and stand-ins for the keys and
+//! values of skipped layers. With ideal exits only the latter is left, so that a policy is seen alone: each
+//! token leaves where the answer is already the last exit's.
+
+mod findings;
+mod plots;
+mod report;
+mod results;
+mod tables;
+
+use std::path::{Path, PathBuf};
+
+use ee_tasks::{GenerationTask, TextExample};
+use indexmap::IndexMap;
+
+pub use results::{TextComparison, TextResults};
+
+use crate::arguments::{CompareArguments, NamedModel};
+use crate::decode::material::{Continuation, Material};
+use crate::decode::measure::Way;
+use crate::decode::policy::POLICIES;
+use crate::decode::rule::{ExitRule, Rule};
+use crate::decode::{HeadChoice, Settings};
+use crate::decoding::DecoderSubject;
+use crate::error::{EvalError, Result};
+use crate::forecast::{TokenGate, Watched, agreement_per_exit};
+use crate::gates::{ExitSpace, GATES, SetGate};
+use crate::ideal;
+use crate::interrupt::Interrupt;
+use crate::output::check_writable;
+use crate::recommend::heads;
+use crate::speculate::Drafts;
+use crate::trace::tokens::{TokenWork, trace_tokens};
+use crate::trace::{Shard, Trace};
+use crate::trial;
+
+/// Texts on which ways of decoding are tried.
+const SPEED_ROWS: usize = 24;
+/// Examples per batch of the trace.
+const TRACE_BATCH: usize = 8;
+
+/// The comparison of decoders.
+///
+/// # Errors
+/// Whatever a checkpoint, the task or the folder gives rise to; an interrupt.
+pub(super) fn compare(
+    arguments: &CompareArguments,
+    task: &GenerationTask,
+) -> Result<(PathBuf, String)> {
+    if arguments.speed_batch.len() > 1 {
+        let reason = "--speed-batch: expected one size for generated text".to_owned();
+        return Err(EvalError::Setting { reason });
+    }
+    let opened: Vec<(&NamedModel, DecoderSubject)> = arguments
+        .model
+        .iter()
+        .map(|model| {
+            let device = &arguments.examples.device;
+            Ok((model, DecoderSubject::open(&model.folder, arguments.weights, device)?))
+        })
+        .collect::<Result<_>>()?;
+    check_writable(&arguments.output.join("results.json"))?;
+    let split = arguments.examples.split.clone().unwrap_or(task.evaluation_split.clone());
+    let interrupt = Interrupt::listen()?;
+    let mut models = IndexMap::new();
+    for (model, subject) in &opened {
+        eprintln!("{}: {}", model.name, model.folder.display());
+        let examination =
+            Examination { arguments, task, split: &split, subject, interrupt: &interrupt };
+        models.insert(model.name.clone(), examination.run(&model.name)?);
+    }
+    let mut comparison = TextComparison {
+        task: task.name.clone(),
+        split,
+        keep: arguments.keep,
+        min_tokens: arguments.min_tokens,
+        findings: Vec::new(),
+        models,
+    };
+    comparison.findings = findings::sentences(&comparison);
+    let page = report::write(&comparison, &arguments.output)?;
+    let headline = tables::headline(&comparison).plain();
+    Ok((page, format!("{headline}\n{}\n", comparison.findings.join("\n"))))
+}
+
+/// One checkpoint under examination.
+struct Examination<'a> {
+    arguments: &'a CompareArguments,
+    task: &'a GenerationTask,
+    split: &'a str,
+    subject: &'a DecoderSubject,
+    interrupt: &'a Interrupt,
+}
+
+impl Examination<'_> {
+    fn run(&self, name: &str) -> Result<TextResults> {
+        let path = self.arguments.output.join(format!("traces/{name}.parquet"));
+        let trace = self.trace(&path)?;
+        let summary = ideal::summaries(&[path])?.remove(0);
+        let layers = trace.layers();
+        let all: Vec<usize> = (1..layers).collect();
+        let watched = Watched::new(&trace, &all, self.arguments.min_tokens)?;
+        let mut gates: IndexMap<String, TokenGate> = IndexMap::new();
+        let (mut set, mut notices) = (Vec::new(), summary.notices.clone());
+        for &gate in GATES {
+            let found = watched.keeping(gate, self.arguments.keep);
+            let space = ExitSpace { layers, labels: trace.facts.outputs() };
+            let shut = SetGate { gate, threshold: gate.range(space).never };
+            gates.insert(gate.name().to_owned(), watched.judge(found.unwrap_or(shut)));
+            match found {
+                Some(found) => set.push(found),
+                None => notices
+                    .push(format!("{} cannot open without losing too many tokens", gate.name())),
+            }
+        }
+        let ways = ways(&set, &all, &heads(self.subject)?, self.arguments.min_tokens)?;
+        let trials = trial::run(self.subject, &self.material(&trace)?, &ways, self.interrupt)?;
+        Ok(TextResults {
+            confidence_per_exit: confidence_per_exit(&trace),
+            agreement_per_exit: agreement_per_exit(&trace),
+            summary,
+            gates,
+            trials,
+            notices,
+        })
+    }
+
+    fn trace(&self, output: &Path) -> Result<Trace> {
+        let examples = &self.arguments.examples;
+        let work = TokenWork {
+            task: self.task,
+            data_dir: examples.data_dir.as_deref(),
+            split: Some(self.split),
+            limit: examples.limit,
+            shard: Shard::WHOLE,
+            batch: self.arguments.batch.unwrap_or(TRACE_BATCH),
+            max_new_tokens: self.arguments.max_new_tokens,
+            teacher_forced: false,
+            truncate: self.arguments.truncate,
+            allow_code_execution: self.arguments.allow_code_execution,
+            output,
+        };
+        trace_tokens(self.subject, &work, self.interrupt)
+    }
+
+    /// The examples that are decoded for real, at even distances.
+    fn material(&self, trace: &Trace) -> Result<Material> {
+        let CompareArguments { examples, .. } = self.arguments;
+        let all = self.task.read_split(self.split, examples.data_dir.as_deref(), examples.limit)?;
+        let all = all.examples;
+        let count = all.len().min(self.arguments.speed_rows.unwrap_or(SPEED_ROWS));
+        let numbers = (0..count).map(|at| at * all.len() / count);
+        let chosen: Vec<(usize, TextExample)> =
+            numbers.map(|number| (number, all[number].clone())).collect();
+        let of_trace = trace.facts.generation.as_ref().map(|facts| facts.max_new_tokens);
+        let continuation = Continuation {
+            max_new_tokens: of_trace,
+            stop: Vec::new(),
+            truncate: self.arguments.truncate,
+            batch: self.arguments.speed_batch.first().copied().unwrap_or(1),
+            rounds: self.arguments.rounds.unwrap_or(1),
+            allow_code_execution: self.arguments.allow_code_execution,
+        };
+        Material::of_examples(self.subject, self.task, self.split, chosen, continuation)
+    }
+}
+
+/// Ideal exits with every policy, every gate with every policy and head, and speculation.
+fn ways(
+    gates: &[SetGate],
+    exits: &[usize],
+    heads: &[HeadChoice],
+    min_tokens: usize,
+) -> Result<Vec<Way>> {
+    let full: HeadChoice = "full".parse()?;
+    let mut ways = Vec::new();
+    for policy in POLICIES.iter().copied().filter(|policy| policy.takes_effect()) {
+        let mut add = |rule, head| {
+            let rule = ExitRule { rule, decays: false };
+            let exits = exits.to_vec();
+            ways.push(Way::Exits(Settings { rule, policy, head, exits, min_tokens, fitted: None }));
+        };
+        add(Rule::Ideal, full);
+        for &gate in gates {
+            heads.iter().for_each(|&head| add(Rule::Signals(gate), head));
+        }
+    }
+    ways.push(Way::Speculation(Drafts::Adaptive));
+    Ok(ways)
+}
+
+/// The mean of the highest probability at exits 1..=N.
+fn confidence_per_exit(trace: &Trace) -> Vec<f64> {
+    let layers = trace.layers();
+    let mut sums = vec![0.0; layers];
+    for row in trace.signals.confidence.chunks_exact(layers) {
+        sums.iter_mut().zip(row).for_each(|(sum, &confidence)| *sum += f64::from(confidence));
+    }
+    sums.into_iter().map(|sum| sum / trace.rows() as f64).collect()
+}

@@ -1,0 +1,47 @@
+//! What is written of a comparison of decoders.
+
+use std::path::{Path, PathBuf};
+
+use super::results::{TextComparison, TextResults};
+use super::{plots, tables};
+use crate::error::Result;
+use crate::output::write_text;
+use crate::report::{Page, provenance};
+use crate::results::write_json;
+
+/// Writes `results.json`, the tables as CSV and the page; returns the path of `report.html`.
+///
+/// # Errors
+/// [`crate::EvalError::Io`] and [`crate::EvalError::Encode`], naming the file.
+pub(super) fn write(comparison: &TextComparison, folder: &Path) -> Result<PathBuf> {
+    write_json(&folder.join("results.json"), comparison)?;
+    let notices = comparison.models.iter().flat_map(|(name, results)| {
+        results.notices.iter().map(move |notice| format!("{name}: {notice}"))
+    });
+    let page = Page {
+        title: format!("Early exits while decoding {}", comparison.task),
+        findings: comparison.findings.clone(),
+        notices: notices.collect(),
+        tables: tables::all(comparison),
+        plots: plots::all(comparison),
+        sources: comparison.models.iter().map(source).collect(),
+    };
+    for table in &page.tables {
+        write_text(&folder.join(format!("{}.csv", table.file)), &table.csv())?;
+    }
+    write_text(&folder.join("places.csv"), &tables::places(comparison).csv())?;
+    page.write(folder)
+}
+
+fn source((name, results): (&String, &TextResults)) -> (String, String) {
+    let trials = &results.trials;
+    let live = format!(
+        "{} Decoded for real: {} texts, batch {}, {} rounds on {}.",
+        provenance(&results.summary.trace),
+        trials.plain.outputs.len(),
+        trials.batch,
+        trials.rounds,
+        trials.device,
+    );
+    (name.clone(), live)
+}

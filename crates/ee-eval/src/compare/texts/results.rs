@@ -1,0 +1,86 @@
+//! What a comparison of decoders stores.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::forecast::TokenGate;
+use crate::ideal::Summary;
+use crate::trial::{Trial, Trials};
+
+/// What `compare` stores of a task of generated text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TextComparison {
+    /// The task's name.
+    pub task: String,
+    /// The split.
+    pub split: String,
+    /// The share of the tokens that may leave which gates keep on the trace, and of the full model's quality.
+    pub keep: f64,
+    /// So many new tokens never leave.
+    pub min_tokens: usize,
+    /// What the numbers say, one sentence each.
+    pub findings: Vec<String>,
+    /// The results of every model, the one to compare with first.
+    pub models: IndexMap<String, TextResults>,
+}
+
+/// Everything about one model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TextResults {
+    /// Ideal exits, scores and lengths of the trace.
+    pub summary: Summary,
+    /// The share of tokens, at exits 1..=N, that are the last exit's.
+    pub agreement_per_exit: Vec<f64>,
+    /// The mean of the highest probability at exits 1..=N.
+    pub confidence_per_exit: Vec<f64>,
+    /// Every gate at its best threshold on the trace; shut where none keeps enough.
+    pub gates: IndexMap<String, TokenGate>,
+    /// What was decoded for real.
+    pub trials: Trials,
+    /// What a reader should know, one sentence each.
+    pub notices: Vec<String>,
+}
+
+/// The rule that leaves where the answer is already the last exit's.
+pub(super) const IDEAL: &str = "ideal";
+
+impl TextResults {
+    /// The gate of the shallowest average exit.
+    pub(super) fn best_gate(&self) -> (&str, &TokenGate) {
+        let gates = self.gates.iter();
+        let best = gates.min_by(|a, b| a.1.average_exit.total_cmp(&b.1.average_exit));
+        let (name, gate) = best.expect("there is at least one gate");
+        (name, gate)
+    }
+
+    /// Trials of gates that a decoder can run: not those that look at the last exit first.
+    pub(super) fn of_gates(&self) -> impl Iterator<Item = &Trial> {
+        let is_gate = |name: Option<&str>| name.is_some_and(|name| name != IDEAL);
+        self.trials.trials.iter().filter(move |trial| is_gate(trial.way.gate_name()))
+    }
+
+    /// Ideal exits with a policy.
+    pub(super) fn ideal(&self, kv: &str) -> Option<&Trial> {
+        let mut trials = self.trials.trials.iter();
+        trials.find(|trial| trial.way.gate_name() == Some(IDEAL) && trial.way.kv() == Some(kv))
+    }
+
+    /// The fastest true early exit that keeps the quality.
+    pub(super) fn fastest(&self, keep: f64) -> Option<&Trial> {
+        let kept = self.of_gates().filter(|trial| self.trials.keeps(trial, keep));
+        kept.max_by(|a, b| a.speed_up.total_cmp(&b.speed_up))
+    }
+
+    /// Speculation.
+    pub(super) fn lossless(&self) -> Option<&Trial> {
+        self.trials.trials.iter().find(|trial| trial.lossless)
+    }
+
+    /// The faster head of a gate with a policy.
+    pub(super) fn with(&self, gate: &str, kv: &str) -> Option<&Trial> {
+        let of = self
+            .of_gates()
+            .filter(|trial| trial.way.gate_name() == Some(gate) && trial.way.kv() == Some(kv));
+        of.max_by(|a, b| a.speed_up.total_cmp(&b.speed_up))
+    }
+}

@@ -1,0 +1,360 @@
+//! The tables of a comparison of decoders.
+
+use super::results::{IDEAL, TextComparison, TextResults};
+use crate::report::table::{Cell, Table};
+use crate::report::tables::{objective, threshold};
+use crate::trial::{Place, Trial, WayFacts};
+
+/// Every table, in reading order.
+#[must_use]
+pub(super) fn all(comparison: &TextComparison) -> Vec<Table> {
+    vec![
+        headline(comparison),
+        gates(comparison),
+        policies(comparison),
+        live(comparison),
+        exits(comparison),
+    ]
+}
+
+/// A table with a row, or rows, per model.
+fn table(
+    file: &'static str,
+    title: String,
+    note: String,
+    columns: &[&str],
+    rows: Vec<Vec<Cell>>,
+) -> Table {
+    Table {
+        file,
+        title,
+        note,
+        columns: columns.iter().map(|&name| name.to_owned()).collect(),
+        rows,
+    }
+}
+
+/// One line per model.
+#[must_use]
+pub(super) fn headline(comparison: &TextComparison) -> Table {
+    let row = |(name, results): (&String, &TextResults)| {
+        let (gate_name, gate) = results.best_gate();
+        let score = results.summary.scores.first();
+        let interval = score.and_then(|score| score.interval);
+        let fastest = results.fastest(comparison.keep);
+        let lossless = results.lossless();
+        let speed = |trial: Option<&Trial>| {
+            trial.map_or(Cell::Absent, |trial| Cell::factor(trial.speed_up))
+        };
+        vec![
+            Cell::text(name),
+            Cell::text(objective(results.summary.objective)),
+            score
+                .and_then(|score| score.score)
+                .map_or(Cell::Absent, |score| Cell::number(score, 4)),
+            interval
+                .map_or(Cell::Absent, |[low, high]| Cell::text(format!("{low:.3} to {high:.3}"))),
+            Cell::number(results.summary.layers as f64, 0),
+            Cell::number(results.summary.ideal.average, 2),
+            Cell::number(results.summary.ideal.chance_average, 2),
+            Cell::percent(results.summary.ideal.perc),
+            Cell::text(gate_name),
+            Cell::number(gate.average_exit, 2),
+            Cell::number(gate.distance, 2),
+            fastest.map_or(Cell::Absent, |trial| Cell::text(trial.way.to_string())),
+            speed(fastest),
+            fastest.map_or(Cell::Absent, |trial| Cell::percent(trial.fidelity.equal_share)),
+            speed(lossless),
+            lossless.map_or(Cell::Absent, |trial| yes(trial.fidelity.same_tokens)),
+        ]
+    };
+    let metric = comparison.models.values().next().and_then(|first| first.trials.metric());
+    table(
+        "headline",
+        "At a glance".into(),
+        format!(
+            "Exits are layers run. The ideal exit is the shallowest that already gives the last one's token; by chance is what \
+             it would be if every exit's tokens were shuffled. The shallowest gate keeps {:.0} % of the tokens that may \
+             leave (all but the first {} of a text) on the full model's own context. Speed-ups are measured against plain \
+             decoding: of the fastest true early exit that keeps {:.0} % of the quality, whose texts may differ, and of \
+             speculation, which is lossless.",
+            100.0 * comparison.keep,
+            comparison.min_tokens.max(1),
+            100.0 * comparison.keep,
+        ),
+        &[
+            "model",
+            "trained",
+            &format!("{}, full model", metric.unwrap_or("score")),
+            "95 % interval",
+            "layers",
+            "ideal exit",
+            "by chance",
+            "could leave early",
+            "shallowest gate",
+            "its exit",
+            "its distance",
+            "fastest true early exit",
+            "its speed-up",
+            "its equal tokens",
+            "speculation's speed-up",
+            "same tokens",
+        ],
+        comparison.models.iter().map(row).collect(),
+    )
+}
+
+/// Every gate on the trace.
+fn gates(comparison: &TextComparison) -> Table {
+    let rows = comparison.models.iter().flat_map(|(name, results)| {
+        results.gates.iter().map(move |(gate, found)| {
+            vec![
+                Cell::text(name),
+                Cell::text(gate),
+                threshold(found.threshold),
+                Cell::number(found.average_exit, 2),
+                Cell::percent(found.equal_share),
+                Cell::number(found.distance, 2),
+                Cell::percent(found.premature),
+                Cell::percent(found.late),
+            ]
+        })
+    });
+    table(
+        "gates",
+        format!("Gates that keep {:.0} % of the tokens, on the trace", 100.0 * comparison.keep),
+        "The exact best threshold of each gate on the full model's own context, chosen on these very tokens. Distance is the \
+         mean of |gate exit − ideal exit| in layers over tokens that may leave; premature and late are the shares of them \
+         that leave before and after their ideal exit."
+            .into(),
+        &[
+            "model",
+            "gate",
+            "threshold",
+            "average exit",
+            "equal tokens",
+            "distance to ideal",
+            "premature",
+            "late",
+        ],
+        rows.collect(),
+    )
+}
+
+/// Policies alone.
+fn policies(comparison: &TextComparison) -> Table {
+    let rows = comparison.models.iter().flat_map(|(name, results)| {
+        let ideal = results.trials.trials.iter();
+        let ideal = ideal.filter(|trial| trial.way.gate_name() == Some(IDEAL));
+        ideal.map(move |trial| {
+            let [low, high] = trial.equal_interval.map(|end| 100.0 * end);
+            let mut cells = vec![
+                Cell::text(name),
+                trial.way.kv().map_or(Cell::Absent, Cell::text),
+                average_exit(trial),
+                Cell::percent(trial.fidelity.equal_share),
+                Cell::text(format!("{low:.1} to {high:.1} %")),
+            ];
+            cells.extend(texts(results, trial));
+            cells
+        })
+    });
+    table(
+        "policies",
+        "K/V policies alone: every token at its ideal exit".into(),
+        "Each token leaves where the answer is already the last exit's, so that nothing but the keys and values of skipped \
+         layers parts texts from the full model's. All layers run to find that exit: there is no speed to be had."
+            .into(),
+        &[
+            "model",
+            "K/V",
+            "average exit",
+            "equal tokens",
+            "95 % interval",
+            "first divergence",
+            "mean divergence",
+            "repeated 4-grams",
+            "full model's",
+            "unfinished",
+            "quality, of full",
+            "same tokens",
+        ],
+        rows.collect(),
+    )
+}
+
+/// Everything that decodes faster or slower.
+fn live(comparison: &TextComparison) -> Table {
+    let rows = comparison.models.iter().flat_map(|(name, results)| {
+        let trials = results.of_gates().chain(results.lossless());
+        trials.map(move |trial| {
+            let spread = trial.speed_up_by_round;
+            let mut cells = vec![Cell::text(name)];
+            cells.extend(way(&trial.way));
+            cells.extend([
+                Cell::number(trial.tokens_per_second, 1),
+                Cell::number(results.trials.plain_tokens_per_second, 1),
+                Cell::factor(trial.speed_up),
+                Cell::factor(spread.min),
+                Cell::factor(spread.max),
+                average_exit(trial),
+                trial.score().map_or(Cell::Absent, |score| Cell::number(score, 4)),
+                yes(results.trials.keeps(trial, comparison.keep)),
+                Cell::percent(trial.fidelity.equal_share),
+            ]);
+            cells.extend(texts(results, trial));
+            cells
+        })
+    });
+    let first = comparison.models.values().next();
+    let metric = first.and_then(|first| first.trials.metric()).unwrap_or("score");
+    let (n, rounds) =
+        first.map_or((0, 0), |first| (first.trials.plain.outputs.len(), first.trials.rounds));
+    table(
+        "live",
+        "Decoded for real".into(),
+        format!(
+            "{n} texts, {rounds} rounds, each batch plainly and in every way in turn; speed-ups are tokens per second against \
+             plain decoding, prompts included. True early exit may change texts; lossless never does. Divergence is the \
+             position of the first new token, from 0, that differs: the earliest in any text, and the mean over texts \
+             that differ."
+        ),
+        &[
+            "model",
+            "kind",
+            "gate",
+            "K/V",
+            "head",
+            "tokens/s",
+            "plain tokens/s",
+            "speed-up",
+            "lowest",
+            "highest",
+            "average exit",
+            metric,
+            "quality kept",
+            "equal tokens",
+            "first divergence",
+            "mean divergence",
+            "repeated 4-grams",
+            "full model's",
+            "unfinished",
+            "quality, of full",
+            "same tokens",
+        ],
+        rows.collect(),
+    )
+}
+
+/// Kind, gate, K/V and head.
+fn way(way: &WayFacts) -> [Cell; 4] {
+    match way {
+        WayFacts::EarlyExit { gate, head, kv, .. } => {
+            let (name, value) = gate.split_once(':').unwrap_or((gate, ""));
+            let rounded = match value.parse::<f32>() {
+                Ok(value) if value.fract() != 0.0 => format!("{name}:{value:.4}"),
+                _ => gate.clone(),
+            };
+            [Cell::text("true early exit"), Cell::text(rounded), Cell::text(kv), Cell::text(head)]
+        }
+        WayFacts::Speculation { .. } => {
+            [Cell::text("lossless"), Cell::text(way.to_string()), Cell::Absent, Cell::Absent]
+        }
+    }
+}
+
+/// Divergence, repetition, length and quality.
+fn texts(results: &TextResults, trial: &Trial) -> [Cell; 7] {
+    let fidelity = &trial.fidelity;
+    let count = trial.texts.outputs.len();
+    [
+        fidelity.first_divergence.map_or(Cell::Absent, |at| Cell::number(at as f64, 0)),
+        fidelity.mean_divergence.map_or(Cell::Absent, |at| Cell::number(at, 1)),
+        Cell::percent(trial.texts.repeated_4_grams),
+        Cell::percent(results.trials.plain.repeated_4_grams),
+        Cell::Number {
+            value: trial.texts.unfinished as f64,
+            text: format!("{} of {count}", trial.texts.unfinished),
+        },
+        Cell::percent(results.trials.kept(trial)),
+        yes(fidelity.same_tokens),
+    ]
+}
+
+fn average_exit(trial: &Trial) -> Cell {
+    trial.left.as_ref().map_or(Cell::Absent, |left| Cell::number(left.average_exit, 2))
+}
+
+fn yes(holds: bool) -> Cell {
+    Cell::text(if holds { "yes" } else { "no" })
+}
+
+/// Every exit of every model.
+fn exits(comparison: &TextComparison) -> Table {
+    let rows = comparison.models.iter().flat_map(|(name, results)| {
+        let ideal = &results.summary.ideal;
+        let tokens = results.summary.tokens as f64;
+        (0..results.summary.layers).map(move |index| {
+            vec![
+                Cell::text(name),
+                Cell::number(index as f64 + 1.0, 0),
+                Cell::percent(results.agreement_per_exit[index]),
+                Cell::number(results.confidence_per_exit[index], 4),
+                Cell::percent(ideal.histogram[index] as f64 / tokens),
+                Cell::percent(ideal.chance_histogram[index]),
+                Cell::percent(ideal.saturation_histogram[index] as f64 / tokens),
+            ]
+        })
+    });
+    table(
+        "exits",
+        "Exit by exit".into(),
+        "Shares are of all tokens of the trace.".into(),
+        &[
+            "model",
+            "exit",
+            "tokens equal to the last exit's",
+            "mean confidence",
+            "ideal exit here",
+            "by chance",
+            "saturated here",
+        ],
+        rows.collect(),
+    )
+}
+
+/// Position by position: what every policy does with ideal exits, and with all gates together.
+#[must_use]
+pub(super) fn places(comparison: &TextComparison) -> Table {
+    let mut rows = Vec::new();
+    for (name, results) in &comparison.models {
+        for (exits, kv, places) in by_policy(results) {
+            rows.extend(places.iter().map(|place| {
+                vec![
+                    Cell::text(name),
+                    Cell::text(exits),
+                    Cell::text(&kv),
+                    Cell::number(place.position as f64, 0),
+                    Cell::number(place.texts as f64, 0),
+                    Cell::number(place.equal as f64, 0),
+                    Cell::number(place.unbroken as f64, 0),
+                ]
+            }));
+        }
+    }
+    let columns = ["model", "exits", "kv", "position", "texts", "equal", "unbroken"];
+    table("places", "Position by position".into(), String::new(), &columns, rows)
+}
+
+/// `ideal` or `gates`, a policy, and where texts part.
+pub(super) fn by_policy(results: &TextResults) -> Vec<(&'static str, String, Vec<Place>)> {
+    let policies = crate::decode::policy::POLICIES.iter().filter(|policy| policy.takes_effect());
+    let of_policy = |kv: &str| {
+        let ideal: Vec<&Trial> = results.ideal(kv).into_iter().collect();
+        let gates: Vec<&Trial> =
+            results.of_gates().filter(|trial| trial.way.kv() == Some(kv)).collect();
+        [(IDEAL, ideal), ("gates", gates)]
+            .map(|(exits, trials)| (exits, kv.to_owned(), results.trials.places(&trials)))
+    };
+    policies.flat_map(|policy| of_policy(policy.name())).collect()
+}

@@ -1,0 +1,183 @@
+//! What decoding would take, from a trace and the times of the parts.
+//!
+//! Early exit: layers up to each token's exit, the head as often as the gate asks it, keys and values as the
+//! policy fills them; what `deferred` makes up for is counted as if it all were needed one day. Speculation:
+//! the rounds follow exactly from where an exit's answers are the last one's. Loops and bookkeeping cost
+//! nothing here, so that small models are slower than this says.
+
+use ee_models::speculate::Plan;
+
+use super::Watched;
+use super::times::Times;
+use crate::gates::SetGate;
+use crate::trace::Trace;
+
+/// The longest draft that is looked at.
+const LONGEST: usize = 8;
+
+/// A trace with the times of one text at a time.
+pub struct Cost<'a> {
+    /// Greedy text.
+    pub trace: &'a Trace,
+    /// The parts.
+    pub times: &'a Times,
+}
+
+impl Cost<'_> {
+    /// Seconds of plain decoding.
+    #[must_use]
+    pub fn plain(&self) -> f64 {
+        let Times { layer, head, .. } = *self.times;
+        let steps = self.trace.position.iter().filter(|&&position| position > 0).count();
+        self.prompts() + steps as f64 * (self.trace.layers() as f64 * layer + head)
+    }
+
+    /// Seconds under a gate; none for a head whose times were not measured.
+    #[must_use]
+    pub fn exits(&self, watched: &Watched<'_>, gate: SetGate, head: &str, kv: &str) -> Option<f64> {
+        let (times, layers) = (self.times, self.trace.layers());
+        let asked = times.asked(head)?;
+        let skipped = match kv {
+            "recompute" => times.key_value,
+            "deferred" => times.further_layer,
+            _ => 0.0,
+        };
+        let may_leave = watched.may_leave();
+        let mut seconds = self.prompts();
+        for (row, exit) in watched.exits(gate).into_iter().enumerate() {
+            if self.trace.position[row] == 0 {
+                continue;
+            }
+            let reads = match may_leave[row] {
+                true => watched.read_at().iter().filter(|&&read| read <= exit).count(),
+                false => 0,
+            };
+            seconds += exit as f64 * times.layer + (layers - exit) as f64 * skipped;
+            if reads > 0 {
+                seconds += asked.first + (reads - 1) as f64 * asked.later;
+            }
+            if exit == layers {
+                seconds += times.head;
+            } else if reads > 1 {
+                seconds += asked.confirm;
+            }
+        }
+        Some(seconds)
+    }
+
+    /// Seconds in rounds of one plan.
+    #[must_use]
+    pub fn speculation(&self, plan: Plan) -> f64 {
+        let Times { layer, further_layer, head, further_head, .. } = *self.times;
+        let (layers, exit) = (self.trace.layers(), plan.exit);
+        let mut seconds = self.prompts();
+        for drafts in self.rounds(plan) {
+            let d = drafts as f64;
+            seconds += (d + 1.0) * exit as f64 * layer + d * head;
+            seconds += (layers - exit) as f64 * (layer + d * further_layer);
+            seconds += head + d * further_head;
+        }
+        seconds
+    }
+
+    /// The plan of the fewest seconds; none for a model of one exit.
+    #[must_use]
+    pub fn best_plan(&self) -> Option<(Plan, f64)> {
+        let plans = (1..self.trace.layers())
+            .flat_map(|exit| (1..=LONGEST).map(move |drafts| Plan { exit, drafts }));
+        let timed = plans.map(|plan| (plan, self.speculation(plan)));
+        timed.min_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    /// The drafts of every round of every text.
+    fn rounds(&self, plan: Plan) -> Vec<usize> {
+        let layers = self.trace.layers();
+        let limit =
+            self.trace.facts.generation.as_ref().map_or(usize::MAX, |facts| facts.max_new_tokens);
+        let agrees = |row: usize| {
+            self.trace.prediction(row, plan.exit) == self.trace.prediction(row, layers)
+        };
+        let mut rounds = Vec::new();
+        for rows in crate::calibrate::examples(self.trace) {
+            // The first token comes with the prompt.
+            let mut next = rows.start + 1;
+            while next < rows.end {
+                let drafts = plan.drafts.min(limit.saturating_sub(next - rows.start + 1));
+                let stays = (next..rows.end).take(drafts).take_while(|&row| agrees(row)).count();
+                rounds.push(drafts);
+                next += stays + 1;
+            }
+        }
+        rounds
+    }
+
+    fn prompts(&self) -> f64 {
+        crate::calibrate::examples(self.trace).len() as f64 * self.times.prompt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forecast::times::Asked;
+    use crate::gates;
+    use crate::trace::sample;
+
+    fn times() -> Times {
+        let asked =
+            |head: &str, first, later, confirm| Asked { head: head.into(), first, later, confirm };
+        Times {
+            prompt: 100.0,
+            layer: 1.0,
+            further_layer: 0.25,
+            head: 3.0,
+            further_head: 0.5,
+            key_value: 0.125,
+            asked: vec![asked("full", 3.0, 3.0, 0.0), asked("pruned:64", 3.5, 0.5, 3.0)],
+        }
+    }
+
+    /// One text of five tokens, four exits; exit 1 is right at positions 1, 2 and 4.
+    fn trace() -> Trace {
+        let rows: [&[u32]; 5] =
+            [&[1, 1, 1, 2], &[4, 4, 4, 4], &[6, 6, 6, 6], &[5, 5, 7, 7], &[8, 8, 8, 8]];
+        sample::as_text(sample::of_predictions(&rows, &[0; 5], 9), &[5])
+    }
+
+    #[test]
+    fn costs_add_up_by_hand() {
+        let (trace, times) = (trace(), times());
+        let cost = Cost { trace: &trace, times: &times };
+        // Four steps of 4 layers and a head.
+        assert_eq!(cost.plain(), 100.0 + 4.0 * 7.0);
+        let watched = Watched::new(&trace, &[1, 2, 3], 2).unwrap();
+        let sure = SetGate { gate: gates::by_name("confidence").unwrap(), threshold: 0.5 };
+        // Position 1 may not leave; positions 2 to 4 leave at exit 1 after one read.
+        let full = |kv| cost.exits(&watched, sure, "full", kv).unwrap();
+        assert_eq!(full("copy"), 100.0 + 7.0 + 3.0 * (1.0 + 3.0));
+        assert_eq!(full("recompute"), full("copy") + 9.0 * 0.125);
+        assert_eq!(full("deferred"), full("copy") + 9.0 * 0.25);
+        // Two equal answers: exit 2 for positions 2 and 4; position 3 too, as 5, 5.
+        let patient = SetGate { gate: gates::by_name("patience").unwrap(), threshold: 1.0 };
+        let pruned = cost.exits(&watched, patient, "pruned:64", "copy").unwrap();
+        assert_eq!(pruned, 100.0 + 7.0 + 3.0 * (2.0 + 3.5 + 0.5 + 3.0));
+        assert_eq!(cost.exits(&watched, patient, "pruned:9", "copy"), None);
+    }
+
+    #[test]
+    fn rounds_follow_from_where_the_exit_agrees() {
+        let (mut trace, times) = (trace(), times());
+        let cost = Cost { trace: &trace, times: &times };
+        let plan = Plan { exit: 1, drafts: 2 };
+        // Positions 1 and 2 stay, 3 comes on top; then 4 stays and the text ends.
+        assert_eq!(cost.rounds(plan), [2, 2]);
+        let round = 3.0 * 1.0 + 2.0 * 3.0 + 3.0 * 1.5 + 4.0;
+        assert_eq!(cost.speculation(plan), 100.0 + 2.0 * round);
+        let (best, seconds) = cost.best_plan().unwrap();
+        assert!(seconds <= cost.speculation(plan) && best.drafts >= 1);
+        // With room for five tokens no draft goes beyond them.
+        trace.facts.generation.as_mut().unwrap().max_new_tokens = 5;
+        let cost = Cost { trace: &trace, times: &times };
+        assert_eq!(cost.rounds(Plan { exit: 1, drafts: 8 }), [3, 0]);
+    }
+}

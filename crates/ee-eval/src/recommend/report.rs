@@ -1,0 +1,305 @@
+//! The table, the answer in one sentence, and the page of a recommendation.
+
+use std::path::{Path, PathBuf};
+
+use super::decide::{LEAST, Verdict};
+use super::results::{CandidateResults, Recommendation};
+use crate::error::Result;
+use crate::output::write_text;
+use crate::report::plot::{Across, LineChart, Look, Series};
+use crate::report::plots::{Plot, ideal_exits};
+use crate::report::table::{Cell, Table};
+use crate::report::{Page, provenance};
+use crate::results::write_json;
+use crate::trial::{Trial, WayFacts};
+
+/// What was tried: what was promised and what came of it.
+#[must_use]
+pub(super) fn table(found: &Recommendation) -> Table {
+    let columns = [
+        "kind",
+        "gate",
+        "threshold",
+        "exits read",
+        "head",
+        "K/V",
+        "drafts",
+        "chosen by",
+        "predicted speed-up",
+        "measured speed-up",
+        "lowest",
+        "highest",
+        "average exit",
+        "predicted equal tokens",
+        "equal tokens",
+        &format!("{}, of full", found.trials.quality()),
+        "quality kept",
+        "same tokens",
+    ];
+    let rows = found.tried.iter().zip(&found.trials.trials).map(|(&at, trial)| {
+        let candidate = &found.candidates[at];
+        let spread = trial.speed_up_by_round;
+        let mut cells = setting(&candidate.way);
+        let kept = found.trials.keeps(trial, found.keep);
+        cells.extend([
+            Cell::text(candidate.origin.name()),
+            Cell::factor(candidate.predicted_speed_up),
+            Cell::factor(spread.median),
+            Cell::factor(spread.min),
+            Cell::factor(spread.max),
+            average_exit(trial),
+            Cell::percent(candidate.predicted_equal),
+            Cell::percent(trial.fidelity.equal_share),
+            Cell::percent(found.trials.kept(trial)),
+            yes(kept),
+            yes(trial.fidelity.same_tokens),
+        ]);
+        cells
+    });
+    Table {
+        file: "recommend",
+        title: "What was tried".into(),
+        note: format!(
+            "Wall-clock time against plain decoding of the same {} texts, in turn, one text at a time, {} rounds (median, \
+             lowest, highest). True early exit may change texts; lossless never does. Predictions come from {} other \
+             texts of the trace and from the times of single parts.",
+            found.trials.plain.outputs.len(),
+            found.trials.rounds,
+            found.calibration_texts,
+        ),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: rows.collect(),
+    }
+}
+
+/// Kind, gate, threshold, exits, head, K/V and drafts.
+fn setting(way: &WayFacts) -> Vec<Cell> {
+    match way {
+        WayFacts::EarlyExit { gate, exits, head, kv, .. } => {
+            let (name, threshold) = gate.split_once(':').unwrap_or((gate, ""));
+            let exits: Vec<String> = exits.iter().map(usize::to_string).collect();
+            let threshold = match threshold.parse::<f64>() {
+                Ok(value) => {
+                    let decimals = if value.fract() == 0.0 { 0 } else { 4 };
+                    Cell::number(value, decimals)
+                }
+                Err(_) => Cell::Absent,
+            };
+            vec![
+                Cell::text("true early exit"),
+                Cell::text(name),
+                threshold,
+                Cell::text(exits.join(" ")),
+                Cell::text(head),
+                Cell::text(kv),
+                Cell::Absent,
+            ]
+        }
+        WayFacts::Speculation { plan } => {
+            let drafts = match plan {
+                Some([exit, drafts]) => format!("{drafts} of exit {exit}"),
+                None => "adaptive".to_owned(),
+            };
+            let mut cells = vec![Cell::text("lossless")];
+            cells.extend([const { Cell::Absent }; 5]);
+            cells.push(Cell::text(drafts));
+            cells
+        }
+    }
+}
+
+fn average_exit(trial: &Trial) -> Cell {
+    trial.left.as_ref().map_or(Cell::Absent, |left| Cell::number(left.average_exit, 2))
+}
+
+fn yes(holds: bool) -> Cell {
+    Cell::text(if holds { "yes" } else { "no" })
+}
+
+/// The answer: what to use and how to type it, or that early exit is not worth it here and why.
+#[must_use]
+pub(super) fn answer(found: &Recommendation) -> String {
+    let trials = &found.trials.trials;
+    let share = format!("{:.0} % of {}", 100.0 * found.keep, found.trials.quality());
+    let speed = |trial: &Trial| format!("{:.2}×", trial.speed_up_by_round.median);
+    let command = |trial: &Trial| {
+        let [verb, words] = trial.way.command();
+        format!("ee-eval {verb} {} --weights {} {words}", found.subject, found.weights)
+    };
+    let exits = || trials.iter().filter(|trial| !trial.lossless);
+    match found.verdict {
+        Verdict::EarlyExit { trial } => {
+            let trial = &trials[trial];
+            format!(
+                "Use true early exit, {}: {} the speed of plain decoding at {:.1} % of its {}, {:.1} % of its tokens.\n{}",
+                trial.way,
+                speed(trial),
+                100.0 * found.trials.kept(trial),
+                found.trials.quality(),
+                100.0 * trial.fidelity.equal_share,
+                command(trial)
+            )
+        }
+        Verdict::Speculation { trial } => {
+            let trial = &trials[trial];
+            let kept = exits().filter(|exit| found.trials.keeps(exit, found.keep));
+            let fastest = kept
+                .max_by(|a, b| a.speed_up_by_round.median.total_cmp(&b.speed_up_by_round.median));
+            let beside = match fastest {
+                Some(exit) => format!(
+                    "the fastest true early exit that keeps {share}, {}, reaches {}",
+                    exit.way,
+                    speed(exit)
+                ),
+                None => format!("no true early exit that was tried keeps {share}"),
+            };
+            format!(
+                "Use lossless {}: {} the speed of plain decoding with the same tokens; {beside}.\n{}",
+                trial.way,
+                speed(trial),
+                command(trial)
+            )
+        }
+        Verdict::Plain { fastest } => {
+            let reason = match fastest.map(|at| &trials[at]) {
+                Some(trial) => format!(
+                    "of what keeps {share} the fastest, {}, runs at {} the speed of plain decoding, less than {LEAST}×",
+                    trial.way,
+                    speed(trial)
+                ),
+                None => format!("nothing that was tried keeps {share}"),
+            };
+            format!("Do not use early exit here: {reason}.")
+        }
+    }
+}
+
+/// Every setting that was thought of.
+fn all(found: &Recommendation) -> Table {
+    let columns = [
+        "kind",
+        "gate",
+        "threshold",
+        "exits read",
+        "head",
+        "K/V",
+        "drafts",
+        "chosen by",
+        "average exit",
+        "predicted speed-up",
+        "predicted equal tokens",
+    ];
+    let row = |candidate: &CandidateResults| {
+        let mut cells = setting(&candidate.way);
+        cells.extend([
+            Cell::text(candidate.origin.name()),
+            candidate.average_exit.map_or(Cell::Absent, |exit| Cell::number(exit, 2)),
+            Cell::factor(candidate.predicted_speed_up),
+            Cell::percent(candidate.predicted_equal),
+        ]);
+        cells
+    };
+    Table {
+        file: "candidates",
+        title: "What was thought of".into(),
+        note: format!(
+            "Thresholds that keep {:.0} % of the tokens that may leave, or of whole texts, are the exact best on the half that chooses; \
+             guaranteed ones change at most {:.0} % of a text's tokens with a confidence of {:.0} %. Predicted on the full \
+             model's own context, without bookkeeping.",
+            100.0 * found.keep,
+            100.0 * (1.0 - found.keep),
+            100.0 * found.confidence,
+        ),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: found.candidates.iter().map(row).collect(),
+    }
+}
+
+/// What a step is made of.
+fn parts(found: &Recommendation) -> Table {
+    let times = &found.times;
+    let mut rows = vec![
+        ("a prompt".to_owned(), times.prompt),
+        ("a layer on a token".to_owned(), times.layer),
+        ("a layer on a further token".to_owned(), times.further_layer),
+        ("the head on a token".to_owned(), times.head),
+        ("the head on a further token".to_owned(), times.further_head),
+        ("a layer's keys and values alone".to_owned(), times.key_value),
+    ];
+    for asked in &times.asked {
+        rows.push((format!("asking head {}, first", asked.head), asked.first));
+        rows.push((format!("asking head {}, later", asked.head), asked.later));
+        rows.push((format!("asking head {}, before leaving", asked.head), asked.confirm));
+    }
+    let row = |(part, seconds): (String, f64)| {
+        vec![
+            Cell::text(part),
+            Cell::Number { value: seconds, text: format!("{:.1}", 1e6 * seconds) },
+            Cell::number(seconds / times.layer, 2),
+        ]
+    };
+    Table {
+        file: "parts",
+        title: "What a step is made of".into(),
+        note: "Medians of a few steps, each part alone; in the CSV seconds.".into(),
+        columns: ["part", "µs", "layers"].map(str::to_owned).to_vec(),
+        rows: rows.into_iter().map(row).collect(),
+    }
+}
+
+fn plots(found: &Recommendation) -> Vec<Plot> {
+    let title = "Agreement of every exit with the last".to_owned();
+    let points =
+        (1..).map(f64::from).zip(found.agreement_per_exit.iter().map(|share| 100.0 * share));
+    let agreement = Plot {
+        file: "agreement_per_exit".into(),
+        note: "The share of tokens that an exit already gives as the last one does, on the half that chooses.".into(),
+        svg: LineChart {
+            title: title.clone(),
+            x: "exit (layers run)".into(),
+            y: "equal tokens (%)".into(),
+            across: Across::Exits(found.layers),
+            series: vec![Series {
+                name: found.trace.model_name(1),
+                colour: 0,
+                look: Look::Marked,
+                points: points.collect(),
+            }],
+        }
+        .svg(),
+        title,
+    };
+    let name = found.trace.model_name(1);
+    let ideal =
+        ideal_exits("ideal_exits".into(), "Ideal exits".into(), "tokens", &[(&name, &found.ideal)]);
+    vec![agreement, ideal]
+}
+
+/// Writes `results.json`, the tables as CSV and the page; returns the path of `report.html`.
+///
+/// # Errors
+/// [`crate::EvalError::Io`] and [`crate::EvalError::Encode`], naming the file.
+pub(super) fn write(found: &Recommendation, folder: &Path) -> Result<PathBuf> {
+    write_json(&folder.join("results.json"), found)?;
+    let live = format!(
+        "{} texts of the other half, at most {} new tokens each, the first {} never leaving, {} rounds on {}; weights {}.",
+        found.trials.plain.outputs.len(),
+        found.trials.max_new_tokens,
+        found.min_tokens,
+        found.trials.rounds,
+        found.trials.device,
+        found.weights,
+    );
+    let page = Page {
+        title: format!("How to decode {} with {}", found.trace.task, found.trace.model_name(2)),
+        findings: answer(found).lines().map(str::to_owned).collect(),
+        notices: found.notices.clone(),
+        tables: vec![table(found), parts(found), all(found)],
+        plots: plots(found),
+        sources: vec![("Trace".to_owned(), provenance(&found.trace)), ("Trials".to_owned(), live)],
+    };
+    for table in &page.tables {
+        write_text(&folder.join(format!("{}.csv", table.file)), &table.csv())?;
+    }
+    page.write(folder)
+}

@@ -1,0 +1,95 @@
+//! What a recommendation stores.
+
+use serde::{Deserialize, Serialize};
+
+use super::decide::Verdict;
+use crate::forecast::times::Times;
+use crate::results::Ideal;
+use crate::trace::TraceFacts;
+use crate::trial::{Trials, WayFacts};
+
+/// Where a threshold or plan comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// The shallowest exits that keep the share of tokens on the half that chooses.
+    Keep,
+    /// The shallowest exits that keep the share of whole texts on it: what metrics of whole answers need.
+    KeepTexts,
+    /// Certified on it with the stated confidence.
+    Guarantee,
+    /// The agreement of an exit measured on it.
+    Agreement,
+    /// Chosen while decoding.
+    Adaptive,
+}
+
+impl Origin {
+    /// What tables call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keeps the share of tokens",
+            Self::KeepTexts => "keeps the share of texts",
+            Self::Guarantee => "guaranteed",
+            Self::Agreement => "agreement",
+            Self::Adaptive => "adaptive",
+        }
+    }
+}
+
+/// A setting and what it promised.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CandidateResults {
+    /// The setting.
+    pub way: WayFacts,
+    /// Where its threshold or plan comes from.
+    pub origin: Origin,
+    /// The mean exit of all tokens; none of speculation.
+    pub average_exit: Option<f64>,
+    /// By the times of the parts.
+    pub predicted_speed_up: f64,
+    /// The share of tokens that are the full model's, on its own context.
+    pub predicted_equal: f64,
+}
+
+/// What `ee-eval recommend` found, as `results.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recommendation {
+    /// The words of the command line that say what is decoded.
+    pub subject: String,
+    /// The number of exits, N.
+    pub layers: usize,
+    /// The format of the weights in memory.
+    pub weights: String,
+    /// The share of the full model's quality to keep.
+    pub keep: f64,
+    /// Of guaranteed thresholds.
+    pub confidence: f64,
+    /// So many new tokens never leave.
+    pub min_tokens: usize,
+    /// From which the halves follow.
+    pub seed: u64,
+    /// Texts of the half that chose.
+    pub calibration_texts: usize,
+    /// Texts of the other half.
+    pub held_out_texts: usize,
+    /// The ideal exits of the half that chose.
+    pub ideal: Ideal,
+    /// The share of its tokens, at exits 1..=N, that are the last exit's.
+    pub agreement_per_exit: Vec<f64>,
+    /// What the parts of a step took.
+    pub times: Times,
+    /// Every setting that was thought of, the most promising first.
+    pub candidates: Vec<CandidateResults>,
+    /// The place among them of every trial.
+    pub tried: Vec<usize>,
+    /// What was measured on examples of the other half.
+    pub trials: Trials,
+    /// The answer.
+    pub verdict: Verdict,
+    /// What a reader should know, one sentence each.
+    pub notices: Vec<String>,
+    /// The trace.
+    pub trace: TraceFacts,
+}

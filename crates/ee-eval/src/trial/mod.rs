@@ -1,0 +1,87 @@
+//! Ways of decoding tried on examples of a task, side by side: speed, texts and scores of each.
+//!
+//! Every way runs beside plain decoding, batch by batch in turn ([`crate::decode::measure`]). True early exit
+//! and lossless speculation stand in one table here, and every line says which it is.
+
+mod places;
+mod results;
+mod way;
+
+use std::time::Instant;
+
+use ee_models::generate::{Choice, Options, Unwatched, generate};
+
+pub(crate) use places::joined;
+pub use places::{Place, places};
+pub use results::{Drafted, Left, Trial, Trials};
+pub use way::WayFacts;
+
+use crate::decode::material::{Material, texts};
+use crate::decode::measure::{Way, measure};
+use crate::decoding::DecoderSubject;
+use crate::error::Result;
+use crate::interrupt::Interrupt;
+
+/// Tries every way on every prompt.
+///
+/// # Errors
+/// Settings that do not go together, a prompt that cannot be continued, a metric's complaint, an interrupt.
+pub(crate) fn run(
+    subject: &DecoderSubject,
+    material: &Material,
+    ways: &[Way],
+    interrupt: &Interrupt,
+) -> Result<Trials> {
+    announce(subject, material, ways.len())?;
+    let mut measured = measure(subject, &material.work, ways, interrupt)?;
+    let plain = measured.remove(0);
+    let plain_rounds = plain.rounds.clone();
+    let plain = texts(material, plain)?.0;
+    let mut trials = Vec::with_capacity(ways.len());
+    for (way, measured) in ways.iter().zip(measured) {
+        let (rounds, tally) = (measured.rounds.clone(), measured.tally.clone());
+        let (texts, clock) = texts(material, measured)?;
+        let facts = WayFacts::of(way);
+        let layers = ee_models::ExitModel::n_layers(subject.model());
+        trials.push(Trial::of(
+            facts,
+            texts,
+            (&rounds, &clock, &tally),
+            (&plain, &plain_rounds),
+            layers,
+        ));
+    }
+    Ok(Trials {
+        batch: material.work.batch,
+        rounds: material.work.rounds,
+        max_new_tokens: material.work.max_new_tokens,
+        metrics: material.metric_facts(),
+        device: subject.device().to_owned(),
+        plain_tokens_per_second: plain.tokens_per_second(material.work.rounds),
+        plain,
+        trials,
+    })
+}
+
+/// Says how long it will take, if every way were as slow as plain decoding is on the longest prompt.
+fn announce(subject: &DecoderSubject, material: &Material, ways: usize) -> Result<()> {
+    let work = &material.work;
+    let longest = work.prompts.iter().max_by_key(|prompt| prompt.len());
+    let Some(prompt) = longest else { return Ok(()) };
+    let options = Options {
+        max_new_tokens: work.max_new_tokens,
+        choice: Choice::Greedy,
+        ends: subject.ends().to_vec(),
+        first_number: 0,
+    };
+    let started = Instant::now();
+    generate(subject.model(), std::slice::from_ref(prompt), &options, &mut Unwatched)?;
+    let runs = (ways + 1) * work.prompts.len() * work.rounds;
+    let minutes = started.elapsed().as_secs_f64() * runs as f64 / 60.0;
+    eprintln!(
+        "{ways} ways of decoding beside the plain one, {} texts, {} rounds: at most about {minutes:.1} minutes",
+        work.prompts.len(),
+        work.rounds
+    );
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! `compare` on generated text and `recommend`, from outside.
+
+mod fixture;
+
+use std::path::Path;
+
+use ee_models::arch::llama::{LlamaConfig, LlamaSizes, random};
+use ee_models::checkpoint::{Precision, save};
+use ee_models::device::device;
+use ee_tasks::TextTokenizer;
+use fixture::{fail, succeed};
+use serde_json::Value;
+
+const TOKENIZER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/tokenizer-pieces");
+const LAYERS: usize = 5;
+const EXAMPLES: usize = 16;
+
+/// A folder with random decoders `plain` and `joint` and a task of short lines `task.toml`.
+fn world() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    for (name, seed, objective) in [("plain", 5, "final"), ("joint", 6, "joint")] {
+        checkpoint(&here.join(name), seed, objective);
+    }
+    let task = "name = \"echo\"\nkind = \"generation\"\nformat = \"jsonl\"\nprompt = \"Say {text}:\"\n\
+                references = [\"text\"]\nmetrics = [\"chrf\"]\nmax_new_tokens = 10\n\
+                data_dir = \".\"\n[splits.dev]\nfiles = [\"dev.jsonl\"]\n";
+    std::fs::write(here.join("task.toml"), task).unwrap();
+    let line =
+        |at: usize| format!("{{\"text\": \"{}\"}}\n", "the cat and a dog ".repeat(1 + at % 4));
+    std::fs::write(here.join("dev.jsonl"), (0..EXAMPLES).map(line).collect::<String>()).unwrap();
+    folder
+}
+
+fn checkpoint(folder: &Path, seed: u64, objective: &str) {
+    let tokenizer = TextTokenizer::from_folder(Path::new(TOKENIZER)).unwrap();
+    let mut config = LlamaConfig::llama(&LlamaSizes {
+        vocabulary: tokenizer.vocabulary_size(),
+        d_model: 32,
+        layers: LAYERS,
+        heads: 4,
+        kv_heads: 2,
+        inner: 48,
+        positions: 256,
+    })
+    .unwrap();
+    // Ten times wider than a real one: exits disagree, and texts differ.
+    config.initializer_range = 0.3;
+    let made = random(config, seed, Precision::F32, &device("cpu").unwrap());
+    save(&made.model, made.config.to_json(), &made.names, folder).unwrap();
+    std::fs::copy(format!("{TOKENIZER}/tokenizer.json"), folder.join("tokenizer.json")).unwrap();
+    let facts = format!("{{\"ee_objective\": \"{objective}\"}}");
+    std::fs::write(folder.join("ee_training.json"), facts).unwrap();
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn array<'a>(value: &'a Value, key: &str) -> &'a Vec<Value> {
+    value[key].as_array().unwrap()
+}
+
+#[test]
+fn decoders_are_compared_in_one_folder() {
+    let world = world();
+    let here = world.path();
+    let words = "compare --model plain=plain --model joint=joint --task task.toml --keep 0.6 --min-tokens 1 \
+                 --speed-rows 6 --output compared";
+    let printed = succeed(here, words);
+    assert!(
+        printed.contains("Against plain, joint") && printed.contains("compared/report.html"),
+        "{printed}"
+    );
+    let results = json(&here.join("compared/results.json"));
+    let findings = array(&results, "findings");
+    assert!(findings.iter().any(|of| of.as_str().unwrap().contains("recompute keeps")));
+    for name in ["plain", "joint"] {
+        let model = &results["models"][name];
+        assert_eq!(array(model, "agreement_per_exit").len(), LAYERS);
+        assert_eq!(array(model, "agreement_per_exit")[LAYERS - 1], 1.0);
+        let trials = array(&model["trials"], "trials");
+        for trial in trials {
+            let way = &trial["way"];
+            assert_eq!(trial["lossless"], way["kind"] == "speculation");
+            // Ideal exits and exact keys and values change nothing; neither does speculation.
+            let is_exact = way["gate"] == "ideal" && way["kv"] == "deferred";
+            if is_exact || way["kind"] == "speculation" {
+                assert_eq!(trial["fidelity"]["same_tokens"], true, "{way}");
+            }
+            assert_eq!(array(&trial["texts"], "outputs").len(), 6);
+        }
+        let opened = array(model, "notices").iter();
+        let shut = opened.filter(|notice| notice.as_str().unwrap().contains("cannot open")).count();
+        // Three policies with ideal exits and with each gate that opens and each head, and speculation.
+        let per_gate = trials.len() - 1 - 3;
+        assert_eq!(per_gate % (4 - shut).max(1), 0, "{} trials", trials.len());
+        let gates = model["gates"].as_object().unwrap();
+        assert_eq!(gates.len(), 4);
+        for gate in gates.values().filter(|gate| gate["average_exit"].as_f64() < Some(5.0)) {
+            assert!(gate["equal_share"].as_f64().unwrap() >= 0.6);
+        }
+    }
+    // What `ideal` says of the same trace is what the comparison says.
+    succeed(here, "ideal --trace compared/traces/plain.parquet --output again");
+    let again = json(&here.join("again/results.json"));
+    assert_eq!(again["summaries"][0]["ideal"], results["models"]["plain"]["summary"]["ideal"]);
+    for name in ["report.md", "live.csv", "policies.csv", "gates.csv", "places.csv"] {
+        assert!(here.join("compared").join(name).is_file(), "{name}");
+    }
+    let page = std::fs::read_to_string(here.join("compared/report.html")).unwrap();
+    for part in ["Figure 8", "Figure 9", "K/V policies alone", "lossless"] {
+        assert!(page.contains(part), "{part}");
+    }
+    for foreign in ["<script", "<link", "src=", "url(", "@import"] {
+        assert!(!page.contains(foreign), "the page is not self-contained: {foreign}");
+    }
+}
+
+#[test]
+fn divergence_by_position_follows_from_the_texts() {
+    let world = world();
+    let here = world.path();
+    succeed(
+        here,
+        "compare --model plain=plain --task task.toml --keep 0.6 --min-tokens 1 --speed-rows 5 --output compared",
+    );
+    let results = json(&here.join("compared/results.json"));
+    let trials = &results["models"]["plain"]["trials"];
+    let ideal = array(trials, "trials")
+        .iter()
+        .find(|trial| trial["way"]["gate"] == "ideal" && trial["way"]["kv"] == "copy");
+    let tokens = |texts: &Value| -> Vec<Vec<u64>> {
+        let of = |output: &Value| {
+            array(output, "tokens").iter().map(|token| token.as_u64().unwrap()).collect()
+        };
+        array(texts, "outputs").iter().map(of).collect()
+    };
+    let (ours, full) = (tokens(&ideal.unwrap()["texts"]), tokens(&trials["plain"]));
+    let table = std::fs::read_to_string(here.join("compared/places.csv")).unwrap();
+    let rows: Vec<Vec<&str>> =
+        table.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    let of_copy: Vec<&Vec<&str>> =
+        rows.iter().filter(|row| row[1] == "ideal" && row[2] == "copy").collect();
+    let longest = ours.iter().chain(&full).map(Vec::len).max().unwrap();
+    assert_eq!(of_copy.len(), longest);
+    for (position, row) in of_copy.into_iter().enumerate() {
+        let equal = ours.iter().zip(&full).filter(|(ours, full)| {
+            position < ours.len() && ours.get(position) == full.get(position)
+        });
+        assert_eq!(row[5], equal.count().to_string(), "position {position}");
+    }
+}
+
+#[test]
+fn a_recommendation_is_what_was_measured() {
+    let world = world();
+    let here = world.path();
+    let words = "recommend --model plain --task task.toml --min-tokens 1 --rounds 1 --live-rows 6 --tries 4";
+    let printed = succeed(here, &format!("{words} --output advice"));
+    let found = json(&here.join("advice/results.json"));
+    assert_eq!((&found["calibration_texts"], &found["held_out_texts"]), (&8.into(), &8.into()));
+    let trials = array(&found["trials"], "trials");
+    assert_eq!(trials.len(), array(&found, "tried").len());
+    assert!((1..=4).contains(&trials.len()));
+    let best = trials.iter().map(|trial| trial["speed_up_by_round"]["median"].as_f64().unwrap());
+    let best = best.fold(0.0, f64::max);
+    match found["verdict"]["use"].as_str().unwrap() {
+        "plain" => {
+            assert!(printed.contains("Do not use early exit here"), "{printed}");
+            let fastest = found["verdict"]["fastest"].as_u64();
+            let slow = |at: u64| {
+                trials[at as usize]["speed_up_by_round"]["median"].as_f64().unwrap() < 1.03
+            };
+            assert!(fastest.is_none_or(slow));
+        }
+        kind => {
+            let verb = if kind == "speculation" { "speculate" } else { "decode" };
+            assert!(best >= 1.03 && printed.contains(&format!("ee-eval {verb} ")), "{printed}");
+        }
+    }
+    for name in ["recommend.csv", "candidates.csv", "parts.csv", "report.html", "trace.parquet"] {
+        assert!(here.join("advice").join(name).is_file(), "{name}");
+    }
+    // The trace that was made serves again, and is refused for another model.
+    succeed(here, &format!("{words} --trace advice/trace.parquet"));
+    let other = words.replace("--model plain", "--model joint");
+    fail(here, &format!("{other} --trace advice/trace.parquet"), 1, &["checkpoint_sha256"]);
+}
+
+#[test]
+fn what_cannot_be_recommended_is_explained() {
+    let world = world();
+    let here = world.path();
+    let words = "recommend --model plain --task task.toml";
+    fail(
+        here,
+        &format!("{words} --min-tokens 10"),
+        1,
+        &["more than 10 new tokens", "--min-tokens"],
+    );
+    fail(here, &format!("{words} --limit 1"), 1, &["at least 2 examples", "found 1"]);
+    fail(here, &format!("{words} --keep 1.5"), 2, &["a share above 0"]);
+    fixture::task(here, &["no", "yes"]);
+    fail(here, words, 1, &["generated text", "ee-eval compare"]);
+    let compare = "compare --model a=plain --task echo.toml --output o --speed-batch 1,2";
+    let task = "name = \"echo\"\nkind = \"generation\"\nformat = \"jsonl\"\nprompt = \"{text}\"\n\
+                references = [\"text\"]\nmetrics = [\"chrf\"]\nmax_new_tokens = 10\n\
+                data_dir = \".\"\n[splits.dev]\nfiles = [\"dev.jsonl\"]\n";
+    std::fs::write(here.join("echo.toml"), task).unwrap();
+    fail(here, compare, 1, &["--speed-batch", "one size"]);
+}

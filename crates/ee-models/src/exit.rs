@@ -10,7 +10,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::cache::{KvCache, LayerKv};
 use crate::error::{Error, Result};
-use crate::kernels::{Rotary, Rows, Weight};
+use crate::kernels::{self, Rotary, Rows, Weight};
 
 /// Right-padded token ids of one batch, on the host.
 #[derive(Clone, Debug)]
@@ -283,7 +283,11 @@ pub trait ExitModel {
     fn head_weight(&self) -> Weight;
 
     /// The shared head on states of any depth, `[rows, d_model]` → logits `[rows, outputs]`.
-    fn read(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2>;
+    fn read(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2> {
+        let state = self.head_state(state, dropout);
+        let [logits] = kernels::project(state, [self.head_weight()], Rows::Many);
+        logits
+    }
 
     /// The states that the head reads at the exits 1..=N, in that order.
     fn exit_states(&self, batch: &Batch, dropout: Option<DropoutKey>) -> Vec<Tensor<2>> {

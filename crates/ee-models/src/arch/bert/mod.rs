@@ -266,8 +266,4 @@ impl ExitModel for Encoder {
         let Linear { weight, bias } = &self.head_output;
         Weight { matrix: weight.val(), bias: Some(bias.val()) }
     }
-
-    fn read(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2> {
-        self.head_output.forward(self.head_state(state, dropout))
-    }
 }

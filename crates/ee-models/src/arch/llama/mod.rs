@@ -162,11 +162,6 @@ impl Llama {
         }
     }
 
-    fn read_rows(&self, state: Tensor<2>, rows: Rows) -> Tensor<2> {
-        let [logits] = kernels::project(self.norm.forward(state), [self.head_weight()], rows);
-        logits
-    }
-
     fn shape(
         &self,
         stream: &Stream,
@@ -240,10 +235,6 @@ impl ExitModel for Llama {
             None => Weight { matrix: self.embedding.weight.val(), bias: None },
         }
     }
-
-    fn read(&self, state: Tensor<2>, _dropout: Option<DropoutKey>) -> Tensor<2> {
-        self.read_rows(state, Rows::Many)
-    }
 }
 
 impl Decoder for Llama {
@@ -316,6 +307,8 @@ impl Decoder for Llama {
     }
 
     fn read_step(&self, state: Tensor<2>) -> Tensor<2> {
-        self.read_rows(state, Rows::Few)
+        let state = self.norm.forward(state);
+        let [logits] = kernels::project(state, [self.head_weight()], Rows::Few);
+        logits
     }
 }

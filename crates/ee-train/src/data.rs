@@ -163,8 +163,8 @@ mod tests {
     #[test]
     fn a_state_is_asked_for_the_token_after_it() {
         let rows = vec![
-            CausalRow { ids: vec![1, 5, 6, 7], learned: [2..4].to_vec() },
-            CausalRow { ids: vec![1, 8], learned: [1..2].to_vec() },
+            CausalRow { ids: vec![1, 5, 6, 7], learned: std::iter::once(2..4).collect() },
+            CausalRow { ids: vec![1, 8], learned: std::iter::once(1..2).collect() },
         ];
         let split = Split::causal(rows);
         let MicroBatch { batch, targets } = split.batch(&[1, 0]).unwrap();

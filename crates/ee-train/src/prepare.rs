@@ -38,7 +38,7 @@ pub enum Prepared {
 /// What a decoder learns.
 pub(crate) enum Texts {
     /// Responses to the prompts of a task.
-    Task(GenerationTask),
+    Task(Box<GenerationTask>),
     /// Running text, to learn from and to validate on.
     Files(Vec<PathBuf>, Vec<PathBuf>),
 }
@@ -53,7 +53,7 @@ pub fn prepare(config: RunConfig, output: &Path, resume: bool) -> Result<Prepare
             Texts::Files(text.clone(), validation_text.clone())
         }
         Lessons::Task { file } => match AnyTask::read(file)? {
-            AnyTask::Generation(task) => Texts::Task(task),
+            AnyTask::Generation(task) => Texts::Task(Box::new(task)),
             AnyTask::Classification(task) => {
                 let (run, model) = Start::new(config, output, resume)?.begin_labels(&task)?;
                 return Ok(Prepared::Labels(Box::new(run), model));

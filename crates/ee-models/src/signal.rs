@@ -10,7 +10,10 @@ use burn::tensor::Tensor;
 use crate::exit::ExitModel;
 use crate::kernels::cpu::row_statistics;
 use crate::kernels::{self, RowStatistics};
-use crate::loss::LOGIT_BYTES;
+
+/// Bytes of logits that are alive at once; somewhat less than the allocator keeps for the next chunk
+/// ([`crate::device::keep_freed_memory`]).
+const CHUNK_BYTES: usize = 32_768_000;
 
 /// What one exit says about one prediction, on its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,8 +70,7 @@ impl Signals {
     pub fn of_states(model: &dyn ExitModel, states: &[Tensor<2>]) -> Self {
         let n_exits = states.len();
         let [outputs, _] = model.head_weight().matrix.dims();
-        // The head's weight is packed once per chunk: few large ones.
-        let chunk = (LOGIT_BYTES / size_of::<f32>() / outputs.max(1)).max(1);
+        let chunk = (CHUNK_BYTES / size_of::<f32>() / outputs.max(1)).max(1);
         let n_rows = states.first().map_or(0, |states| states.dims()[0]);
         let mut last: Option<Vec<u32>> = None;
         let mut exits = Vec::with_capacity(n_exits);

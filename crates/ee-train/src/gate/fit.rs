@@ -1,6 +1,6 @@
 //! Logistic regression by AdamW on batches of tokens, exit by exit or for all exits together.
 
-use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{Int, Tensor, TensorData, activation};
 use ee_models::kernels::{self, AdamWTensors};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -54,8 +54,9 @@ fn regression(observed: &Observed, exits: &[usize], flags: &GateFlags) -> (Vec<f
     let tokens = observed.tokens();
     let [_, d_model] = observed.features[0].dims();
     let device = observed.features[0].device();
-    let zeros = || Parameter::zeros([1, d_model], &device);
-    let (mut weight, mut bias) = (zeros(), Parameter::zeros([1, 1], &device));
+    let mut weight = Parameter::new(Tensor::zeros([1, d_model], &device));
+    // Most tokens agree at most exits: a gate that begins there has only the exceptions to learn.
+    let mut bias = Parameter::new(Tensor::full([1, 1], log_odds(observed, exits), &device));
     let mut order: Vec<(usize, usize)> =
         exits.iter().flat_map(|&exit| (0..tokens).map(move |token| (exit, token))).collect();
     let mut random = ChaCha8Rng::seed_from_u64(flags.seed);
@@ -89,6 +90,14 @@ fn regression(observed: &Observed, exits: &[usize], flags: &GateFlags) -> (Vec<f
     (numbers(&weight), numbers(&bias)[0])
 }
 
+/// The log odds that a token of these exits agrees, one of each kind added to keep them finite.
+fn log_odds(observed: &Observed, exits: &[usize]) -> f64 {
+    let labels = || exits.iter().flat_map(|&exit| &observed.agrees[exit]);
+    let agree: f64 = labels().map(|&label| f64::from(label)).sum();
+    let differ = labels().count() as f64 - agree;
+    ((agree + 1.0) / (differ + 1.0)).ln()
+}
+
 /// Features `[n, d_model]` and labels `[n, 1]` of some tokens of some exits.
 fn batch(observed: &Observed, exits: &[usize], chunk: &[(usize, usize)]) -> (Tensor<2>, Tensor<2>) {
     let device = observed.features[0].device();
@@ -112,9 +121,9 @@ fn batch(observed: &Observed, exits: &[usize], chunk: &[(usize, usize)]) -> (Ten
 struct Parameter(AdamWTensors<2>);
 
 impl Parameter {
-    fn zeros(shape: [usize; 2], device: &Device) -> Self {
-        let zeros = || Tensor::zeros(shape, device);
-        Self(AdamWTensors { parameter: zeros(), first_moment: zeros(), second_moment: zeros() })
+    fn new(parameter: Tensor<2>) -> Self {
+        let (first_moment, second_moment) = (parameter.zeros_like(), parameter.zeros_like());
+        Self(AdamWTensors { parameter, first_moment, second_moment })
     }
 
     fn value(&self) -> Tensor<2> {
@@ -123,5 +132,22 @@ impl Parameter {
 
     fn step(self, gradient: Tensor<2>, numbers: kernels::AdamW) -> Self {
         Self(kernels::adamw(self.0, gradient, numbers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    #[test]
+    fn a_gate_begins_at_the_odds_of_agreeing() {
+        let features = vec![Tensor::zeros([4, 2], &Device::flex()); 2];
+        let agrees = vec![vec![1.0, 1.0, 1.0, 0.0], vec![0.0, 0.0, 0.0, 0.0]];
+        let observed = Observed { features, agrees };
+        assert_eq!(log_odds(&observed, &[0]), 2_f64.ln());
+        assert_eq!(log_odds(&observed, &[1]), 0.2_f64.ln());
+        assert_eq!(log_odds(&observed, &[0, 1]), (4.0_f64 / 6.0).ln());
     }
 }

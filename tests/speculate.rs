@@ -215,15 +215,14 @@ fn drawn(
     prompts: &[Vec<u32>],
     first: u64,
     new: usize,
-    plan: Plan,
+    strategy: &mut Strategy,
 ) -> (Vec<Vec<u32>>, Tally) {
     let options = Options {
         choice: Choice::Sample(SAMPLING),
         first_number: first,
         ..options(new, Vec::new())
     };
-    let mut fixed = Strategy::Fixed(plan);
-    let found = speculate(model, prompts, &options, &mut fixed, &mut Unwatched).unwrap();
+    let found = speculate(model, prompts, &options, strategy, &mut Unwatched).unwrap();
     (found.texts, found.tally)
 }
 
@@ -232,10 +231,10 @@ fn drawn_texts_do_not_depend_on_the_batch() {
     let model = damped(80, 6, 2, 0.4, 1);
     let mut random = ChaCha8Rng::seed_from_u64(6);
     let prompts = prompts(&mut random, 6, 12, 80);
-    let plan = Plan { exit: 2, drafts: 3 };
-    let (together, tally) = drawn(&model, &prompts, 0, 20, plan);
+    let mut fixed = Strategy::Fixed(Plan { exit: 2, drafts: 3 });
+    let (together, tally) = drawn(&model, &prompts, 0, 20, &mut fixed);
     for (row, together) in together.iter().enumerate() {
-        let (single, _) = drawn(&model, &prompts[row..=row], row as u64, 20, plan);
+        let (single, _) = drawn(&model, &prompts[row..=row], row as u64, 20, &mut fixed);
         assert_eq!(&single[0], together, "prompt {row}");
     }
     assert!(tally.agreement().unwrap() > 0.2 && tally.agreement().unwrap() < 1.0);
@@ -268,45 +267,52 @@ fn bound(freedom: usize) -> f64 {
     k * (1.0 - 2.0 / (9.0 * k) + 4.75 * (2.0 / (9.0 * k)).sqrt()).powi(3)
 }
 
-#[test]
-fn three_drawn_tokens_have_the_exact_joint_distribution() {
-    const BATCH: usize = 256;
-    const BATCHES: usize = 160;
-    let vocabulary = 12;
-    let model = damped(vocabulary, 4, 1, 0.5, 3);
+/// Every continuation by so many tokens with its probability, in the order of their ids.
+fn continuations(model: &Llama, text: &[u32], tokens: usize) -> Vec<f64> {
+    if tokens == 0 {
+        return vec![1.0];
+    }
+    let of_token = |(id, probability): (usize, f64)| {
+        if probability == 0.0 {
+            return vec![0.0; model.vocabulary_size().pow(tokens as u32 - 1)];
+        }
+        let longer = [text, &[id as u32]].concat();
+        continuations(model, &longer, tokens - 1).iter().map(|p| p * probability).collect()
+    };
+    next(model, text).into_iter().enumerate().flat_map(of_token).collect()
+}
+
+/// Draws 40,960 texts of so many tokens and compares how often each comes with what it should.
+fn check_distribution(
+    model: &Llama,
+    tokens: usize,
+    batch: usize,
+    strategy: &mut Strategy,
+) -> Tally {
+    const TEXTS: usize = 40_960;
     let prompt = vec![3, 1, 4];
-    let mut counts = vec![0.0; vocabulary.pow(3)];
-    let cell = |text: &[u32]| text.iter().fold(0, |cell, &id| cell * vocabulary + id as usize);
+    let vocabulary = model.vocabulary_size();
+    let mut counts = vec![0.0; vocabulary.pow(tokens as u32)];
     let mut tally = Tally::default();
-    for batch in 0..BATCHES {
-        let first = (batch * BATCH) as u64;
-        let prompts = vec![prompt.clone(); BATCH];
-        let (texts, more) = drawn(&model, &prompts, first, 3, Plan { exit: 1, drafts: 2 });
-        texts.iter().for_each(|text| counts[cell(text)] += 1.0);
+    for first in (0..TEXTS).step_by(batch) {
+        let prompts = vec![prompt.clone(); batch];
+        let (texts, more) = drawn(model, &prompts, first as u64, tokens, strategy);
+        for text in &texts {
+            counts[text.iter().fold(0, |cell, &id| cell * vocabulary + id as usize)] += 1.0;
+        }
         tally.add(&more);
     }
-    let agreement = tally.agreement().unwrap();
-    assert!(agreement > 0.3 && agreement < 0.9, "both rules are at work: {agreement}");
-
-    let n = (BATCH * BATCHES) as f64;
     let (mut statistic, mut cells) = (0.0, 0_usize);
     // Cells that are expected fewer than five times count as one.
     let (mut few_expected, mut few_found) = (0.0, 0.0);
-    for (a, pa) in next(&model, &prompt).into_iter().enumerate() {
-        let one = [prompt.clone(), vec![a as u32]].concat();
-        for (b, pb) in next(&model, &one).into_iter().enumerate() {
-            let two = [one.clone(), vec![b as u32]].concat();
-            for (c, pc) in next(&model, &two).into_iter().enumerate() {
-                let found = counts[cell(&[a as u32, b as u32, c as u32])];
-                let expected = n * pa * pb * pc;
-                if expected < 5.0 {
-                    few_expected += expected;
-                    few_found += found;
-                } else {
-                    statistic += (found - expected).powi(2) / expected;
-                    cells += 1;
-                }
-            }
+    for (found, probability) in counts.into_iter().zip(continuations(model, &prompt, tokens)) {
+        let expected = TEXTS as f64 * probability;
+        if expected < 5.0 {
+            few_expected += expected;
+            few_found += found;
+        } else {
+            statistic += (found - expected).powi(2) / expected;
+            cells += 1;
         }
     }
     if few_expected >= 5.0 {
@@ -316,9 +322,28 @@ fn three_drawn_tokens_have_the_exact_joint_distribution() {
         assert!(few_found < 30.0, "{few_found} texts of which {few_expected} are expected");
     }
     assert!(cells > 30, "{cells}");
+    let agreement = tally.agreement().unwrap();
     println!(
-        "{statistic} of at most {} with {cells} cells, agreement {agreement}",
-        bound(cells - 1)
+        "{statistic} of at most {} with {cells} cells, agreement {agreement}, {:?}",
+        bound(cells - 1),
+        tally.plans
     );
-    assert!(statistic < bound(cells - 1), "{statistic} with {cells} cells");
+    assert!(statistic < bound(cells - 1), "{statistic} with {cells} cells, {:?}", tally.plans);
+    assert!(agreement > 0.3 && agreement < 0.9, "both rules are at work: {agreement}");
+    tally
+}
+
+#[test]
+fn three_drawn_tokens_have_the_exact_joint_distribution() {
+    let model = damped(12, 4, 1, 0.5, 3);
+    check_distribution(&model, 3, 256, &mut Strategy::Fixed(Plan { exit: 1, drafts: 2 }));
+}
+
+#[test]
+fn drafts_of_any_length_leave_the_joint_distribution_exact() {
+    // More layers make drafting pay, so that rounds draft and stop by how sure they are.
+    let model = damped(12, 16, 1, 0.1, 3);
+    let mut adaptive = Strategy::Adaptive(Box::new(Adaptive::new(16)));
+    let tally = check_distribution(&model, 4, 4, &mut adaptive);
+    assert!(tally.plans.keys().any(|plan| plan.drafts > 0), "{:?}", tally.plans);
 }

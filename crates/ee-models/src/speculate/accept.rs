@@ -1,17 +1,102 @@
 //! Which drafts stay.
 
-use crate::generate::{Sampling, kept};
+use burn::tensor::Tensor;
+
+use crate::generate::{Choice, Sampling, kept};
+use crate::kernels;
 
 /// A guessed token and, where tokens are drawn, the distribution that it was drawn from.
 #[derive(Clone, Debug)]
 pub(super) struct Drafted {
     pub(super) token: u32,
+    /// The largest probability of the distribution.
+    pub(super) confidence: f64,
     /// q; empty where decoding is greedy.
     pub(super) probabilities: Vec<f64>,
 }
 
+/// What an exit says at some positions.
+pub(super) enum Said {
+    /// The best token of each, and its probability.
+    Best(Vec<(u32, f64)>),
+    /// All logits, position after position.
+    Logits { numbers: Vec<f32>, vocabulary: usize, sampling: Sampling },
+}
+
+impl Said {
+    /// Brings to the host what choosing needs of `[positions, vocabulary]` (one synchronisation).
+    pub(super) fn of(logits: Tensor<2>, choice: Choice) -> Self {
+        match choice {
+            Choice::Greedy => {
+                let rows = kernels::row_statistics(logits, None);
+                Self::Best(rows.iter().map(|row| (row.argmax, 1.0 / row.partition)).collect())
+            }
+            Choice::Sample(sampling) => {
+                let [_, vocabulary] = logits.dims();
+                let numbers = logits
+                    .into_data()
+                    .try_into_vec_as()
+                    .expect("logits are floating-point numbers");
+                Self::Logits { numbers, vocabulary, sampling }
+            }
+        }
+    }
+
+    /// The next token at a position; `point` gives numbers of chance, 0..1.
+    pub(super) fn draw(&self, at: usize, point: impl FnOnce() -> f64) -> Drafted {
+        match self {
+            Self::Best(best) => {
+                let (token, confidence) = best[at];
+                Drafted { token, confidence, probabilities: Vec::new() }
+            }
+            Self::Logits { .. } => {
+                let probabilities = self.distribution(at);
+                let token = token_at(&probabilities, point());
+                Drafted { token, confidence: largest(&probabilities), probabilities }
+            }
+        }
+    }
+
+    /// The tokens of a round of drafts that begins at a position.
+    pub(super) fn tokens(
+        &self,
+        from: usize,
+        drafts: &[Drafted],
+        point: impl FnMut() -> f64,
+    ) -> Vec<u32> {
+        match self {
+            Self::Best(best) => greedy(drafts, &best[from..]),
+            Self::Logits { .. } => drawn(drafts, |at| self.distribution(from + at), point),
+        }
+    }
+
+    /// How sure `guess` was at its position `at`, and how likely its guess stays where `self` decides at
+    /// position `own`.
+    pub(super) fn judge(&self, own: usize, guess: &Self, at: usize) -> (f64, f64) {
+        match (self, guess) {
+            (Self::Best(best), Self::Best(guesses)) => {
+                let (token, confidence) = guesses[at];
+                (confidence, f64::from(u8::from(token == best[own].0)))
+            }
+            _ => {
+                let q = guess.distribution(at);
+                (largest(&q), overlap(&self.distribution(own), &q))
+            }
+        }
+    }
+
+    fn distribution(&self, at: usize) -> Vec<f64> {
+        let Self::Logits { numbers, vocabulary, sampling } = self else { return Vec::new() };
+        probabilities(&numbers[at * vocabulary..(at + 1) * vocabulary], *sampling)
+    }
+}
+
+fn largest(probabilities: &[f64]) -> f64 {
+    probabilities.iter().copied().fold(0.0, f64::max)
+}
+
 /// The probability of every token under the sampling's temperature and cuts.
-pub(super) fn probabilities(logits: &[f32], sampling: Sampling) -> Vec<f64> {
+fn probabilities(logits: &[f32], sampling: Sampling) -> Vec<f64> {
     let kept = kept(logits, sampling);
     let total: f64 = kept.iter().map(|(_, weight)| weight).sum();
     let mut probabilities = vec![0.0; logits.len()];
@@ -22,7 +107,7 @@ pub(super) fn probabilities(logits: &[f32], sampling: Sampling) -> Vec<f64> {
 }
 
 /// The token at `point` (0..1) of a distribution, whose numbers need not sum to 1.
-pub(super) fn token_at(weights: &[f64], point: f64) -> u32 {
+fn token_at(weights: &[f64], point: f64) -> u32 {
     let total: f64 = weights.iter().sum();
     let mut left = point * total;
     let mut last = 0;
@@ -39,15 +124,15 @@ pub(super) fn token_at(weights: &[f64], point: f64) -> u32 {
 }
 
 /// Σ min(p, q): how often a token drawn from q stays.
-pub(super) fn overlap(p: &[f64], q: &[f64]) -> f64 {
+fn overlap(p: &[f64], q: &[f64]) -> f64 {
     p.iter().zip(q).map(|(p, q)| p.min(*q)).sum()
 }
 
 /// The tokens of a greedy round: drafts as long as they are the full model's choice, and its choice after
 /// them.
-pub(super) fn greedy(drafts: &[Drafted], best: &[u32]) -> Vec<u32> {
-    let agreeing = drafts.iter().zip(best).take_while(|(draft, best)| draft.token == **best);
-    best[..=agreeing.count()].to_vec()
+fn greedy(drafts: &[Drafted], best: &[(u32, f64)]) -> Vec<u32> {
+    let agreeing = drafts.iter().zip(best).take_while(|(draft, best)| draft.token == best.0);
+    best[..=agreeing.count()].iter().map(|best| best.0).collect()
 }
 
 /// The tokens of a drawn round (Leviathan et al. 2023): a draft x of distribution q stays with probability
@@ -55,7 +140,7 @@ pub(super) fn greedy(drafts: &[Drafted], best: &[u32]) -> Vec<u32> {
 /// last that does one from p. Each token then has the distribution p.
 ///
 /// `target` gives p after the last known token and so many drafts, `point` the next number of chance, 0..1.
-pub(super) fn drawn(
+fn drawn(
     drafts: &[Drafted],
     mut target: impl FnMut(usize) -> Vec<f64>,
     mut point: impl FnMut() -> f64,
@@ -91,17 +176,20 @@ mod tests {
     const Q: [f64; 4] = [0.1, 0.6, 0.2, 0.1];
 
     fn draft(token: u32) -> Drafted {
-        Drafted { token, probabilities: Q.to_vec() }
+        Drafted { token, confidence: 0.6, probabilities: Q.to_vec() }
     }
 
     #[test]
     fn greedy_keeps_what_agrees_and_one_more() {
-        let drafts: Vec<Drafted> =
-            [5, 6, 7].map(|token| Drafted { token, probabilities: Vec::new() }).into();
-        assert_eq!(greedy(&drafts, &[5, 6, 7, 8]), [5, 6, 7, 8]);
-        assert_eq!(greedy(&drafts, &[5, 9, 7, 8]), [5, 9]);
-        assert_eq!(greedy(&drafts, &[1, 6, 7, 8]), [1]);
-        assert_eq!(greedy(&[], &[3]), [3]);
+        let drafts =
+            [5, 6, 7].map(|token| Drafted { token, confidence: 0.5, probabilities: Vec::new() });
+        let kept = |drafts: &[Drafted], best: &[u32]| {
+            greedy(drafts, &best.iter().map(|&token| (token, 0.5)).collect::<Vec<_>>())
+        };
+        assert_eq!(kept(&drafts, &[5, 6, 7, 8]), [5, 6, 7, 8]);
+        assert_eq!(kept(&drafts, &[5, 9, 7, 8]), [5, 9]);
+        assert_eq!(kept(&drafts, &[1, 6, 7, 8]), [1]);
+        assert_eq!(kept(&[], &[3]), [3]);
     }
 
     #[test]

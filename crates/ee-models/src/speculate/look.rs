@@ -1,14 +1,13 @@
-//! How often every exit would have guessed right.
+//! What exits that do not draft would have guessed.
 
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::accept::{overlap, probabilities};
+use super::accept::Said;
+use super::adapt::Outcome;
 use crate::exit::Decoder;
 use crate::generate::Choice;
-use crate::signal::Signals;
 
-/// Positions that one look takes; the head then has so many rows for every exit. Distributions are dearer
-/// to make than a single best token.
+/// Positions that one look takes. Distributions are dearer to make than a single best token.
 pub(super) fn positions(choice: Choice) -> usize {
     match choice {
         Choice::Greedy => 8,
@@ -16,46 +15,59 @@ pub(super) fn positions(choice: Choice) -> usize {
     }
 }
 
-/// The agreement of exits 1..N with the last at some positions.
-#[derive(Clone, Debug)]
-pub(super) struct Look {
-    /// By exit, over positions: how likely its guess stays; 0 or 1 each where decoding is greedy.
-    pub(super) sums: Vec<f64>,
-    /// Positions.
-    pub(super) positions: usize,
-    /// What looking took.
-    pub(super) seconds: f64,
+/// States of some exits, kept while the layers run.
+#[derive(Default)]
+pub(super) struct Watched {
+    exits: Vec<usize>,
+    /// `[positions, d_model]` each, in the order in which they came.
+    states: Vec<(usize, Tensor<2>)>,
 }
 
-/// Reads the states of all exits 1..=N at some positions, `[positions, d_model]` each.
-pub(super) fn look(model: &dyn Decoder, choice: Choice, states: Vec<Tensor<2>>) -> Look {
-    let n_exits = states.len();
-    let [positions, _] = states[0].dims();
-    let logits = model.read_step(Tensor::cat(states, 0));
-    let sums = match choice {
-        Choice::Greedy => {
-            let signals = Signals::read(logits, n_exits);
-            let agree = |row: usize, exit: usize| {
-                let exits = signals.row(row);
-                exits[exit].0.prediction == exits[n_exits - 1].0.prediction
-            };
-            (0..n_exits - 1)
-                .map(|exit| (0..positions).filter(|&row| agree(row, exit)).count() as f64)
-                .collect()
+impl Watched {
+    pub(super) fn new(exits: Vec<usize>) -> Self {
+        Self { exits, states: Vec::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.exits.is_empty()
+    }
+
+    /// Keeps the state after `exit` layers, if anybody asked for it.
+    pub(super) fn see(&mut self, exit: usize, state: impl FnOnce() -> Tensor<2>) {
+        if self.exits.contains(&exit) {
+            self.states.push((exit, state()));
         }
-        Choice::Sample(sampling) => {
-            let [_, vocabulary] = logits.dims();
-            let logits = numbers(logits);
-            let rows: Vec<Vec<f64>> =
-                logits.chunks_exact(vocabulary).map(|row| probabilities(row, sampling)).collect();
-            let (guesses, targets) = rows.split_at((n_exits - 1) * positions);
-            let of_exit = |guesses: &[Vec<f64>]| {
-                targets.iter().zip(guesses).map(|(p, q)| overlap(p, q)).sum()
-            };
-            guesses.chunks_exact(positions).map(of_exit).collect()
+    }
+
+    /// Brings what each step of one token per row left together, row after row.
+    pub(super) fn join_steps(&mut self) {
+        let steps = std::mem::take(&mut self.states);
+        for &exit in &self.exits {
+            let of_exit = steps.iter().filter(|(of, _)| *of == exit);
+            let states: Vec<Tensor<2>> = of_exit.map(|(_, state)| state.clone()).collect();
+            if !states.is_empty() {
+                self.states.push((exit, by_row(states)));
+            }
         }
-    };
-    Look { sums, positions, seconds: 0.0 }
+    }
+
+    /// Reads the head on every watched exit at some positions; `full` is what the last one says there.
+    pub(super) fn look(
+        self,
+        model: &dyn Decoder,
+        choice: Choice,
+        places: &[usize],
+        full: &Said,
+    ) -> Vec<Outcome> {
+        let (exits, states): (Vec<usize>, Vec<Tensor<2>>) =
+            self.states.into_iter().map(|(exit, state)| (exit, pick(state, places))).unzip();
+        let said = Said::of(model.read_step(Tensor::cat(states, 0)), choice);
+        let outcome = |at: usize| {
+            let (confidence, stays) = full.judge(places[at % places.len()], &said, at);
+            Outcome { exit: exits[at / places.len()], confidence, stays }
+        };
+        (0..exits.len() * places.len()).map(outcome).collect()
+    }
 }
 
 /// At most `most` of `places`, evenly spread.
@@ -65,17 +77,18 @@ pub(super) fn spread(places: Vec<usize>, most: usize) -> Vec<usize> {
     (0..most).map(|at| places[at * n / most]).collect()
 }
 
+/// From one state per step, `[rows, d_model]` each, to row after row, `[rows * steps, d_model]`.
+pub(super) fn by_row(steps: Vec<Tensor<2>>) -> Tensor<2> {
+    let (n, [rows, d_model]) = (steps.len(), steps[0].dims());
+    Tensor::cat(steps, 1).reshape([rows * n, d_model])
+}
+
 /// Some rows of a state.
-pub(super) fn pick(state: Tensor<2>, rows: &[usize]) -> Tensor<2> {
+fn pick(state: Tensor<2>, rows: &[usize]) -> Tensor<2> {
     let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
     let indices = TensorData::new(indices, [rows.len()]);
     let device = state.device();
     state.select(0, Tensor::<1, Int>::from_data(indices, &device))
-}
-
-/// Logits on the host (one synchronisation).
-pub(super) fn numbers(logits: Tensor<2>) -> Vec<f32> {
-    logits.into_data().try_into_vec_as().expect("logits are floating-point numbers")
 }
 
 #[cfg(test)]

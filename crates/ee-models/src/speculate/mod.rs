@@ -19,6 +19,7 @@ use crate::exit::Decoder;
 use crate::generate::{Options, Watcher, check};
 
 pub use self::adapt::Adaptive;
+use self::adapt::Course;
 use self::run::Run;
 pub use self::tally::{Acceptance, Seconds, Tally};
 
@@ -76,18 +77,19 @@ impl Strategy {
         }
     }
 
-    fn plan(&mut self, rows: usize) -> Plan {
+    /// The exits to look at where the prompts end.
+    fn first_looks(&self) -> Vec<usize> {
         match self {
-            Self::Fixed(plan) => *plan,
-            Self::Adaptive(adaptive) => adaptive.plan(rows),
+            Self::Fixed(_) => Vec::new(),
+            Self::Adaptive(adaptive) => adaptive.first_looks(),
         }
     }
 
-    /// Whether the agreement of every exit is to be looked at.
-    fn wants_look(&self) -> bool {
+    /// What the next round is to do.
+    fn course(&self, rows: usize) -> Course {
         match self {
-            Self::Fixed(_) => false,
-            Self::Adaptive(adaptive) => adaptive.wants_look(),
+            Self::Fixed(plan) => Course { plan: *plan, pace: None, looks: Vec::new() },
+            Self::Adaptive(adaptive) => adaptive.course(rows),
         }
     }
 }
@@ -122,15 +124,15 @@ pub fn speculate(
         let texts = vec![Vec::new(); prompts.len()];
         return Ok(Speculated { texts, tally: Tally::default() });
     }
-    let (mut run, look) = Run::begin(model, prompts, options, strategy, watcher);
-    if let (Strategy::Adaptive(adaptive), Some(look)) = (&mut *strategy, look) {
-        adaptive.learn_look(&look);
+    let (mut run, seen) = Run::begin(model, prompts, options, strategy, watcher);
+    if let Strategy::Adaptive(adaptive) = &mut *strategy {
+        adaptive.learn_looks(&seen, run.look_seconds());
     }
     while let Some(most) = run.most_drafts() {
-        let plan = strategy.plan(run.rows()).at_most(most);
-        let round = run.round(plan, strategy.wants_look());
+        let course = strategy.course(run.rows());
+        let round = run.round(Course { plan: course.plan.at_most(most), ..course });
         if let Strategy::Adaptive(adaptive) = &mut *strategy {
-            adaptive.learn(&round);
+            adaptive.learn(&round.lesson);
         }
         run.take(&round, watcher);
     }

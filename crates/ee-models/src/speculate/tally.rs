@@ -42,13 +42,17 @@ pub struct Seconds {
 impl Seconds {
     /// What is left: choosing, drawing, cropping, telling the watcher.
     pub fn rest(&self) -> f64 {
-        let parts = self.prompts
+        (self.total - self.sum()).max(0.0)
+    }
+
+    /// All parts.
+    pub(super) fn sum(&self) -> f64 {
+        self.prompts
             + self.draft_layers
             + self.draft_heads
             + self.verification_layers
             + self.verification_head
-            + self.looks;
-        (self.total - parts).max(0.0)
+            + self.looks
     }
 
     pub(super) fn add(&mut self, other: &Self) {

@@ -5,12 +5,12 @@ mod calibrate;
 mod decode;
 mod recommend;
 mod speculate;
+mod texts;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use ee_models::checkpoint::Precision;
 
 pub use self::bench::{
@@ -21,6 +21,7 @@ pub use self::calibrate::CalibrateArguments;
 pub use self::decode::DecodeArguments;
 pub use self::recommend::RecommendArguments;
 pub use self::speculate::{DraftArguments, SpeculateArguments};
+pub use self::texts::{GenerateArguments, SamplingArguments, TextArguments};
 use crate::speed::Timed;
 use crate::trace::Shard;
 
@@ -158,60 +159,6 @@ impl TraceArguments {
         let index = if self.data_dir.len() == 1 { 0 } else { index };
         self.data_dir.get(index).map(PathBuf::as_path)
     }
-}
-
-/// `ee-eval generate`.
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["prompt", "task"]))]
-pub struct GenerateArguments {
-    /// The checkpoint's folder.
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
-    /// A text to continue; repeatable. An empty one begins with the checkpoint's first token.
-    #[arg(long, value_name = "TEXT")]
-    pub prompt: Vec<String>,
-    /// A task of generated text whose prompts to continue.
-    #[arg(long, value_name = "FILE")]
-    pub task: Option<PathBuf>,
-    /// Where the task's files lie; by default what the task file says.
-    #[arg(long, value_name = "DIR", requires = "task")]
-    pub data_dir: Option<PathBuf>,
-    /// The split; by default the task's own for evaluation.
-    #[arg(long, value_name = "NAME", requires = "task")]
-    pub split: Option<String>,
-    /// Only the first N examples.
-    #[arg(long, value_name = "N", value_parser = positive, requires = "task")]
-    pub limit: Option<usize>,
-    /// New tokens per text [default: the task's, else 128].
-    #[arg(long, value_name = "N", value_parser = positive)]
-    pub max_new_tokens: Option<usize>,
-    /// A text at which to end; repeatable.
-    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
-    pub stop: Vec<String>,
-    /// Draw tokens at this temperature, above 0; without it the most probable one is taken.
-    #[arg(long, value_name = "T", value_parser = temperature)]
-    pub temperature: Option<f64>,
-    /// Draw from the K most probable tokens.
-    #[arg(long, value_name = "K", value_parser = positive, requires = "temperature")]
-    pub top_k: Option<usize>,
-    /// Draw from the most probable tokens that together have this probability.
-    #[arg(long, value_name = "P", value_parser = share, requires = "temperature")]
-    pub top_p: Option<f64>,
-    /// From which all draws follow.
-    #[arg(long, value_name = "N", default_value = "0")]
-    pub seed: u64,
-    /// Cut prompts that do not fit the model (their beginning goes).
-    #[arg(long)]
-    pub truncate: bool,
-    /// Print the prompt before its continuation.
-    #[arg(long)]
-    pub show_prompt: bool,
-    /// Format of the weights in memory: stored, f32, f16 or bf16.
-    #[arg(long, value_name = "FORMAT", default_value = "stored", value_parser = weights)]
-    pub weights: Precision,
-    /// The device: cpu, cuda:0, …
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    pub device: String,
 }
 
 /// `ee-eval ideal`.
@@ -361,14 +308,6 @@ fn weights(text: &str) -> Result<Precision, String> {
         "bf16" => Ok(Precision::Bf16),
         "stored" => Ok(Precision::Stored),
         _ => Err("expected stored, f32, f16 or bf16".to_owned()),
-    }
-}
-
-/// A number above 0.
-fn temperature(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
-        _ => Err("expected a number above 0, e.g. 0.7".to_owned()),
     }
 }
 

@@ -92,6 +92,24 @@ fn greedy_texts_are_those_of_generate_and_results_hold_together() {
 }
 
 #[test]
+fn a_file_of_prompts_is_as_good_as_typed_ones() {
+    let world = world();
+    let here = world.path();
+    std::fs::write(here.join("prompts.txt"), "The\n\ndog\n").unwrap();
+    for command in ["generate", "speculate --adaptive"] {
+        let words = format!("{command} --model model --max-new-tokens 8");
+        let lines = |prompts: &str, n| {
+            let found = succeed(here, &format!("{words} {prompts}"));
+            found.lines().take(n).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let apart = [lines("--prompt The", 1), lines("--prompt dog", 1)].concat();
+        assert_eq!(lines("--prompts prompts.txt", 2), apart);
+    }
+    fail(here, "generate --model model --prompts absent.txt", 1, &["absent.txt"]);
+    fail(here, "generate --model model", 2, &["--prompts"]);
+}
+
+#[test]
 fn drawn_texts_repeat_with_their_seed_and_are_not_compared() {
     let world = world();
     let here = world.path();

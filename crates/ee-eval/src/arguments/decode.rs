@@ -2,38 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgGroup, Args};
-use ee_models::checkpoint::Precision;
+use clap::Args;
 
-use super::{positive, weights};
+use super::{TextArguments, positive};
 use crate::decode::{ExitRule, HeadChoice, PolicyChoice};
 
 /// `ee-eval decode`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("texts").required(true).multiple(true).args(["prompt", "prompts", "task"]))]
 pub struct DecodeArguments {
-    /// The checkpoint's folder.
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
-    /// A text to continue; repeatable.
-    #[arg(long, value_name = "TEXT", conflicts_with = "task")]
-    pub prompt: Vec<String>,
-    /// A file of texts to continue, one a line.
-    #[arg(long, value_name = "FILE", conflicts_with = "task")]
-    pub prompts: Option<PathBuf>,
-    /// A task of generated text whose prompts to continue, and whose metrics to compute.
-    #[arg(long, value_name = "FILE")]
-    pub task: Option<PathBuf>,
-    /// Where the task's files lie; by default what the task file says.
-    #[arg(long, value_name = "DIR", requires = "task")]
-    pub data_dir: Option<PathBuf>,
-    /// The split; by default the task's own for evaluation.
-    #[arg(long, value_name = "NAME", requires = "task")]
-    pub split: Option<String>,
-    /// Only the first N examples.
-    #[arg(long, value_name = "N", value_parser = positive, requires = "task")]
-    pub limit: Option<usize>,
+    /// What to continue.
+    #[command(flatten)]
+    pub texts: TextArguments,
     /// When a token leaves: none; ideal (the whole model runs, then the exit that it shows is taken); fixed:D;
     /// a gate on the head's signals, confidence:T, entropy:T, margin:T, patience:K; or on states, cosine:T
     /// (of the state and the one a layer before), learned:T (see --gate-file). A gate followed by @decay has
@@ -61,12 +40,6 @@ pub struct DecodeArguments {
     /// The first N new tokens never leave; the first one never does, as all layers read the prompt.
     #[arg(long, value_name = "N", default_value = "4")]
     pub min_tokens: usize,
-    /// New tokens per text [default: the task's, else 128].
-    #[arg(long, value_name = "N", value_parser = positive)]
-    pub max_new_tokens: Option<usize>,
-    /// A text at which to end; repeatable.
-    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
-    pub stop: Vec<String>,
     /// Texts per batch.
     #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
     pub batch: usize,
@@ -76,18 +49,9 @@ pub struct DecodeArguments {
     /// Print the first N texts of every setting, with their exits [default: all, of a task 3].
     #[arg(long, value_name = "N")]
     pub show: Option<usize>,
-    /// Cut prompts that do not fit the model (their beginning goes).
-    #[arg(long)]
-    pub truncate: bool,
     /// Run programs that the model wrote, each walled in, to score them.
     #[arg(long)]
     pub allow_code_execution: bool,
-    /// Format of the weights in memory: stored, f32, f16 or bf16.
-    #[arg(long, value_name = "FORMAT", default_value = "stored", value_parser = weights)]
-    pub weights: Precision,
-    /// The device: cpu, cuda:0, …
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    pub device: String,
     /// A folder for results.json, tables as CSV and a report with coloured texts.
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,

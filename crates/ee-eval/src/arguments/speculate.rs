@@ -5,15 +5,21 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use ee_models::speculate::{Plan, Strategy};
 
-use super::{GenerateArguments, positive};
+use super::{SamplingArguments, TextArguments, positive};
 use crate::speculate::Drafts;
 
 /// `ee-eval speculate`.
 #[derive(Debug, Args)]
 pub struct SpeculateArguments {
-    /// What to continue, and how.
+    /// What to continue.
     #[command(flatten)]
-    pub text: GenerateArguments,
+    pub texts: TextArguments,
+    /// How tokens are chosen.
+    #[command(flatten)]
+    pub sampling: SamplingArguments,
+    /// Print the prompt before its continuation.
+    #[arg(long)]
+    pub show_prompt: bool,
     /// How to draft.
     #[command(flatten)]
     pub draft: DraftArguments,

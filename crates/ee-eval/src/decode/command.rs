@@ -12,7 +12,7 @@ use super::report;
 use super::results::{DecodeFacts, DecodeResults, RunResults};
 use super::rule::{ExitRule, Rule};
 use super::settings::Settings;
-use crate::arguments::DecodeArguments;
+use crate::arguments::{DecodeArguments, TextArguments};
 use crate::bench::read_bandwidth;
 use crate::decoding::DecoderSubject;
 use crate::error::Result;
@@ -33,7 +33,8 @@ pub fn run(arguments: &DecodeArguments) -> Result<()> {
     if let Some(folder) = &arguments.output {
         check_writable(&folder.join("results.json"))?;
     }
-    let subject = DecoderSubject::open(&arguments.model, arguments.weights, &arguments.device)?;
+    let TextArguments { model, weights, device, .. } = &arguments.texts;
+    let subject = DecoderSubject::open(model, *weights, device)?;
     let settings = settings(arguments, &subject)?;
     for settings in &settings {
         settings.check(subject.model())?;
@@ -74,7 +75,7 @@ fn settings(arguments: &DecodeArguments, subject: &DecoderSubject) -> Result<Vec
     let needs_file =
         |rule: &ExitRule| matches!(rule.rule, Rule::States(gate, _) if gate.is_fitted());
     let fitted = if arguments.gate.iter().any(needs_file) {
-        let path = arguments.gate_file.clone().unwrap_or(arguments.model.join(GATE_FILE));
+        let path = arguments.gate_file.clone().unwrap_or(arguments.texts.model.join(GATE_FILE));
         let width = model.head_weight().matrix.dims()[1];
         Some(Arc::new(LinearGate::read(&path, layers, width, &model.device())?))
     } else {
@@ -103,7 +104,7 @@ fn facts(
     material: &Material,
     settings: &Settings,
 ) -> DecodeFacts {
-    let model = subject.model();
+    let (model, request) = (subject.model(), &material.request);
     let bytes = model.weight_bytes();
     let weights = model.n_layers() * bytes.layer + bytes.head;
     DecodeFacts {
@@ -112,7 +113,7 @@ fn facts(
         architecture: subject.architecture().to_owned(),
         objective: subject.objective(),
         layers: model.n_layers(),
-        task: material.task.as_ref().map(|task| [task.name.clone(), material.split.clone()]),
+        task: request.task.as_ref().map(|task| [task.name.clone(), request.split.clone()]),
         metrics: material.metric_facts(),
         max_new_tokens: material.work.max_new_tokens,
         min_tokens: settings.min_tokens,
@@ -122,7 +123,7 @@ fn facts(
         rounds: material.work.rounds,
         weights: subject.weights().to_owned(),
         device: subject.device().to_owned(),
-        read_bytes_per_second: (arguments.device == "cpu")
+        read_bytes_per_second: (arguments.texts.device == "cpu")
             .then(|| read_bandwidth(weights.min(MOST_READ), 3)),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
@@ -151,7 +152,7 @@ fn show(
 ) -> Result<()> {
     let is_terminal = std::io::stdout().is_terminal();
     let of_command = results.plain.outputs.len();
-    let default = if arguments.task.is_some() { SHOWN_OF_TASK } else { of_command };
+    let default = if arguments.texts.task.is_some() { SHOWN_OF_TASK } else { of_command };
     let shown = arguments.show.unwrap_or(default);
     let layers = results.facts.layers;
     if is_terminal && shown > 0 {

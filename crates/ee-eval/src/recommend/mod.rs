@@ -200,7 +200,6 @@ fn material(
         .collect();
     let continuation = Continuation {
         max_new_tokens: arguments.max_new_tokens.or(of_trace),
-        stop: Vec::new(),
         truncate: arguments.truncate,
         batch: 1,
         rounds: arguments.rounds,

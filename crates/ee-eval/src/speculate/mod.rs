@@ -11,58 +11,20 @@ mod table;
 use std::time::Instant;
 
 use ee_models::ExitModel;
-use ee_models::generate::{Choice, Options, Unwatched, generate};
+use ee_models::generate::{Options, Unwatched, generate};
 use ee_models::speculate::{Strategy, Tally, speculate};
-use ee_tasks::{GenerationTask, TextExample};
 
 pub use self::drafts::Drafts;
 pub use self::results::{
     Bound, ExitAcceptance, MetricScores, PlanCount, Shares, SpeculateResults, Timing,
 };
-use crate::arguments::{GenerateArguments, SpeculateArguments};
-use crate::decoding::generate::{DEFAULT_NEW_TOKENS, choice};
-use crate::decoding::{DecoderSubject, Generated, Room, TextWatcher, write_texts};
+use crate::arguments::SpeculateArguments;
+use crate::decoding::{DecoderSubject, Generated, Request, Scoring, TextWatcher, write_texts};
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
 use crate::output::{check_writable, write_text};
 use crate::progress::Progress;
 use crate::results::write_json;
-
-/// What to continue, and how far.
-struct Work {
-    task: Option<GenerationTask>,
-    examples: Vec<TextExample>,
-    stop: Vec<String>,
-    max_new_tokens: usize,
-}
-
-impl Work {
-    fn read(arguments: &GenerateArguments) -> Result<Self> {
-        let Some(path) = &arguments.task else {
-            let example = |(line, prompt): (usize, &String)| TextExample {
-                prompt: prompt.clone(),
-                response: String::new(),
-                references: Vec::new(),
-                line,
-            };
-            return Ok(Self {
-                task: None,
-                examples: arguments.prompt.iter().enumerate().map(example).collect(),
-                stop: arguments.stop.clone(),
-                max_new_tokens: arguments.max_new_tokens.unwrap_or(DEFAULT_NEW_TOKENS),
-            });
-        };
-        let task = GenerationTask::read(path)?;
-        let split = arguments.split.as_deref().unwrap_or(&task.evaluation_split);
-        let read = task.read_split(split, arguments.data_dir.as_deref(), arguments.limit)?;
-        Ok(Self {
-            stop: [task.stop.clone(), arguments.stop.clone()].concat(),
-            max_new_tokens: arguments.max_new_tokens.unwrap_or(task.max_new_tokens),
-            examples: read.examples,
-            task: Some(task),
-        })
-    }
-}
 
 /// What both ways of decoding gave.
 #[derive(Default)]
@@ -82,25 +44,26 @@ struct Both {
 /// What opening the checkpoint or reading the task says; a prompt that does not fit; a draft exit that is
 /// none; an interrupt.
 pub fn run(arguments: &SpeculateArguments) -> Result<()> {
-    let work = Work::read(&arguments.text)?;
+    let texts = &arguments.texts;
+    let request = Request::read(texts)?;
     if let Some(folder) = &arguments.output {
         check_writable(&folder.join("results.json"))?;
     }
-    let text = &arguments.text;
-    let subject = DecoderSubject::open(&text.model, text.weights, &text.device)?;
+    let subject = DecoderSubject::open(&texts.model, texts.weights, &texts.device)?;
     let mut strategy = arguments.draft.strategy(subject.model().n_layers());
     strategy.check(subject.model().n_layers())?;
-    let prompts = prompts(&subject, &work, text.truncate)?;
-    let both = decode(&subject, arguments, &work, &prompts, &mut strategy)?;
-    for (example, generated) in work.examples.iter().zip(&both.speculated) {
-        let prompt = if text.show_prompt { example.prompt.as_str() } else { "" };
+    let prompts = (0..request.examples.len()).map(|number| request.ids(&subject, number));
+    let prompts = prompts.collect::<Result<Vec<_>>>()?;
+    let both = decode(&subject, arguments, &request, &prompts, &mut strategy)?;
+    for ((_, example), generated) in request.examples.iter().zip(&both.speculated) {
+        let prompt = if arguments.show_prompt { example.prompt.as_str() } else { "" };
         println!("{prompt}{}", generated.text);
     }
-    let metrics = score::metrics(work.task.as_ref(), arguments.allow_code_execution);
-    let records = score::records(&work, &metrics, &prompts, &both.speculated)?;
-    let plain = score::records(&work, &metrics, &prompts, &both.plain)?;
-    let scores = score::scores(&metrics, &records, &plain);
-    let results = SpeculateResults::of(&subject, arguments, &work, &both, scores);
+    let scoring = Scoring::of(request.task.as_ref(), arguments.allow_code_execution);
+    let records = score::records(&request, &scoring, &prompts, &both.speculated)?;
+    let plain = score::records(&request, &scoring, &prompts, &both.plain)?;
+    let scores = score::scores(&scoring, &records, &plain);
+    let results = SpeculateResults::of(&subject, arguments, &request, &both, scores);
     let table = table::table(&results);
     print!("\n{}", table.plain());
     if let Some(folder) = &arguments.output {
@@ -113,31 +76,22 @@ pub fn run(arguments: &SpeculateArguments) -> Result<()> {
     Ok(())
 }
 
-fn prompts(subject: &DecoderSubject, work: &Work, truncate: bool) -> Result<Vec<Vec<u32>>> {
-    let room =
-        Room { positions: subject.max_positions(), new_tokens: work.max_new_tokens, truncate };
-    let fit = |(number, example): (usize, &TextExample)| {
-        Ok(room.fit(number, subject.encode(&example.prompt)?)?.ids)
-    };
-    work.examples.iter().enumerate().map(fit).collect()
-}
-
 fn decode(
     subject: &DecoderSubject,
     arguments: &SpeculateArguments,
-    work: &Work,
+    request: &Request,
     prompts: &[Vec<u32>],
     strategy: &mut Strategy,
 ) -> Result<Both> {
     let interrupt = Interrupt::listen()?;
     let options = |first: usize| Options {
-        max_new_tokens: work.max_new_tokens,
-        choice: choice(&arguments.text),
+        max_new_tokens: request.max_new_tokens,
+        choice: arguments.sampling.choice(),
         ends: subject.ends().to_vec(),
         first_number: first as u64,
     };
     // Weights are touched for the first time before the clock runs.
-    let short = Options { max_new_tokens: work.max_new_tokens.min(3), ..options(0) };
+    let short = Options { max_new_tokens: request.max_new_tokens.min(3), ..options(0) };
     generate(subject.model(), &prompts[..prompts.len().min(1)], &short, &mut Unwatched)?;
     let progress = Progress::new("decoding twice", prompts.len());
     let mut both = Both::default();
@@ -145,8 +99,14 @@ fn decode(
         let options = options(index * arguments.batch);
         for speculates in [index % 2 == 1, index % 2 == 0] {
             let mut silent = |_: usize, _: &str| {};
-            let mut watcher =
-                TextWatcher::new(subject, batch.len(), &work.stop, false, &interrupt, &mut silent);
+            let mut watcher = TextWatcher::new(
+                subject,
+                batch.len(),
+                &request.stop,
+                false,
+                &interrupt,
+                &mut silent,
+            );
             let started = Instant::now();
             if speculates {
                 let found = speculate(subject.model(), batch, &options, strategy, &mut watcher)?;
@@ -169,9 +129,4 @@ fn decode(
     }
     progress.finish();
     Ok(both)
-}
-
-/// Whether tokens are comparable: drawn texts have the same distribution, not the same tokens.
-fn is_greedy(arguments: &GenerateArguments) -> bool {
-    choice(arguments) == Choice::Greedy
 }

@@ -1,13 +1,14 @@
 //! What `ee-eval speculate` stores.
 
 use ee_models::ExitModel;
+use ee_models::generate::Choice;
 use ee_models::speculate::Tally;
 use serde::{Deserialize, Serialize};
 
-use super::{Both, Work, is_greedy};
+use super::Both;
 use crate::arguments::SpeculateArguments;
 use crate::bench::read_bandwidth;
-use crate::decoding::DecoderSubject;
+use crate::decoding::{DecoderSubject, Request};
 use crate::results::Spread;
 
 /// The most memory that is read to measure how fast memory is.
@@ -156,11 +157,11 @@ impl SpeculateResults {
     pub(super) fn of(
         subject: &DecoderSubject,
         arguments: &SpeculateArguments,
-        work: &Work,
+        request: &Request,
         both: &Both,
         scores: Vec<MetricScores>,
     ) -> Self {
-        let greedy = is_greedy(&arguments.text);
+        let greedy = arguments.sampling.choice() == Choice::Greedy;
         let pairs = both.plain.iter().zip(&both.speculated);
         let differing = pairs.filter(|(plain, found)| plain.tokens != found.tokens).count();
         let tokens =
@@ -174,13 +175,13 @@ impl SpeculateResults {
             layers: subject.model().n_layers(),
             weights: subject.weights().to_owned(),
             device: subject.device().to_owned(),
-            task: work.task.as_ref().map(|task| task.name.clone()),
+            task: request.task.as_ref().map(|task| task.name.clone()),
             texts: both.speculated.len(),
             batch: arguments.batch,
-            max_new_tokens: work.max_new_tokens,
+            max_new_tokens: request.max_new_tokens,
             greedy,
-            temperature: arguments.text.temperature,
-            seed: arguments.text.seed,
+            temperature: arguments.sampling.temperature,
+            seed: arguments.sampling.seed,
             draft: arguments.draft.to_string(),
             ratio: speculation.tokens_per_second / plain.tokens_per_second,
             ratio_per_batch: ratios(both, arguments.batch),

@@ -158,7 +158,6 @@ impl Examination<'_> {
         let of_trace = trace.facts.generation.as_ref().map(|facts| facts.max_new_tokens);
         let continuation = Continuation {
             max_new_tokens: of_trace,
-            stop: Vec::new(),
             truncate: self.arguments.truncate,
             batch: self.arguments.speed_batch.first().copied().unwrap_or(1),
             rounds: self.arguments.rounds.unwrap_or(1),

@@ -1,0 +1,92 @@
+//! What the command line asks to continue.
+
+use std::path::Path;
+
+use ee_tasks::{GenerationTask, TextExample};
+
+use super::{DecoderSubject, Room};
+use crate::arguments::TextArguments;
+use crate::error::{EvalError, Result};
+
+/// New tokens where neither the command line nor a task says how many.
+const DEFAULT_NEW_TOKENS: usize = 128;
+
+/// Texts to continue, and how far.
+pub(crate) struct Request {
+    pub(crate) task: Option<GenerationTask>,
+    /// The task's split; empty without a task.
+    pub(crate) split: String,
+    /// With their numbers in the split.
+    pub(crate) examples: Vec<(usize, TextExample)>,
+    /// Texts at which to end, the task's first.
+    pub(crate) stop: Vec<String>,
+    pub(crate) max_new_tokens: usize,
+    /// Whether prompts that are too long are cut.
+    pub(crate) truncate: bool,
+}
+
+impl Request {
+    /// The prompts of the command line and its file, or those of its task.
+    ///
+    /// # Errors
+    /// A file or a task that cannot be read.
+    pub(crate) fn read(arguments: &TextArguments) -> Result<Self> {
+        let task = arguments.task.as_deref().map(GenerationTask::read).transpose()?;
+        let (split, examples) = match &task {
+            Some(task) => {
+                let split = arguments.split.as_ref().unwrap_or(&task.evaluation_split);
+                let read =
+                    task.read_split(split, arguments.data_dir.as_deref(), arguments.limit)?;
+                (split.clone(), read.examples)
+            }
+            None => (String::new(), typed(&arguments.prompt, arguments.prompts.as_deref())?),
+        };
+        let of_task = task.as_ref().map(|task| task.max_new_tokens);
+        let stop = task.iter().flat_map(|task| &task.stop).chain(&arguments.stop);
+        Ok(Self {
+            split,
+            examples: examples.into_iter().enumerate().collect(),
+            stop: stop.cloned().collect(),
+            max_new_tokens: arguments.max_new_tokens.or(of_task).unwrap_or(DEFAULT_NEW_TOKENS),
+            truncate: arguments.truncate,
+            task,
+        })
+    }
+
+    /// The ids of the prompt at a place.
+    ///
+    /// # Errors
+    /// A prompt that the tokenizer cannot spell or that does not fit the model.
+    pub(crate) fn ids(&self, subject: &DecoderSubject, place: usize) -> Result<Vec<u32>> {
+        let (number, ref example) = self.examples[place];
+        let room = Room {
+            positions: subject.max_positions(),
+            new_tokens: self.max_new_tokens,
+            truncate: self.truncate,
+        };
+        Ok(room.fit(number, subject.encode(&example.prompt)?)?.ids)
+    }
+}
+
+/// Prompts without references.
+fn typed(prompts: &[String], file: Option<&Path>) -> Result<Vec<TextExample>> {
+    let mut prompts = prompts.to_vec();
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path).map_err(|source| EvalError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?;
+        prompts.extend(text.lines().filter(|line| !line.is_empty()).map(str::to_owned));
+        if prompts.is_empty() {
+            return Err(EvalError::Empty { what: "there is no prompt".to_owned() });
+        }
+    }
+    let example = |(line, prompt)| TextExample {
+        prompt,
+        response: String::new(),
+        references: Vec::new(),
+        line,
+    };
+    Ok(prompts.into_iter().enumerate().map(example).collect())
+}

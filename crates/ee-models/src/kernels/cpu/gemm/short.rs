@@ -1,0 +1,236 @@
+//! Products of few rows with a matrix whose columns are contiguous, as a weight's are for a prompt.
+//!
+//! Packing such a matrix turns every one of its numbers around, which for few rows takes longer than the
+//! product. Here the rows are what is packed, and the columns are read where they lie: a tile holds some
+//! columns times a register or two of rows. Each number of the result is the same sum in the same order as
+//! in a product of many rows.
+
+use std::ops::Range;
+
+use crate::kernels::cpu::InstructionSet;
+use crate::kernels::cpu::lanes::{Lanes, Portable, prefetch};
+
+/// Steps of the sum between announcements of what is read next: a cache line of each column.
+const LINE: usize = 16;
+
+/// What one tile reads and writes.
+pub(super) struct ShortTile {
+    /// Steps of the sum.
+    pub(super) depth: usize,
+    /// The first column of the right matrix.
+    pub(super) columns: *const f32,
+    pub(super) column_stride: usize,
+    /// `[depth][rows of a full tile]`
+    pub(super) rows: *const f32,
+    /// Rows that the target has.
+    pub(super) n_rows: usize,
+    pub(super) target: *mut f32,
+    pub(super) target_stride: usize,
+    /// Add to the target rather than overwrite it.
+    pub(super) accumulate: bool,
+    /// One number per column; null for none.
+    pub(super) bias: *const f32,
+}
+
+/// A tile of a certain number of columns and registers of rows, compiled for an instruction set.
+///
+/// # Safety
+/// The machine has the instruction set, and the tile's pointers are valid for what its fields say.
+type ShortTileFunction = unsafe fn(&ShortTile);
+
+/// The tiles of one instruction set.
+pub(super) struct ShortTiles {
+    /// Rows of a register.
+    pub(super) rows: usize,
+    /// How many columns a tile takes, falling to 1, and its functions for one and for two registers.
+    sizes: &'static [(usize, [ShortTileFunction; 2])],
+}
+
+impl ShortTiles {
+    pub(super) fn of(set: InstructionSet) -> &'static Self {
+        match set {
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => &x86::AVX512,
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx2 => &x86::AVX2,
+            _ => &PORTABLE,
+        }
+    }
+
+    /// The most columns of a tile.
+    pub(super) fn columns(&self) -> usize {
+        self.sizes[0].0
+    }
+
+    /// Cuts columns into tiles, for so many registers of rows.
+    pub(super) fn cut(
+        &self,
+        columns: Range<usize>,
+        registers: usize,
+    ) -> impl Iterator<Item = (usize, ShortTileFunction)> {
+        let mut next = columns.start;
+        std::iter::from_fn(move || {
+            let left = columns.end - next;
+            let (size, functions) = self.sizes.iter().find(|(size, _)| *size <= left)?;
+            next += size;
+            Some((next - size, functions[registers - 1]))
+        })
+    }
+}
+
+static PORTABLE: ShortTiles = ShortTiles {
+    rows: Portable::WIDTH,
+    sizes: &[
+        (4, [tile::<Portable, 4, 1>, tile::<Portable, 4, 2>]),
+        (1, [tile::<Portable, 1, 1>, tile::<Portable, 1, 2>]),
+    ],
+};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::{__m256, __m512};
+
+    use super::{ShortTile, ShortTiles, tile};
+
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    unsafe fn avx512<const COLUMNS: usize, const REGISTERS: usize>(what: &ShortTile) {
+        // SAFETY: the caller's promise.
+        unsafe { tile::<__m512, COLUMNS, REGISTERS>(what) }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn avx2<const COLUMNS: usize, const REGISTERS: usize>(what: &ShortTile) {
+        // SAFETY: the caller's promise.
+        unsafe { tile::<__m256, COLUMNS, REGISTERS>(what) }
+    }
+
+    pub(super) static AVX512: ShortTiles = ShortTiles {
+        rows: 16,
+        sizes: &[
+            (12, [avx512::<12, 1>, avx512::<12, 2>]),
+            (4, [avx512::<4, 1>, avx512::<4, 2>]),
+            (1, [avx512::<1, 1>, avx512::<1, 2>]),
+        ],
+    };
+
+    pub(super) static AVX2: ShortTiles = ShortTiles {
+        rows: 8,
+        sizes: &[
+            (6, [avx2::<6, 1>, avx2::<6, 2>]),
+            (2, [avx2::<2, 1>, avx2::<2, 2>]),
+            (1, [avx2::<1, 1>, avx2::<1, 2>]),
+        ],
+    };
+}
+
+/// Numbers of the largest tile.
+const LARGEST: usize = 12 * 32;
+
+/// See [`ShortTileFunction`].
+#[inline(always)]
+unsafe fn tile<V: Lanes, const COLUMNS: usize, const REGISTERS: usize>(what: &ShortTile) {
+    let mut block = [0.0_f32; LARGEST];
+    let full = REGISTERS * V::WIDTH;
+    // SAFETY: the caller's promise; every read stays in the columns and the panel, and no tile is larger than
+    // `LARGEST`.
+    unsafe {
+        let mut sums = [[V::splat(0.0); REGISTERS]; COLUMNS];
+        let mut panel = what.rows;
+        let mut from = 0;
+        while from < what.depth {
+            let steps = (what.depth - from).min(LINE);
+            // The columns of the next tile: columns are short beside what memory takes to answer.
+            for column in COLUMNS..2 * COLUMNS {
+                prefetch(what.columns.wrapping_add(column * what.column_stride + from));
+            }
+            if steps == LINE {
+                panel = advance(&mut sums, what, from, LINE, panel);
+            } else {
+                panel = advance(&mut sums, what, from, steps, panel);
+            }
+            from += steps;
+        }
+        for (column, sums) in sums.iter().enumerate() {
+            for (register, sum) in sums.iter().enumerate() {
+                sum.store(block.as_mut_ptr().add(column * full + register * V::WIDTH));
+            }
+        }
+        write::<COLUMNS>(what, &block, full);
+    }
+}
+
+/// Adds some steps to the sums; gives where the panel goes on.
+///
+/// # Safety
+/// As [`ShortTileFunction`].
+#[inline(always)]
+unsafe fn advance<V: Lanes, const COLUMNS: usize, const REGISTERS: usize>(
+    sums: &mut [[V; REGISTERS]; COLUMNS],
+    what: &ShortTile,
+    from: usize,
+    steps: usize,
+    mut panel: *const f32,
+) -> *const f32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for step in from..from + steps {
+            let mut rows = [V::splat(0.0); REGISTERS];
+            for (register, value) in rows.iter_mut().enumerate() {
+                *value = V::load(panel.add(register * V::WIDTH));
+            }
+            for (column, sums) in sums.iter_mut().enumerate() {
+                let factor = V::splat(*what.columns.add(column * what.column_stride + step));
+                for register in 0..REGISTERS {
+                    sums[register] = rows[register].mul_add(factor, sums[register]);
+                }
+            }
+            panel = panel.add(REGISTERS * V::WIDTH);
+        }
+    }
+    panel
+}
+
+/// Stores the rows that the target has.
+///
+/// # Safety
+/// As [`ShortTileFunction`].
+#[inline(always)]
+unsafe fn write<const COLUMNS: usize>(what: &ShortTile, block: &[f32; LARGEST], full: usize) {
+    let mut bias = [0.0; COLUMNS];
+    if !what.bias.is_null() {
+        // SAFETY: the bias has all of the tile's columns.
+        unsafe { bias = what.bias.cast::<[f32; COLUMNS]>().read() };
+    }
+    for row in 0..what.n_rows {
+        // SAFETY: the target has this row and the tile's columns.
+        let target = unsafe { what.target.add(row * what.target_stride) };
+        for (column, bias) in bias.iter().enumerate() {
+            let mut value = block[column * full + row] + bias;
+            // SAFETY: as above.
+            unsafe {
+                if what.accumulate {
+                    value += *target.add(column);
+                }
+                *target.add(column) = value;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_cut_into_tiles_of_falling_size() {
+        let tiles = ShortTiles::of(InstructionSet::detect());
+        let n = 2 * tiles.columns() + 3;
+        let starts: Vec<usize> = tiles.cut(5..5 + n, 1).map(|(start, _)| start).collect();
+        assert_eq!(starts[..2], [5, 5 + tiles.columns()]);
+        assert!(starts.is_sorted() && *starts.last().unwrap() < 5 + n);
+        assert_eq!(tiles.cut(7..7, 2).count(), 0);
+        for set in [InstructionSet::Portable, InstructionSet::detect()] {
+            assert_eq!(ShortTiles::of(set).sizes.last().unwrap().0, 1);
+        }
+    }
+}

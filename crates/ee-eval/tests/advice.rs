@@ -169,16 +169,28 @@ fn a_recommendation_is_what_was_measured() {
         "plain" => {
             assert!(printed.contains("Do not use early exit here"), "{printed}");
             let fastest = found["verdict"]["fastest"].as_u64();
-            let slow = |at: u64| {
-                trials[at as usize]["speed_up_by_round"]["median"].as_f64().unwrap() < 1.03
+            let is_no_gain = |at: u64| {
+                let trial = &trials[at as usize];
+                trial["speed_up_by_round"]["median"].as_f64().unwrap() < 1.03
+                    || trial["speed_up_interval"][0].as_f64().unwrap() <= 1.0
             };
-            assert!(fastest.is_none_or(slow));
+            assert!(fastest.is_none_or(is_no_gain));
         }
         kind => {
             let verb = if kind == "speculation" { "speculate" } else { "decode" };
             assert!(best >= 1.03 && printed.contains(&format!("ee-eval {verb} ")), "{printed}");
         }
     }
+    for trial in trials {
+        let ends = array(trial, "speed_up_interval");
+        let [low, high] = [0, 1].map(|at: usize| ends[at].as_f64().unwrap());
+        assert!(0.0 < low && low <= high, "{ends:?}");
+        // What it follows from is stored: one round of six texts.
+        let timed = array(trial, "timed");
+        assert!(timed.len() == 6 && timed.iter().all(|of| array(of, "seconds").len() == 1));
+    }
+    let table = std::fs::read_to_string(here.join("advice/recommend.csv")).unwrap();
+    assert!(table.starts_with("kind,") && table.contains("95 % from,95 % to,"), "{table}");
     for name in ["recommend.csv", "candidates.csv", "parts.csv", "report.html", "trace.parquet"] {
         assert!(here.join("advice").join(name).is_file(), "{name}");
     }

@@ -4,6 +4,7 @@
 //! promise most are tried on the other half beside plain decoding, and only what was measured there decides
 //! ([`decide`]).
 
+mod answer;
 pub mod candidates;
 pub mod decide;
 mod report;
@@ -62,7 +63,7 @@ pub fn run(arguments: &RecommendArguments) -> Result<()> {
     for notice in &found.notices {
         eprintln!("notice: {notice}");
     }
-    println!("{}\n{}", report::table(&found).plain(), report::answer(&found));
+    println!("{}\n{}", report::table(&found).plain(), answer::answer(&found));
     if let Some(folder) = &arguments.output {
         println!("\n{}", report::write(&found, folder)?.display());
     }
@@ -157,6 +158,7 @@ fn recommend(
         lossless: trial.lossless,
         kept: trials.keeps(trial, arguments.keep),
         speed_up: trial.speed_up_by_round.median,
+        at_least: trial.speed_up_interval.map(|[low, _]| low),
     });
     let verdict = decide(&findings.collect::<Vec<_>>());
     Ok(Recommendation {

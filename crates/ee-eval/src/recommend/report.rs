@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::answer::answer;
 use super::results::{CandidateResults, Recommendation};
+use crate::decode::rule::DECAY;
 use crate::error::Result;
 use crate::output::write_text;
 use crate::report::plot::{Across, LineChart, Look, Series};
@@ -66,11 +67,12 @@ pub(super) fn table(found: &Recommendation) -> Table {
         note: format!(
             "Wall-clock time against plain decoding of the same {} texts, in turn, one text at a time, {} rounds (median, \
              lowest, highest; the 95 % interval is a bootstrap over the texts, each with its own plain time). True early \
-             exit may change texts; lossless never does. Predictions come from {} other texts of the trace and from \
-             the times of single parts.",
+             exit may change texts; lossless never does. Predictions come from {} other texts of the trace, of gates on \
+             states from {} of them, and from the times of single parts.",
             found.trials.plain.outputs.len(),
             found.trials.rounds,
             found.calibration_texts,
+            found.state_texts,
         ),
         columns: columns.map(str::to_owned).to_vec(),
         rows: rows.collect(),
@@ -81,6 +83,10 @@ pub(super) fn table(found: &Recommendation) -> Table {
 fn setting(way: &WayFacts) -> Vec<Cell> {
     match way {
         WayFacts::EarlyExit { gate, exits, head, kv, .. } => {
+            let (gate, decay) = match gate.strip_suffix(DECAY) {
+                Some(still) => (still, DECAY),
+                None => (gate.as_str(), ""),
+            };
             let (name, threshold) = gate.split_once(':').unwrap_or((gate, ""));
             let exits: Vec<String> = exits.iter().map(usize::to_string).collect();
             let threshold = match threshold.parse::<f64>() {
@@ -92,7 +98,7 @@ fn setting(way: &WayFacts) -> Vec<Cell> {
             };
             vec![
                 Cell::text("true early exit"),
-                Cell::text(name),
+                Cell::text(format!("{name}{decay}")),
                 threshold,
                 Cell::text(exits.join(" ")),
                 Cell::text(head),
@@ -179,9 +185,13 @@ fn parts(found: &Recommendation) -> Table {
         ("a layer's keys and values alone".to_owned(), times.key_value),
     ];
     for asked in &times.asked {
-        rows.push((format!("asking head {}, first", asked.head), asked.first));
-        rows.push((format!("asking head {}, later", asked.head), asked.later));
-        rows.push((format!("asking head {}, before leaving", asked.head), asked.confirm));
+        rows.push((format!("asking {}, first", asked.name), asked.first));
+        rows.push((format!("asking {}, later", asked.name), asked.later));
+        rows.push((
+            format!("asking {}, leaving at the first exit", asked.name),
+            asked.leave_at_first,
+        ));
+        rows.push((format!("asking {}, leaving at a later one", asked.name), asked.leave_later));
     }
     let row = |(part, seconds): (String, f64)| {
         vec![

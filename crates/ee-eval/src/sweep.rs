@@ -6,7 +6,7 @@
 //! metric's statistics then give average exit and score at every distinct value. O(nN log nN) for
 //! the complete curve, against one pass over the data for every point of a grid.
 
-use crate::gates::{Comparison, ExitSpace, Gate};
+use crate::gates::{Comparison, Gate, Numbers};
 use crate::score::Scorer;
 use crate::trace::Trace;
 
@@ -133,25 +133,25 @@ impl RowScores for WholeTexts<'_> {
 /// As [`curve_of`].
 #[must_use]
 pub fn curve(trace: &Trace, gate: &dyn Gate, scorer: &Scorer) -> Vec<Candidate> {
-    curve_of(trace, gate, &LabelScores { trace, scorer })
+    curve_of(&Numbers::of(trace, gate), &LabelScores { trace, scorer })
 }
 
-/// Every distinct behaviour of a gate on a trace, from never leaving early to always leaving at 1.
+/// Every distinct behaviour of a gate with these numbers, from never leaving early to always leaving at 1;
+/// `scores` are those of the same rows.
 ///
 /// # Panics
-/// When the trace has no rows or more than `u32::MAX`.
+/// When there are no rows or more than `u32::MAX`.
 #[must_use]
-pub fn curve_of(trace: &Trace, gate: &dyn Gate, scores: &impl RowScores) -> Vec<Candidate> {
-    let rows = u32::try_from(trace.rows()).expect("a trace has at most u32::MAX rows");
-    let layers = trace.layers();
-    let space = ExitSpace { layers, labels: trace.facts.outputs() };
-    let range = gate.range(space);
-    let comparison = gate.comparison();
-    let moves = sorted_moves(trace, gate, rows);
+pub fn curve_of(numbers: &Numbers, scores: &impl RowScores) -> Vec<Candidate> {
+    let rows = u32::try_from(numbers.rows()).expect("a trace has at most u32::MAX rows");
+    let layers = numbers.layers();
+    let scale = numbers.scale();
+    let (range, comparison) = (scale.range, scale.comparison);
+    let moves = sorted_moves(numbers);
 
     let mut exits = u64::from(rows) * layers as u64;
     let mut sum = scores.zero();
-    (0..trace.rows()).for_each(|row| scores.add(&mut sum, row, layers, 1.0));
+    (0..numbers.rows()).for_each(|row| scores.add(&mut sum, row, layers, 1.0));
     let point = |threshold, exits: u64, sum: &[f64]| Candidate {
         threshold,
         average_exit: exits as f64 / f64::from(rows),
@@ -180,21 +180,20 @@ pub fn curve_of(trace: &Trace, gate: &dyn Gate, scores: &impl RowScores) -> Vec<
 }
 
 /// All moves of all rows, in the order in which a loosening threshold meets them.
-fn sorted_moves(trace: &Trace, gate: &dyn Gate, rows: u32) -> Vec<Move> {
-    let layers = trace.layers();
-    let comparison = gate.comparison();
-    let mut signals = Vec::with_capacity(layers);
+fn sorted_moves(numbers: &Numbers) -> Vec<Move> {
+    let layers = numbers.layers();
+    let comparison = numbers.scale().comparison;
     let mut moves = Vec::new();
-    for row in 0..rows {
-        trace.exits(row as usize, &mut signals);
+    for row in 0..numbers.rows() {
         let first_of_row = moves.len();
         let mut record: Option<f32> = None;
-        for exit in 1..layers {
+        for (number, exit) in numbers.row(row).iter().zip(1..) {
             // Adding zero turns −0 into 0, which no threshold can tell apart.
-            let number = gate.number(&signals[..exit]) + 0.0;
-            if record.is_none_or(|record| looser_first(comparison, number, record).is_lt()) {
+            let number = number + 0.0;
+            let is_looser = |record| looser_first(comparison, number, record).is_lt();
+            if !number.is_nan() && record.is_none_or(is_looser) {
                 record = Some(number);
-                moves.push(Move { number, row, from: 0, to: exit as u32 });
+                moves.push(Move { number, row: row as u32, from: 0, to: exit });
             }
         }
         // A looser threshold meets the deeper record first: the row comes from the one after it.
@@ -280,7 +279,7 @@ pub fn thinned(candidates: &[Candidate], bins: usize) -> Vec<Candidate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gates::{GATES, SetGate};
+    use crate::gates::{ExitSpace, GATES, SetGate};
     use crate::trace::sample;
 
     /// Every threshold that could matter: all numbers, their neighbours, and beyond both ends.
@@ -305,7 +304,7 @@ mod tests {
             let trace = sample::generated(&[3, 1, 6, 2, 4, 5], 5, 4, seed);
             let scores = WholeTexts::new(&trace);
             for &gate in GATES {
-                for candidate in curve_of(&trace, gate, &scores) {
+                for candidate in curve_of(&Numbers::of(&trace, gate), &scores) {
                     let exits = SetGate { gate, threshold: candidate.threshold }.exits(&trace);
                     let differs =
                         |row: usize| trace.prediction(row, exits[row]) != trace.prediction(row, 5);
@@ -373,7 +372,7 @@ mod tests {
     fn tokens_are_swept_by_their_agreement() {
         let trace = sample::generated(&[7, 1, 12], 5, 30, 4);
         for &gate in GATES {
-            for candidate in curve_of(&trace, gate, &Agreement { trace: &trace }) {
+            for candidate in curve_of(&Numbers::of(&trace, gate), &Agreement { trace: &trace }) {
                 let exits = SetGate { gate, threshold: candidate.threshold }.exits(&trace);
                 let equal = (0..20)
                     .filter(|&row| trace.prediction(row, exits[row]) == trace.prediction(row, 5));

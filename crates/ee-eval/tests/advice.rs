@@ -169,16 +169,28 @@ fn a_recommendation_is_what_was_measured() {
         "plain" => {
             assert!(printed.contains("Do not use early exit here"), "{printed}");
             let fastest = found["verdict"]["fastest"].as_u64();
-            let slow = |at: u64| {
-                trials[at as usize]["speed_up_by_round"]["median"].as_f64().unwrap() < 1.03
+            let is_no_gain = |at: u64| {
+                let trial = &trials[at as usize];
+                trial["speed_up_by_round"]["median"].as_f64().unwrap() < 1.03
+                    || trial["speed_up_interval"][0].as_f64().unwrap() <= 1.0
             };
-            assert!(fastest.is_none_or(slow));
+            assert!(fastest.is_none_or(is_no_gain));
         }
         kind => {
             let verb = if kind == "speculation" { "speculate" } else { "decode" };
             assert!(best >= 1.03 && printed.contains(&format!("ee-eval {verb} ")), "{printed}");
         }
     }
+    for trial in trials {
+        let ends = array(trial, "speed_up_interval");
+        let [low, high] = [0, 1].map(|at: usize| ends[at].as_f64().unwrap());
+        assert!(0.0 < low && low <= high, "{ends:?}");
+        // What it follows from is stored: one round of six texts.
+        let timed = array(trial, "timed");
+        assert!(timed.len() == 6 && timed.iter().all(|of| array(of, "seconds").len() == 1));
+    }
+    let table = std::fs::read_to_string(here.join("advice/recommend.csv")).unwrap();
+    assert!(table.starts_with("kind,") && table.contains("95 % from,95 % to,"), "{table}");
     for name in ["recommend.csv", "candidates.csv", "parts.csv", "report.html", "trace.parquet"] {
         assert!(here.join("advice").join(name).is_file(), "{name}");
     }
@@ -186,6 +198,53 @@ fn a_recommendation_is_what_was_measured() {
     succeed(here, &format!("{words} --trace advice/trace.parquet"));
     let other = words.replace("--model plain", "--model joint");
     fail(here, &format!("{other} --trace advice/trace.parquet"), 1, &["checkpoint_sha256"]);
+}
+
+/// A gate that is one number for all exits, as `ee-train gate` writes them.
+fn gate(folder: &Path) {
+    let header = r#"{"weight":{"dtype":"F32","shape":[1,32],"data_offsets":[0,128]},"bias":{"dtype":"F32","shape":[1],"data_offsets":[128,132]}}"#;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    let weight = (0..32).map(|at| if at % 3 == 0 { 0.5_f32 } else { -0.25 });
+    bytes.extend(weight.chain([0.1]).flat_map(f32::to_le_bytes));
+    std::fs::write(folder.join("gate.safetensors"), bytes).unwrap();
+}
+
+#[test]
+fn gates_on_states_and_thresholds_that_decay_are_looked_at() {
+    let world = world();
+    let here = world.path();
+    let words = "recommend --model plain --task task.toml --keep 0.3 --min-tokens 1 --rounds 1 --live-rows 2 --tries 9";
+    let gates = |folder: &str| -> Vec<(String, String)> {
+        let found = json(&here.join(folder).join("results.json"));
+        let ways = array(&found, "candidates").iter().map(|of| &of["way"]);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        ways.map(|way| (text(&way["gate"]), text(&way["head"]))).collect()
+    };
+    let has = |gates: &[(String, String)], name: &str, decays: bool| {
+        let is = |gate: &str| gate.starts_with(name) && gate.ends_with("@decay") == decays;
+        gates.iter().any(|(gate, _)| is(gate))
+    };
+    succeed(here, &format!("{words} --output without"));
+    let without = gates("without");
+    assert!(has(&without, "cosine:", false) && has(&without, "cosine:", true), "{without:?}");
+    assert!(has(&without, "confidence:", true) && !has(&without, "learned:", false));
+    gate(&here.join("plain"));
+    succeed(here, &format!("{words} --trace without/trace.parquet --output with"));
+    let with = gates("with");
+    assert!(has(&with, "learned:", false) && has(&with, "learned:", true), "{with:?}");
+    for (gate, head) in &with {
+        let reads_states = gate.starts_with("cosine") || gate.starts_with("learned");
+        assert_eq!(head == "gate", reads_states, "{gate} with {head}");
+    }
+    // One of them is tried, and the parts say what asking it takes.
+    let found = json(&here.join("with/results.json"));
+    let tried = array(&found["trials"], "trials").iter().map(|trial| trial["way"]["head"].as_str());
+    assert!(tried.flatten().any(|head| head == "gate"));
+    let parts = std::fs::read_to_string(here.join("with/parts.csv")).unwrap();
+    assert!(parts.contains("asking cosine, first") && parts.contains("asking learned, later"));
+    std::fs::write(here.join("plain/gate.safetensors"), "no gate").unwrap();
+    fail(here, &format!("{words} --trace without/trace.parquet"), 1, &["gate.safetensors"]);
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub struct RecommendArguments {
     #[arg(long, value_name = "N", value_parser = positive)]
     pub max_new_tokens: Option<usize>,
     /// Try at most N settings live.
-    #[arg(long, value_name = "N", default_value = "6", value_parser = positive)]
+    #[arg(long, value_name = "N", default_value = "9", value_parser = positive)]
     pub tries: usize,
     /// Try them on at most N examples of the other half, at even distances.
     #[arg(long, value_name = "N", default_value = "24", value_parser = positive)]

@@ -17,7 +17,7 @@ mod sequence;
 use indexmap::IndexMap;
 
 use crate::error::{EvalError, Result};
-use crate::gates::{Comparison, ExitSpace, GATES, Gate, SetGate};
+use crate::gates::{Comparison, ExitSpace, GATES, Gate, Numbers, Scale, SetGate};
 use crate::oracle;
 use crate::score::Scorer;
 use crate::sweep::{self, Agreement, LabelScores};
@@ -89,27 +89,39 @@ pub fn calibrate(
     Ok(Calibration { layers, n, certificate, gates, notices, trace: trace.facts.clone() })
 }
 
-/// The threshold of a gate that is certified on these examples for losses against the full model's
-/// predictions; none where no threshold is.
+/// The threshold that is certified on these examples for losses against the full model's predictions, where
+/// rows leave at `exits(threshold)`; none where none is, or no risk is allowed.
 #[must_use]
 pub(crate) fn certify(
     trace: &Trace,
-    gate: &'static dyn Gate,
+    scale: Scale,
+    exits: impl Fn(f32) -> Vec<usize>,
     risk: f64,
     confidence: f64,
 ) -> Option<f32> {
-    // 0.05, not 0.050000000000000044.
-    let level = ((1.0 - confidence) * 1e12).round() / 1e12;
-    let space = ExitSpace { layers: trace.layers(), labels: trace.facts.outputs() };
+    let level = level(confidence);
     let promise = Promise { risk, level, against: Against::Full };
-    let tested = test(trace, gate, &ladder(gate, space, CERTIFY_STEP), promise);
+    if risk <= 0.0 {
+        return None;
+    }
+    let tested = test(trace, exits, &ladder(scale, CERTIFY_STEP), promise);
     certified(&tested, level).map(|last| last.threshold)
+}
+
+/// The fewest examples that certify anything: where nothing is ever lost; none where no risk is allowed.
+#[must_use]
+pub(crate) fn examples_to_certify(risk: f64, confidence: f64) -> Option<usize> {
+    if risk > 0.0 { examples_needed(0.0, risk, level(confidence)) } else { None }
+}
+
+/// 0.05, not 0.050000000000000044.
+fn level(confidence: f64) -> f64 {
+    ((1.0 - confidence) * 1e12).round() / 1e12
 }
 
 impl Certificate {
     fn of(request: &Request, halves: &Halves) -> Self {
-        // 0.05, not 0.050000000000000044.
-        let level = ((1.0 - request.confidence) * 1e12).round() / 1e12;
+        let level = level(request.confidence);
         let count = |half: &Trace| losses::examples(half).len();
         Self {
             method: "Learn then Test, fixed sequence, Hoeffding–Bentkus".to_owned(),
@@ -140,7 +152,9 @@ impl GateCalibration {
         let space = ExitSpace { layers: calibration.layers(), labels: calibration.facts.outputs() };
         let Certificate { risk, level, against, .. } = *certificate;
         let promise = Promise { risk, level, against };
-        let tested = test(calibration, gate, &ladder(gate, space, request.step), promise);
+        let ladder = ladder(Scale::of(gate, space), request.step);
+        let exits = |threshold| SetGate { gate, threshold }.exits(calibration);
+        let tested = test(calibration, exits, &ladder, promise);
         let point = |threshold| Point::of(held_out, SetGate { gate, threshold }, against);
         Ok(Self {
             certified: certified(&tested, level),
@@ -173,13 +187,14 @@ impl Rule {
         keep: f64,
         point: impl Fn(f32) -> Point,
     ) -> Result<Self> {
+        let numbers = Numbers::of(calibration, gate);
         let (metric, candidates) = if calibration.facts.generation.is_some() {
             let scores = Agreement { trace: calibration };
-            ("agreement", sweep::curve_of(calibration, gate, &scores))
+            ("agreement", sweep::curve_of(&numbers, &scores))
         } else {
             let scorer = &Scorer::of_trace(calibration)?[0];
             let scores = LabelScores { trace: calibration, scorer };
-            (scorer.name(), sweep::curve_of(calibration, gate, &scores))
+            (scorer.name(), sweep::curve_of(&numbers, &scores))
         };
         // The first candidate is the full model.
         let best = sweep::best(&candidates, sweep::floor(candidates[0].score, keep));

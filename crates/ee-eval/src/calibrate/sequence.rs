@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bound::p_value;
 use super::losses::{Against, losses};
-use crate::gates::{Comparison, ExitSpace, Gate, SetGate};
+use crate::gates::{Comparison, Scale};
 use crate::trace::Trace;
 
 /// One threshold that was tested.
@@ -36,9 +36,8 @@ pub(super) struct Promise {
 /// The thresholds of a gate from the first that can fire to one that always does: in steps of `step` in the
 /// gate's own unit (a probability, nats), of patience every whole number.
 #[must_use]
-pub(super) fn ladder(gate: &dyn Gate, space: ExitSpace, step: f64) -> Vec<f32> {
-    let range = gate.range(space);
-    let (step, sign) = match gate.comparison() {
+pub(super) fn ladder(Scale { comparison, range }: Scale, step: f64) -> Vec<f32> {
+    let (step, sign) = match comparison {
         Comparison::Above => (step, -1.0),
         Comparison::Below => (step, 1.0),
         Comparison::AtLeast => (1.0, -1.0),
@@ -51,18 +50,18 @@ pub(super) fn ladder(gate: &dyn Gate, space: ExitSpace, step: f64) -> Vec<f32> {
     steps.map(rounded).take_while(inside).map(|inner| inner as f32).chain([range.always]).collect()
 }
 
-/// Tests thresholds one after the other on the calibration half, the first failure included.
+/// Tests thresholds one after the other on the calibration half, whose rows leave at `exits(threshold)`; the
+/// first failure included.
 #[must_use]
 pub(super) fn test(
     calibration: &Trace,
-    gate: &'static dyn Gate,
+    exits: impl Fn(f32) -> Vec<usize>,
     ladder: &[f32],
     promise: Promise,
 ) -> Vec<Tested> {
     let mut tested = Vec::new();
     for &threshold in ladder {
-        let exits = SetGate { gate, threshold }.exits(calibration);
-        let losses = losses(calibration, &exits, promise.against);
+        let losses = losses(calibration, &exits(threshold), promise.against);
         let sum: f64 = losses.iter().sum();
         let p_value = p_value(sum, losses.len(), promise.risk);
         tested.push(Tested { threshold, risk: sum / losses.len() as f64, p_value });
@@ -82,14 +81,14 @@ pub(super) fn certified(tested: &[Tested], level: f64) -> Option<Tested> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gates::{self, GATES};
+    use crate::gates::{self, ExitSpace, GATES, SetGate};
     use crate::trace::sample;
 
     const SPACE: ExitSpace = ExitSpace { layers: 6, labels: 2 };
 
     #[test]
     fn steps_go_from_the_first_that_can_fire_to_one_that_always_does() {
-        let of = |name: &str, step| ladder(gates::by_name(name).unwrap(), SPACE, step);
+        let of = |name: &str, step| ladder(Scale::of(gates::by_name(name).unwrap(), SPACE), step);
         assert_eq!(of("confidence", 0.25), [0.75, 0.5, 0.25, 0.0]);
         assert_eq!(of("margin", 0.5), [0.5, 0.0, -0.001]);
         assert_eq!(of("entropy", 0.3)[..2], [0.3, 0.6]);
@@ -102,7 +101,7 @@ mod tests {
     fn every_gates_first_step_can_fire_and_its_last_always_does() {
         let trace = sample::random(40, 6, 2, 3);
         for &gate in GATES {
-            let ladder = ladder(gate, SPACE, 0.05);
+            let ladder = ladder(Scale::of(gate, SPACE), 0.05);
             SetGate { gate, threshold: ladder[0] }.check(SPACE).unwrap();
             let last = SetGate { gate, threshold: ladder[ladder.len() - 1] };
             assert!(last.exits(&trace).iter().all(|&exit| exit == 1), "{}", gate.name());
@@ -130,12 +129,13 @@ mod tests {
         let trace = sample::of_predictions(&rows, &[1; 8], 2);
         let gate = gates::by_name("confidence").unwrap();
         let promise = Promise { risk: 0.5, level: 0.15, against: Against::Full };
-        let tested = test(&trace, gate, &[0.5, 0.0], promise);
+        let exits = |threshold| SetGate { gate, threshold }.exits(&trace);
+        let tested = test(&trace, exits, &[0.5, 0.0], promise);
         // h₁(1/8, 1/2) = ln 2 − H(1/8) = 0.3164 nats, eight times: e^−2.531. P(Bin(8, ½) ≤ 1) = 9/256,
         // times e: 0.0956, which is more.
         assert_eq!(tested.len(), 2);
         assert_eq!(tested[0].risk, 0.125);
         assert!((tested[0].p_value - 0.0796).abs() < 1e-4, "{}", tested[0].p_value);
-        assert_eq!(test(&trace, gate, &[0.5, 0.0], Promise { level: 0.07, ..promise }).len(), 1);
+        assert_eq!(test(&trace, exits, &[0.5, 0.0], Promise { level: 0.07, ..promise }).len(), 1);
     }
 }

@@ -107,7 +107,7 @@ fn certify(trace: &Trace, risk: f64) -> Option<f32> {
 /// The loosest threshold whose risk on the trace looks small enough.
 fn take_at_face_value(trace: &Trace, risk: f64) -> Option<f32> {
     let gate = by_name("confidence").unwrap();
-    let ladder = ladder(gate, ExitSpace { layers: 2, labels: 2 }, 0.05);
+    let ladder = ladder(Scale::of(gate, ExitSpace { layers: 2, labels: 2 }), 0.05);
     let looks = |threshold: &f32| {
         Point::of(trace, SetGate { gate, threshold: *threshold }, Against::Full).risk <= risk
     };
@@ -153,8 +153,9 @@ fn the_risk_of_texts_is_kept_and_that_of_their_tokens_would_not_be() {
 /// The certified threshold where every row decides, as if it were a draw of its own.
 fn certify_on_all(trace: &Trace, risk: f64) -> Option<f32> {
     let gate = by_name("confidence").unwrap();
-    let ladder = ladder(gate, ExitSpace { layers: 2, labels: 2 }, 0.05);
+    let ladder = ladder(Scale::of(gate, ExitSpace { layers: 2, labels: 2 }), 0.05);
     let level = 1.0 - CONFIDENCE;
-    let tested = test(trace, gate, &ladder, Promise { risk, level, against: Against::Full });
+    let exits = |threshold| SetGate { gate, threshold }.exits(trace);
+    let tested = test(trace, exits, &ladder, Promise { risk, level, against: Against::Full });
     certified(&tested, level).map(|last| last.threshold)
 }

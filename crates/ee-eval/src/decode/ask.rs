@@ -5,8 +5,9 @@ use ee_models::signal::Signal;
 use ee_models::{Decoder, Stream};
 
 use super::clock::Part;
+use super::decay::Position;
 use super::head::{Reader, Reading};
-use super::rule::{Position, Rule};
+use super::rule::Rule;
 use super::settings::Settings;
 use super::states::StateView;
 use super::walk::{Taken, select};
@@ -83,11 +84,11 @@ impl<'s> Asking<'s> {
             Rule::Fixed(_) => {
                 self.leave_unasked(reader, &names, (0..asked.len()).collect(), &state)
             }
-            Rule::States(gate, threshold) => {
+            Rule::States(gate, _) => {
                 let before = select(&before.expect("the rule compares"), &asked);
                 let fitted = self.settings.fitted.as_deref();
                 let view = StateView { exit, before, state: state.clone(), fitted };
-                let threshold = self.settings.rule.state_threshold(threshold, self.position);
+                let threshold = self.threshold();
                 let numbers = reader.clock.time(Part::Gates, || gate.numbers(view));
                 let fired = (0..asked.len()).filter(|&at| numbers[at] > threshold).collect();
                 self.leave_unasked(reader, &names, fired, &state)
@@ -98,6 +99,12 @@ impl<'s> Asking<'s> {
             self.rows[names[at]].exit = Some(exit);
         }
         fired.into_iter().map(|at| asked[at]).collect()
+    }
+
+    /// The gate's threshold at this position.
+    fn threshold(&self) -> f32 {
+        let found = self.settings.rule.threshold(self.space, self.position);
+        found.expect("a gate has a threshold")
     }
 
     /// The head for rows that leave without having asked it.
@@ -125,7 +132,7 @@ impl<'s> Asking<'s> {
         names: &[usize],
         state: &Tensor<2>,
     ) -> Vec<usize> {
-        let threshold = self.settings.rule.threshold(gate, self.space, self.position);
+        let threshold = self.threshold();
         let fires =
             |row: &Row| gate.gate.comparison().fires(gate.gate.number(&row.seen), threshold);
         let said = self.reading.read(reader, names, state.clone());

@@ -1,9 +1,8 @@
 //! `ee-eval decode`: early exit that takes effect, beside plain decoding.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
 
-use ee_models::gate::{GATE_FILE, LinearGate};
+use ee_models::gate::GATE_FILE;
 use ee_models::{Decoder, ExitModel};
 
 use super::material::{Material, material, texts};
@@ -12,6 +11,7 @@ use super::report;
 use super::results::{DecodeFacts, DecodeResults, RunResults};
 use super::rule::{ExitRule, Rule};
 use super::settings::Settings;
+use super::states::fitted;
 use crate::arguments::{DecodeArguments, TextArguments};
 use crate::bench::read_bandwidth;
 use crate::decoding::DecoderSubject;
@@ -74,10 +74,9 @@ fn settings(arguments: &DecodeArguments, subject: &DecoderSubject) -> Result<Vec
     };
     let needs_file =
         |rule: &ExitRule| matches!(rule.rule, Rule::States(gate, _) if gate.is_fitted());
-    let fitted = if arguments.gate.iter().any(needs_file) {
+    let learned = if arguments.gate.iter().any(needs_file) {
         let path = arguments.gate_file.clone().unwrap_or(arguments.texts.model.join(GATE_FILE));
-        let width = model.head_weight().matrix.dims()[1];
-        Some(Arc::new(LinearGate::read(&path, layers, width, &model.device())?))
+        Some(fitted(&path, model)?)
     } else {
         None
     };
@@ -92,7 +91,7 @@ fn settings(arguments: &DecodeArguments, subject: &DecoderSubject) -> Result<Vec
             head: arguments.head,
             exits: Vec::clone(&exits),
             min_tokens: arguments.min_tokens,
-            fitted: fitted.clone(),
+            fitted: learned.clone(),
         }
     });
     Ok(settings.collect())

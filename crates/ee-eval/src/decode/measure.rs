@@ -10,6 +10,7 @@ use ee_models::ExitModel;
 use ee_models::generate::{Choice, Options, Watcher, generate};
 use ee_models::signal::{Agreement, Signal};
 use ee_models::speculate::{Strategy, Tally, speculate};
+use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
 use super::settings::Settings;
@@ -76,6 +77,15 @@ impl<'w> Runner<'w> {
     }
 }
 
+/// What a batch of texts took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timed {
+    /// The places of its texts among the prompts.
+    pub texts: Vec<usize>,
+    /// Of every round.
+    pub seconds: Vec<f64>,
+}
+
 /// Texts of one way of decoding, in the order of the prompts.
 #[derive(Debug, Clone, Default)]
 pub struct Measured {
@@ -85,8 +95,8 @@ pub struct Measured {
     pub exits: Vec<Vec<usize>>,
     /// All rounds.
     pub seconds: Duration,
-    /// Each of them.
-    pub rounds: Vec<Duration>,
+    /// Of it, every batch's.
+    pub timed: Vec<Timed>,
     /// Of it, until the first new tokens.
     pub prompts: Duration,
     /// Where the steps' time went under early exit, of all rounds.
@@ -110,17 +120,18 @@ pub fn measure(
     let others = ways.iter().map(|way| Runner::of(way, layers));
     let mut runners: Vec<Runner<'_>> = std::iter::once(Runner::Plain).chain(others).collect();
     let n_ways = runners.len();
-    let empty = Measured {
-        texts: vec![Generated::default(); work.prompts.len()],
-        exits: vec![Vec::new(); work.prompts.len()],
-        rounds: vec![Duration::ZERO; work.rounds],
-        ..Measured::default()
-    };
-    let mut measured = vec![empty; n_ways];
     // Texts of one length together: little padding.
     let mut order: Vec<usize> = (0..work.prompts.len()).collect();
     order.sort_by_key(|&at| std::cmp::Reverse(work.prompts[at].len()));
     let batches: Vec<&[usize]> = order.chunks(work.batch).collect();
+    let timed = |texts: &&[usize]| Timed { texts: texts.to_vec(), seconds: Vec::new() };
+    let empty = Measured {
+        texts: vec![Generated::default(); work.prompts.len()],
+        exits: vec![Vec::new(); work.prompts.len()],
+        timed: batches.iter().map(timed).collect(),
+        ..Measured::default()
+    };
+    let mut measured = vec![empty; n_ways];
     warm_up(subject, work, &mut runners, batches[0], interrupt)?;
     let progress = Progress::new("decoding", work.prompts.len() * n_ways * work.rounds);
     for turn in 0..work.rounds * batches.len() {
@@ -130,7 +141,7 @@ pub fn measure(
             let options = options(subject, work.max_new_tokens);
             let runner = &mut runners[way];
             let once = run(subject, &prompts, &work.stop, &options, runner, interrupt)?;
-            measured[way].add(batch, once, turn / batches.len());
+            measured[way].add(turn % batches.len(), once);
             progress.advance(batch.len());
         }
     }
@@ -198,18 +209,19 @@ fn run(
 }
 
 impl Measured {
-    /// Adds what came of a batch in a round; its texts, too, where they are the first.
-    fn add(&mut self, batch: &[usize], once: Self, round: usize) {
+    /// Adds what came of a batch in the next round; its texts, too, where they are the first.
+    fn add(&mut self, batch: usize, once: Self) {
         self.seconds += once.seconds;
-        self.rounds[round] += once.seconds;
         self.prompts += once.prompts;
         self.clock.add(&once.clock);
         self.tally.add(&once.tally);
-        if round == 0 {
-            for ((&at, text), exits) in batch.iter().zip(once.texts).zip(once.exits) {
+        let timed = &mut self.timed[batch];
+        if timed.seconds.is_empty() {
+            for ((&at, text), exits) in timed.texts.iter().zip(once.texts).zip(once.exits) {
                 (self.texts[at], self.exits[at]) = (text, exits);
             }
         }
+        timed.seconds.push(once.seconds.as_secs_f64());
     }
 }
 

@@ -7,6 +7,7 @@
 mod ask;
 pub mod clock;
 pub mod command;
+pub mod decay;
 pub mod fidelity;
 pub mod head;
 pub(crate) mod material;

@@ -1,19 +1,17 @@
 //! When a token leaves, as typed: `none`, `ideal`, `fixed:D`, a gate on signals (`confidence:0.9`) or on
-//! states (`cosine:0.98`), the latter two optionally with a threshold that decays with the position.
-//!
-//! Decay is CALM's: λ(t) = clip(0.9 λ + 0.1 e^(−4t/T), 0, 1) at new token t (from 0) of at most T. It is made
-//! for numbers from 0 to 1 that fire above λ; a gate with another range is brought to it by where its
-//! threshold stands between always firing (0) and never (1).
+//! states (`cosine:0.98`), the latter two optionally with a threshold that decays with the position
+//! ([`super::decay`]).
 
 use std::fmt;
 use std::str::FromStr;
 
+use super::decay::{Position, decayed, decaying};
 use super::states::{STATE_GATES, StateGate};
 use crate::error::{EvalError, Result};
-use crate::gates::{Comparison, ExitSpace, GATES, SetGate};
+use crate::gates::{Comparison, ExitSpace, GATES, Gate, Scale, SetGate};
 
 /// What is typed after a threshold for it to decay.
-const DECAY: &str = "@decay";
+pub const DECAY: &str = "@decay";
 
 /// The rules that are no gates: as typed, and what they do.
 pub const PLAIN_RULES: &[(&str, &str)] = &[
@@ -112,42 +110,112 @@ pub fn names() -> Vec<&'static str> {
     plain.chain(signals).chain(states).collect()
 }
 
-/// Where in a text a token stands.
+/// A gate without its threshold, whatever it reads.
 #[derive(Debug, Clone, Copy)]
-pub struct Position {
-    /// Its number among the new tokens, from 0.
-    pub number: usize,
-    /// New tokens at most.
-    pub limit: usize,
+pub enum AnyGate {
+    /// Signals of the exits read so far.
+    Signals(&'static dyn Gate),
+    /// States.
+    States(&'static dyn StateGate),
 }
 
-impl Position {
-    /// λ(t) for a threshold λ between 0 and 1.
-    fn decay(self, threshold: f32) -> f32 {
-        let share = self.number as f32 / self.limit.max(1) as f32;
-        (0.9 * threshold + 0.1 * (-4.0 * share).exp()).clamp(0.0, 1.0)
+impl AnyGate {
+    /// Every gate.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let signals = GATES.iter().copied().map(Self::Signals);
+        signals.chain(STATE_GATES.iter().copied().map(Self::States))
+    }
+
+    /// The gate called `name`.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::all().find(|gate| gate.name() == name)
+    }
+
+    /// The name on the command line and in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Signals(gate) => gate.name(),
+            Self::States(gate) => gate.name(),
+        }
+    }
+
+    /// The rule in one line; T is the threshold.
+    #[must_use]
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::Signals(gate) => gate.rule(),
+            Self::States(gate) => gate.rule(),
+        }
+    }
+
+    /// How its numbers are compared.
+    #[must_use]
+    pub fn scale(self, space: ExitSpace) -> Scale {
+        match self {
+            Self::Signals(gate) => Scale::of(gate, space),
+            Self::States(gate) => Scale { comparison: Comparison::Above, range: gate.range() },
+        }
+    }
+
+    fn at(self, threshold: f32) -> Rule {
+        match self {
+            Self::Signals(gate) => Rule::Signals(SetGate { gate, threshold }),
+            Self::States(gate) => Rule::States(gate, threshold),
+        }
+    }
+}
+
+/// A gate whose threshold is still to be found.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenRule {
+    /// The gate.
+    pub gate: AnyGate,
+    /// Whether the threshold decays with the position.
+    pub decays: bool,
+}
+
+impl OpenRule {
+    /// With this threshold, as typed.
+    #[must_use]
+    pub fn at(self, threshold: f32) -> ExitRule {
+        ExitRule { rule: self.gate.at(threshold), decays: self.decays }
+    }
+
+    /// The scale of its typed thresholds.
+    #[must_use]
+    pub fn scale(self, space: ExitSpace) -> Scale {
+        let scale = self.gate.scale(space);
+        if self.decays { decaying(scale) } else { scale }
+    }
+
+    /// What a typed threshold is at a position.
+    #[must_use]
+    pub fn threshold(self, threshold: f32, space: ExitSpace, position: Position) -> f32 {
+        if !self.decays {
+            return threshold;
+        }
+        decayed(self.gate.scale(space), threshold, position)
     }
 }
 
 impl ExitRule {
-    /// The threshold of a gate on signals at a position.
+    /// The gate with its threshold as typed; none of other rules.
     #[must_use]
-    pub fn threshold(&self, gate: SetGate, space: ExitSpace, position: Position) -> f32 {
-        if !self.decays {
-            return gate.threshold;
-        }
-        if gate.gate.comparison() == Comparison::Above {
-            return position.decay(gate.threshold);
-        }
-        let range = gate.gate.range(space);
-        let span = range.never - range.always;
-        range.always + span * position.decay((gate.threshold - range.always) / span)
+    pub fn gate(&self) -> Option<(OpenRule, f32)> {
+        let (gate, threshold) = match self.rule {
+            Rule::None | Rule::Ideal | Rule::Fixed(_) => return None,
+            Rule::Signals(SetGate { gate, threshold }) => (AnyGate::Signals(gate), threshold),
+            Rule::States(gate, threshold) => (AnyGate::States(gate), threshold),
+        };
+        Some((OpenRule { gate, decays: self.decays }, threshold))
     }
 
-    /// The threshold of a gate on states at a position.
+    /// The threshold of a gate at a position; none of other rules.
     #[must_use]
-    pub fn state_threshold(&self, threshold: f32, position: Position) -> f32 {
-        if self.decays { position.decay(threshold) } else { threshold }
+    pub fn threshold(&self, space: ExitSpace, position: Position) -> Option<f32> {
+        self.gate().map(|(gate, threshold)| gate.threshold(threshold, space, position))
     }
 
     /// Refuses an exit that is not there and a threshold that can never fire.
@@ -155,31 +223,23 @@ impl ExitRule {
     /// # Errors
     /// [`EvalError::Setting`], [`EvalError::NeverFires`].
     pub fn check(&self, layers: usize, space: ExitSpace) -> Result<()> {
-        // A threshold is at its loosest at the end of the text.
-        let end = Position { number: 1, limit: 1 };
-        match self.rule {
-            Rule::None | Rule::Ideal => Ok(()),
-            Rule::Fixed(exit) if exit <= layers => Ok(()),
-            Rule::Fixed(exit) => Err(EvalError::Setting {
-                reason: format!("fixed:{exit}: the model has the exits 1 to {layers}"),
-            }),
-            Rule::Signals(gate) => {
-                let threshold = self.threshold(gate, space, end);
-                SetGate { threshold, ..gate }.check(space)
-            }
-            Rule::States(gate, threshold) => {
-                let never = gate.never();
-                if self.state_threshold(threshold, end) < never {
-                    return Ok(());
-                }
-                Err(EvalError::NeverFires {
-                    gate: gate.name(),
-                    threshold,
-                    rule: gate.rule(),
-                    bound: format!("< {never}"),
-                })
-            }
+        if let Rule::Fixed(exit) = self.rule
+            && exit > layers
+        {
+            let reason = format!("fixed:{exit}: the model has the exits 1 to {layers}");
+            return Err(EvalError::Setting { reason });
         }
+        let Some((open, threshold)) = self.gate() else { return Ok(()) };
+        let (gate, scale) = (open.gate, open.gate.scale(space));
+        if scale.can_fire(open.threshold(threshold, space, Position::END)) {
+            return Ok(());
+        }
+        Err(EvalError::NeverFires {
+            gate: gate.name(),
+            threshold,
+            rule: gate.rule(),
+            bound: open.scale(space).bound(),
+        })
     }
 }
 
@@ -218,9 +278,7 @@ mod tests {
     fn thresholds_decay_as_in_calm() {
         let space = ExitSpace { layers: 5, labels: 100 };
         let at = |text: &str, number| {
-            let rule = rule(text);
-            let Rule::Signals(gate) = rule.rule else { panic!("{text}") };
-            rule.threshold(gate, space, Position { number, limit: 40 })
+            rule(text).threshold(space, Position { number, limit: 40 }).unwrap()
         };
         assert!((at("confidence:0.8@decay", 0) - 0.82).abs() < 1e-6);
         // 0.72 + 0.1 / e

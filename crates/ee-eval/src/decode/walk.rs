@@ -16,9 +16,10 @@ use ee_models::{Block, Decoder, KvCache, Stream, WeightBytes};
 
 use super::ask::Asking;
 use super::clock::{Clock, Part};
+use super::decay::Position;
 use super::head::Reader;
 use super::policy::Filling;
-use super::rule::{Position, Rule};
+use super::rule::Rule;
 use super::settings::Settings;
 use crate::error::Result;
 use crate::oracle;

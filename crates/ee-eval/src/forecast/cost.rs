@@ -8,8 +8,7 @@
 use ee_models::speculate::Plan;
 
 use super::Watched;
-use super::times::Times;
-use crate::gates::SetGate;
+use super::times::{Asked, Times};
 use crate::trace::Trace;
 
 /// The longest draft that is looked at.
@@ -32,11 +31,10 @@ impl Cost<'_> {
         self.prompts() + steps as f64 * (self.trace.layers() as f64 * layer + head)
     }
 
-    /// Seconds under a gate; none for a head whose times were not measured.
+    /// Seconds where row r leaves at `exits[r]`, found by a gate that is asked in this way.
     #[must_use]
-    pub fn exits(&self, watched: &Watched<'_>, gate: SetGate, head: &str, kv: &str) -> Option<f64> {
+    pub fn exits(&self, watched: &Watched<'_>, exits: &[usize], asked: &Asked, kv: &str) -> f64 {
         let (times, layers) = (self.times, self.trace.layers());
-        let asked = times.asked(head)?;
         let skipped = match kv {
             "recompute" => times.key_value,
             "deferred" => times.further_layer,
@@ -44,7 +42,7 @@ impl Cost<'_> {
         };
         let may_leave = watched.may_leave();
         let mut seconds = self.prompts();
-        for (row, exit) in watched.exits(gate).into_iter().enumerate() {
+        for (row, &exit) in exits.iter().enumerate() {
             if self.trace.position[row] == 0 {
                 continue;
             }
@@ -56,13 +54,13 @@ impl Cost<'_> {
             if reads > 0 {
                 seconds += asked.first + (reads - 1) as f64 * asked.later;
             }
-            if exit == layers {
-                seconds += times.head;
-            } else if reads > 1 {
-                seconds += asked.confirm;
-            }
+            seconds += match reads {
+                _ if exit == layers => times.head,
+                1 => asked.leave_at_first,
+                _ => asked.leave_later,
+            };
         }
-        Some(seconds)
+        seconds
     }
 
     /// Seconds in rounds of one plan.
@@ -119,13 +117,14 @@ impl Cost<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forecast::times::Asked;
-    use crate::gates;
     use crate::trace::sample;
 
+    fn asked(times: [f64; 4]) -> Asked {
+        let [first, later, leave_at_first, leave_later] = times;
+        Asked { name: "some".into(), first, later, leave_at_first, leave_later }
+    }
+
     fn times() -> Times {
-        let asked =
-            |head: &str, first, later, confirm| Asked { head: head.into(), first, later, confirm };
         Times {
             prompt: 100.0,
             layer: 1.0,
@@ -133,7 +132,7 @@ mod tests {
             head: 3.0,
             further_head: 0.5,
             key_value: 0.125,
-            asked: vec![asked("full", 3.0, 3.0, 0.0), asked("pruned:64", 3.5, 0.5, 3.0)],
+            asked: vec![],
         }
     }
 
@@ -151,17 +150,31 @@ mod tests {
         // Four steps of 4 layers and a head.
         assert_eq!(cost.plain(), 100.0 + 4.0 * 7.0);
         let watched = Watched::new(&trace, &[1, 2, 3], 2).unwrap();
-        let sure = SetGate { gate: gates::by_name("confidence").unwrap(), threshold: 0.5 };
         // Position 1 may not leave; positions 2 to 4 leave at exit 1 after one read.
-        let full = |kv| cost.exits(&watched, sure, "full", kv).unwrap();
+        let sure = watched.exits("confidence:0.5".parse().unwrap());
+        let full = |kv| cost.exits(&watched, &sure, &asked([3.0, 3.0, 0.0, 0.0]), kv);
         assert_eq!(full("copy"), 100.0 + 7.0 + 3.0 * (1.0 + 3.0));
         assert_eq!(full("recompute"), full("copy") + 9.0 * 0.125);
         assert_eq!(full("deferred"), full("copy") + 9.0 * 0.25);
+        // A gate that asks no head reads it where a token leaves.
+        let states = asked([0.25, 0.25, 3.0, 3.0]);
+        assert_eq!(
+            cost.exits(&watched, &sure, &states, "copy"),
+            100.0 + 7.0 + 3.0 * (1.0 + 0.25 + 3.0)
+        );
         // Two equal answers: exit 2 for positions 2 and 4; position 3 too, as 5, 5.
-        let patient = SetGate { gate: gates::by_name("patience").unwrap(), threshold: 1.0 };
-        let pruned = cost.exits(&watched, patient, "pruned:64", "copy").unwrap();
-        assert_eq!(pruned, 100.0 + 7.0 + 3.0 * (2.0 + 3.5 + 0.5 + 3.0));
-        assert_eq!(cost.exits(&watched, patient, "pruned:9", "copy"), None);
+        let patient = watched.exits("patience:1".parse().unwrap());
+        let pruned = asked([3.5, 0.5, 0.0, 3.0]);
+        assert_eq!(
+            cost.exits(&watched, &patient, &pruned, "copy"),
+            100.0 + 7.0 + 3.0 * (2.0 + 3.5 + 0.5 + 3.0)
+        );
+        // Nothing leaves: the last exit's head is as plain decoding's.
+        let never = watched.exits("patience:3".parse().unwrap());
+        assert_eq!(
+            cost.exits(&watched, &never, &states, "copy"),
+            100.0 + 7.0 + 3.0 * (4.0 + 3.0 * 0.25 + 3.0)
+        );
     }
 
     #[test]

@@ -1,20 +1,26 @@
 //! What a trace of generated text says of decoding before anything is decoded: thresholds, exits, agreement, and
-//! with measured times of the parts ([`times`]) the speed ([`cost`]).
+//! with measured times of the parts ([`times`]) the speed ([`cost`]). The numbers of gates on states are not in a trace;
+//! the model is run over its texts for them ([`states`]).
 //!
 //! Every token is judged on the full model's own context. Errors that grow while decoding, and stand-ins for
 //! keys and values, are not seen here: only trials show them.
 
 pub mod cost;
+pub mod states;
 pub mod times;
 
 use serde::{Deserialize, Serialize};
 
 use crate::calibrate::certify;
+use crate::decode::ExitRule;
+use crate::decode::decay::{Position, undecayed};
+use crate::decode::rule::{AnyGate, OpenRule};
 use crate::error::{EvalError, Result};
-use crate::gates::{ExitSpace, Gate, SetGate};
+use crate::gates::{ExitSpace, Numbers};
 use crate::oracle;
-use crate::sweep::{Agreement, WholeTexts, best, curve_of};
+use crate::sweep::{Agreement, RowScores, WholeTexts, best, curve_of};
 use crate::trace::Trace;
+use states::StateNumbers;
 
 /// A trace as gates meet it while decoding: read at some exits, the first tokens never leaving.
 pub struct Watched<'t> {
@@ -25,6 +31,9 @@ pub struct Watched<'t> {
     rows: Vec<usize>,
     /// They alone, at those exits and the last one.
     asked: Trace,
+    /// New tokens per text at most, on which thresholds that decay depend.
+    limit: usize,
+    states: Option<&'t StateNumbers>,
 }
 
 /// A gate at a threshold, on the full model's context.
@@ -53,10 +62,11 @@ impl<'t> Watched<'t> {
     /// [`EvalError::Setting`] for a trace that is not of greedy text, [`EvalError::Empty`] where no token may
     /// leave.
     pub fn new(trace: &'t Trace, exits: &[usize], min_tokens: usize) -> Result<Self> {
-        if trace.facts.generation.as_ref().is_none_or(|facts| facts.teacher_forced) {
+        let facts = trace.facts.generation.as_ref().filter(|facts| !facts.teacher_forced);
+        let Some(facts) = facts else {
             let reason = "expected a trace of text that the model wrote itself".to_owned();
             return Err(EvalError::Setting { reason });
-        }
+        };
         let first = min_tokens.max(1);
         let rows: Vec<usize> =
             (0..trace.rows()).filter(|&row| trace.position[row] as usize >= first).collect();
@@ -69,51 +79,100 @@ impl<'t> Watched<'t> {
         let exits: Vec<usize> =
             exits.iter().copied().filter(|&exit| exit < trace.layers()).collect();
         let asked = trace.select(&rows).at_exits(&exits);
-        Ok(Self { trace, exits, rows, asked })
+        let limit = facts.max_new_tokens;
+        Ok(Self { trace, exits, rows, asked, limit, states: None })
+    }
+
+    /// Decoding texts of at most so many new tokens, where that is another number than the trace's.
+    #[must_use]
+    pub fn up_to(self, max_new_tokens: usize) -> Self {
+        Self { limit: max_new_tokens, ..self }
+    }
+
+    /// With what gates on states make of the same trace.
+    #[must_use]
+    pub fn with_states(self, states: Option<&'t StateNumbers>) -> Self {
+        Self { states, ..self }
     }
 
     /// The threshold that gives the shallowest exits while this share of the tokens that may leave stays the
     /// full model's; none where the gate would have to stay shut.
     #[must_use]
-    pub fn keeping(&self, gate: &'static dyn Gate, keep: f64) -> Option<SetGate> {
-        let curve = curve_of(&self.asked, gate, &Agreement { trace: &self.asked });
-        let found = SetGate { gate, threshold: best(&curve, keep).threshold };
-        self.that_fires(found)
+    pub fn keeping(&self, gate: OpenRule, keep: f64) -> Option<ExitRule> {
+        self.shallowest(gate, &Agreement { trace: &self.asked }, keep)
     }
 
     /// The threshold that gives the shallowest exits while this share of the texts stays the full model's, token
     /// for token; none where the gate would have to stay shut.
     #[must_use]
-    pub fn keeping_texts(&self, gate: &'static dyn Gate, keep: f64) -> Option<SetGate> {
-        let curve = curve_of(&self.asked, gate, &WholeTexts::new(&self.asked));
-        self.that_fires(SetGate { gate, threshold: best(&curve, keep).threshold })
+    pub fn keeping_texts(&self, gate: OpenRule, keep: f64) -> Option<ExitRule> {
+        self.shallowest(gate, &WholeTexts::new(&self.asked), keep)
     }
 
     /// The threshold that is certified to change at most this share of a text's tokens; none where none is.
     #[must_use]
-    pub fn certified(
-        &self,
-        gate: &'static dyn Gate,
-        risk: f64,
-        confidence: f64,
-    ) -> Option<SetGate> {
-        let threshold = certify(&self.asked, gate, risk, confidence)?;
-        self.that_fires(SetGate { gate, threshold })
+    pub fn certified(&self, gate: OpenRule, risk: f64, confidence: f64) -> Option<ExitRule> {
+        let exits = |threshold| self.places(gate.at(threshold));
+        let scale = gate.scale(self.space());
+        let threshold = certify(&self.asked, scale, exits, risk, confidence)?;
+        self.that_fires(gate, threshold)
     }
 
-    fn that_fires(&self, gate: SetGate) -> Option<SetGate> {
-        let space = ExitSpace { layers: self.asked.layers(), labels: self.asked.facts.outputs() };
-        let is_open = gate.check(space).is_ok()
-            && gate.exits(&self.asked).iter().any(|&exit| exit < self.asked.layers());
-        is_open.then_some(gate)
+    fn shallowest(&self, gate: OpenRule, scores: &impl RowScores, keep: f64) -> Option<ExitRule> {
+        let mut numbers = self.numbers(gate.gate)?;
+        if gate.decays {
+            let scale = numbers.scale();
+            let still = |row, number| undecayed(scale, number, self.position(row));
+            numbers = numbers.rescaled(gate.scale(self.space()), still);
+        }
+        self.that_fires(gate, best(&curve_of(&numbers, scores), keep).threshold)
+    }
+
+    fn that_fires(&self, gate: OpenRule, threshold: f32) -> Option<ExitRule> {
+        let rule = gate.at(threshold);
+        let layers = self.asked.layers();
+        let is_open = rule.check(layers, self.space()).is_ok()
+            && self.places(rule).iter().any(|&place| place < layers);
+        is_open.then_some(rule)
+    }
+
+    /// What a gate makes of the tokens that may leave at the exits that are read; none of a gate on states of
+    /// which nothing is known.
+    fn numbers(&self, gate: AnyGate) -> Option<Numbers> {
+        match gate {
+            AnyGate::Signals(gate) => Some(Numbers::of(&self.asked, gate)),
+            AnyGate::States(of) => {
+                let values = self.states?.values(of, &self.rows, &self.exits)?;
+                let scale = gate.scale(self.space());
+                Some(Numbers::new(scale, self.rows.len(), self.asked.layers(), values))
+            }
+        }
+    }
+
+    /// As a decoder's [`crate::decode::Settings::space`].
+    fn space(&self) -> ExitSpace {
+        ExitSpace { layers: self.asked.layers(), labels: self.asked.facts.outputs() }
+    }
+
+    fn position(&self, row: usize) -> Position {
+        Position { number: self.asked.position[row] as usize, limit: self.limit }
+    }
+
+    /// The place, among the exits read and the last one, at which each token that may leave does.
+    fn places(&self, rule: ExitRule) -> Vec<usize> {
+        let numbers = rule.gate().and_then(|(open, _)| self.numbers(open.gate));
+        let Some(numbers) = numbers else { return vec![self.asked.layers(); self.rows.len()] };
+        let space = self.space();
+        let threshold = |row| rule.threshold(space, self.position(row)).unwrap_or(f32::NAN);
+        numbers.exits(threshold)
     }
 
     /// The exit of every token of the trace.
     #[must_use]
-    pub fn exits(&self, gate: SetGate) -> Vec<usize> {
+    pub fn exits(&self, rule: ExitRule) -> Vec<usize> {
         let layers = self.trace.layers();
         let mut exits = vec![layers; self.trace.rows()];
-        for (&row, place) in self.rows.iter().zip(gate.exits(&self.asked)) {
+        for (&row, place) in self.rows.iter().zip(self.places(rule)) {
             exits[row] = self.exits.get(place - 1).copied().unwrap_or(layers);
         }
         exits
@@ -121,8 +180,8 @@ impl<'t> Watched<'t> {
 
     /// What a gate makes of the trace.
     #[must_use]
-    pub fn judge(&self, gate: SetGate) -> TokenGate {
-        let exits = self.exits(gate);
+    pub fn judge(&self, rule: ExitRule) -> TokenGate {
+        let exits = self.exits(rule);
         let of = |row: usize| (exits[row], oracle::ideal_exit(self.trace.predictions(row)));
         let n = self.rows.len() as f64;
         let share = |holds: &dyn Fn(usize, usize) -> bool| {
@@ -137,7 +196,7 @@ impl<'t> Watched<'t> {
             exit.abs_diff(ideal)
         });
         TokenGate {
-            threshold: gate.threshold,
+            threshold: rule.gate().map_or(f32::NAN, |(_, threshold)| threshold),
             average_exit: oracle::average(&exits),
             equal_share: equal_share(self.trace, &exits),
             distance: apart.sum::<usize>() as f64 / n,
@@ -178,56 +237,4 @@ pub fn agreement_per_exit(trace: &Trace) -> Vec<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gates::{self, GATES};
-    use crate::trace::sample;
-
-    #[test]
-    fn gates_know_only_the_exits_they_read_and_the_tokens_that_may_leave() {
-        // One text of four tokens, four exits; every signal is as sure as can be.
-        let rows: [&[u32]; 4] = [&[1, 1, 1, 2], &[3, 4, 4, 4], &[5, 6, 6, 6], &[8, 8, 7, 8]];
-        let trace = sample::as_text(sample::of_predictions(&rows, &[0; 4], 9), &[4]);
-        let watched = Watched::new(&trace, &[2, 4], 2).unwrap();
-        let sure = SetGate { gate: gates::by_name("confidence").unwrap(), threshold: 0.5 };
-        // Positions 2 and 3 leave at the first exit read, 2.
-        assert_eq!(watched.exits(sure), [4, 4, 2, 2]);
-        assert_eq!(watched.may_leave(), [false, false, true, true]);
-        let judged = watched.judge(sure);
-        assert_eq!((judged.average_exit, judged.equal_share), (3.0, 1.0));
-        // Ideal exits 2 and 1.
-        assert_eq!((judged.distance, judged.premature, judged.late), (0.5, 0.0, 0.5));
-        let first = Watched::new(&trace, &[1, 2, 3], 0).unwrap();
-        assert_eq!(first.exits(sure), [4, 1, 1, 1]);
-        assert_eq!(first.judge(sure).equal_share, 0.5);
-        assert!(Watched::new(&trace, &[1], 4).is_err());
-        assert_eq!(agreement_per_exit(&trace), [0.25, 0.75, 0.5, 1.0]);
-    }
-
-    #[test]
-    fn thresholds_are_the_best_of_all_that_keep_enough() {
-        let trace = sample::generated(&[9, 12, 7, 14], 6, 8, 3);
-        let watched = Watched::new(&trace, &[2, 3, 5], 3).unwrap();
-        let kept = |exits: &[usize]| {
-            let may = watched.may_leave();
-            let rows: Vec<usize> = (0..trace.rows()).filter(|&row| may[row]).collect();
-            let exits: Vec<usize> = rows.iter().map(|&row| exits[row]).collect();
-            equal_share(&trace.select(&rows), &exits)
-        };
-        for &gate in GATES {
-            let Some(found) = watched.keeping(gate, 0.7) else { continue };
-            assert!(kept(&watched.exits(found)) >= 0.7, "{found}");
-            // A little looser, one token more leaves: too few are kept, or nothing is shallower.
-            let range = gate.range(ExitSpace { layers: 4, labels: 8 });
-            for step in 0..=400 {
-                let threshold = range.never + (range.always - range.never) * step as f32 / 400.0;
-                let exits = watched.exits(SetGate { gate, threshold });
-                if kept(&exits) >= 0.7 {
-                    let average = oracle::average(&exits);
-                    assert!(average >= watched.judge(found).average_exit - 1e-9, "{found}");
-                }
-            }
-        }
-        assert!(GATES.iter().any(|&gate| watched.keeping(gate, 0.7).is_some()));
-    }
-}
+mod tests;

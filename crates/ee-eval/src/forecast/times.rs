@@ -1,13 +1,14 @@
 //! What the parts of a step take on this machine.
 //!
-//! One token through all layers, then more of them, the head in every way that gates ask it, the projections
-//! of keys and values: a few steps each, of which the medians count. Between two reads of a weight lie those
-//! of all others, as in decoding.
+//! One token through all layers, then more of them, every way of asking whether to leave, the projections of
+//! keys and values: a few steps each, of which the medians count. Between two reads of a weight lie those of
+//! all others, as in decoding.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
+use ee_models::gate::LinearGate;
 use ee_models::kernels::Rows;
 use ee_models::{Block, Decoder, KvCache, Stream};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::decode::HeadChoice;
 use crate::decode::clock::Clock;
 use crate::decode::head::Reader;
+use crate::decode::rule::AnyGate;
+use crate::decode::states::{StateGate, StateView};
+use crate::error::Result;
 use crate::results::Spread;
 
 /// Steps of each part.
@@ -39,21 +43,96 @@ pub struct Times {
     pub further_head: f64,
     /// The projections of a layer's keys and values alone.
     pub key_value: f64,
-    /// The ways in which gates ask the head.
+    /// The ways in which gates ask.
     pub asked: Vec<Asked>,
 }
 
-/// What a gate's asking takes.
+/// A way in which gates ask whether a token leaves.
+#[derive(Debug, Clone)]
+pub enum Ask {
+    /// Gates on signals ask a head.
+    Head(HeadChoice),
+    /// A gate on states, fitted where it has to be, asks nobody; the head is read once, on leaving.
+    States(&'static dyn StateGate, Option<Arc<LinearGate>>),
+}
+
+impl Ask {
+    /// What tables call it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Head(head) => format!("head {head}"),
+            Self::States(gate, _) => gate.name().to_owned(),
+        }
+    }
+
+    /// Whether a gate asks in this way.
+    #[must_use]
+    pub fn is_of(&self, gate: AnyGate) -> bool {
+        match (self, gate) {
+            (Self::Head(_), AnyGate::Signals(_)) => true,
+            (Self::States(ours, _), AnyGate::States(gate)) => ours.name() == gate.name(),
+            _ => false,
+        }
+    }
+
+    /// The head that the command line takes for it.
+    ///
+    /// # Errors
+    /// None but for a head that is not registered.
+    pub fn head(&self) -> Result<HeadChoice> {
+        match self {
+            Self::Head(head) => Ok(*head),
+            Self::States(..) => "gate".parse(),
+        }
+    }
+
+    /// The gate, where it is one on states.
+    #[must_use]
+    pub fn state_gate(&self) -> Option<&'static dyn StateGate> {
+        match self {
+            Self::Head(_) => None,
+            Self::States(gate, _) => Some(*gate),
+        }
+    }
+
+    /// The fitted gate, where it has one.
+    #[must_use]
+    pub fn fitted(&self) -> Option<Arc<LinearGate>> {
+        match self {
+            Self::Head(_) => None,
+            Self::States(_, fitted) => fitted.clone(),
+        }
+    }
+}
+
+/// What asking in one way takes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Asked {
-    /// The head as typed.
-    pub head: String,
+    /// The way, see [`Ask::name`].
+    pub name: String,
     /// At the first exit that is read.
     pub first: f64,
     /// At each later one.
     pub later: f64,
+    /// Before a token leaves at the first one.
+    pub leave_at_first: f64,
     /// Before a token leaves at a later one.
-    pub confirm: f64,
+    pub leave_later: f64,
+}
+
+impl Asked {
+    /// From steps of an ask at a first exit, one at a later exit, and the whole head read before leaving.
+    fn of(ask: &Ask, steps: &[Vec<f64>; 3]) -> Self {
+        let [first, later, confirm] = [0, 1, 2].map(|at: usize| Spread::of(&steps[at]).median);
+        // What read the whole head has nothing to confirm: a pruned head at the first exit, too.
+        let (leave_at_first, leave_later) = match ask {
+            Ask::Head(choice) if choice.head.has_number() => (0.0, confirm),
+            Ask::Head(_) => (0.0, 0.0),
+            Ask::States(..) => (confirm, confirm),
+        };
+        Self { name: ask.name(), first, later, leave_at_first, leave_later }
+    }
 }
 
 impl Times {
@@ -62,19 +141,19 @@ impl Times {
     /// # Panics
     /// When there is no prompt.
     #[must_use]
-    pub fn measure(model: &dyn Decoder, prompts: &[Vec<u32>], heads: &[HeadChoice]) -> Self {
+    pub fn measure(model: &dyn Decoder, prompts: &[Vec<u32>], asks: &[Ask]) -> Self {
         let mut bench = Bench::new(model, &prompts[0]);
         let token = prompts[0][0];
         let mut parts = vec![Vec::new(); 5];
-        let mut asked = vec![vec![Vec::new(); 3]; heads.len()];
+        let mut asked = vec![[const { Vec::new() }; 3]; asks.len()];
         for _ in 0..STEPS {
             let (stream, seconds) = bench.run(&[token]);
             let state = model.exit_state(&stream);
             parts[0].push(seconds);
             parts[1].push(bench.time(|| model.read_step(state.clone())).1);
             parts[2].push(bench.write_kv(&stream));
-            for (head, times) in heads.iter().zip(&mut asked) {
-                bench.ask(head, &state, times);
+            for (ask, times) in asks.iter().zip(&mut asked) {
+                bench.ask(ask, &stream, times);
             }
             let (stream, seconds) = bench.run(&[token; WIDE]);
             parts[3].push(seconds);
@@ -84,12 +163,7 @@ impl Times {
         let [all, head, key_value, wide, wide_head] =
             [0, 1, 2, 3, 4].map(|part: usize| Spread::of(&parts[part]).median);
         let further = |wide: f64, one: f64| ((wide - one) / (WIDE - 1) as f64).max(0.0);
-        let asked = heads.iter().zip(asked).map(|(choice, times)| {
-            let [first, later, confirm] = [0, 1, 2].map(|at: usize| Spread::of(&times[at]).median);
-            // The whole head has nothing to confirm.
-            let confirm = if choice.head.has_number() { confirm } else { 0.0 };
-            Asked { head: choice.to_string(), first, later, confirm }
-        });
+        let asked = asks.iter().zip(&asked).map(|(ask, steps)| Asked::of(ask, steps));
         Self {
             prompt: prompt_seconds(model, prompts),
             layer: all / layers,
@@ -101,10 +175,10 @@ impl Times {
         }
     }
 
-    /// How asking goes by a head's name as typed.
+    /// What a way of asking takes; none of one that was not measured.
     #[must_use]
-    pub fn asked(&self, head: &str) -> Option<&Asked> {
-        self.asked.iter().find(|asked| asked.head == head)
+    pub fn asked(&self, ask: &Ask) -> Option<&Asked> {
+        self.asked.iter().find(|asked| asked.name == ask.name())
     }
 }
 
@@ -182,16 +256,33 @@ impl<'m> Bench<'m> {
         }
     }
 
-    /// A head asked twice and once more before leaving.
-    fn ask(&self, choice: &HeadChoice, state: &Tensor<2>, times: &mut [Vec<f64>]) {
+    /// One token asked about twice, and the whole head read before it leaves.
+    fn ask(&self, ask: &Ask, stream: &Stream, times: &mut [Vec<f64>; 3]) {
         let mut clock = Clock::default();
         let bytes = self.model.weight_bytes();
         let mut reader = Reader { model: self.model, bytes, clock: &mut clock };
-        let mut reading = choice.head.begin(choice.number, 1);
-        for seconds in &mut times[..2] {
-            seconds.push(self.time(|| reading.read(&mut reader, &[0], state.clone())).1);
+        let state = self.model.exit_state(stream);
+        match ask {
+            Ask::Head(choice) => {
+                let mut reading = choice.head.begin(choice.number, 1);
+                for seconds in &mut times[..2] {
+                    seconds.push(self.time(|| reading.read(&mut reader, &[0], state.clone())).1);
+                }
+                times[2].push(self.time(|| reading.confirm(&mut reader, &[0], state)).1);
+            }
+            Ask::States(gate, fitted) => {
+                let view = || StateView {
+                    exit: 1,
+                    before: self.model.exit_state(stream),
+                    state: self.model.exit_state(stream),
+                    fitted: fitted.as_deref(),
+                };
+                for seconds in &mut times[..2] {
+                    seconds.push(self.time(|| gate.numbers(view())).1);
+                }
+                times[2].push(self.time(|| reader.whole(state)).1);
+            }
         }
-        times[2].push(self.time(|| reading.confirm(&mut reader, &[0], state.clone())).1);
     }
 
     fn time<T>(&self, work: impl FnOnce() -> T) -> (T, f64) {

@@ -8,12 +8,15 @@
 mod confidence;
 mod entropy;
 mod margin;
+mod numbers;
 mod patience;
 
 use std::fmt;
 use std::str::FromStr;
 
 use ee_models::signal::Signal;
+
+pub use numbers::{Numbers, Scale};
 
 use crate::error::{EvalError, Result};
 use crate::trace::Trace;
@@ -166,20 +169,15 @@ impl SetGate {
     /// # Errors
     /// [`EvalError::NeverFires`], with the bound that the threshold must keep.
     pub fn check(&self, space: ExitSpace) -> Result<()> {
-        let never = self.gate.range(space).never;
-        let (can_fire, sign) = match self.gate.comparison() {
-            Comparison::Above => (self.threshold < never, "<"),
-            Comparison::Below => (self.threshold > never, ">"),
-            Comparison::AtLeast => (self.threshold < never, "<"),
-        };
-        if can_fire {
+        let scale = Scale::of(self.gate, space);
+        if scale.can_fire(self.threshold) {
             return Ok(());
         }
         Err(EvalError::NeverFires {
             gate: self.gate.name(),
             threshold: self.threshold,
             rule: self.gate.rule(),
-            bound: format!("{sign} {never}"),
+            bound: scale.bound(),
         })
     }
 }

@@ -1,15 +1,16 @@
 //! Every setting worth a thought, with what one half of the trace and the times of the parts promise of it.
 
+use super::half::Observed;
 use super::results::{CandidateResults, Origin};
+use crate::decode::Settings;
 use crate::decode::measure::Way;
-use crate::decode::policy::{KvPolicy, POLICIES};
-use crate::decode::rule::{ExitRule, Rule};
-use crate::decode::{HeadChoice, Settings};
+use crate::decode::policy::POLICIES;
+use crate::decode::rule::{AnyGate, ExitRule, OpenRule};
 use crate::error::Result;
 use crate::forecast::Watched;
 use crate::forecast::cost::Cost;
-use crate::forecast::times::Times;
-use crate::gates::{GATES, SetGate};
+use crate::forecast::states::StateNumbers;
+use crate::forecast::times::{Ask, Times};
 use crate::speculate::Drafts;
 use crate::trace::Trace;
 use crate::trial::WayFacts;
@@ -18,16 +19,49 @@ use crate::trial::WayFacts;
 pub struct Search<'a> {
     /// The half of the trace that chooses.
     pub trace: &'a Trace,
+    /// What gates on states make of some of its texts; none where they are not looked at.
+    pub observed: Option<&'a Observed>,
     /// The parts.
     pub times: &'a Times,
-    /// Ways to read the head.
-    pub heads: &'a [HeadChoice],
+    /// Ways of asking whether a token leaves.
+    pub asks: &'a [Ask],
     /// The share of tokens to keep.
     pub keep: f64,
     /// Of a guarantee.
     pub confidence: f64,
     /// So many new tokens never leave.
     pub min_tokens: usize,
+    /// New tokens per text at most.
+    pub max_new_tokens: usize,
+}
+
+impl Search<'_> {
+    /// Some texts as gates meet them that are read at these exits.
+    fn watched<'t>(
+        &self,
+        trace: &'t Trace,
+        states: Option<&'t StateNumbers>,
+        exits: &[usize],
+    ) -> Result<Watched<'t>> {
+        let watched = Watched::new(trace, exits, self.min_tokens)?;
+        Ok(watched.up_to(self.max_new_tokens).with_states(states))
+    }
+
+    /// The thresholds of a gate that the rules find, each once.
+    fn thresholds(&self, watched: &Watched<'_>, open: OpenRule) -> Vec<(ExitRule, Origin)> {
+        let mut set: Vec<(ExitRule, Origin)> = Vec::new();
+        for (found, origin) in [
+            (watched.keeping(open, self.keep), Origin::Keep),
+            (watched.keeping_texts(open, self.keep), Origin::KeepTexts),
+            (watched.certified(open, 1.0 - self.keep, self.confidence), Origin::Guarantee),
+        ] {
+            // A threshold that two rules find is one setting, named by the stricter rule.
+            let Some(found) = found else { continue };
+            set.retain(|(other, _)| other.to_string() != found.to_string());
+            set.push((found, origin));
+        }
+        set
+    }
 }
 
 /// A setting with its promise.
@@ -83,24 +117,21 @@ pub fn exit_sets(layers: usize) -> Vec<Vec<usize>> {
 /// A trace none of whose tokens may leave, or that is not of greedy text.
 pub fn candidates(search: &Search<'_>) -> Result<Vec<Candidate>> {
     let cost = Cost { trace: search.trace, times: search.times };
-    let plain = cost.plain();
-    let mut found = speculation(&cost, plain);
-    for exits in exit_sets(search.trace.layers()) {
-        let watched = Watched::new(search.trace, &exits, search.min_tokens)?;
-        for &gate in GATES {
-            let mut set: Vec<(SetGate, Origin)> = Vec::new();
-            for (found, origin) in [
-                (watched.keeping(gate, search.keep), Origin::Keep),
-                (watched.keeping_texts(gate, search.keep), Origin::KeepTexts),
-                (watched.certified(gate, 1.0 - search.keep, search.confidence), Origin::Guarantee),
-            ] {
-                // A threshold that two rules find is one setting, named by the stricter rule.
-                let Some(found) = found else { continue };
-                set.retain(|(other, _)| other.threshold != found.threshold);
-                set.push((found, origin));
-            }
-            for (gate, origin) in set {
-                found.extend(exiting(search, &cost, plain, &watched, gate, origin));
+    let mut found = speculation(&cost, cost.plain());
+    // Gates on states are judged on the texts that were run again for them.
+    let states = search.observed.map(|of| (&of.trace, Some(&of.numbers)));
+    for (trace, states) in std::iter::once((search.trace, None)).chain(states) {
+        let cost = Cost { trace, times: search.times };
+        let plain = cost.plain();
+        for exits in exit_sets(trace.layers()) {
+            let watched = search.watched(trace, states, &exits)?;
+            let is_known = |gate: &AnyGate| matches!(gate, AnyGate::States(_)) == states.is_some();
+            for gate in AnyGate::all().filter(is_known) {
+                for decays in [false, true] {
+                    for set in search.thresholds(&watched, OpenRule { gate, decays }) {
+                        found.extend(exiting(search, (&cost, plain), &watched, gate, set)?);
+                    }
+                }
             }
         }
     }
@@ -108,36 +139,39 @@ pub fn candidates(search: &Search<'_>) -> Result<Vec<Candidate>> {
     Ok(found)
 }
 
-/// A gate with every head and policy.
+/// A gate asked in every way that is its own, with every policy.
 fn exiting(
     search: &Search<'_>,
-    cost: &Cost<'_>,
-    plain: f64,
+    (cost, plain): (&Cost<'_>, f64),
     watched: &Watched<'_>,
-    gate: SetGate,
-    origin: Origin,
-) -> Vec<Candidate> {
-    let judged = watched.judge(gate);
-    let policies = POLICIES.iter().copied().filter(|policy| policy.takes_effect());
-    let pairs = policies.flat_map(|policy| search.heads.iter().map(move |&head| (policy, head)));
-    let candidate = |(policy, head): (&'static dyn KvPolicy, HeadChoice)| {
-        let seconds = cost.exits(watched, gate, &head.to_string(), policy.name())?;
-        Some(Candidate {
-            way: Way::Exits(Settings {
-                rule: ExitRule { rule: Rule::Signals(gate), decays: false },
+    gate: AnyGate,
+    (rule, origin): (ExitRule, Origin),
+) -> Result<Vec<Candidate>> {
+    let judged = watched.judge(rule);
+    let exits = watched.exits(rule);
+    let mut found = Vec::new();
+    for policy in POLICIES.iter().copied().filter(|policy| policy.takes_effect()) {
+        for ask in search.asks.iter().filter(|ask| ask.is_of(gate)) {
+            let Some(asked) = search.times.asked(ask) else { continue };
+            let seconds = cost.exits(watched, &exits, asked, policy.name());
+            let settings = Settings {
+                rule,
                 policy,
-                head,
+                head: ask.head()?,
                 exits: watched.read_at().to_vec(),
                 min_tokens: search.min_tokens,
-                fitted: None,
-            }),
-            origin,
-            average_exit: Some(judged.average_exit),
-            predicted_speed_up: plain / seconds,
-            predicted_equal: judged.equal_share,
-        })
-    };
-    pairs.filter_map(candidate).collect()
+                fitted: ask.fitted(),
+            };
+            found.push(Candidate {
+                way: Way::Exits(settings),
+                origin,
+                average_exit: Some(judged.average_exit),
+                predicted_speed_up: plain / seconds,
+                predicted_equal: judged.equal_share,
+            });
+        }
+    }
+    Ok(found)
 }
 
 /// The plan that the trace promises most of, and plans chosen while decoding, which can find it.
@@ -157,41 +191,10 @@ fn speculation(cost: &Cost<'_>, plain: f64) -> Vec<Candidate> {
     ]
 }
 
-/// The places of at most `most` settings that are worth trying, unlike enough to learn from: both ways of
-/// speculating, exact and projected keys and values (they promise alike and keep unlike), thresholds that keep
-/// whole texts or are guaranteed; then what promises most of each other gate, and of all.
-#[must_use]
-pub fn shortlist(candidates: &[Candidate], most: usize) -> Vec<usize> {
-    let facts: Vec<WayFacts> =
-        candidates.iter().map(|candidate| WayFacts::of(&candidate.way)).collect();
-    let origin = |at: usize| candidates[at].origin;
-    let mut chosen: Vec<usize> = Vec::new();
-    let mut choose = |fits: &dyn Fn(usize, &[usize]) -> bool| {
-        let found = (0..candidates.len()).find(|at| !chosen.contains(at) && fits(*at, &chosen));
-        chosen.extend(found);
-    };
-    let is = |at: usize, from: Origin, kv: &str| origin(at) == from && facts[at].kv() == Some(kv);
-    choose(&|at, _| origin(at) == Origin::Adaptive);
-    choose(&|at, _| is(at, Origin::Keep, "deferred"));
-    choose(&|at, _| is(at, Origin::KeepTexts, "deferred"));
-    choose(&|at, _| origin(at) == Origin::Agreement);
-    choose(&|at, _| is(at, Origin::KeepTexts, "recompute"));
-    choose(&|at, _| is(at, Origin::Guarantee, "deferred"));
-    choose(&|at, _| is(at, Origin::Keep, "recompute"));
-    choose(&|at, chosen| {
-        facts[at].gate_name().is_some()
-            && chosen.iter().all(|&other| facts[other].gate_name() != facts[at].gate_name())
-    });
-    for _ in 0..candidates.len() {
-        choose(&|_, _| true);
-    }
-    chosen.truncate(most);
-    chosen
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::decode::states::STATE_GATES;
     use crate::forecast::times::Asked;
     use crate::trace::sample;
 
@@ -203,11 +206,18 @@ mod tests {
         assert!(exit_sets(1).is_empty());
     }
 
-    #[test]
-    fn a_shortlist_is_of_many_kinds() {
-        let trace = sample::generated(&[20; 40], 6, 3, 5);
-        let heads: Vec<HeadChoice> = vec!["full".parse().unwrap()];
-        let asked = vec![Asked { head: "full".into(), first: 0.5, later: 0.5, confirm: 0.0 }];
+    /// The ways of asking, and what parts take where asking a head is as dear as half a layer and a state as
+    /// a hundredth.
+    pub(crate) fn parts() -> (Vec<Ask>, Times) {
+        let cosine = STATE_GATES.iter().find(|gate| gate.name() == "cosine").unwrap();
+        let asks = vec![Ask::Head("full".parse().unwrap()), Ask::States(*cosine, None)];
+        let asked = |name: &str, each, leave| Asked {
+            name: name.into(),
+            first: each,
+            later: each,
+            leave_at_first: leave,
+            leave_later: leave,
+        };
         let times = Times {
             prompt: 1.0,
             layer: 1.0,
@@ -215,28 +225,56 @@ mod tests {
             head: 0.5,
             further_head: 0.25,
             key_value: 0.25,
-            asked,
+            asked: vec![asked("head full", 0.5, 0.0), asked("cosine", 0.01, 0.5)],
         };
-        let search = Search {
+        (asks, times)
+    }
+
+    /// Texts of which a gate on states knows as much as confidence does.
+    pub(crate) fn observed(trace: &Trace) -> Observed {
+        let exits = trace.layers() - 1;
+        let confidences = trace.signals.confidence.chunks_exact(trace.layers());
+        let numbers = confidences.flat_map(|row| row[..exits].to_vec()).collect();
+        let numbers = StateNumbers::of(exits, vec![("cosine", numbers)]);
+        Observed { trace: trace.clone(), numbers }
+    }
+
+    #[test]
+    fn gates_on_states_are_candidates_where_they_were_observed() {
+        let trace = sample::generated(&[20; 40], 6, 3, 5);
+        let (asks, times) = parts();
+        let observed = observed(&trace);
+        let mut search = Search {
             trace: &trace,
+            observed: None,
             times: &times,
-            heads: &heads,
+            asks: &asks,
             keep: 0.5,
             confidence: 0.5,
             min_tokens: 2,
+            max_new_tokens: 20,
         };
+        assert!(!candidates(&search).unwrap().iter().any(Candidate::reads_states));
+        search.observed = Some(&observed);
         let all = candidates(&search).unwrap();
-        assert!(all.is_sorted_by(|a, b| a.predicted_speed_up >= b.predicted_speed_up));
-        assert!(all.iter().all(|candidate| candidate.predicted_equal >= 0.5));
-        let short: Vec<&Candidate> = shortlist(&all, 6).iter().map(|&at| &all[at]).collect();
-        assert_eq!(short.len(), 6);
-        let kinds = |origin| short.iter().filter(|of| of.origin == origin).count();
-        assert_eq!((kinds(Origin::Adaptive), kinds(Origin::Agreement)), (1, 1));
-        let fastest = all
-            .iter()
-            .find(|of| of.origin == Origin::Keep && WayFacts::of(&of.way).kv() == Some("deferred"));
-        let fastest = WayFacts::of(&fastest.unwrap().way);
-        assert!(short.iter().any(|of| WayFacts::of(&of.way) == fastest));
-        assert_eq!(shortlist(&all, 1), shortlist(&all, 6)[..1]);
+        // With confidence's numbers the thresholds are confidence's, whose asking costs more.
+        let of = |name: &str, decays: bool| {
+            let fits = |of: &&Candidate| {
+                let is_like = |settings: &Settings| {
+                    settings.rule.decays == decays && settings.exits == [2, 4]
+                };
+                of.settings().is_some_and(is_like)
+                    && of.gate_name() == Some(name)
+                    && of.origin == Origin::KeepTexts
+            };
+            all.iter().find(fits).unwrap()
+        };
+        for decays in [false, true] {
+            let [states, signals] = ["cosine", "confidence"].map(|name| of(name, decays));
+            assert_eq!(states.average_exit, signals.average_exit);
+            assert!(states.predicted_speed_up > signals.predicted_speed_up);
+            let settings = states.settings().unwrap();
+            assert_eq!(settings.head.to_string(), "gate");
+        }
     }
 }

@@ -1,30 +1,34 @@
 //! `ee-eval recommend`: which way of decoding to use for a model and a task, or none.
 //!
-//! One half of the traced examples chooses thresholds and predicts speed ([`candidates`]); the few settings that
-//! promise most are tried on the other half beside plain decoding, and only what was measured there decides
-//! ([`decide`]).
+//! One half of the traced examples chooses thresholds and predicts speed ([`candidates`]), with one more pass of the
+//! model over at most as many of its texts as a guarantee needs, for gates on states ([`half`]); the few settings
+//! that promise most are tried on the other half beside plain decoding, and only what was measured there
+//! decides ([`decide`]).
 
+mod answer;
 pub mod candidates;
 pub mod decide;
+pub mod half;
 mod report;
 mod results;
+pub mod shortlist;
 
 use std::path::{Path, PathBuf};
 
 use ee_models::ExitModel;
-use ee_tasks::{AnyTask, GenerationTask, TextExample};
+use ee_models::gate::GATE_FILE;
+use ee_tasks::{AnyTask, GenerationTask};
 
 pub use results::{Origin, Recommendation};
 
 use crate::arguments::RecommendArguments;
 use crate::calibrate::{Halves, examples};
 use crate::decode::HeadChoice;
-use crate::decode::material::{Continuation, Material};
 use crate::decode::measure::Way;
 use crate::decoding::DecoderSubject;
 use crate::error::{EvalError, Result};
 use crate::forecast::agreement_per_exit;
-use crate::forecast::times::Times;
+use crate::forecast::times::{Ask, Times};
 use crate::interrupt::Interrupt;
 use crate::oracle;
 use crate::output::check_writable;
@@ -32,8 +36,10 @@ use crate::results::Ideal;
 use crate::trace::tokens::{TokenWork, trace_tokens};
 use crate::trace::{self, Shard, Trace};
 use crate::trial;
-use candidates::{Candidate, Search, candidates, shortlist};
+use candidates::{Candidate, Search, candidates};
 use decide::{Finding, decide};
+use half::{Source, state_asks};
+use shortlist::shortlist;
 
 /// Outputs that a pruned head reads.
 const PRUNED: usize = 64;
@@ -62,7 +68,7 @@ pub fn run(arguments: &RecommendArguments) -> Result<()> {
     for notice in &found.notices {
         eprintln!("notice: {notice}");
     }
-    println!("{}\n{}", report::table(&found).plain(), report::answer(&found));
+    println!("{}\n{}", report::table(&found).plain(), answer::answer(&found));
     if let Some(folder) = &arguments.output {
         println!("\n{}", report::write(&found, folder)?.display());
     }
@@ -138,16 +144,22 @@ fn recommend(
     }
     let Halves { calibration, held_out } = Halves::draw(trace, arguments.seed);
     let model = subject.model();
-    let material = material(arguments, task, subject, &held_out)?;
-    let heads = heads(subject)?;
-    let times = Times::measure(model, &material.work.prompts, &heads);
+    let source = Source::read(arguments, task, subject, trace)?;
+    let material = source.material(&held_out)?;
+    let state_asks = state_asks(arguments, model)?;
+    let observed = source.observe(&calibration, &state_asks, interrupt)?;
+    let mut asks: Vec<Ask> = heads(subject)?.into_iter().map(Ask::Head).collect();
+    asks.extend(state_asks);
+    let times = Times::measure(model, &material.work.prompts, &asks);
     let search = Search {
         trace: &calibration,
+        observed: observed.as_ref(),
         times: &times,
-        heads: &heads,
+        asks: &asks,
         keep: arguments.keep,
         confidence: arguments.confidence,
         min_tokens: arguments.min_tokens,
+        max_new_tokens: source.max_new_tokens,
     };
     let candidates = candidates(&search)?;
     let tried = shortlist(&candidates, arguments.tries);
@@ -157,10 +169,13 @@ fn recommend(
         lossless: trial.lossless,
         kept: trials.keeps(trial, arguments.keep),
         speed_up: trial.speed_up_by_round.median,
+        at_least: trial.speed_up_interval.map(|[low, _]| low),
     });
     let verdict = decide(&findings.collect::<Vec<_>>());
+    let state_texts = observed.as_ref().map_or(0, |of| examples(&of.trace).len());
+    let notices = notices(arguments, &candidates);
     Ok(Recommendation {
-        subject: words(arguments),
+        subject: words(&source),
         layers: model.n_layers(),
         weights: subject.weights().to_owned(),
         keep: arguments.keep,
@@ -169,43 +184,17 @@ fn recommend(
         seed: arguments.seed,
         calibration_texts: examples(&calibration).len(),
         held_out_texts: examples(&held_out).len(),
+        state_texts,
         ideal: Ideal::of_trace(&calibration, &oracle::ideal_exits(&calibration)),
         agreement_per_exit: agreement_per_exit(&calibration),
         times,
-        notices: notices(&candidates),
+        notices,
         candidates: candidates.iter().map(Candidate::results).collect(),
         tried,
         trials,
         verdict,
         trace: trace.facts.clone(),
     })
-}
-
-/// The examples of the other half that are tried, at even distances.
-fn material(
-    arguments: &RecommendArguments,
-    task: &GenerationTask,
-    subject: &DecoderSubject,
-    held_out: &Trace,
-) -> Result<Material> {
-    let numbers: Vec<usize> =
-        examples(held_out).into_iter().map(|rows| held_out.example[rows.start] as usize).collect();
-    let split = split(arguments, task);
-    let of_trace = held_out.facts.generation.as_ref().map(|facts| facts.max_new_tokens);
-    let all = task.read_split(split, arguments.data_dir.as_deref(), None)?.examples;
-    let count = numbers.len().min(arguments.live_rows);
-    let chosen: Vec<(usize, TextExample)> = (0..count)
-        .map(|at| numbers[at * numbers.len() / count])
-        .filter_map(|number| Some((number, all.get(number)?.clone())))
-        .collect();
-    let continuation = Continuation {
-        max_new_tokens: arguments.max_new_tokens.or(of_trace),
-        truncate: arguments.truncate,
-        batch: 1,
-        rounds: arguments.rounds,
-        allow_code_execution: arguments.allow_code_execution,
-    };
-    Material::of_examples(subject, task, split, chosen, continuation)
 }
 
 /// The heads that gates on signals can ask of this vocabulary.
@@ -219,7 +208,8 @@ pub(crate) fn heads(subject: &DecoderSubject) -> Result<Vec<HeadChoice>> {
 }
 
 /// The words of the command line that say what is decoded.
-fn words(arguments: &RecommendArguments) -> String {
+fn words(source: &Source<'_>) -> String {
+    let arguments = source.arguments;
     let mut words =
         format!("--model {} --task {}", arguments.model.display(), arguments.task.display());
     let mut add = |name: &str, value: Option<String>| {
@@ -229,12 +219,20 @@ fn words(arguments: &RecommendArguments) -> String {
     };
     add("data-dir", arguments.data_dir.as_ref().map(|path: &PathBuf| path.display().to_string()));
     add("split", arguments.split.clone());
-    add("max-new-tokens", arguments.max_new_tokens.map(|n| n.to_string()));
+    // Thresholds that decay depend on it, and a given trace may have another number than the task.
+    let n = source.max_new_tokens;
+    add("max-new-tokens", (n != source.task.max_new_tokens).then(|| n.to_string()));
     words
 }
 
-fn notices(candidates: &[Candidate]) -> Vec<String> {
+fn notices(arguments: &RecommendArguments, candidates: &[Candidate]) -> Vec<String> {
     let mut notices = Vec::new();
+    if !arguments.model.join(GATE_FILE).is_file() {
+        let why = format!(
+            "no learned gate was looked at: the checkpoint's folder holds no {GATE_FILE} (`ee-train gate`)"
+        );
+        notices.push(why);
+    }
     let is_exit = |candidate: &&Candidate| matches!(candidate.way, Way::Exits(_));
     if !candidates.iter().any(|candidate| is_exit(&candidate)) {
         notices.push(

@@ -1,9 +1,10 @@
-//! The table, the answer in one sentence, and the page of a recommendation.
+//! The tables and the page of a recommendation.
 
 use std::path::{Path, PathBuf};
 
-use super::decide::{LEAST, Verdict};
+use super::answer::answer;
 use super::results::{CandidateResults, Recommendation};
+use crate::decode::rule::DECAY;
 use crate::error::Result;
 use crate::output::write_text;
 use crate::report::plot::{Across, LineChart, Look, Series};
@@ -27,6 +28,8 @@ pub(super) fn table(found: &Recommendation) -> Table {
         "chosen by",
         "predicted speed-up",
         "measured speed-up",
+        "95 % from",
+        "95 % to",
         "lowest",
         "highest",
         "average exit",
@@ -45,6 +48,8 @@ pub(super) fn table(found: &Recommendation) -> Table {
             Cell::text(candidate.origin.name()),
             Cell::factor(candidate.predicted_speed_up),
             Cell::factor(spread.median),
+            end(trial, 0),
+            end(trial, 1),
             Cell::factor(spread.min),
             Cell::factor(spread.max),
             average_exit(trial),
@@ -61,11 +66,13 @@ pub(super) fn table(found: &Recommendation) -> Table {
         title: "What was tried".into(),
         note: format!(
             "Wall-clock time against plain decoding of the same {} texts, in turn, one text at a time, {} rounds (median, \
-             lowest, highest). True early exit may change texts; lossless never does. Predictions come from {} other \
-             texts of the trace and from the times of single parts.",
+             lowest, highest; the 95 % interval is a bootstrap over the texts, each with its own plain time). True early \
+             exit may change texts; lossless never does. Predictions come from {} other texts of the trace, of gates on \
+             states from {} of them, and from the times of single parts.",
             found.trials.plain.outputs.len(),
             found.trials.rounds,
             found.calibration_texts,
+            found.state_texts,
         ),
         columns: columns.map(str::to_owned).to_vec(),
         rows: rows.collect(),
@@ -76,6 +83,10 @@ pub(super) fn table(found: &Recommendation) -> Table {
 fn setting(way: &WayFacts) -> Vec<Cell> {
     match way {
         WayFacts::EarlyExit { gate, exits, head, kv, .. } => {
+            let (gate, decay) = match gate.strip_suffix(DECAY) {
+                Some(still) => (still, DECAY),
+                None => (gate.as_str(), ""),
+            };
             let (name, threshold) = gate.split_once(':').unwrap_or((gate, ""));
             let exits: Vec<String> = exits.iter().map(usize::to_string).collect();
             let threshold = match threshold.parse::<f64>() {
@@ -87,7 +98,7 @@ fn setting(way: &WayFacts) -> Vec<Cell> {
             };
             vec![
                 Cell::text("true early exit"),
-                Cell::text(name),
+                Cell::text(format!("{name}{decay}")),
                 threshold,
                 Cell::text(exits.join(" ")),
                 Cell::text(head),
@@ -108,70 +119,17 @@ fn setting(way: &WayFacts) -> Vec<Cell> {
     }
 }
 
+/// An end of the interval of a speed-up.
+fn end(trial: &Trial, which: usize) -> Cell {
+    trial.speed_up_interval.map_or(Cell::Absent, |ends| Cell::factor(ends[which]))
+}
+
 fn average_exit(trial: &Trial) -> Cell {
     trial.left.as_ref().map_or(Cell::Absent, |left| Cell::number(left.average_exit, 2))
 }
 
 fn yes(holds: bool) -> Cell {
     Cell::text(if holds { "yes" } else { "no" })
-}
-
-/// The answer: what to use and how to type it, or that early exit is not worth it here and why.
-#[must_use]
-pub(super) fn answer(found: &Recommendation) -> String {
-    let trials = &found.trials.trials;
-    let share = format!("{:.0} % of {}", 100.0 * found.keep, found.trials.quality());
-    let speed = |trial: &Trial| format!("{:.2}×", trial.speed_up_by_round.median);
-    let command = |trial: &Trial| {
-        let [verb, words] = trial.way.command();
-        format!("ee-eval {verb} {} --weights {} {words}", found.subject, found.weights)
-    };
-    let exits = || trials.iter().filter(|trial| !trial.lossless);
-    match found.verdict {
-        Verdict::EarlyExit { trial } => {
-            let trial = &trials[trial];
-            format!(
-                "Use true early exit, {}: {} the speed of plain decoding at {:.1} % of its {}, {:.1} % of its tokens.\n{}",
-                trial.way,
-                speed(trial),
-                100.0 * found.trials.kept(trial),
-                found.trials.quality(),
-                100.0 * trial.fidelity.equal_share,
-                command(trial)
-            )
-        }
-        Verdict::Speculation { trial } => {
-            let trial = &trials[trial];
-            let kept = exits().filter(|exit| found.trials.keeps(exit, found.keep));
-            let fastest = kept
-                .max_by(|a, b| a.speed_up_by_round.median.total_cmp(&b.speed_up_by_round.median));
-            let beside = match fastest {
-                Some(exit) => format!(
-                    "the fastest true early exit that keeps {share}, {}, reaches {}",
-                    exit.way,
-                    speed(exit)
-                ),
-                None => format!("no true early exit that was tried keeps {share}"),
-            };
-            format!(
-                "Use lossless {}: {} the speed of plain decoding with the same tokens; {beside}.\n{}",
-                trial.way,
-                speed(trial),
-                command(trial)
-            )
-        }
-        Verdict::Plain { fastest } => {
-            let reason = match fastest.map(|at| &trials[at]) {
-                Some(trial) => format!(
-                    "of what keeps {share} the fastest, {}, runs at {} the speed of plain decoding, less than {LEAST}×",
-                    trial.way,
-                    speed(trial)
-                ),
-                None => format!("nothing that was tried keeps {share}"),
-            };
-            format!("Do not use early exit here: {reason}.")
-        }
-    }
 }
 
 /// Every setting that was thought of.
@@ -227,9 +185,13 @@ fn parts(found: &Recommendation) -> Table {
         ("a layer's keys and values alone".to_owned(), times.key_value),
     ];
     for asked in &times.asked {
-        rows.push((format!("asking head {}, first", asked.head), asked.first));
-        rows.push((format!("asking head {}, later", asked.head), asked.later));
-        rows.push((format!("asking head {}, before leaving", asked.head), asked.confirm));
+        rows.push((format!("asking {}, first", asked.name), asked.first));
+        rows.push((format!("asking {}, later", asked.name), asked.later));
+        rows.push((
+            format!("asking {}, leaving at the first exit", asked.name),
+            asked.leave_at_first,
+        ));
+        rows.push((format!("asking {}, leaving at a later one", asked.name), asked.leave_later));
     }
     let row = |(part, seconds): (String, f64)| {
         vec![

@@ -74,6 +74,8 @@ pub struct Recommendation {
     pub calibration_texts: usize,
     /// Texts of the other half.
     pub held_out_texts: usize,
+    /// Texts of the half that chose which gates on states were judged on.
+    pub state_texts: usize,
     /// The ideal exits of the half that chose.
     pub ideal: Ideal,
     /// The share of its tokens, at exits 1..=N, that are the last exit's.

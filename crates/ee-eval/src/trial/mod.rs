@@ -3,6 +3,7 @@
 //! Every way runs beside plain decoding, batch by batch in turn ([`crate::decode::measure`]). True early exit
 //! and lossless speculation stand in one table here, and every line says which it is.
 
+mod pace;
 mod places;
 mod results;
 mod way;
@@ -35,19 +36,19 @@ pub(crate) fn run(
     announce(subject, material, ways.len())?;
     let mut measured = measure(subject, &material.work, ways, interrupt)?;
     let plain = measured.remove(0);
-    let plain_rounds = plain.rounds.clone();
+    let plain_timed = plain.timed.clone();
     let plain = texts(material, plain)?.0;
     let mut trials = Vec::with_capacity(ways.len());
     for (way, measured) in ways.iter().zip(measured) {
-        let (rounds, tally) = (measured.rounds.clone(), measured.tally.clone());
+        let (timed, tally) = (measured.timed.clone(), measured.tally.clone());
         let (texts, clock) = texts(material, measured)?;
         let facts = WayFacts::of(way);
         let layers = ee_models::ExitModel::n_layers(subject.model());
         trials.push(Trial::of(
             facts,
             texts,
-            (&rounds, &clock, &tally),
-            (&plain, &plain_rounds),
+            (timed, &clock, &tally),
+            (&plain, &plain_timed),
             layers,
         ));
     }
@@ -59,6 +60,7 @@ pub(crate) fn run(
         device: subject.device().to_owned(),
         plain_tokens_per_second: plain.tokens_per_second(material.work.rounds),
         plain,
+        plain_timed,
         trials,
     })
 }

@@ -1,15 +1,15 @@
 //! What trials store.
 
-use std::time::Duration;
-
 use ee_models::speculate::Tally;
 use ee_tasks::metrics::bootstrap_of;
 use serde::{Deserialize, Serialize};
 
+use super::pace::Pace;
 use super::places::{Place, places};
 use super::way::WayFacts;
 use crate::decode::clock::Clock;
 use crate::decode::fidelity::Fidelity;
+use crate::decode::measure::Timed;
 use crate::decode::results::{Shares, Texts};
 use crate::oracle;
 use crate::results::Spread;
@@ -34,6 +34,8 @@ pub struct Trials {
     pub plain_tokens_per_second: f64,
     /// The full model's texts, decoded plainly.
     pub plain: Texts,
+    /// Its times.
+    pub plain_timed: Vec<Timed>,
     /// Every way.
     pub trials: Vec<Trial>,
 }
@@ -51,6 +53,10 @@ pub struct Trial {
     pub speed_up: f64,
     /// The same round by round.
     pub speed_up_by_round: Spread,
+    /// The bootstrap 95 % interval of its median, resampling batches of texts; none of a single batch.
+    pub speed_up_interval: Option<[f64; 2]>,
+    /// What every batch took.
+    pub timed: Vec<Timed>,
     /// Closeness to plain decoding.
     pub fidelity: Fidelity,
     /// The bootstrap 95 % interval of the share of equal tokens, resampling texts.
@@ -140,21 +146,20 @@ impl Trial {
     pub(super) fn of(
         way: WayFacts,
         mut texts: Texts,
-        (rounds, clock, tally): (&[Duration], &Clock, &Tally),
-        (plain, plain_rounds): (&Texts, &[Duration]),
+        (timed, clock, tally): (Vec<Timed>, &Clock, &Tally),
+        (plain, plain_timed): (&Texts, &[Timed]),
         layers: usize,
     ) -> Self {
-        let ratio = |ours: &Duration, theirs: &Duration| {
-            let rate = |texts: &Texts, time: &Duration| texts.tokens() as f64 / time.as_secs_f64();
-            rate(&texts, ours) / rate(plain, theirs)
-        };
-        let ratios: Vec<f64> =
-            rounds.iter().zip(plain_rounds).map(|(ours, theirs)| ratio(ours, theirs)).collect();
-        let tokens_per_second = texts.tokens_per_second(rounds.len());
+        let rounds = plain_timed[0].seconds.len();
+        let (ours, theirs) = (lengths(&texts), lengths(plain));
+        let pace = Pace { tokens: &ours, timed: &timed };
+        let (speed_up_by_round, speed_up_interval) =
+            pace.against(Pace { tokens: &theirs, timed: plain_timed });
+        let tokens_per_second = texts.tokens_per_second(rounds);
         let lossless = way.is_lossless();
         let exits: Vec<usize> =
             texts.outputs.iter().flat_map(|output| output.exits.iter().copied()).collect();
-        let steps = (rounds.len() * texts.step_tokens()).max(1) as f64;
+        let steps = (rounds * texts.step_tokens()).max(1) as f64;
         let left = (!lossless).then(|| Left {
             average_exit: oracle::average(&exits),
             histogram: oracle::histogram(&exits, layers),
@@ -172,8 +177,10 @@ impl Trial {
             way,
             lossless,
             tokens_per_second,
-            speed_up: tokens_per_second / plain.tokens_per_second(rounds.len()),
-            speed_up_by_round: Spread::of(&ratios),
+            speed_up: tokens_per_second / plain.tokens_per_second(rounds),
+            speed_up_by_round,
+            speed_up_interval,
+            timed,
             fidelity,
             equal_interval,
             left,
@@ -187,6 +194,10 @@ impl Trial {
     pub fn score(&self) -> Option<f64> {
         leading(&self.texts)
     }
+}
+
+fn lengths(texts: &Texts) -> Vec<usize> {
+    texts.outputs.iter().map(|output| output.tokens.len()).collect()
 }
 
 fn leading(texts: &Texts) -> Option<f64> {

@@ -22,12 +22,12 @@ use crate::arguments::{CompareArguments, NamedModel};
 use crate::decode::material::{Continuation, Material};
 use crate::decode::measure::Way;
 use crate::decode::policy::POLICIES;
-use crate::decode::rule::{ExitRule, Rule};
+use crate::decode::rule::{AnyGate, ExitRule, OpenRule, Rule};
 use crate::decode::{HeadChoice, Settings};
 use crate::decoding::DecoderSubject;
 use crate::error::{EvalError, Result};
 use crate::forecast::{TokenGate, Watched, agreement_per_exit};
-use crate::gates::{ExitSpace, GATES, SetGate};
+use crate::gates::{ExitSpace, GATES};
 use crate::ideal;
 use crate::interrupt::Interrupt;
 use crate::output::check_writable;
@@ -105,10 +105,11 @@ impl Examination<'_> {
         let watched = Watched::new(&trace, &all, self.arguments.min_tokens)?;
         let mut gates: IndexMap<String, TokenGate> = IndexMap::new();
         let (mut set, mut notices) = (Vec::new(), summary.notices.clone());
+        let space = ExitSpace { layers, labels: trace.facts.outputs() };
         for &gate in GATES {
-            let found = watched.keeping(gate, self.arguments.keep);
-            let space = ExitSpace { layers, labels: trace.facts.outputs() };
-            let shut = SetGate { gate, threshold: gate.range(space).never };
+            let open = OpenRule { gate: AnyGate::Signals(gate), decays: false };
+            let found = watched.keeping(open, self.arguments.keep);
+            let shut = open.at(open.scale(space).range.never);
             gates.insert(gate.name().to_owned(), watched.judge(found.unwrap_or(shut)));
             match found {
                 Some(found) => set.push(found),
@@ -169,7 +170,7 @@ impl Examination<'_> {
 
 /// Ideal exits with every policy, every gate with every policy and head, and speculation.
 fn ways(
-    gates: &[SetGate],
+    gates: &[ExitRule],
     exits: &[usize],
     heads: &[HeadChoice],
     min_tokens: usize,
@@ -178,13 +179,12 @@ fn ways(
     let mut ways = Vec::new();
     for policy in POLICIES.iter().copied().filter(|policy| policy.takes_effect()) {
         let mut add = |rule, head| {
-            let rule = ExitRule { rule, decays: false };
             let exits = exits.to_vec();
             ways.push(Way::Exits(Settings { rule, policy, head, exits, min_tokens, fitted: None }));
         };
-        add(Rule::Ideal, full);
+        add(ExitRule { rule: Rule::Ideal, decays: false }, full);
         for &gate in gates {
-            heads.iter().for_each(|&head| add(Rule::Signals(gate), head));
+            heads.iter().for_each(|&head| add(gate, head));
         }
     }
     ways.push(Way::Speculation(Drafts::Adaptive));

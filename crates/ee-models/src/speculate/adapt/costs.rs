@@ -8,6 +8,8 @@ use crate::speculate::{Plan, Seconds};
 
 /// Rounds after which a time that was not measured again is forgotten.
 const REMEMBERED: usize = 256;
+/// What a time weighs a round later.
+const FADING: f64 = 0.98;
 /// Latest times of which the median counts.
 const RECENT: usize = 5;
 /// What a further row is taken to add to the first one's time before wider blocks were measured.
@@ -47,27 +49,30 @@ impl Costs {
         self.layer.note(wide, seconds.verification_layers / (n_layers - plan.exit) as f64, now);
         self.head.note(wide, seconds.verification_head, now);
         self.rest.note(rows, rest, now);
-        for times in self.drafting.values_mut().chain([&mut self.layer, &mut self.head]) {
+        let all = [&mut self.layer, &mut self.head, &mut self.rest];
+        for times in self.drafting.values_mut().chain(all) {
             times.forget(now);
         }
     }
 
     /// The prices for so many rows; none before plain decoding was measured for them.
     pub(super) fn prices(&self, rows: usize, n_layers: usize) -> Option<Prices> {
-        let plain = self.layer.measured(rows)?;
-        let by_width = |times: &Times| -> Option<Vec<f64>> {
-            (0..=LONGEST).map(|more| times.at((more + 1) * rows)).collect()
+        let plain = [self.layer.measured(rows)?, self.head.measured(rows)?];
+        let by_width = |times: &Times| {
+            let line = times.line(rows, (LONGEST + 1) * rows, self.round);
+            (0..=LONGEST).map(|more| line.at((more + 1) * rows)).collect()
         };
         let drafting = (1..n_layers).map(|exit| {
-            let near = self.drafting.iter().filter_map(|(&at, of)| Some((at, of.at(rows)?)));
-            near.min_by_key(|(at, _)| at.abs_diff(exit)).map_or(plain, |(_, seconds)| seconds)
+            let near = self.drafting.iter().filter_map(|(&at, of)| Some((at, of.measured(rows)?)));
+            near.min_by_key(|(at, _)| at.abs_diff(exit)).map_or(plain[0], |(_, seconds)| seconds)
         });
         Some(Prices {
             n_layers,
-            layer: by_width(&self.layer)?,
-            head: by_width(&self.head)?,
+            plain: n_layers as f64 * plain[0] + plain[1],
+            layer: by_width(&self.layer),
+            head: by_width(&self.head),
             drafting: drafting.collect(),
-            rest: self.rest.at(rows)?,
+            rest: self.rest.measured(rows)?,
         })
     }
 }
@@ -76,6 +81,8 @@ impl Costs {
 #[derive(Clone, Debug)]
 pub(super) struct Prices {
     n_layers: usize,
+    /// A step of plain decoding, without the rest.
+    plain: f64,
     /// A layer over `[rows]`, `[2 rows]`, …
     layer: Vec<f64>,
     head: Vec<f64>,
@@ -87,10 +94,10 @@ pub(super) struct Prices {
 impl Prices {
     /// Seconds of a round.
     pub(super) fn round(&self, Plan { exit, drafts }: Plan) -> f64 {
-        let lower = match exit {
-            0 => 0.0,
-            _ => ((drafts + 1) * exit) as f64 * self.drafting[exit - 1],
-        };
+        if drafts == 0 {
+            return self.plain + self.rest;
+        }
+        let lower = ((drafts + 1) * exit) as f64 * self.drafting[exit - 1];
         let upper = (self.n_layers - exit) as f64 * self.layer[drafts];
         lower + upper + drafts as f64 * self.head[0] + self.head[drafts] + self.rest
     }
@@ -139,23 +146,42 @@ impl Times {
         self.0.get(&rows).map(Recent::median)
     }
 
-    /// Seconds for so many rows: on the line through the two measured numbers around it, or through the two
-    /// largest below it.
-    fn at(&self, rows: usize) -> Option<f64> {
-        let point = |(&n, recent): (&usize, &Recent)| (n as f64, recent.median());
-        let mut below = self.0.range(..=rows).rev().map(point);
-        let above = self.0.range(rows..).next().map(point);
-        let (from, to) = match (below.next(), above) {
-            (Some(from), Some(to)) if from.0 < to.0 => (from, to),
-            (Some(at), Some(_)) => return Some(at.1),
-            (None, first) => return first.map(|(_, seconds)| seconds),
-            (Some(last), None) => match below.next() {
-                // Wider blocks are never cheaper, whatever noise says.
-                Some(before) => (before, (last.0, last.1.max(before.1))),
-                None => return Some(last.1 * (1.0 + FURTHER_ROW * (rows as f64 / last.0 - 1.0))),
-            },
+    /// The line through what was measured for these numbers of rows, new times before old ones and none
+    /// alone: a single wide block that something disturbed must not keep others from being tried.
+    fn line(&self, from: usize, to: usize, now: usize) -> Line {
+        let point = |(&rows, recent): (&usize, &Recent)| {
+            let age = (now - recent.round) as i32;
+            (rows as f64, recent.median(), recent.seconds.len() as f64 * FADING.powi(age))
         };
-        Some(from.1 + (rows as f64 - from.0) / (to.0 - from.0) * (to.1 - from.1))
+        let points: Vec<(f64, f64, f64)> = self.0.range(from..=to).map(point).collect();
+        let mean = |of: &dyn Fn(f64, f64) -> f64| {
+            let sum: f64 =
+                points.iter().map(|&(rows, seconds, weight)| weight * of(rows, seconds)).sum();
+            sum / points.iter().map(|point| point.2).sum::<f64>()
+        };
+        let (rows, seconds) = (mean(&|rows, _| rows), mean(&|_, seconds| seconds));
+        let spread = mean(&|at, _| (at - rows) * (at - rows));
+        let slope = if spread > 0.0 {
+            // More rows are never cheaper, whatever noise says.
+            (mean(&|at, of| (at - rows) * (of - seconds)) / spread).max(0.0)
+        } else {
+            // At this slope `from` rows take `seconds` and each `from` more a part of that.
+            FURTHER_ROW * seconds / from as f64
+        };
+        Line { rows, seconds, slope }
+    }
+}
+
+/// Seconds that grow with the rows.
+struct Line {
+    rows: f64,
+    seconds: f64,
+    slope: f64,
+}
+
+impl Line {
+    fn at(&self, rows: usize) -> f64 {
+        self.seconds + self.slope * (rows as f64 - self.rows)
     }
 }
 
@@ -172,19 +198,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_lie_on_lines_through_what_was_measured() {
+    fn times_lie_on_a_line_through_what_was_measured() {
         let mut times = Times::default();
-        assert_eq!(times.at(1), None);
-        times.note(2, 1.0, 0);
+        times.note(2, 1.0, 1);
         // One number alone: each further block of two rows adds a tenth.
-        assert_eq!(times.at(6), Some(1.2));
+        assert!((times.line(2, 26, 1).at(6) - 1.2).abs() < 1e-12);
         for seconds in [5.0, 3.0, 4.0] {
-            times.note(6, seconds, 60);
+            times.note(6, seconds, 1);
         }
-        assert_eq!([1, 2, 3, 6, 8].map(|rows| times.at(rows).unwrap()), [1.0, 1.0, 1.75, 4.0, 5.5]);
+        let at = |times: &Times, rows| times.line(2, 26, 1).at(rows);
+        for (rows, seconds) in [(2, 1.0), (4, 2.5), (6, 4.0), (8, 5.5)] {
+            assert!((at(&times, rows) - seconds).abs() < 1e-12, "{rows}");
+        }
+        // One disturbed time of a wide block bends the line, which others then straighten.
+        times.note(8, 50.0, 1);
+        let bent = at(&times, 6);
+        for _ in 0..4 {
+            times.note(8, 5.5, 1);
+        }
+        assert!(bent > 8.0 && (at(&times, 6) - 4.0).abs() < 1e-12, "{bent}");
         assert_eq!((times.measured(2), times.measured(3)), (Some(1.0), None));
-        times.forget(256);
-        assert_eq!(times.at(2), Some(4.0));
+        times.forget(257);
+        assert_eq!(times.measured(2), None);
     }
 
     #[test]

@@ -31,6 +31,9 @@ const LOOKED_AT: usize = 6;
 const FADING: f64 = 0.998;
 /// How much better an exit must possibly be to be looked at.
 const WORTH: f64 = 1.02;
+/// How much faster than plain decoding drafting must promise to be: what a promise leaves out, cropping
+/// caches and telling who watches, is dearer for several tokens than for one.
+const WORTH_DRAFTING: f64 = 1.04;
 
 /// What adapting knows; it serves one model on one machine, for any number of batches.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub struct Adaptive {
     look: f64,
     looks: f64,
     seconds: f64,
+    /// A row's tokens and seconds lately, of rounds that drafted.
+    pace: [f64; 2],
 }
 
 /// What a round is to do.
@@ -82,6 +87,7 @@ impl Adaptive {
             look: 0.0,
             looks: 0.0,
             seconds: 0.0,
+            pace: [0.0; 2],
         }
     }
 
@@ -105,7 +111,7 @@ impl Adaptive {
         let Some(prices) = self.costs.prices(rows, self.n_layers()) else {
             return Course { plan: Plan::PLAIN, pace: None, looks: Vec::new() };
         };
-        let plain = (Plan::PLAIN, prices.promise(Plan::PLAIN, 0.0));
+        let plain = (Plan::PLAIN, WORTH_DRAFTING * prices.promise(Plan::PLAIN, 0.0));
         let drafting = (1..).zip(&self.exits);
         let best = drafting
             .map(|(exit, trust)| prices.best_length(exit, trust.rate()))
@@ -115,7 +121,11 @@ impl Adaptive {
         if drafts == 0 {
             return Course { plan: Plan::PLAIN, pace: None, looks };
         }
-        let pace = Pace::new(exit, self.exits[exit - 1], &prices, promise * rows as f64, rows);
+        // A draft has to bring more than going on with the next round does, which is better than lengths that
+        // are fixed.
+        let [tokens, seconds] = self.pace;
+        let least = if seconds > 0.0 { promise.max(tokens / seconds) } else { promise };
+        let pace = Pace::new(exit, self.exits[exit - 1], &prices, least * rows as f64, rows);
         Course { plan: Plan { exit, drafts: LONGEST }, pace: Some(pace), looks }
     }
 
@@ -139,6 +149,10 @@ impl Adaptive {
         self.seconds += seconds.sum() + rest;
         let fading = FADING.powi(tokens as i32);
         self.exits.iter_mut().for_each(|trust| trust.fade(fading));
+        if plan.drafts > 0 {
+            let latest = [tokens as f64 / rows as f64, seconds.sum() - seconds.looks + rest];
+            self.pace.iter_mut().zip(latest).for_each(|(sum, new)| *sum = *sum * fading + new);
+        }
         self.learn_looks(outcomes, seconds.looks);
     }
 
@@ -176,14 +190,16 @@ impl Pace {
 
     /// Takes every row's latest guess, and says whether one more is worth its time; rows without room for it
     /// bring nothing.
-    pub(super) fn goes_on(&mut self, guesses: &[Drafted], drafts: usize, room: &[usize]) -> bool {
+    pub(super) fn goes_on(&mut self, drafts: &[Vec<Drafted>], room: &[usize]) -> bool {
+        let longest = drafts.iter().map(Vec::len).max().unwrap_or(0);
         let mut brings = 0.0;
-        for ((chain, guess), &room) in self.chains.iter_mut().zip(guesses).zip(room) {
-            *chain *= self.trust.rate_at(guess.confidence);
-            if room > drafts {
+        for ((chain, drafts), &room) in self.chains.iter_mut().zip(drafts).zip(room) {
+            let Some(guess) = drafts.last() else { continue };
+            if drafts.len() < room {
+                *chain *= self.trust.rate_at(guess.confidence);
                 brings += *chain * self.trust.rate();
             }
         }
-        self.marginal.get(drafts - 1).is_some_and(|takes| brings > self.least * takes)
+        self.marginal.get(longest - 1).is_some_and(|takes| brings > self.least * takes)
     }
 }

@@ -17,12 +17,14 @@ struct World {
     /// 0.3.
     sure: [f64; LAYERS - 1],
     further: f64,
+    /// How much longer than its time a part may take, at random; one in twenty takes thrice as long then.
+    noise: f64,
     random: ChaCha8Rng,
 }
 
 impl World {
     fn new(sure: [f64; LAYERS - 1], further: f64) -> Self {
-        Self { sure, further, random: ChaCha8Rng::seed_from_u64(7) }
+        Self { sure, further, noise: 0.0, random: ChaCha8Rng::seed_from_u64(7) }
     }
 
     fn agreement(&self, exit: usize) -> f64 {
@@ -63,11 +65,12 @@ impl World {
     fn round(&mut self, course: Course) -> Lesson {
         let Course { plan: Plan { exit, drafts: most }, mut pace, looks } = course;
         let mut guesses: Vec<Outcome> = Vec::new();
+        let mut drafts = vec![Vec::new()];
         while guesses.len() < most {
             guesses.push(self.guess(exit));
             let confidence = guesses[guesses.len() - 1].confidence;
-            let drafted = Drafted { token: 0, confidence, probabilities: Vec::new() };
-            if !pace.as_mut().unwrap().goes_on(&[drafted], guesses.len(), &[most]) {
+            drafts[0].push(Drafted { token: 0, confidence, probabilities: Vec::new() });
+            if !pace.as_mut().unwrap().goes_on(&drafts, &[most]) {
                 break;
             }
         }
@@ -75,6 +78,16 @@ impl World {
         let stay = guesses.iter().take_while(|guess| guess.stays == 1.0).count();
         guesses.truncate(stay + 1);
         let mut seconds = self.round_seconds(plan);
+        for part in [
+            &mut seconds.draft_layers,
+            &mut seconds.draft_heads,
+            &mut seconds.verification_layers,
+            &mut seconds.verification_head,
+        ] {
+            let disturbed = self.noise > 0.0 && self.random.random::<f64>() < 0.05;
+            let noise = 1.0 + self.noise * self.random.random::<f64>();
+            *part *= if disturbed { 3.0 * noise } else { noise };
+        }
         for &exit in &looks {
             guesses.extend((0..=stay).map(|_| self.guess(exit)));
             // A head of a row each, and something for every look.
@@ -117,6 +130,19 @@ fn adapting_is_as_fast_as_the_best_fixed_plan() {
             let (best, (found, drafted)) = (world.best(), world.adapt(3000));
             assert!(found > 0.95 * best, "{from} {further}: {found} of {best}, {drafted:?}");
         }
+    }
+}
+
+#[test]
+fn noise_does_not_hide_the_best_plan() {
+    for from in [0.4, 0.6, 0.85] {
+        let mut world = World::new(growing(from), 0.1);
+        world.noise = 0.3;
+        let best = world.best();
+        // Of every part the mean of the noise, and a twentieth of thrice that.
+        let slower = (1.0 + 0.5 * world.noise) * (0.95 + 0.05 * 3.0);
+        let (found, drafted) = world.adapt(3000);
+        assert!(found * slower > 0.95 * best, "{from}: {} of {best}, {drafted:?}", found * slower);
     }
 }
 

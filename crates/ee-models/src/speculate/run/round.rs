@@ -23,7 +23,7 @@ pub(in crate::speculate) struct Round {
 
 /// What drafting leaves.
 struct Draft {
-    /// By row, equally many.
+    /// By row, at most as many as there are steps but one.
     drafts: Vec<Vec<Drafted>>,
     /// By step, what the draft exit's layers gave; one more than drafts.
     steps: Vec<Stream>,
@@ -36,14 +36,11 @@ impl Run<'_> {
         let Course { plan: Plan { exit, drafts: most }, mut pace, looks } = course;
         let mut seconds = Seconds::default();
         let mut watched = Watched::new(looks);
-        let left: Vec<usize> = self.live.iter().map(|live| most.min(live.left - 1)).collect();
-        let Draft { mut drafts, steps } =
-            self.draft(exit, &left, pace.as_mut(), &mut watched, &mut seconds);
+        let room = self.live.iter().map(|live| most.min(live.left - 1)).collect();
+        let Draft { drafts, steps } =
+            self.draft(exit, room, pace.as_mut(), &mut watched, &mut seconds);
         watched.join_steps();
         let plan = Plan { exit, drafts: steps.len() - 1 };
-        for (drafts, &left) in drafts.iter_mut().zip(&left) {
-            drafts.truncate(left);
-        }
         let said = self.verify(plan, &drafts, steps, &mut watched, &mut seconds);
         let width = plan.drafts + 1;
         let rows = self.live.iter_mut().zip(&drafts).enumerate();
@@ -75,19 +72,18 @@ impl Run<'_> {
         Round { tokens, lesson }
     }
 
-    /// Guesses token after token; the last guess, too, goes through the layers, as its keys and values are
-    /// needed if it stays. Rows without room for a guess get one that nobody looks at.
+    /// Guesses token after token, at most as many as a row has room for and none after one that ends its text;
+    /// the last guess, too, goes through the layers, as its keys and values are needed if it stays.
     fn draft(
         &mut self,
         exit: usize,
-        room: &[usize],
+        mut room: Vec<usize>,
         mut pace: Option<&mut Pace>,
         watched: &mut Watched,
         seconds: &mut Seconds,
     ) -> Draft {
-        let most = room.iter().copied().max().unwrap_or(0);
-        let mut drafts = vec![Vec::with_capacity(most); self.live.len()];
-        let mut steps = Vec::with_capacity(most + 1);
+        let mut drafts: Vec<Vec<Drafted>> = vec![Vec::new(); self.live.len()];
+        let mut steps = Vec::new();
         let mut tokens: Vec<u32> = self.live.iter().map(|live| live.last).collect();
         let mut goes_on = true;
         let mut clock = Clock::start();
@@ -99,25 +95,24 @@ impl Run<'_> {
             }
             seconds.draft_layers += clock.lap(&self.device);
             steps.push(stream.clone());
-            if step == most || !goes_on {
+            if !goes_on || room.iter().all(|&room| room <= step) {
                 break;
             }
             let said = Said::of(self.model.read_step(stream.hidden), self.choice);
-            let rows = self.live.iter_mut().zip(room).enumerate();
-            let guesses: Vec<Drafted> = rows
-                .map(|(place, (live, &room))| {
-                    if step < room {
-                        said.draw(place, || live.random.random())
-                    } else {
-                        Drafted { token: 0, confidence: 0.0, probabilities: Vec::new() }
+            let rows = self.live.iter_mut().zip(&mut drafts).zip(&mut room).zip(&mut tokens);
+            for (place, (((live, drafts), room), token)) in rows.enumerate() {
+                if step < *room {
+                    let guess = said.draw(place, || live.random.random());
+                    if self.ends.contains(&guess.token) {
+                        *room = step + 1;
                     }
-                })
-                .collect();
-            if let Some(pace) = &mut pace {
-                goes_on = pace.goes_on(&guesses, step + 1, room);
+                    *token = guess.token;
+                    drafts.push(guess);
+                }
             }
-            tokens = guesses.iter().map(|guess| guess.token).collect();
-            drafts.iter_mut().zip(guesses).for_each(|(drafts, guess)| drafts.push(guess));
+            if let Some(pace) = &mut pace {
+                goes_on = pace.goes_on(&drafts, &room);
+            }
             seconds.draft_heads += clock.lap(&self.device);
         }
         Draft { drafts, steps }

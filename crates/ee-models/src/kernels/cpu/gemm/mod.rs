@@ -35,7 +35,7 @@ const TASK: usize = 1 << 19;
 /// Tasks per thread, so that threads end at about the same time.
 const TASKS_PER_THREAD: usize = 4;
 /// Panels of rows at most for which contiguous columns are read where they lie.
-const SHORT: usize = 8;
+const SHORT: usize = 2;
 
 /// What happens to a product when it is written.
 #[derive(Clone, Copy, Debug, Default)]

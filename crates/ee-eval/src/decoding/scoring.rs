@@ -42,10 +42,10 @@ impl Scoring {
     /// What the metrics say.
     pub(crate) fn statistics(&self, answer: &str, references: &[String]) -> Result<Statistics> {
         let references: Vec<&str> = references.iter().map(String::as_str).collect();
-        let of = |metric: &Box<dyn TextMetric>| {
-            Ok((metric.name().to_owned(), metric.statistics(answer, &references)?))
-        };
-        self.metrics.iter().map(of).collect()
+        let metrics = self.metrics.iter();
+        metrics
+            .map(|metric| Ok((metric.name().to_owned(), metric.statistics(answer, &references)?)))
+            .collect()
     }
 }
 

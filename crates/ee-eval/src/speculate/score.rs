@@ -38,10 +38,10 @@ pub(super) fn scores(
     plain: &[TextRecord],
 ) -> Vec<MetricScores> {
     let n_references = n_references(speculated.iter().map(|record| record.references.len()));
-    let both = |metric: &Box<dyn TextMetric>| {
+    let both = |metric: &dyn TextMetric| {
         let of = |records: &[TextRecord]| {
             let statistics = records.iter().map(|record| &record.statistics);
-            score(&**metric, &of_metric(&**metric, statistics))
+            score(metric, &of_metric(metric, statistics))
         };
         MetricScores {
             name: metric.name().to_owned(),
@@ -50,5 +50,5 @@ pub(super) fn scores(
             plain_score: of(plain),
         }
     };
-    scoring.metrics().iter().map(both).collect()
+    scoring.metrics().iter().map(|metric| both(&**metric)).collect()
 }

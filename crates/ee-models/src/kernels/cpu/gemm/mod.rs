@@ -16,7 +16,6 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use self::pack::pack_panel;
-use self::short::{ShortTile, ShortTiles};
 use self::tile::{Tile, Tiles};
 use self::view::Lines;
 pub use self::view::MatrixView;
@@ -34,8 +33,6 @@ const PANELS: usize = 8;
 const TASK: usize = 1 << 19;
 /// Tasks per thread, so that threads end at about the same time.
 const TASKS_PER_THREAD: usize = 4;
-/// Panels of rows at most for which contiguous columns are read where they lie.
-const SHORT: usize = 2;
 
 /// What happens to a product when it is written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -211,8 +208,7 @@ impl<'a> Product<'a> {
 
     /// Computes the product in at least about `tasks` tasks; one stays on the calling thread.
     fn compute(&self, finish: Finish<'_>, tasks: usize) {
-        let turns = self.right.depth_stride == 1 && self.right.line_stride > 1;
-        if turns && self.rows <= SHORT * self.tiles.columns {
+        if self.is_short() {
             return self.compute_short(finish, tasks);
         }
         let left = self.rows.div_ceil(self.tiles.rows);
@@ -243,71 +239,6 @@ impl<'a> Product<'a> {
                 tasks.for_each(run);
             }
         });
-    }
-
-    /// The same of few rows, whose panels are as wide as the columns of a tile are otherwise.
-    fn compute_short(&self, finish: Finish<'_>, tasks: usize) {
-        let tiles = ShortTiles::of(self.set);
-        let width = tiles.rows * self.rows.div_ceil(tiles.rows).min(2);
-        let panels = self.rows.div_ceil(width);
-        with_scratch(panels * width * self.depth, |packed| {
-            let packed = Disjoint::new(packed);
-            for panel in 0..panels {
-                let (first, to) = (panel * width, packed.at(panel * width * self.depth));
-                let rows = (self.rows - first).min(width);
-                // SAFETY: the lines were checked with the view; a panel has room for `depth` steps.
-                unsafe { pack_panel(self.set, &self.left, first, rows, self.depth, width, to) };
-            }
-            let groups = self.columns.div_ceil(tiles.columns());
-            let tasks = tasks.min(groups);
-            let run = |task: usize| {
-                let edge =
-                    |task: usize| (task * groups / tasks * tiles.columns()).min(self.columns);
-                let columns = edge(task)..edge(task + 1);
-                self.block_short(tiles, packed, width, columns.clone());
-                self.finish(finish, 0..self.rows, columns);
-            };
-            if tasks == 1 {
-                run(0);
-            } else {
-                (0..tasks).into_par_iter().with_max_len(1).for_each(run);
-            }
-        });
-    }
-
-    /// Computes some columns of all rows.
-    fn block_short(
-        &self,
-        tiles: &ShortTiles,
-        packed: Disjoint<'_>,
-        width: usize,
-        columns: Range<usize>,
-    ) {
-        for from in (0..self.depth).step_by(DEPTH) {
-            let depth = (self.depth - from).min(DEPTH);
-            let bias = if from == 0 { self.bias() } else { std::ptr::null() };
-            for (column, tile) in tiles.cut(columns.clone(), width / tiles.rows) {
-                for row in (0..self.rows).step_by(width) {
-                    let what = ShortTile {
-                        depth,
-                        columns: self
-                            .right
-                            .start
-                            .wrapping_add(column * self.right.line_stride + from),
-                        column_stride: self.right.line_stride,
-                        rows: packed.at(row * self.depth + from * width),
-                        n_rows: (self.rows - row).min(width),
-                        target: self.result.at(self.offset + row * self.stride + column),
-                        target_stride: self.stride,
-                        accumulate: self.epilogue.accumulate || from > 0,
-                        bias: if bias.is_null() { bias } else { bias.wrapping_add(column) },
-                    };
-                    // SAFETY: panels, columns and target were checked; no two threads compute the same
-                    // columns.
-                    unsafe { tile(&what) };
-                }
-            }
-        }
     }
 
     fn pack_left(&self, panel: usize, packed: Disjoint<'_>) {

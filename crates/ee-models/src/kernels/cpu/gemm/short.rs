@@ -7,29 +7,111 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
+use super::pack::pack_panel;
+use super::{DEPTH, Finish, Product};
 use crate::kernels::cpu::InstructionSet;
+use crate::kernels::cpu::disjoint::Disjoint;
 use crate::kernels::cpu::lanes::{Lanes, Portable, prefetch};
+use crate::kernels::cpu::scratch::with_scratch;
+
+/// Panels of rows at most for which contiguous columns are read where they lie.
+const SHORT: usize = 2;
 
 /// Steps of the sum between announcements of what is read next: a cache line of each column.
 const LINE: usize = 16;
 
+impl Product<'_> {
+    /// Whether its rows are few and its columns contiguous.
+    pub(super) fn is_short(&self) -> bool {
+        let is_contiguous = self.right.depth_stride == 1 && self.right.line_stride > 1;
+        is_contiguous && self.rows <= SHORT * self.tiles.columns
+    }
+
+    /// Computes a short product, whose panels are as wide as the columns of a tile are otherwise.
+    pub(super) fn compute_short(&self, finish: Finish<'_>, tasks: usize) {
+        let tiles = ShortTiles::of(self.set);
+        let width = tiles.rows * self.rows.div_ceil(tiles.rows).min(2);
+        let panels = self.rows.div_ceil(width);
+        with_scratch(panels * width * self.depth, |packed| {
+            let packed = Disjoint::new(packed);
+            for panel in 0..panels {
+                let (first, to) = (panel * width, packed.at(panel * width * self.depth));
+                let rows = (self.rows - first).min(width);
+                // SAFETY: the lines were checked with the view; a panel has room for `depth` steps.
+                unsafe { pack_panel(self.set, &self.left, first, rows, self.depth, width, to) };
+            }
+            let groups = self.columns.div_ceil(tiles.columns());
+            let tasks = tasks.min(groups);
+            let run = |task: usize| {
+                let edge =
+                    |task: usize| (task * groups / tasks * tiles.columns()).min(self.columns);
+                let columns = edge(task)..edge(task + 1);
+                self.block_short(tiles, packed, width, columns.clone());
+                self.finish(finish, 0..self.rows, columns);
+            };
+            if tasks == 1 {
+                run(0);
+            } else {
+                (0..tasks).into_par_iter().with_max_len(1).for_each(run);
+            }
+        });
+    }
+
+    /// Computes some columns of all rows.
+    fn block_short(
+        &self,
+        tiles: &ShortTiles,
+        packed: Disjoint<'_>,
+        width: usize,
+        columns: Range<usize>,
+    ) {
+        for from in (0..self.depth).step_by(DEPTH) {
+            let depth = (self.depth - from).min(DEPTH);
+            let bias = if from == 0 { self.bias() } else { std::ptr::null() };
+            for (column, tile) in tiles.cut(columns.clone(), width / tiles.rows) {
+                for row in (0..self.rows).step_by(width) {
+                    let what = ShortTile {
+                        depth,
+                        columns: self
+                            .right
+                            .start
+                            .wrapping_add(column * self.right.line_stride + from),
+                        column_stride: self.right.line_stride,
+                        rows: packed.at(row * self.depth + from * width),
+                        n_rows: (self.rows - row).min(width),
+                        target: self.result.at(self.offset + row * self.stride + column),
+                        target_stride: self.stride,
+                        accumulate: self.epilogue.accumulate || from > 0,
+                        bias: if bias.is_null() { bias } else { bias.wrapping_add(column) },
+                    };
+                    // SAFETY: panels, columns and target were checked; no two threads compute the same
+                    // columns.
+                    unsafe { tile(&what) };
+                }
+            }
+        }
+    }
+}
+
 /// What one tile reads and writes.
-pub(super) struct ShortTile {
+struct ShortTile {
     /// Steps of the sum.
-    pub(super) depth: usize,
+    depth: usize,
     /// The first column of the right matrix.
-    pub(super) columns: *const f32,
-    pub(super) column_stride: usize,
+    columns: *const f32,
+    column_stride: usize,
     /// `[depth][rows of a full tile]`
-    pub(super) rows: *const f32,
+    rows: *const f32,
     /// Rows that the target has.
-    pub(super) n_rows: usize,
-    pub(super) target: *mut f32,
-    pub(super) target_stride: usize,
+    n_rows: usize,
+    target: *mut f32,
+    target_stride: usize,
     /// Add to the target rather than overwrite it.
-    pub(super) accumulate: bool,
+    accumulate: bool,
     /// One number per column; null for none.
-    pub(super) bias: *const f32,
+    bias: *const f32,
 }
 
 /// A tile of a certain number of columns and registers of rows, compiled for an instruction set.
@@ -39,15 +121,15 @@ pub(super) struct ShortTile {
 type ShortTileFunction = unsafe fn(&ShortTile);
 
 /// The tiles of one instruction set.
-pub(super) struct ShortTiles {
+struct ShortTiles {
     /// Rows of a register.
-    pub(super) rows: usize,
+    rows: usize,
     /// How many columns a tile takes, falling to 1, and its functions for one and for two registers.
     sizes: &'static [(usize, [ShortTileFunction; 2])],
 }
 
 impl ShortTiles {
-    pub(super) fn of(set: InstructionSet) -> &'static Self {
+    fn of(set: InstructionSet) -> &'static Self {
         match set {
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512 => &x86::AVX512,
@@ -58,12 +140,12 @@ impl ShortTiles {
     }
 
     /// The most columns of a tile.
-    pub(super) fn columns(&self) -> usize {
+    fn columns(&self) -> usize {
         self.sizes[0].0
     }
 
     /// Cuts columns into tiles, for so many registers of rows.
-    pub(super) fn cut(
+    fn cut(
         &self,
         columns: Range<usize>,
         registers: usize,

@@ -11,13 +11,12 @@ Each case is `n` losses in [0, 1] with the sum `sum_of_losses`, tested against a
 Cases whose tail is below 1e-290, the end of the normal numbers, are left out.
 """
 
-import argparse
 import json
 import math
 import sys
 from pathlib import Path
 
-from goldens_check import check
+from goldens_check import run
 from scipy.special import rel_entr
 from scipy.stats import binom
 
@@ -54,17 +53,5 @@ def write_all(root):
     (root / "hoeffding_bentkus.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="recompute and compare, write nothing")
-    if not parser.parse_args().check:
-        write_all(GOLDEN)
-        return 0
-    complaints = check(GOLDEN, write_all)
-    for complaint in complaints:
-        print(complaint, file=sys.stderr)
-    return 1 if complaints else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, GOLDEN, write_all))

@@ -1,7 +1,9 @@
 """Comparison of freshly computed fixtures with those of tests/golden, for the `--check` of the goldens scripts."""
 
+import argparse
 import json
 import math
+import sys
 import tempfile
 from pathlib import Path
 
@@ -69,3 +71,19 @@ def check(root, write_all):
             if not worst <= CHECK_TOLERANCE:
                 complaints.append(f"{name}: {where} differs by {worst:.1e}")
     return complaints
+
+
+def run(description, root, write_all):
+    """The command line of a goldens script: writes into `root`, or compares; gives the exit status."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="recompute and compare, write nothing")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    if not arguments.check:
+        write_all(root)
+        return 0
+    complaints = check(root, write_all)
+    for complaint in complaints:
+        print(complaint, file=sys.stderr)
+    return 1 if complaints else 0

@@ -15,12 +15,11 @@ first tokens of each row are a prompt, which is read and not predicted. Eager at
 The same steps in float64 say how much of the numbers is rounding.
 """
 
-import argparse
 import math
 import sys
 
 import torch
-from goldens_check import check
+from goldens_check import run
 from goldens_decoders import GOLDEN, Float64, numbers, write_json
 from goldens_encoders import gradients
 from safetensors.torch import save_file
@@ -201,20 +200,5 @@ def write_all(root):
         write_training(root / name, name, seed)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="recompute and compare, write nothing")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    if not arguments.check:
-        write_all(GOLDEN)
-        return 0
-    complaints = check(GOLDEN, write_all)
-    for complaint in complaints:
-        print(complaint, file=sys.stderr)
-    return 1 if complaints else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, GOLDEN, write_all))

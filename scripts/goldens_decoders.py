@@ -14,7 +14,6 @@ What would make a fixture weak stops the script: a continuation that repeats its
 close for the greedy token to be sure, a setting of the configuration that changes no logit.
 """
 
-import argparse
 import copy
 import json
 import sys
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import numpy
 import torch
-from goldens_check import check
+from goldens_check import run
 from goldens_decoders_configs import MODELS
 from torch.overrides import TorchFunctionMode
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
@@ -273,20 +272,5 @@ def write_all(root):
     write_narrow(root / "llama-tiny-bf16", llama, torch.bfloat16, "5GB")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="recompute and compare, write nothing")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    if not arguments.check:
-        write_all(GOLDEN)
-        return 0
-    complaints = check(GOLDEN, write_all)
-    for complaint in complaints:
-        print(complaint, file=sys.stderr)
-    return 1 if complaints else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, GOLDEN, write_all))

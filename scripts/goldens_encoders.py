@@ -16,7 +16,6 @@ initialisation, so they do not depend on the version of transformers; biases and
 too, because zeros and ones would hide a missing term.
 """
 
-import argparse
 import json
 import math
 import sys
@@ -24,7 +23,7 @@ from pathlib import Path
 
 import numpy
 import torch
-from goldens_check import check
+from goldens_check import run
 from safetensors.torch import save_file
 from transformers import (
     BertConfig,
@@ -319,20 +318,5 @@ def write_all(root):
     write_schedules(root / "schedules.json")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="recompute and compare, write nothing")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    if not arguments.check:
-        write_all(GOLDEN)
-        return 0
-    complaints = check(GOLDEN, write_all)
-    for complaint in complaints:
-        print(complaint, file=sys.stderr)
-    return 1 if complaints else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, GOLDEN, write_all))

@@ -7,7 +7,6 @@ fallback in the form of Llama 2: trained and applied by the sentencepiece librar
 tokenizer.json here. `--check` recomputes and compares. Run from anywhere.
 """
 
-import argparse
 import io
 import json
 import random
@@ -18,7 +17,7 @@ import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from goldens_check import check
+from goldens_check import run
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -175,17 +174,5 @@ def write_all(root):
     write(root / "tokenizer-pieces", tokenizer, golden(tokenizer, "one</s> two<s>", random.Random(2)))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="recompute and compare, write nothing")
-    if not parser.parse_args().check:
-        write_all(GOLDEN)
-        return 0
-    complaints = check(GOLDEN, write_all)
-    for complaint in complaints:
-        print(complaint, file=sys.stderr)
-    return 1 if complaints else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, GOLDEN, write_all))

@@ -4,14 +4,9 @@ mod fixture;
 
 use std::path::Path;
 
-use ee_models::arch::llama::{LlamaConfig, LlamaSizes, random};
-use ee_models::checkpoint::{Precision, save};
-use ee_models::device::device;
-use ee_tasks::TextTokenizer;
-use fixture::{fail, succeed};
+use fixture::{decoder, fail, succeed};
 use serde_json::Value;
 
-const TOKENIZER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/tokenizer-pieces");
 const LAYERS: usize = 5;
 const EXAMPLES: usize = 16;
 
@@ -20,37 +15,12 @@ fn world() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     for (name, seed, objective) in [("plain", 5, "final"), ("joint", 6, "joint")] {
-        checkpoint(&here.join(name), seed, objective);
+        decoder::checkpoint(&here.join(name), LAYERS, 0.3, seed);
+        let facts = format!("{{\"ee_objective\": \"{objective}\"}}");
+        std::fs::write(here.join(name).join("ee_training.json"), facts).unwrap();
     }
-    let task = "name = \"echo\"\nkind = \"generation\"\nformat = \"jsonl\"\nprompt = \"Say {text}:\"\n\
-                references = [\"text\"]\nmetrics = [\"chrf\"]\nmax_new_tokens = 10\n\
-                data_dir = \".\"\n[splits.dev]\nfiles = [\"dev.jsonl\"]\n";
-    std::fs::write(here.join("task.toml"), task).unwrap();
-    let line =
-        |at: usize| format!("{{\"text\": \"{}\"}}\n", "the cat and a dog ".repeat(1 + at % 4));
-    std::fs::write(here.join("dev.jsonl"), (0..EXAMPLES).map(line).collect::<String>()).unwrap();
+    decoder::task(here, "\"chrf\"", 10, &[("dev", EXAMPLES)]);
     folder
-}
-
-fn checkpoint(folder: &Path, seed: u64, objective: &str) {
-    let tokenizer = TextTokenizer::from_folder(Path::new(TOKENIZER)).unwrap();
-    let mut config = LlamaConfig::llama(&LlamaSizes {
-        vocabulary: tokenizer.vocabulary_size(),
-        d_model: 32,
-        layers: LAYERS,
-        heads: 4,
-        kv_heads: 2,
-        inner: 48,
-        positions: 256,
-    })
-    .unwrap();
-    // Ten times wider than a real one: exits disagree, and texts differ.
-    config.initializer_range = 0.3;
-    let made = random(config, seed, Precision::F32, &device("cpu").unwrap());
-    save(&made.model, made.config.to_json(), &made.names, folder).unwrap();
-    std::fs::copy(format!("{TOKENIZER}/tokenizer.json"), folder.join("tokenizer.json")).unwrap();
-    let facts = format!("{{\"ee_objective\": \"{objective}\"}}");
-    std::fs::write(folder.join("ee_training.json"), facts).unwrap();
 }
 
 fn json(path: &Path) -> Value {

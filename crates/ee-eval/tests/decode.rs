@@ -5,42 +5,14 @@ mod fixture;
 use std::path::Path;
 
 use ee_eval::decode::results::DecodeResults;
-use ee_models::arch::llama::{LlamaConfig, LlamaSizes, random};
-use ee_models::checkpoint::{Precision, save};
-use ee_models::device::device;
-use ee_tasks::TextTokenizer;
-use fixture::{fail, succeed};
-
-const TOKENIZER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/tokenizer-pieces");
+use fixture::{decoder, fail, succeed};
 
 /// A folder with a random decoder `model`, its tokenizer, a task `task.toml` and prompts `prompts.txt`.
 fn world() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
-    let tokenizer = TextTokenizer::from_folder(Path::new(TOKENIZER)).unwrap();
-    let mut config = LlamaConfig::llama(&LlamaSizes {
-        vocabulary: tokenizer.vocabulary_size(),
-        d_model: 32,
-        layers: 5,
-        heads: 4,
-        kv_heads: 2,
-        inner: 48,
-        positions: 256,
-    })
-    .unwrap();
-    // Ten times wider than a real one: exits disagree, and texts differ.
-    config.initializer_range = 0.3;
-    let made = random(config, 5, Precision::F32, &device("cpu").unwrap());
-    save(&made.model, made.config.to_json(), &made.names, &here.join("model")).unwrap();
-    std::fs::copy(format!("{TOKENIZER}/tokenizer.json"), here.join("model/tokenizer.json"))
-        .unwrap();
-    let task = "name = \"echo\"\nkind = \"generation\"\nformat = \"jsonl\"\nprompt = \"Say {text}:\"\n\
-                references = [\"text\"]\nmetrics = [\"chrf\"]\nmax_new_tokens = 12\n\
-                data_dir = \".\"\n[splits.dev]\nfiles = [\"dev.jsonl\"]\n";
-    std::fs::write(here.join("task.toml"), task).unwrap();
-    let line = |at: usize| format!("{{\"text\": \"{}\"}}\n", "the cat ".repeat(1 + at % 3));
-    std::fs::write(here.join("dev.jsonl"), (0..5).map(line).collect::<String>()).unwrap();
-    std::fs::write(here.join("prompts.txt"), "The cat\nA dog and\n").unwrap();
+    decoder::checkpoint(&folder.path().join("model"), 5, 0.3, 5);
+    decoder::task(folder.path(), "\"chrf\"", 12, &[("dev", 5)]);
+    std::fs::write(folder.path().join("prompts.txt"), "The cat\nA dog and\n").unwrap();
     folder
 }
 

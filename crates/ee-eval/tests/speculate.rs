@@ -6,42 +6,15 @@ use std::path::Path;
 
 use ee_eval::decoding::read_texts;
 use ee_eval::speculate::SpeculateResults;
-use ee_models::arch::llama::{LlamaConfig, LlamaSizes, random};
-use ee_models::checkpoint::{Precision, save};
-use ee_models::device::device;
-use ee_tasks::TextTokenizer;
-use fixture::{fail, succeed};
+use fixture::{decoder, fail, succeed};
 
-const TOKENIZER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/tokenizer-pieces");
 const EXAMPLES: usize = 10;
 
 /// A folder with a random decoder `model`, its tokenizer, and a task of short lines `task.toml`.
 fn world() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
-    let tokenizer = TextTokenizer::from_folder(Path::new(TOKENIZER)).unwrap();
-    let config = LlamaConfig::llama(&LlamaSizes {
-        vocabulary: tokenizer.vocabulary_size(),
-        d_model: 32,
-        layers: 4,
-        heads: 4,
-        kv_heads: 2,
-        inner: 48,
-        positions: 256,
-    });
-    let mut config = config.unwrap();
-    config.initializer_range = 0.1;
-    let made = random(config, 5, Precision::F32, &device("cpu").unwrap());
-    save(&made.model, made.config.to_json(), &made.names, &here.join("model")).unwrap();
-    std::fs::copy(format!("{TOKENIZER}/tokenizer.json"), here.join("model/tokenizer.json"))
-        .unwrap();
-    let task = "name = \"echo\"\nkind = \"generation\"\nformat = \"jsonl\"\nprompt = \"Say {text}:\"\n\
-                references = [\"text\"]\nmetrics = [\"chrf\", \"bleu\"]\nmax_new_tokens = 12\n\
-                data_dir = \".\"\n[splits.dev]\nfiles = [\"dev.jsonl\"]\n";
-    std::fs::write(here.join("task.toml"), task).unwrap();
-    let line =
-        |at: usize| format!("{{\"text\": \"{}\"}}\n", "the cat and a dog ".repeat(1 + at % 4));
-    std::fs::write(here.join("dev.jsonl"), (0..EXAMPLES).map(line).collect::<String>()).unwrap();
+    decoder::checkpoint(&folder.path().join("model"), 4, 0.1, 5);
+    decoder::task(folder.path(), "\"chrf\", \"bleu\"", 12, &[("dev", EXAMPLES)]);
     folder
 }
 

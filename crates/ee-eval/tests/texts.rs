@@ -10,47 +10,17 @@ use ee_eval::calibrate::Calibration;
 use ee_eval::decoding::read_texts;
 use ee_eval::ideal::{IdealResults, Mode};
 use ee_eval::trace;
-use ee_models::arch::llama::{LlamaConfig, LlamaSizes, random};
-use ee_models::checkpoint::{Precision, save};
-use ee_models::device::device;
 use ee_tasks::TextTokenizer;
-use fixture::{ee_eval, fail, succeed};
+use fixture::{decoder, ee_eval, fail, succeed};
 
-const TOKENIZER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/tokenizer-pieces");
 const EXAMPLES: usize = 20;
 
 /// A folder with a random decoder `model`, its tokenizer, and a task of short lines `task.toml`.
 fn world() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
-    let tokenizer = TextTokenizer::from_folder(Path::new(TOKENIZER)).unwrap();
-    let config = LlamaConfig::llama(&LlamaSizes {
-        vocabulary: tokenizer.vocabulary_size(),
-        d_model: 32,
-        layers: 5,
-        heads: 4,
-        kv_heads: 2,
-        inner: 48,
-        positions: 256,
-    });
-    let mut config = config.unwrap();
-    // Ten times wider than a real one: exits disagree, and texts differ.
-    config.initializer_range = 0.3;
-    let made = random(config, 5, Precision::F32, &device("cpu").unwrap());
-    save(&made.model, made.config.to_json(), &made.names, &here.join("model")).unwrap();
-    std::fs::copy(format!("{TOKENIZER}/tokenizer.json"), here.join("model/tokenizer.json"))
-        .unwrap();
-    let task = "name = \"echo\"\nkind = \"generation\"\nformat = \"jsonl\"\nprompt = \"Say {text}:\"\n\
-                references = [\"text\"]\nmetrics = [\"chrf\", \"bleu\"]\nmax_new_tokens = 12\n\
-                data_dir = \".\"\n[splits.dev]\nfiles = [\"dev.jsonl\"]\n\
-                [splits.many]\nfiles = [\"many.jsonl\"]\n";
-    std::fs::write(here.join("task.toml"), task).unwrap();
-    let line =
-        |at: usize| format!("{{\"text\": \"{}\"}}\n", "the cat and a dog ".repeat(1 + at % 4));
-    for (name, examples) in [("dev", EXAMPLES), ("many", 200)] {
-        let lines: String = (0..examples).map(line).collect();
-        std::fs::write(here.join(format!("{name}.jsonl")), lines).unwrap();
-    }
+    decoder::checkpoint(&folder.path().join("model"), 5, 0.3, 5);
+    let splits = [("dev", EXAMPLES), ("many", 200)];
+    decoder::task(folder.path(), "\"chrf\", \"bleu\"", 12, &splits);
     folder
 }
 
@@ -111,7 +81,7 @@ fn teacher_forcing_predicts_each_answer_token_from_those_before() {
     let here = world.path();
     succeed(here, "trace --model model --task task.toml --teacher-forced --output gold.parquet");
     let gold = trace::read(&here.join("gold.parquet")).unwrap();
-    let tokenizer = TextTokenizer::from_folder(Path::new(TOKENIZER)).unwrap();
+    let tokenizer = TextTokenizer::from_folder(Path::new(decoder::TOKENIZER)).unwrap();
     let answer = "the cat and a dog ";
     let encoding = tokenizer.encode_prompted(&format!("Say {answer}:"), answer).unwrap();
     let rows: Vec<usize> = (0..gold.rows()).filter(|&row| gold.example[row] == 0).collect();

@@ -1,6 +1,6 @@
 //! Asking a rule at the exits of one token of each row.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor, TensorData};
 use ee_models::signal::Signal;
 use ee_models::{Decoder, Stream};
 
@@ -10,8 +10,14 @@ use super::head::{Reader, Reading};
 use super::rule::Rule;
 use super::settings::Settings;
 use super::states::StateView;
-use super::walk::{Taken, select};
 use crate::gates::{ExitSpace, SetGate};
+
+/// A token and the exit it was taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) token: u32,
+    pub(super) exit: usize,
+}
 
 /// What is known of one token of each row of the cache.
 pub(super) struct Asking<'s> {
@@ -182,4 +188,14 @@ impl<'s> Asking<'s> {
         });
         rows.collect()
     }
+}
+
+/// Some rows of a tensor.
+pub(super) fn select(tensor: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
+    if rows.len() == tensor.dims()[0] && rows.is_sorted() {
+        return tensor.clone();
+    }
+    let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+    let indices = TensorData::new(indices, [rows.len()]);
+    tensor.clone().select(0, Tensor::<1, Int>::from_data(indices, &tensor.device()))
 }

@@ -28,4 +28,6 @@ pub use settings::Settings;
 pub use walk::{Decoded, decode};
 
 #[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
 mod tests;

@@ -2,11 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use ee_models::arch::llama::{Llama, LlamaConfig, LlamaSizes, random};
-use ee_models::checkpoint::Precision;
-use ee_models::device::device;
+use ee_models::arch::llama::Llama;
 use ee_models::gate::LinearGate;
-use ee_models::generate::{Choice, Options, Unwatched, Watcher, generate};
+use ee_models::generate::{Unwatched, Watcher, generate};
 use ee_models::kernels::Rows;
 use ee_models::signal::{Agreement, Signal};
 use ee_models::{Decoder, ExitModel, KvCache};
@@ -14,38 +12,12 @@ use ee_models::{Decoder, ExitModel, KvCache};
 use super::head::HEADS;
 use super::policy::{self, POLICIES};
 use super::rule::names;
+use super::sample::{LAYERS, NEW, VOCABULARY, model, options, prompt};
 use super::walk::Walk;
 use super::*;
 
-const LAYERS: usize = 5;
-const NEW: usize = 24;
-const VOCABULARY: usize = 60;
-
-/// Wide weights: exits disagree, and rows leave everywhere.
-fn model() -> Llama {
-    let mut config = LlamaConfig::llama(&LlamaSizes {
-        vocabulary: VOCABULARY,
-        d_model: 32,
-        layers: LAYERS,
-        heads: 4,
-        kv_heads: 2,
-        inner: 48,
-        positions: 128,
-    })
-    .unwrap();
-    config.initializer_range = 0.3;
-    random(config, 3, Precision::F32, &device("cpu").unwrap()).model
-}
-
 fn prompts() -> Vec<Vec<u32>> {
-    [(7, 1), (3, 2), (1, 3), (7, 4)]
-        .map(|(n, seed)| (0..n).map(|at| (at * 31 + seed * 17) % VOCABULARY as u32).collect())
-        .to_vec()
-}
-
-fn options() -> Options {
-    // Two tokens that end a text: rows end at different times.
-    Options { max_new_tokens: NEW, choice: Choice::Greedy, ends: vec![3, 58], first_number: 0 }
+    [(7, 1), (3, 2), (1, 3), (7, 4)].map(|(n, seed)| prompt(n, seed)).to_vec()
 }
 
 fn settings(model: &Llama, rule: &str, policy: &str, head: &str) -> Settings {

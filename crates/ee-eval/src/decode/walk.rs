@@ -8,13 +8,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::Tensor;
 use ee_models::generate::{Options, Watcher, check};
 use ee_models::kernels::Rows;
 use ee_models::signal::Signals;
 use ee_models::{Block, Decoder, KvCache, Stream, WeightBytes};
 
-use super::ask::Asking;
+use super::ask::{Asking, Taken, select};
 use super::clock::{Clock, Part};
 use super::decay::Position;
 use super::head::Reader;
@@ -78,13 +78,6 @@ pub fn decode(
     }
     walk.clock.steps = started.elapsed();
     Ok(Decoded { tokens, exits, clock: walk.clock })
-}
-
-/// A token and the exit it was taken from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Taken {
-    pub(super) token: u32,
-    pub(super) exit: usize,
 }
 
 /// What goes from step to step.
@@ -305,14 +298,4 @@ impl<'m> Walk<'m> {
     fn reader(&mut self) -> Reader<'_> {
         Reader { model: self.model, bytes: self.bytes, clock: &mut self.clock }
     }
-}
-
-/// Some rows of a tensor.
-pub(super) fn select(tensor: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
-    if rows.len() == tensor.dims()[0] && rows.is_sorted() {
-        return tensor.clone();
-    }
-    let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-    let indices = TensorData::new(indices, [rows.len()]);
-    tensor.clone().select(0, Tensor::<1, Int>::from_data(indices, &tensor.device()))
 }

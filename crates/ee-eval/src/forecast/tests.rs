@@ -5,50 +5,21 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ee_models::ExitModel;
-use ee_models::arch::llama::{Llama, LlamaConfig, LlamaSizes, random};
-use ee_models::checkpoint::Precision;
-use ee_models::device::device;
+use ee_models::arch::llama::Llama;
 use ee_models::gate::LinearGate;
-use ee_models::generate::{Choice, Options, Unwatched, Watcher, generate};
+use ee_models::generate::{Options, Unwatched, Watcher, generate};
 use ee_models::signal::{Agreement, Signal};
 
 use super::*;
 use crate::decode::policy::by_name;
+use crate::decode::sample::{LAYERS, NEW, VOCABULARY, model, options, prompt};
 use crate::decode::states::STATE_GATES;
 use crate::decode::{Settings, decode};
 use crate::interrupt::Interrupt;
 use crate::trace::{ExitColumns, sample};
 
-const LAYERS: usize = 5;
-const NEW: usize = 24;
-const VOCABULARY: usize = 60;
-
-/// Wide weights: exits disagree, and tokens leave everywhere.
-fn model() -> Llama {
-    let mut config = LlamaConfig::llama(&LlamaSizes {
-        vocabulary: VOCABULARY,
-        d_model: 32,
-        layers: LAYERS,
-        heads: 4,
-        kv_heads: 2,
-        inner: 48,
-        positions: 128,
-    })
-    .unwrap();
-    config.initializer_range = 0.3;
-    random(config, 3, Precision::F32, &device("cpu").unwrap()).model
-}
-
 fn prompts() -> Vec<Vec<u32>> {
-    let prompt = |(n, seed): (u32, u32)| {
-        (0..n).map(|at| (at * 31 + seed * 17) % VOCABULARY as u32).collect()
-    };
-    (1..=16).map(|seed| prompt((1 + seed * 7 % 13 + seed / 16 * 30, seed))).collect()
-}
-
-fn options() -> Options {
-    // Two tokens that end a text: texts are of several lengths.
-    Options { max_new_tokens: NEW, choice: Choice::Greedy, ends: vec![3, 58], first_number: 0 }
+    (1..=16).map(|seed| prompt(1 + seed * 7 % 13 + seed / 16 * 30, seed)).collect()
 }
 
 /// Keeps what every exit says of every token.

@@ -165,6 +165,34 @@ fn full_acceptance_gives_all_drafts_and_one_more() {
     assert_eq!(found.tally.expected_tokens_per_round(), 5.0);
 }
 
+#[test]
+fn no_draft_goes_beyond_an_end() {
+    let model = damped(80, 8, 3, 0.0, 5);
+    // The fourth token ends the first text and comes nowhere before or in the second: the prompt gives one, the
+    // round drafts the three others.
+    let texts: Vec<Vec<u32>> = alone(
+        &model,
+        &(0..40).map(|token| vec![token]).collect::<Vec<_>>(),
+        &options(12, Vec::new()),
+    );
+    let pairs = (0..40_u32).flat_map(|a| (0..40_u32).map(move |b| (a, b)));
+    let fits = |&(a, b): &(u32, u32)| {
+        let (first, second) = (&texts[a as usize], &texts[b as usize]);
+        !first[..3].contains(&first[3]) && !second.contains(&first[3])
+    };
+    let (a, b) = pairs.into_iter().find(fits).unwrap();
+    let (prompts, end) = ([vec![a], vec![b]], texts[a as usize][3]);
+    let options = options(12, vec![end]);
+    let mut fixed = Strategy::Fixed(Plan { exit: 3, drafts: 6 });
+    let found = speculate(&model, &prompts, &options, &mut fixed, &mut Unwatched).unwrap();
+    assert_eq!(found.texts, alone(&model, &prompts, &options));
+    let drafted: Vec<usize> = found.tally.plans.keys().map(|plan| plan.drafts).collect();
+    assert_eq!(drafted, [3, 6], "{:?}", found.tally.plans);
+    let one = &prompts[..1];
+    let found = speculate(&model, one, &options, &mut fixed, &mut Unwatched).unwrap();
+    assert_eq!((found.tally.rounds, found.tally.head_reads), (1, 4));
+}
+
 /// Ends each row after so many tokens.
 struct Impatient(Vec<usize>);
 

@@ -55,6 +55,11 @@ impl Costs {
         }
     }
 
+    /// Rounds that it has seen.
+    pub(super) fn rounds(&self) -> usize {
+        self.round
+    }
+
     /// The prices for so many rows; none before plain decoding was measured for them.
     pub(super) fn prices(&self, rows: usize, n_layers: usize) -> Option<Prices> {
         let plain = [self.layer.measured(rows)?, self.head.measured(rows)?];

@@ -29,6 +29,11 @@ const LOOK_SHARE: f64 = 0.04;
 const LOOKED_AT: usize = 6;
 /// What an observation weighs a token later: about the last five hundred tokens count.
 const FADING: f64 = 0.998;
+/// One round in so many drafts longer than is thought to pay, as what longer drafts take is known from them
+/// alone.
+const TRIAL: usize = 12;
+/// How much of its worth a draft of such a round has to bring.
+const TRIAL_WORTH: f64 = 0.5;
 /// How much better an exit must possibly be to be looked at.
 const WORTH: f64 = 1.02;
 /// How much faster than plain decoding drafting must promise to be: what a promise leaves out, cropping
@@ -125,6 +130,8 @@ impl Adaptive {
         // are fixed.
         let [tokens, seconds] = self.pace;
         let least = if seconds > 0.0 { promise.max(tokens / seconds) } else { promise };
+        let is_trial = self.costs.rounds().is_multiple_of(TRIAL);
+        let least = if is_trial { TRIAL_WORTH * least } else { least };
         let pace = Pace::new(exit, self.exits[exit - 1], &prices, least * rows as f64, rows);
         Course { plan: Plan { exit, drafts: LONGEST }, pace: Some(pace), looks }
     }

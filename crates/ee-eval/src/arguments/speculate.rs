@@ -5,21 +5,15 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use ee_models::speculate::{Plan, Strategy};
 
-use super::{SamplingArguments, TextArguments, positive};
+use super::{GenerateArguments, positive};
 use crate::speculate::Drafts;
 
 /// `ee-eval speculate`.
 #[derive(Debug, Args)]
 pub struct SpeculateArguments {
-    /// What to continue.
+    /// What to continue, and how.
     #[command(flatten)]
-    pub texts: TextArguments,
-    /// How tokens are chosen.
-    #[command(flatten)]
-    pub sampling: SamplingArguments,
-    /// Print the prompt before its continuation.
-    #[arg(long)]
-    pub show_prompt: bool,
+    pub generate: GenerateArguments,
     /// How to draft.
     #[command(flatten)]
     pub draft: DraftArguments,

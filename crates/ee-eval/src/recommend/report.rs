@@ -14,18 +14,14 @@ use crate::report::{Page, provenance};
 use crate::results::write_json;
 use crate::trial::{Trial, WayFacts};
 
+/// Columns that name a setting.
+const SETTING: [&str; 8] =
+    ["kind", "gate", "threshold", "exits read", "head", "K/V", "drafts", "chosen by"];
+
 /// What was tried: what was promised and what came of it.
 #[must_use]
 pub(super) fn table(found: &Recommendation) -> Table {
     let columns = [
-        "kind",
-        "gate",
-        "threshold",
-        "exits read",
-        "head",
-        "K/V",
-        "drafts",
-        "chosen by",
         "predicted speed-up",
         "measured speed-up",
         "95 % from",
@@ -74,7 +70,7 @@ pub(super) fn table(found: &Recommendation) -> Table {
             found.calibration_texts,
             found.state_texts,
         ),
-        columns: columns.map(str::to_owned).to_vec(),
+        columns: SETTING.iter().chain(&columns).map(|&name| name.to_owned()).collect(),
         rows: rows.collect(),
     }
 }
@@ -134,19 +130,7 @@ fn yes(holds: bool) -> Cell {
 
 /// Every setting that was thought of.
 fn all(found: &Recommendation) -> Table {
-    let columns = [
-        "kind",
-        "gate",
-        "threshold",
-        "exits read",
-        "head",
-        "K/V",
-        "drafts",
-        "chosen by",
-        "average exit",
-        "predicted speed-up",
-        "predicted equal tokens",
-    ];
+    let columns = ["average exit", "predicted speed-up", "predicted equal tokens"];
     let row = |candidate: &CandidateResults| {
         let mut cells = setting(&candidate.way);
         cells.extend([
@@ -168,7 +152,7 @@ fn all(found: &Recommendation) -> Table {
             100.0 * (1.0 - found.keep),
             100.0 * found.confidence,
         ),
-        columns: columns.map(str::to_owned).to_vec(),
+        columns: SETTING.iter().chain(&columns).map(|&name| name.to_owned()).collect(),
         rows: found.candidates.iter().map(row).collect(),
     }
 }

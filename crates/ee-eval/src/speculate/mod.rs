@@ -44,7 +44,7 @@ struct Both {
 /// What opening the checkpoint or reading the task says; a prompt that does not fit; a draft exit that is
 /// none; an interrupt.
 pub fn run(arguments: &SpeculateArguments) -> Result<()> {
-    let texts = &arguments.texts;
+    let texts = &arguments.generate.texts;
     let request = Request::read(texts)?;
     if let Some(folder) = &arguments.output {
         check_writable(&folder.join("results.json"))?;
@@ -56,7 +56,7 @@ pub fn run(arguments: &SpeculateArguments) -> Result<()> {
     let prompts = prompts.collect::<Result<Vec<_>>>()?;
     let both = decode(&subject, arguments, &request, &prompts, &mut strategy)?;
     for ((_, example), generated) in request.examples.iter().zip(&both.speculated) {
-        let prompt = if arguments.show_prompt { example.prompt.as_str() } else { "" };
+        let prompt = if arguments.generate.show_prompt { example.prompt.as_str() } else { "" };
         println!("{prompt}{}", generated.text);
     }
     let scoring = Scoring::of(request.task.as_ref(), arguments.allow_code_execution);
@@ -86,7 +86,7 @@ fn decode(
     let interrupt = Interrupt::listen()?;
     let options = |first: usize| Options {
         max_new_tokens: request.max_new_tokens,
-        choice: arguments.sampling.choice(),
+        choice: arguments.generate.sampling.choice(),
         ends: subject.ends().to_vec(),
         first_number: first as u64,
     };

@@ -161,7 +161,7 @@ impl SpeculateResults {
         both: &Both,
         scores: Vec<MetricScores>,
     ) -> Self {
-        let greedy = arguments.sampling.choice() == Choice::Greedy;
+        let greedy = arguments.generate.sampling.choice() == Choice::Greedy;
         let pairs = both.plain.iter().zip(&both.speculated);
         let differing = pairs.filter(|(plain, found)| plain.tokens != found.tokens).count();
         let tokens =
@@ -180,8 +180,8 @@ impl SpeculateResults {
             batch: arguments.batch,
             max_new_tokens: request.max_new_tokens,
             greedy,
-            temperature: arguments.sampling.temperature,
-            seed: arguments.sampling.seed,
+            temperature: arguments.generate.sampling.temperature,
+            seed: arguments.generate.sampling.seed,
             draft: arguments.draft.to_string(),
             ratio: speculation.tokens_per_second / plain.tokens_per_second,
             ratio_per_batch: ratios(both, arguments.batch),

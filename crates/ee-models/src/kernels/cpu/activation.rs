@@ -11,14 +11,47 @@ const CHUNK: usize = 1 << 14;
 /// The function between two linear layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// x·Φ(x) = x/2·(1 + erf(x/√2)) (Hendrycks & Gimpel 2016), `gelu` in Hugging Face configs.
+    /// x·Φ(x) = x/2·(1 + erf(x/√2)) (Hendrycks & Gimpel 2016).
     Gelu,
-    /// x/2·(1 + tanh(√(2/π)·(x + 0.044715 x³))), `gelu_new`.
+    /// x/2·(1 + tanh(√(2/π)·(x + 0.044715 x³))), the former's approximation.
     GeluTanh,
+    /// x·σ(1.702 x), a rougher one.
+    QuickGelu,
     /// max(x, 0)
     Relu,
+    /// x·σ(x), σ(x) = 1 / (1 + e⁻ˣ) (Elfwing et al. 2018).
+    Silu,
     /// tanh x
     Tanh,
+}
+
+/// What Hugging Face configurations call the functions; some have several names, and several formulas that
+/// differ in rounding alone (`ACT2FN` of transformers).
+const NAMES: [(&str, Activation); 12] = [
+    ("gelu", Activation::Gelu),
+    ("gelu_python", Activation::Gelu),
+    ("gelu_new", Activation::GeluTanh),
+    ("gelu_fast", Activation::GeluTanh),
+    ("gelu_accurate", Activation::GeluTanh),
+    ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("gelu_python_tanh", Activation::GeluTanh),
+    ("quick_gelu", Activation::QuickGelu),
+    ("relu", Activation::Relu),
+    ("silu", Activation::Silu),
+    ("swish", Activation::Silu),
+    ("tanh", Activation::Tanh),
+];
+
+impl Activation {
+    /// The function of a Hugging Face name.
+    pub fn named(name: &str) -> Option<Self> {
+        NAMES.iter().find(|(known, _)| *known == name).map(|&(_, function)| function)
+    }
+
+    /// All names.
+    pub fn names() -> Vec<&'static str> {
+        NAMES.iter().map(|(name, _)| *name).collect()
+    }
 }
 
 /// `out` = f(`input`), number by number.
@@ -47,7 +80,9 @@ pub fn activation_backward(
     let derive = match activation {
         Activation::Gelu => gelu_backward,
         Activation::GeluTanh => gelu_tanh_backward,
+        Activation::QuickGelu => quick_gelu_backward,
         Activation::Relu => relu_backward,
+        Activation::Silu => silu_backward,
         Activation::Tanh => tanh_backward,
     };
     input_gradient
@@ -101,13 +136,31 @@ pub(super) fn apply(activation: Activation, input: &[f32], out: &mut [f32]) {
     match activation {
         Activation::Gelu => gelu(input, out),
         Activation::GeluTanh => gelu_tanh(input, out),
+        Activation::QuickGelu => quick_gelu(input, out),
         Activation::Relu => relu(input, out),
+        Activation::Silu => silu(input, out),
         Activation::Tanh => tanh_all(input, out),
     }
 }
 
 const SQRT_2_OVER_PI: f32 = 0.797_884_6;
 const CUBIC: f32 = 0.044_715;
+/// The slope with which the logistic function comes near the normal one's.
+const QUICK: f32 = 1.702;
+
+/// σ(x) = 1 / (1 + e⁻ˣ) without overflow.
+#[inline(always)]
+fn logistic(x: f32) -> f32 {
+    let e = exp(-x.abs());
+    (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
+}
+
+/// σ(x) + x·σ(x)·(1 − σ(x)), the slope of x·σ(x).
+#[inline(always)]
+fn logistic_slope(x: f32) -> f32 {
+    let sigma = logistic(x);
+    sigma * fused(x, 1.0 - sigma, 1.0)
+}
 
 vectorised! {
     fn gelu(input: &[f32], out: &mut [f32]) {
@@ -146,6 +199,38 @@ vectorised! {
             let slope = SQRT_2_OVER_PI * fused(3.0 * CUBIC * x, x, 1.0);
             let change = 0.5 * x * fused(-value, value, 1.0) * slope;
             *out = gradient * (fused(0.5, value, 0.5) + change);
+        }
+    }
+}
+
+vectorised! {
+    fn quick_gelu(input: &[f32], out: &mut [f32]) {
+        for (out, &x) in out.iter_mut().zip(input) {
+            *out = x * logistic(QUICK * x);
+        }
+    }
+}
+
+vectorised! {
+    fn quick_gelu_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
+        for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
+            *out = gradient * logistic_slope(QUICK * x);
+        }
+    }
+}
+
+vectorised! {
+    fn silu(input: &[f32], out: &mut [f32]) {
+        for (out, &x) in out.iter_mut().zip(input) {
+            *out = x * logistic(x);
+        }
+    }
+}
+
+vectorised! {
+    fn silu_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
+        for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
+            *out = gradient * logistic_slope(x);
         }
     }
 }
@@ -215,8 +300,14 @@ mod tests {
     use super::*;
     use crate::kernels::cpu::reference::{self, assert_close, assert_same_on_any_threads, numbers};
 
-    const ALL: [Activation; 4] =
-        [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Tanh];
+    const ALL: [Activation; 6] = [
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::QuickGelu,
+        Activation::Relu,
+        Activation::Silu,
+        Activation::Tanh,
+    ];
 
     fn exact(activation: Activation, x: f64) -> f64 {
         match activation {
@@ -225,7 +316,9 @@ mod tests {
                 let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
                 0.5 * x * (1.0 + inner.tanh())
             }
+            Activation::QuickGelu => x / (1.0 + (-1.702 * x).exp()),
             Activation::Relu => x.max(0.0),
+            Activation::Silu => x / (1.0 + (-x).exp()),
             Activation::Tanh => x.tanh(),
         }
     }
@@ -288,7 +381,9 @@ mod tests {
     #[test]
     fn far_from_zero_nothing_overflows() {
         let input = [-3e38, -100.0, 100.0, 3e38];
-        for activation in [Activation::Gelu, Activation::Relu] {
+        let saturating =
+            [Activation::Gelu, Activation::QuickGelu, Activation::Relu, Activation::Silu];
+        for activation in saturating {
             let mut out = [f32::NAN; 4];
             activation_forward(activation, &input, &mut out);
             assert_eq!(out.map(f32::abs), [0.0, 0.0, 100.0, 3e38]);

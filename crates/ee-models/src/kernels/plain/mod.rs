@@ -28,7 +28,9 @@ pub fn feed_forward(
     let inner = match function {
         Activation::Gelu => activation::gelu(inner),
         Activation::GeluTanh => activation::gelu_approximate(inner),
+        Activation::QuickGelu => inner.clone() * activation::sigmoid(inner * 1.702),
         Activation::Relu => activation::relu(inner),
+        Activation::Silu => activation::silu(inner),
         Activation::Tanh => activation::tanh(inner),
     };
     linear(inner, parameters.down_weight, parameters.down_bias)

@@ -72,7 +72,7 @@ enum TypedCommand {
         run: RunFlags,
         /// What each device has, for example 80GiB; exit code 1 where the run needs more
         #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
-        memory: Option<usize>,
+        memory: Option<f64>,
     },
     /// Fit a linear gate on a decoder's states, the model itself frozen, for ee-eval decode --head gate
     Gate(GateFlags),
@@ -94,7 +94,7 @@ enum BenchVerb {
 /// What to do.
 pub(crate) enum Command {
     Train(Training),
-    Plan(RunFile, Option<usize>),
+    Plan(RunFile, Option<f64>),
     Gate(GateFlags),
     EncoderTrain(EncoderTrain),
     DecoderTrain(DecoderTrain),

@@ -2,7 +2,7 @@
 //!
 //! Parameters are counted on the model itself, built without values. Activations are counted as the CPU
 //! kernels keep them; other backends keep somewhat more. The formulas are held to measured peaks by
-//! `tests/plan.rs`.
+//! `tests/plan.rs`. Numbers are f64, exact as far as any memory goes, so that no size of a file overflows them.
 
 mod shape;
 
@@ -12,17 +12,17 @@ use ee_models::checkpoint::Precision;
 use ee_models::loss::LOGIT_BYTES;
 
 use self::shape::ModelShape;
-use crate::config::RunConfig;
+use crate::config::{ModelConfig, RunConfig};
 use crate::error::{Error, Result};
 
 const GIB: f64 = (1_u64 << 30) as f64;
 /// Bytes of an F32.
-const F32: usize = 4;
+const F32: f64 = 4.0;
 /// What a process has resident before it has a model: the program, its tokenizer and its threads.
-const PROGRAM: usize = 24 << 20;
+const PROGRAM: f64 = (24 << 20) as f64;
 
 /// Bytes on each device, by what they are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MemoryPlan {
     /// Devices that share a batch.
     pub devices: usize,
@@ -31,21 +31,21 @@ pub struct MemoryPlan {
     /// Tokens of a row at most.
     pub length: usize,
     /// Numbers in all parameters.
-    pub parameters: usize,
+    pub parameters: f64,
     /// Numbers in those that are trained.
-    pub trained: usize,
+    pub trained: f64,
     /// The weights.
-    pub weight_bytes: usize,
+    pub weight_bytes: f64,
     /// The gradients, F32.
-    pub gradient_bytes: usize,
+    pub gradient_bytes: f64,
     /// Moments and, of 16-bit weights, their F32 masters.
-    pub optimizer_bytes: usize,
+    pub optimizer_bytes: f64,
     /// What the layers keep for their backward passes.
-    pub activation_bytes: usize,
+    pub activation_bytes: f64,
     /// The chunk of logits, and what the backward pass of one layer works with.
-    pub workspace_bytes: usize,
+    pub workspace_bytes: f64,
     /// The process without a model.
-    pub program_bytes: usize,
+    pub program_bytes: f64,
 }
 
 impl MemoryPlan {
@@ -62,21 +62,21 @@ impl MemoryPlan {
         let training = &config.training;
         let rows = training.micro_batch.min(training.batch.div_ceil(devices));
         let length = config.task.max_length;
-        let tokens = rows * length;
+        let tokens = rows as f64 * length as f64;
         let is_rounded = config.precision != Precision::F32;
-        let matrix_bytes = if is_rounded { 2 } else { F32 };
-        let kept = if training.recompute { 1 } else { shape.layers };
-        let states = if training.recompute { shape.layers } else { 0 };
+        let matrix_bytes = if is_rounded { 2.0 } else { F32 };
+        let kept = if training.recompute { 1.0 } else { shape.layers };
+        let states = if training.recompute { shape.layers } else { 0.0 };
         // An optimizer's state: two moments, and the master of what is rounded.
-        let state =
-            2 * F32 * shape.trained() + if is_rounded { F32 * shape.trained_matrices } else { 0 };
+        let state = 2.0 * F32 * shape.trained()
+            + if is_rounded { F32 * shape.trained_matrices } else { 0.0 };
         let owners = if training.shard_optimizer { devices } else { 1 };
-        let chunk = (LOGIT_BYTES / F32).min(tokens * shape.outputs).max(shape.outputs);
+        let chunk = (LOGIT_BYTES as f64 / F32).min(tokens * shape.outputs).max(shape.outputs);
         // Beside the logits, two threads pack them for their products and keep the room. When the head is done
         // a layer's backward pass takes the logits' place: half of what the layer keeps, and more where the
         // layer is run again. Both factors are measured.
-        let tenths = if training.recompute { 12 } else { 5 };
-        let workspace = 2 * chunk + chunk.max(tokens * shape.kept_per_token * tenths / 10);
+        let share = if training.recompute { 1.2 } else { 0.5 };
+        let workspace = 2.0 * chunk + chunk.max(tokens * shape.kept_per_token * share);
         Self {
             devices,
             rows,
@@ -85,7 +85,7 @@ impl MemoryPlan {
             trained: shape.trained(),
             weight_bytes: matrix_bytes * shape.matrices + F32 * shape.vectors,
             gradient_bytes: F32 * shape.trained(),
-            optimizer_bytes: state.div_ceil(owners),
+            optimizer_bytes: (state / owners as f64).ceil(),
             activation_bytes: F32 * tokens * (kept * shape.kept_per_token + states * shape.d_model),
             workspace_bytes: F32 * workspace,
             program_bytes: PROGRAM,
@@ -93,7 +93,7 @@ impl MemoryPlan {
     }
 
     /// All of it.
-    pub fn total(&self) -> usize {
+    pub fn total(&self) -> f64 {
         self.weight_bytes
             + self.gradient_bytes
             + self.optimizer_bytes
@@ -109,8 +109,8 @@ impl fmt::Display for MemoryPlan {
         writeln!(
             f,
             "{:.3} billion parameters, {:.3} billion trained; {devices} × {rows} rows of {length} tokens at once",
-            parameters as f64 / 1e9,
-            trained as f64 / 1e9
+            parameters / 1e9,
+            trained / 1e9
         )?;
         let parts = [
             ("weights", self.weight_bytes),
@@ -122,7 +122,7 @@ impl fmt::Display for MemoryPlan {
             ("on each device", self.total()),
         ];
         for (name, bytes) in parts {
-            writeln!(f, "{name:<22}{:>9.3} GiB", bytes as f64 / GIB)?;
+            writeln!(f, "{name:<22}{:>9.3} GiB", bytes / GIB)?;
         }
         Ok(())
     }
@@ -184,7 +184,7 @@ const REMEDIES: [Remedy; 5] = [
 ///
 /// # Errors
 /// As [`MemoryPlan::new`].
-pub fn changes_to_fit(config: &RunConfig, memory: usize) -> Result<Option<Vec<String>>> {
+pub fn changes_to_fit(config: &RunConfig, memory: f64) -> Result<Option<Vec<String>>> {
     let mut config = config.clone();
     let mut changes: Vec<(&str, String)> = Vec::new();
     let is_text = ModelShape::of(&config)?.is_decoder;
@@ -206,25 +206,55 @@ pub fn changes_to_fit(config: &RunConfig, memory: usize) -> Result<Option<Vec<St
 ///
 /// # Errors
 /// Another form, with an example of the right one.
-pub fn parse_memory(text: &str) -> std::result::Result<usize, String> {
+pub fn parse_memory(text: &str) -> std::result::Result<f64, String> {
     const UNITS: [(&str, f64); 4] = [("GiB", GIB), ("MiB", GIB / 1024.0), ("GB", 1e9), ("MB", 1e6)];
     let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
     let bytes = unit.and_then(|(number, bytes)| Some(number.trim().parse::<f64>().ok()? * bytes));
     match bytes {
-        Some(bytes) if bytes > 0.0 && bytes.is_finite() => Ok(bytes as usize),
+        Some(bytes) if bytes > 0.0 && bytes.is_finite() => Ok(bytes.floor()),
         _ => Err("expected a size with its unit, e.g. 80GiB".to_owned()),
     }
+}
+
+/// Whether a new model's weights have room on this machine, where they are drawn one by one.
+///
+/// # Errors
+/// As [`MemoryPlan::new`]; weights that take more than there is.
+pub(crate) fn check_room(config: &RunConfig) -> Result<()> {
+    let (Some(room), ModelConfig::Scratch(_)) = (room(), &config.model) else { return Ok(()) };
+    let plan = MemoryPlan::new(config)?;
+    if plan.weight_bytes <= room {
+        return Ok(());
+    }
+    Err(Error::Mismatch(format!(
+        "the new model's {:.3} billion parameters take {:.1} GiB, this machine has {:.1} GiB for them",
+        plan.parameters / 1e9,
+        plan.weight_bytes / GIB,
+        room / GIB
+    )))
+}
+
+/// Bytes of memory that this process can have at most, as far as the system tells.
+fn room() -> Option<f64> {
+    let total = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let total = total.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let total = total.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? * 1024.0;
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    // `unlimited` is no number.
+    let limit = limit.split_whitespace().next()?.parse::<f64>().unwrap_or(f64::INFINITY);
+    Some(total.min(limit))
 }
 
 /// Prints a plan and, where it does not fit, what to change.
 ///
 /// # Errors
 /// As [`MemoryPlan::new`]; a run that does not fit.
-pub fn print(config: &RunConfig, memory: Option<usize>) -> Result<()> {
+pub fn print(config: &RunConfig, memory: Option<f64>) -> Result<()> {
     let plan = MemoryPlan::new(config)?;
     print!("{plan}");
     let Some(memory) = memory else { return Ok(()) };
-    let available = memory as f64 / GIB;
+    let available = memory / GIB;
     if plan.total() <= memory {
         println!("fits {available:.1} GiB");
         return Ok(());
@@ -238,7 +268,7 @@ pub fn print(config: &RunConfig, memory: Option<usize>) -> Result<()> {
     }
     Err(Error::Mismatch(format!(
         "the run needs {:.2} GiB on each device, {available:.2} GiB are there",
-        plan.total() as f64 / GIB
+        plan.total() / GIB
     )))
 }
 
@@ -248,9 +278,9 @@ mod tests {
 
     #[test]
     fn sizes_are_read_with_their_units() {
-        assert_eq!(parse_memory("2GiB"), Ok(2 << 30));
-        assert_eq!(parse_memory("1.5 MiB"), Ok(3 << 19));
-        assert_eq!(parse_memory("3GB"), Ok(3_000_000_000));
+        assert_eq!(parse_memory("2GiB"), Ok(2.0 * GIB));
+        assert_eq!(parse_memory("1.5 MiB"), Ok(1.5 * GIB / 1024.0));
+        assert_eq!(parse_memory("3GB"), Ok(3e9));
         for text in ["80", "GiB", "-1GiB", "80 Gib", "infGB"] {
             assert!(parse_memory(text).is_err(), "{text}");
         }

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::fit::{Plan, Run};
 use crate::log::Log;
 use crate::optimizer::AdamW;
+use crate::plan;
 use crate::run;
 use crate::sample::Sampler;
 use crate::schedule::Schedule;
@@ -90,6 +91,7 @@ impl<'a> Start<'a> {
     fn new(config: RunConfig, output: &'a Path, resume: bool) -> Result<Self> {
         let devices = ee_models::device::devices(&config.device)?;
         run::check(output, &config, resume)?;
+        plan::check_room(&config)?;
         Ok(Self { config, output, resume, devices })
     }
 

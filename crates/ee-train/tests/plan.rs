@@ -76,3 +76,48 @@ fn a_run_that_does_not_fit_is_told_what_to_change() {
     assert!(String::from_utf8(hopeless.stdout).unwrap().contains("no setting makes it fit"));
     assert_eq!(plan("eighty").status.code(), Some(2));
 }
+
+#[test]
+fn no_size_overflows_and_none_is_taken_for_granted() {
+    let playground = text("layers = 2\nd_model = 64\nheads = 1", 64);
+    let run = |verb: &[&str], sets: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ee-train"));
+        command.args(verb).arg("--config").arg(playground.path("run.toml"));
+        sets.iter().for_each(|set| _ = command.args(["--set", set]));
+        command.output().unwrap()
+    };
+    let plan = &["plan", "--memory", "1GiB"][..];
+    // Sizes that wrap to nothing in 64 bits, and a billion layers that are never built.
+    for sets in [
+        &["model.layers=1000000000", "model.d_model=1073741824", "model.heads=16777216"][..],
+        &["model.layers=2147483647"],
+        &["model.inner=2147483647", "model.layers=1073741824"],
+        &["lora.rank=2147483647", "model.layers=2147483647"],
+        &["training.batch=2147483647", "task.max_length=2147483647", "model.positions=2147483647"],
+    ] {
+        let planned = run(plan, sets);
+        let printed = String::from_utf8(planned.stdout.clone()).unwrap();
+        assert_eq!(planned.status.code(), Some(1), "{sets:?}: {printed}");
+        assert!(printed.contains("does not fit 1.0 GiB"), "{sets:?}: {printed}");
+    }
+    for (key, size) in [
+        ("model.layers", "9223372036854775807"),
+        ("model.d_model", "4294967296"),
+        ("model.inner", "1000000000000"),
+        ("model.positions", "4294967296"),
+        ("lora.rank", "4294967296"),
+        ("task.max_length", "4294967296"),
+    ] {
+        for verb in [plan, &["--output", "never"]] {
+            let refused = run(verb, &[&format!("{key}={size}")]);
+            assert_eq!(refused.status.code(), Some(1), "{key}: {}", stderr(&refused));
+            let expected = format!("expected at most 2147483647, found {size}");
+            assert!(stderr(&refused).contains(&expected), "{key}: {}", stderr(&refused));
+        }
+    }
+    let trained = |sets: &[&str]| run(&["--output", "never"], sets);
+    let huge = trained(&["model.layers=1000000000"]);
+    assert!(stderr(&huge).contains("billion parameters take"), "{}", stderr(&huge));
+    let rank = trained(&["lora.rank=1000000"]);
+    assert!(stderr(&rank).contains("rank 1000000 is above both sides of"), "{}", stderr(&rank));
+}

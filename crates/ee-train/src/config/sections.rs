@@ -58,12 +58,12 @@ pub(super) fn model(section: &Section<'_>, folder: &Path) -> ModelConfig {
 }
 
 fn scratch(section: &Section<'_>, folder: &Path) -> ScratchConfig {
-    let d_model: usize = above_zero(section, "d_model", None);
-    let heads: usize = above_zero(section, "heads", Some((d_model / 64).max(1)));
+    let d_model = size(section, "d_model", None);
+    let heads = size(section, "heads", Some((d_model / 64).max(1)));
     if !d_model.is_multiple_of(heads) {
         section.complain("heads", format!("{heads} heads do not divide d_model {d_model}"));
     }
-    let kv_heads = optional_above_zero(section, "kv_heads");
+    let kv_heads = optional_size(section, "kv_heads");
     if let Some(kv_heads) = kv_heads
         && !heads.is_multiple_of(kv_heads)
     {
@@ -71,12 +71,12 @@ fn scratch(section: &Section<'_>, folder: &Path) -> ScratchConfig {
     }
     ScratchConfig {
         tokenizer: resolve(folder, section.required("tokenizer")),
-        layers: above_zero(section, "layers", None),
+        layers: size(section, "layers", None),
         d_model,
         heads,
         kv_heads,
-        inner: optional_above_zero(section, "inner"),
-        positions: above_zero(section, "positions", Some(128)),
+        inner: optional_size(section, "inner"),
+        positions: size(section, "positions", Some(128)),
         dropout: within(section, "dropout", 0.1, |p| (0.0..1.0).contains(&p), "0 or more, below 1"),
         tied_head: section.or("tied_head", true),
         initializer_range: within(
@@ -92,7 +92,7 @@ fn scratch(section: &Section<'_>, folder: &Path) -> ScratchConfig {
 pub(super) fn lora(section: &Section<'_>) -> Option<LoraConfig> {
     section.exists().then(|| {
         let default = LoraConfig::default();
-        let rank = above_zero(section, "rank", Some(default.rank));
+        let rank = size(section, "rank", Some(default.rank));
         LoraConfig {
             rank,
             alpha: within(section, "alpha", 2.0 * rank as f64, |alpha| alpha > 0.0, "above 0"),
@@ -108,7 +108,7 @@ pub(super) fn task(section: &Section<'_>, folder: &Path) -> TaskConfig {
         data_dir,
         train_split: section.or("train_split", "train".to_owned()),
         validation_split: section.optional("validation_split"),
-        max_length: above_zero(section, "max_length", Some(128)),
+        max_length: size(section, "max_length", Some(128)),
         packing: section.or("packing", false),
         limit: optional_above_zero(section, "limit"),
         validation_limit: optional_above_zero(section, "validation_limit"),
@@ -174,8 +174,8 @@ pub(super) fn schedule(section: &Section<'_>) -> ScheduleConfig {
 }
 
 pub(super) fn training(section: &Section<'_>) -> TrainingConfig {
-    let batch = above_zero(section, "batch", Some(32));
-    let micro_batch = above_zero(section, "micro_batch", Some(batch));
+    let batch = size(section, "batch", Some(32));
+    let micro_batch = size(section, "micro_batch", Some(batch));
     if micro_batch > batch {
         section.complain("micro_batch", format!("{micro_batch} rows exceed the batch of {batch}"));
     }
@@ -184,7 +184,7 @@ pub(super) fn training(section: &Section<'_>) -> TrainingConfig {
         max_steps: optional_above_zero(section, "max_steps"),
         batch,
         micro_batch,
-        evaluation_batch: above_zero(section, "evaluation_batch", Some(32)),
+        evaluation_batch: size(section, "evaluation_batch", Some(32)),
         evaluate_every_steps: optional_above_zero(section, "evaluate_every_steps"),
         patience: optional_above_zero(section, "patience"),
         checkpoint_every_steps: optional_above_zero(section, "checkpoint_every_steps"),
@@ -220,6 +220,27 @@ fn optional_above_zero<T: FromValue + Default + PartialEq + From<u8>>(
         return Some(T::from(1));
     }
     Some(value)
+}
+
+/// No width, length or number of rows is larger: products of two stay within 64 bits.
+const LARGEST: usize = i32::MAX as usize;
+
+/// [`above_zero`], of something that memory is taken for.
+fn size(section: &Section<'_>, key: &'static str, default: Option<usize>) -> usize {
+    limited(section, key, above_zero(section, key, default))
+}
+
+/// [`optional_above_zero`], of something that memory is taken for.
+fn optional_size(section: &Section<'_>, key: &'static str) -> Option<usize> {
+    optional_above_zero(section, key).map(|size| limited(section, key, size))
+}
+
+fn limited(section: &Section<'_>, key: &'static str, size: usize) -> usize {
+    if size > LARGEST {
+        section.complain(key, format!("expected at most {LARGEST}, found {size}"));
+        return 1;
+    }
+    size
 }
 
 /// A number with a default and a range, told in words where it is left.

@@ -10,8 +10,8 @@ Per architecture (tests/golden/bert-tiny, tests/golden/roberta-tiny; see tests/g
                                      and the losses of ten AdamW steps
     gradients-joint.safetensors      d(sum of every exit's loss)/d(parameter), all parameters
     gradients-final.safetensors      d(last exit's loss)/d(parameter), all parameters
-Beside them bert-tiny-bin (the same weights as torch.save writes them), signals.json and
-schedules.json. Weights come from a seeded generator of this script, not from the model's own
+Beside them bert-tiny-bin (the same weights as torch.save writes them), bert-tiny-shards-bin (in two
+such files), signals.json and schedules.json. Weights come from a seeded generator of this script, not from the model's own
 initialisation, so they do not depend on the version of transformers; biases and norms are drawn
 too, because zeros and ones would hide a missing term.
 """
@@ -255,6 +255,21 @@ def write_pickled(folder, model):
     torch.save(weights, folder / "pytorch_model.bin")
 
 
+def write_shards(folder, model):
+    """The same weights in two archives with an index, as transformers 4 saved large models."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = list(model.state_dict().items())
+    parts, names = (weights[::2], weights[1::2]), []
+    for number, part in enumerate(parts, 1):
+        names.append(f"pytorch_model-{number:05}-of-{len(parts):05}.bin")
+        # A copy of each, because a view would bring the whole storage along.
+        torch.save({name: value.clone() for name, value in part}, folder / names[-1])
+    weight_map = {name: names[number] for number, part in enumerate(parts) for name, _ in part}
+    size = sum(value.nbytes for _, value in weights)
+    index = {"metadata": {"total_size": size}, "weight_map": weight_map}
+    write_json(folder / "pytorch_model.bin.index.json", index)
+
+
 def signal_case(name, logits, token):
     """The numbers of one row in float64; `token` must not be tied, so that its rank is plain."""
     row = numpy.asarray(logits, dtype=numpy.float32).astype(numpy.float64)
@@ -314,6 +329,7 @@ def write_all(root):
     bert = write_encoder(root / "bert-tiny", tiny_bert, 11)
     write_encoder(root / "roberta-tiny", tiny_roberta, 12)
     write_pickled(root / "bert-tiny-bin", bert)
+    write_shards(root / "bert-tiny-shards-bin", bert)
     write_signals(root / "signals.json")
     write_schedules(root / "schedules.json")
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::checkpoint::{Naming, read_json};
+use crate::checkpoint::{Keys, Naming, read_json};
 use crate::error::{Error, Result};
 
 /// What the registry knows of a family of checkpoints.
@@ -21,6 +21,16 @@ pub struct Architecture {
     pub class: &'static str,
     /// What its tensors are called.
     pub naming: Naming,
+    /// What it does otherwise than the families that share its layers, and what its keys mean where a
+    /// configuration lacks them.
+    pub(crate) family: Family,
+}
+
+/// What tells apart the families of one kind.
+#[derive(Debug)]
+pub(crate) enum Family {
+    Encoder(bert::Family),
+    Decoder(llama::Family),
 }
 
 /// What a model does with a text.
@@ -48,19 +58,66 @@ pub fn of_folder(folder: &Path) -> Result<&'static Architecture> {
 /// The architecture that a configuration names; `path` is what complaints name.
 ///
 /// # Errors
-/// When it is not supported; the message names the supported ones.
+/// When it is not supported (the message names the supported ones), when `model_type` and `architectures`
+/// name different ones, or when the weights are said to be quantized.
 pub(crate) fn of_config(json: &Map<String, Value>, path: &Path) -> Result<&'static Architecture> {
     let complain = |complaint: String| Error::Config { path: path.to_owned(), complaint };
-    let model_type = json
-        .get("model_type")
-        .and_then(Value::as_str)
-        .ok_or_else(|| complain("missing key 'model_type'".to_owned()))?;
-    ARCHITECTURES.iter().find(|known| known.model_type == model_type).ok_or_else(|| {
+    let mut keys = Keys::new(json);
+    if !keys.has("model_type") {
+        keys.complain("missing key 'model_type'".to_owned());
+    }
+    let model_type = keys.text("model_type").unwrap_or_default();
+    keys.finish(path)?;
+    let known = ARCHITECTURES.iter().find(|known| known.model_type == model_type);
+    let known = known.ok_or_else(|| {
         let known: Vec<_> = ARCHITECTURES.iter().map(|known| known.model_type).collect();
         complain(format!(
             "model_type '{model_type}' is not supported; supported are {}",
             known.join(", ")
         ))
+    })?;
+    if let Some(method) = quantization(json) {
+        return Err(complain(format!(
+            "'quantization_config' says that the weights are quantized ({method}); weights are read as F64, F32, \
+             F16 or BF16: take the checkpoint that it was made from"
+        )));
+    }
+    match other_family(json, known) {
+        Some(class) => Err(complain(format!(
+            "model_type '{model_type}' and architectures '{class}' are two families; one of them is wrong"
+        ))),
+        None => Ok(known),
+    }
+}
+
+/// How a configuration says that its weights are quantized: the method and its bits, as far as they are told.
+fn quantization(json: &Map<String, Value>) -> Option<String> {
+    let key = ["quantization_config", "compression_config"].into_iter();
+    let said = key.filter_map(|key| json.get(key)).find(|value| !value.is_null())?;
+    let text = |key: &str| Some(said.get(key)?.as_str()?.to_owned());
+    let bits = |bits: u64| format!("{bits} bits");
+    let loaded = [("load_in_4bit", 4), ("load_in_8bit", 8)].into_iter();
+    let mut loaded = loaded.filter(|(key, _)| said.get(key) == Some(&Value::Bool(true)));
+    let method = ["quant_method", "format"].into_iter().find_map(text);
+    let stated = said.get("bits").and_then(Value::as_u64).map(bits);
+    let stated = stated.or_else(|| Some(bits(loaded.next()?.1)));
+    let parts: Vec<String> = [method, stated].into_iter().flatten().collect();
+    Some(if parts.is_empty() { "method not told".to_owned() } else { parts.join(", ") })
+}
+
+/// A class under `architectures` that belongs to another family than `own`.
+///
+/// Classes of no family here are heads of other tasks or a user's own and say nothing.
+fn other_family<'a>(json: &'a Map<String, Value>, own: &Architecture) -> Option<&'a str> {
+    // `BertForSequenceClassification` begins as every class of BERT does.
+    let beginning = |known: &Architecture| known.class.find("For").map(|end| &known.class[..end]);
+    let classes = json.get("architectures")?.as_array()?;
+    classes.iter().filter_map(Value::as_str).find(|class| {
+        let named = |known: &Architecture| {
+            let rest = beginning(known).and_then(|beginning| class.strip_prefix(beginning));
+            rest.is_some_and(|rest| rest.starts_with("For") || rest.starts_with("Model"))
+        };
+        !named(own) && ARCHITECTURES.iter().any(named)
     })
 }
 

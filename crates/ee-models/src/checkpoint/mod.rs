@@ -3,9 +3,14 @@
 //! Loading is strict: a tensor that is missing, extra or misshapen is an error that names it, and all of
 //! them are named at once. What a checkpoint may hold beyond the model is listed by its architecture. A
 //! tensor is read when its turn comes, so that loading needs the memory of the model and of one tensor.
+//! Nothing is taken in a size that a file merely states: headers are held to the files' lengths, and a
+//! configuration's sizes to the stored shapes.
 //! Matrices are kept in the format asked for ([`Precision`]), vectors always as F32: they are small, and
 //! sums run in F32 anyway.
 
+mod find;
+mod format;
+mod headers;
 mod json;
 mod random;
 mod read;
@@ -29,6 +34,8 @@ pub use write::save;
 pub struct Naming {
     /// Prefix of the backbone's tensor names; bare backbones may lack it.
     pub prefix: &'static str,
+    /// What stands between the prefix and a layer's number.
+    pub layers: &'static str,
     /// Beginnings of the names of the head's tensors.
     pub head: &'static [&'static str],
     /// Whether a checkpoint may hold a tensor of this name, prefix not included, that the model does not

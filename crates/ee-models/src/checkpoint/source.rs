@@ -1,4 +1,7 @@
 //! Gives a module the parameters of a checkpoint, and remembers what did not fit.
+//!
+//! Nothing of a size that the configuration states is made before the stored shape is seen to be the same: what
+//! does not fit gets a single zero, and the model that holds it is never given out.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -56,6 +59,44 @@ impl CheckpointParameters {
         self.weights.names().any(|name| name.starts_with(beginning))
     }
 
+    /// Whether the weights are numbers, and those of as many layers as the configuration says.
+    ///
+    /// # Errors
+    /// When they are quantized, or of another number of layers.
+    pub(crate) fn check(&self, layers: usize, folder: &Path) -> Result<()> {
+        let complain =
+            |complaint: String| Err(Error::Weights { path: folder.to_owned(), complaint });
+        if let Some((name, how)) = self.weights.quantized() {
+            return complain(format!(
+                "the weights are quantized, as '{name}' shows by {how}, though config.json has no \
+                 'quantization_config'; take the checkpoint that they were made from"
+            ));
+        }
+        match self.stored_layers() {
+            0 => {
+                let Naming { prefix, layers, .. } = self.naming;
+                complain(format!(
+                    "holds no layer: no tensor's name begins with '{prefix}.{layers}0.'"
+                ))
+            }
+            found if found == layers => Ok(()),
+            found => complain(format!(
+                "config.json says 'num_hidden_layers': {layers}, the weights are of {found} layers"
+            )),
+        }
+    }
+
+    /// The number after the highest layer's that a stored name has.
+    fn stored_layers(&self) -> usize {
+        let Naming { prefix, layers, .. } = self.naming;
+        let number = |name: &str| -> Option<usize> {
+            let bare = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
+            let rest = bare.unwrap_or(name).strip_prefix(layers)?;
+            rest.split('.').next()?.parse::<usize>().ok()?.checked_add(1)
+        };
+        self.weights.names().filter_map(number).max().unwrap_or(0)
+    }
+
     /// From now on, head parameters that the checkpoint lacks are drawn.
     pub(crate) fn draw_head(&mut self, seed: u64, deviation: f64) {
         self.new_head = Some(NewHead { seed, deviation, names: Vec::new() });
@@ -102,42 +143,52 @@ impl CheckpointParameters {
             .find(|candidate| self.weights.shape(candidate).is_some())
     }
 
-    /// Values of a parameter; zeros and a complaint where the checkpoint does not fit.
-    fn take(
+    /// Values of a parameter; a single zero and a complaint where the checkpoint does not fit.
+    fn take<const D: usize>(
         &mut self,
         name: &str,
-        shape: &[usize],
+        shape: [usize; D],
         initial: Initial,
         precision: Precision,
     ) -> TensorData {
-        let zeros = || TensorData::zeros::<f32, _>(shape);
+        let nothing = || TensorData::zeros::<f32, _>([1; D]);
         let Some(stored) = self.stored_name(name) else {
-            return TensorData::new(self.draw(name, shape, initial), shape);
+            return self.draw(name, shape, initial).unwrap_or_else(nothing);
         };
         let found = self.weights.shape(&stored).unwrap_or_default().to_vec();
         self.used.insert(stored.clone());
         if found != shape {
             self.complaints.push(format!("'{stored}' has shape {found:?}, expected {shape:?}"));
-            return zeros();
+            return nothing();
         }
         self.weights.data(&stored, precision).unwrap_or_else(|error| {
             self.complaints.push(error.to_string());
-            zeros()
+            nothing()
         })
     }
 
-    fn draw(&mut self, name: &str, shape: &[usize], initial: Initial) -> Vec<f32> {
-        let n = shape.iter().product();
+    /// A parameter of a new head. Where anything before it did not fit, its size, too, is only a claim.
+    fn draw<const D: usize>(
+        &mut self,
+        name: &str,
+        shape: [usize; D],
+        initial: Initial,
+    ) -> Option<TensorData> {
         let is_head = self.naming.head.iter().any(|head| name.starts_with(head));
         match &mut self.new_head {
             Some(head) if is_head => {
                 head.names.push(name.to_owned());
-                let columns = shape[shape.len() - 1];
-                RandomParameters::draw(head.seed, head.deviation, name, n, columns, initial)
+                if !self.complaints.is_empty() {
+                    return None;
+                }
+                let (n, columns) = (shape.iter().product(), shape[D - 1]);
+                let NewHead { seed, deviation, .. } = *head;
+                let values = RandomParameters::draw(seed, deviation, name, n, columns, initial);
+                Some(TensorData::new(values, shape))
             }
             _ => {
                 self.complaints.push(format!("missing tensor '{name}' of shape {shape:?}"));
-                vec![0.0; n]
+                None
             }
         }
     }
@@ -145,7 +196,7 @@ impl CheckpointParameters {
 
 impl ParameterSource for CheckpointParameters {
     fn matrix(&mut self, name: &str, shape: [usize; 2], initial: Initial) -> Param<Tensor<2>> {
-        let data = self.take(name, &shape, initial, self.precision);
+        let data = self.take(name, shape, initial, self.precision);
         let options = (&self.device, data.dtype());
         let tensor = Tensor::from_data(data, options);
         kernels::settle(&tensor);
@@ -155,7 +206,7 @@ impl ParameterSource for CheckpointParameters {
     }
 
     fn vector(&mut self, name: &str, length: usize, initial: Initial) -> Param<Tensor<1>> {
-        let data = self.take(name, &[length], initial, Precision::F32);
+        let data = self.take(name, [length], initial, Precision::F32);
         let param = Param::from_tensor(Tensor::from_data(data, &self.device));
         self.names.push(param.id, name);
         param

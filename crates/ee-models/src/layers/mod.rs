@@ -20,4 +20,4 @@ pub use norm::ResidualNorm;
 pub use parameters::{Initial, ParameterSource, Scope};
 pub use projection::Projection;
 pub use rms_norm::RmsNorm;
-pub use rotary::{Frequencies, RotaryScaling};
+pub use rotary::{Frequencies, RotaryPlace, RotaryScaling};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::arch::{Architecture, Kind, of_kind};
+use crate::arch::{Architecture, Family, Kind, of_kind};
 use crate::checkpoint::{Keys, read_json};
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
@@ -50,9 +50,17 @@ impl EncoderConfig {
     /// As [`EncoderConfig::read`].
     pub fn from_json(json: Map<String, Value>, path: &Path) -> Result<Self> {
         let architecture = of_kind(&json, Kind::Encoder, path)?;
+        let Family::Encoder(family) = &architecture.family else {
+            unreachable!("an encoder's family is one of encoders")
+        };
         let mut keys = Keys::new(&json);
         let activation = activation(&mut keys);
         let labels = labels(&mut keys);
+        let hidden_dropout = keys.dropout("hidden_dropout_prob", 0.1);
+        let attention_dropout = keys.dropout("attention_probs_dropout_prob", 0.1);
+        let head_dropout = keys.or_null("classifier_dropout", |keys, key| {
+            keys.has(key).then(|| keys.dropout(key, hidden_dropout) as f32)
+        });
         let config = Self {
             architecture,
             vocab_size: keys.size("vocab_size", None),
@@ -60,17 +68,14 @@ impl EncoderConfig {
             num_hidden_layers: keys.size("num_hidden_layers", None),
             num_attention_heads: keys.size("num_attention_heads", None),
             intermediate_size: keys.size("intermediate_size", None),
-            max_position_embeddings: keys.size("max_position_embeddings", None),
+            max_position_embeddings: keys.size("max_position_embeddings", Some(512)),
             type_vocab_size: keys.size("type_vocab_size", Some(2)),
-            layer_norm_eps: keys.number("layer_norm_eps", 1e-12),
-            pad_token_id: keys.index("pad_token_id", 0),
-            hidden_dropout_prob: keys.number("hidden_dropout_prob", 0.1) as f32,
-            attention_probs_dropout_prob: keys.number("attention_probs_dropout_prob", 0.1) as f32,
-            classifier_dropout: json
-                .get("classifier_dropout")
-                .and_then(Value::as_f64)
-                .map(|probability| probability as f32),
-            initializer_range: keys.number("initializer_range", 0.02),
+            layer_norm_eps: keys.number("layer_norm_eps", 1e-12, "of 0 or more", |x| x >= 0.0),
+            pad_token_id: padding(&mut keys, family),
+            hidden_dropout_prob: hidden_dropout as f32,
+            attention_probs_dropout_prob: attention_dropout as f32,
+            classifier_dropout: head_dropout.flatten(),
+            initializer_range: keys.number("initializer_range", 0.02, "of 0 or more", |x| x >= 0.0),
             activation,
             labels,
             json: Map::new(),
@@ -92,13 +97,18 @@ impl EncoderConfig {
             let (id, size) = (self.pad_token_id, self.vocab_size);
             keys.complain(format!("pad_token_id {id} is outside vocab_size {size}"));
         }
-        if let Some(kind) = keys.get("position_embedding_type").and_then(Value::as_str)
-            && kind != "absolute"
-        {
+        if self.max_length() == 0 {
+            let (positions, id) = (self.max_position_embeddings, self.pad_token_id);
+            keys.complain(format!(
+                "max_position_embeddings {positions} leave none behind pad_token_id {id}"
+            ));
+        }
+        let kind = keys.text("position_embedding_type").unwrap_or("absolute");
+        if kind != "absolute" {
             keys.complain(format!("position_embedding_type '{kind}' is not supported"));
         }
         for key in ["is_decoder", "add_cross_attention"] {
-            if keys.get(key).and_then(Value::as_bool) == Some(true) {
+            if keys.truth(key, false) {
                 keys.complain(format!("'{key}': true is not supported by the encoder"));
             }
         }
@@ -141,7 +151,7 @@ impl EncoderConfig {
 
     /// Whether positions and head are RoBERTa's.
     pub fn is_roberta(&self) -> bool {
-        self.architecture.naming.prefix == "roberta"
+        matches!(&self.architecture.family, Family::Encoder(family) if family.is_roberta)
     }
 
     /// The feed-forward network's activation.
@@ -229,30 +239,46 @@ pub struct BertSizes {
 }
 
 fn activation(keys: &mut Keys<'_>) -> Activation {
-    match keys.get("hidden_act").and_then(Value::as_str).unwrap_or("gelu") {
-        "gelu" => Activation::Gelu,
-        "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
-        "relu" => Activation::Relu,
-        other => {
-            keys.complain(format!(
-                    "hidden_act '{other}' is not supported; supported are gelu, gelu_new, gelu_pytorch_tanh and relu"
-                ));
-            Activation::Gelu
-        }
-    }
+    let name = keys.text("hidden_act").unwrap_or("gelu");
+    Activation::named(name).unwrap_or_else(|| {
+        keys.complain(format!(
+            "hidden_act '{name}' is not supported; supported are {}",
+            Activation::names().join(", ")
+        ));
+        Activation::Gelu
+    })
 }
+
+/// The padding id. BERT can do without one: its row of the table is a row like others once it is trained.
+fn padding(keys: &mut Keys<'_>, family: &super::Family) -> usize {
+    if family.is_roberta {
+        return keys.index("pad_token_id", family.padding);
+    }
+    keys.or_null("pad_token_id", |keys, key| keys.index(key, family.padding)).unwrap_or(0)
+}
+
+/// More labels than any head has; their names are made before the head's shape is looked at.
+const MOST_LABELS: usize = 1 << 20;
 
 /// `id2label`, else `num_labels` unnamed ones, else two as transformers has it.
 fn labels(keys: &mut Keys<'_>) -> Vec<String> {
     let unnamed = |n: usize| (0..n).map(|id| format!("LABEL_{id}")).collect();
-    let Some(map) = keys.get("id2label").and_then(Value::as_object) else {
-        let n = keys.size("num_labels", Some(2));
-        return unnamed(n);
+    let stated = keys.or_null("num_labels", |keys, key| keys.size(key, Some(2)));
+    let stated = stated.filter(|_| keys.get("num_labels").is_some());
+    if let Some(n) = stated.filter(|&n| n > MOST_LABELS) {
+        keys.complain(format!("'num_labels' must be {MOST_LABELS} at most, found {n}"));
+        return Vec::new();
+    }
+    let Some(map) = keys.or_null("id2label", |keys, key| keys.object(key)).flatten() else {
+        return unnamed(stated.unwrap_or(2));
     };
+    if let Some(n) = stated.filter(|&n| n != map.len()) {
+        keys.complain(format!("'num_labels' is {n}, 'id2label' names {} labels", map.len()));
+    }
     let names: Option<Vec<String>> = (0..map.len())
         .map(|id| map.get(&id.to_string()).and_then(Value::as_str).map(str::to_owned))
         .collect();
-    names.unwrap_or_else(|| {
+    names.filter(|names| !names.is_empty()).unwrap_or_else(|| {
         keys.complain("'id2label' must name the labels 0, 1, … in a row".to_owned());
         unnamed(map.len())
     })

@@ -52,6 +52,7 @@ pub fn load(folder: &Path, head: &Head, device: &Device) -> Result<Loaded> {
     let weights = Weights::open(folder)?;
     let naming = config.architecture.naming;
     let mut source = CheckpointParameters::new(weights, naming, Precision::F32, device.clone());
+    source.check(config.num_hidden_layers, folder)?;
     // The last product of the head stands for all of it.
     let has_head = source.has("classifier.");
     if let Head::NewIfAbsent { labels, seed } = head {

@@ -13,12 +13,22 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 pub use self::config::{BertSizes, EncoderConfig};
 pub use self::load::{Head, Loaded, load, random};
 use super::{Architecture, Kind};
+use crate::arch;
 use crate::checkpoint::Naming;
 use crate::exit::{Batch, DropoutKey, ExitModel, Stream};
 use crate::kernels::{self, AttentionShape, Dropout, Weight};
 use crate::layers::{
     Embedding, FeedForward, Linear, ParameterSource, ResidualNorm, Scope, SelfAttention,
 };
+
+/// What differs between the families of encoders.
+#[derive(Debug)]
+pub(crate) struct Family {
+    /// Whether positions are counted from behind the padding id and the head has a layer of its own.
+    pub(crate) is_roberta: bool,
+    /// `pad_token_id` where it is not stated.
+    pub(crate) padding: usize,
+}
 
 /// `bert`
 pub const BERT: Architecture = Architecture {
@@ -27,9 +37,11 @@ pub const BERT: Architecture = Architecture {
     class: "BertForSequenceClassification",
     naming: Naming {
         prefix: "bert",
+        layers: "encoder.layer.",
         head: &["bert.pooler.", "classifier."],
         unused: |name| name == "embeddings.position_ids" || name.starts_with("cls."),
     },
+    family: arch::Family::Encoder(Family { is_roberta: false, padding: 0 }),
 };
 
 /// `roberta`
@@ -39,12 +51,14 @@ pub const ROBERTA: Architecture = Architecture {
     class: "RobertaForSequenceClassification",
     naming: Naming {
         prefix: "roberta",
+        layers: "encoder.layer.",
         head: &["classifier."],
         unused: |name| {
             name == "embeddings.position_ids"
                 || ["pooler.", "lm_head."].iter().any(|part| name.starts_with(part))
         },
     },
+    family: arch::Family::Encoder(Family { is_roberta: true, padding: 1 }),
 };
 
 /// `xlm-roberta`: RoBERTa with another vocabulary.
@@ -61,8 +75,8 @@ struct Numbers {
     hidden_dropout: f32,
     attention_dropout: f32,
     head_dropout: f32,
-    /// Position of the first token; RoBERTa starts after the padding id.
-    first_position: usize,
+    /// The token that RoBERTa does not count; BERT counts all.
+    padding: Option<u32>,
     /// RoBERTa drops before the dense layer of its head, too.
     drops_before_head: bool,
 }
@@ -154,26 +168,31 @@ impl Encoder {
                 hidden_dropout: config.hidden_dropout_prob,
                 attention_dropout: config.attention_probs_dropout_prob,
                 head_dropout: config.classifier_dropout.unwrap_or(config.hidden_dropout_prob),
-                first_position: if roberta { config.pad_token_id + 1 } else { 0 },
+                padding: roberta.then_some(config.pad_token_id as u32),
                 drops_before_head: roberta,
             },
         }
     }
 
-    /// Positions of a batch's tokens; RoBERTa gives padding its own position, before the first.
+    /// Positions of a batch's tokens. RoBERTa counts those that are not the padding id, whether it fills a row
+    /// up or stands in the text, and gives it the position before the first.
     fn positions(&self, batch: &Batch) -> Vec<i64> {
-        let first = self.numbers.first_position;
-        let padding = first.saturating_sub(1);
-        batch
-            .lengths()
-            .iter()
-            .flat_map(|&length| {
-                (0..batch.width()).map(move |position| {
-                    let is_padding = first > 0 && position >= length;
-                    if is_padding { padding as i64 } else { (first + position) as i64 }
-                })
-            })
-            .collect()
+        let width = batch.width();
+        let Some(padding) = self.numbers.padding else {
+            return (0..batch.n_rows()).flat_map(|_| 0..width as i64).collect();
+        };
+        let mut positions = Vec::with_capacity(batch.token_ids().len());
+        for (tokens, &length) in batch.token_ids().chunks(width).zip(batch.lengths().iter()) {
+            let mut position = i64::from(padding);
+            positions.extend(tokens.iter().enumerate().map(|(place, &token)| {
+                if place >= length || token == padding {
+                    return i64::from(padding);
+                }
+                position += 1;
+                position
+            }));
+        }
+        positions
     }
 }
 

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::arch::{Architecture, Kind, of_kind};
+use super::rope;
+use crate::arch::{Architecture, Family, Kind, of_kind};
 use crate::checkpoint::{Keys, read_json};
 use crate::error::Result;
+use crate::kernels::Activation;
 use crate::layers::RotaryScaling;
 
 /// The numbers of a decoder, most of them under their Hugging Face names.
@@ -23,11 +25,14 @@ pub struct LlamaConfig {
     pub head_dim: usize,
     pub rms_norm_eps: f64,
     pub rope_theta: f64,
+    /// With what `scaling` adds to them.
     pub max_position_embeddings: usize,
     pub tie_word_embeddings: bool,
     pub initializer_range: f64,
-    /// Slots that a query sees, its own included; all earlier ones if absent.
+    /// Slots that a query of a windowed layer sees, its own included.
     pub sliding_window: Option<usize>,
+    /// The layers that have the window.
+    pub windowed: Windowed,
     /// How rotary frequencies were changed for longer contexts.
     pub scaling: RotaryScaling,
     /// Whether queries, keys and values have a bias.
@@ -82,36 +87,65 @@ impl LlamaConfig {
     /// As [`LlamaConfig::read`].
     pub fn from_json(json: Map<String, Value>, path: &Path) -> Result<Self> {
         let architecture = of_kind(&json, Kind::Decoder, path)?;
+        let Family::Decoder(family) = &architecture.family else {
+            unreachable!("a decoder's family is one of decoders")
+        };
         let mut keys = Keys::new(&json);
         let heads = keys.size("num_attention_heads", None);
         let hidden_size = keys.size("hidden_size", None);
         let vocab_size = keys.size("vocab_size", None);
-        let attention_bias = keys.truth("attention_bias", false);
+        let layers = keys.size("num_hidden_layers", None);
+        let per_head = (hidden_size / heads).max(1);
+        let head_dim = keys.or_null("head_dim", |keys, key| keys.size(key, Some(per_head)));
+        let head_dim = head_dim.unwrap_or(per_head);
+        let kv_heads = family.kv_heads.unwrap_or(heads);
+        let kv_heads =
+            keys.or_null("num_key_value_heads", |keys, key| keys.size(key, Some(kv_heads)));
+        let positions = keys.size("max_position_embeddings", Some(family.positions));
+        let [qkv_bias, output_bias, mlp_bias] = family.biases(&mut keys);
+        let (sliding_window, windowed) = family.windows(&mut keys, layers);
+        let rope = rope::read(&mut keys, head_dim, positions);
+        let special = special_tokens(&mut keys, vocab_size);
+        let special = family.special(special, &keys, vocab_size);
+        // Heeded by transformers in training alone, where this project does without.
+        let _ = keys.or_null("attention_dropout", |keys, key| keys.dropout(key, 0.0));
+        let not_negative = |x: f64| x >= 0.0;
         let config = Self {
             architecture,
             vocab_size,
             hidden_size,
             intermediate_size: keys.size("intermediate_size", None),
-            num_hidden_layers: keys.size("num_hidden_layers", None),
+            num_hidden_layers: layers,
             num_attention_heads: heads,
-            num_key_value_heads: keys.size("num_key_value_heads", Some(heads)),
-            head_dim: keys.size("head_dim", Some((hidden_size / heads).max(1))),
-            rms_norm_eps: keys.number("rms_norm_eps", 1e-6),
-            rope_theta: theta(&mut keys),
-            max_position_embeddings: keys.size("max_position_embeddings", Some(2048)),
+            num_key_value_heads: kv_heads.unwrap_or(heads),
+            head_dim,
+            rms_norm_eps: keys.number("rms_norm_eps", 1e-6, "of 0 or more", not_negative),
+            rope_theta: rope.theta,
+            max_position_embeddings: rope.positions,
             tie_word_embeddings: keys.truth("tie_word_embeddings", false),
-            initializer_range: keys.number("initializer_range", 0.02),
-            sliding_window: window(&mut keys, architecture),
-            scaling: scaling(&mut keys),
-            qkv_bias: attention_bias || architecture.model_type == "qwen2",
-            output_bias: attention_bias,
-            mlp_bias: keys.truth("mlp_bias", false),
-            special: special_tokens(&mut keys, vocab_size),
+            initializer_range: keys.number("initializer_range", 0.02, "of 0 or more", not_negative),
+            sliding_window,
+            windowed,
+            scaling: rope.scaling,
+            qkv_bias,
+            output_bias,
+            mlp_bias,
+            special,
             json: Map::new(),
         };
         config.check(&mut keys);
         keys.finish(path)?;
         Ok(Self { json, ..config })
+    }
+
+    /// The slots that a query of layer `index` sees, its own included; all earlier ones if absent.
+    pub fn window_of(&self, index: usize) -> Option<usize> {
+        let is_windowed = match &self.windowed {
+            Windowed::All => true,
+            Windowed::From(first) => index >= *first,
+            Windowed::Listed(layers) => layers[index],
+        };
+        self.sliding_window.filter(|_| is_windowed)
     }
 
     fn check(&self, keys: &mut Keys<'_>) {
@@ -124,10 +158,15 @@ impl LlamaConfig {
         if !self.head_dim.is_multiple_of(2) {
             keys.complain(format!("head_dim {} is odd, positions rotate pairs", self.head_dim));
         }
-        if let Some(other) = keys.get("hidden_act").and_then(Value::as_str)
-            && other != "silu"
-        {
-            keys.complain(format!("hidden_act '{other}' is not supported, expected silu"));
+        if !self.hidden_size.is_multiple_of(heads) && keys.get("head_dim").is_none() {
+            let size = self.hidden_size;
+            keys.complain(format!(
+                "hidden_size {size} is not a multiple of num_attention_heads {heads}"
+            ));
+        }
+        let function = keys.text("hidden_act").unwrap_or("silu");
+        if Activation::named(function) != Some(Activation::Silu) {
+            keys.complain(format!("hidden_act '{function}' is not supported, expected silu"));
         }
     }
 
@@ -150,6 +189,8 @@ impl LlamaConfig {
             "hidden_act": "silu",
             "tie_word_embeddings": false,
             "initializer_range": 0.02,
+            "bos_token_id": null,
+            "eos_token_id": null,
         });
         let Value::Object(json) = value else { unreachable!("the literal is an object") };
         Self::from_json(json, Path::new("the model's sizes"))
@@ -205,46 +246,15 @@ pub struct LlamaSizes {
     pub positions: usize,
 }
 
-/// θ: in `rope_parameters` in newer files, at the top in older ones.
-fn theta(keys: &mut Keys<'_>) -> f64 {
-    let default = keys.number("rope_theta", 10_000.0);
-    keys.inside("rope_parameters", |keys| keys.number("rope_theta", default)).unwrap_or(default)
-}
-
-fn scaling(keys: &mut Keys<'_>) -> RotaryScaling {
-    let read = |keys: &mut Keys<'_>| {
-        let kind = ["rope_type", "type"].iter().find_map(|key| keys.get(key)?.as_str());
-        match kind.unwrap_or("default") {
-            "default" => RotaryScaling::None,
-            "linear" => RotaryScaling::Linear { factor: keys.number("factor", 1.0) },
-            "llama3" => RotaryScaling::Llama3 {
-                factor: keys.number("factor", 8.0),
-                low_frequency_factor: keys.number("low_freq_factor", 1.0),
-                high_frequency_factor: keys.number("high_freq_factor", 4.0),
-                original_positions: keys.number("original_max_position_embeddings", 8192.0),
-            },
-            other => {
-                keys.complain(format!(
-                    "rope type '{other}' is not supported; supported are default, linear and llama3"
-                ));
-                RotaryScaling::None
-            }
-        }
-    };
-    let newer = keys.inside("rope_parameters", read);
-    newer.or_else(|| keys.inside("rope_scaling", read)).unwrap_or(RotaryScaling::None)
-}
-
-/// Mistral's window holds wherever it is stated; Qwen2 states one and asks for it apart.
-fn window(keys: &mut Keys<'_>, architecture: &Architecture) -> Option<usize> {
-    match architecture.model_type {
-        "mistral" => keys.get("sliding_window").map(|_| keys.size("sliding_window", None)),
-        "qwen2" if keys.truth("use_sliding_window", false) => {
-            keys.complain("'use_sliding_window': true is not supported".to_owned());
-            None
-        }
-        _ => None,
-    }
+/// Which layers have a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Windowed {
+    /// All.
+    All,
+    /// Those from this one on, counted from 0.
+    From(usize),
+    /// Those that are marked.
+    Listed(Vec<bool>),
 }
 
 fn special_tokens(keys: &mut Keys<'_>, vocab_size: usize) -> SpecialTokens {

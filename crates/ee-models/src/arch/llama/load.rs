@@ -30,6 +30,7 @@ pub fn load(folder: &Path, precision: Precision, device: &Device) -> Result<Load
     let weights = Weights::open(folder)?;
     let naming = config.architecture.naming;
     let mut source = CheckpointParameters::new(weights, naming, precision, device.clone());
+    source.check(config.num_hidden_layers, folder)?;
     let model = Llama::new(&config, &mut source);
     let (names, _, unused) = source.finish(folder)?;
     Ok(Loaded { model, config, names, unused })

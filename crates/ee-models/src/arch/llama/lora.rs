@@ -33,7 +33,7 @@ impl Llama {
     /// is trained; it changes no output before it has been.
     ///
     /// # Errors
-    /// When a target is no projection, there is none, or the rank is 0.
+    /// When a target is no projection, there is none, or the rank is 0 or above both sides of a target.
     pub fn add_lora(self, config: &LoraConfig, names: &mut ParameterNames) -> Result<Self> {
         let mut model = self.no_grad();
         let complain = |complaint: String| Err(Error::Lora(complaint));
@@ -56,6 +56,13 @@ impl Llama {
                 if config.targets.iter().any(|target| target == last_part(name)) {
                     let layer = format!("model.layers.{index}.{name}");
                     let shape = projection.weight.val().dims();
+                    let [rows, columns] = shape;
+                    if config.rank > rows.max(columns) {
+                        let rank = config.rank;
+                        return complain(format!(
+                            "rank {rank} is above both sides of {name}, {rows} × {columns}"
+                        ));
+                    }
                     projection.lora = Some(Lora::new(&layer, shape, config, &device, names));
                 }
             }

@@ -6,25 +6,33 @@
 //! embedding's table.
 
 mod config;
+mod family;
 mod load;
 mod lora;
+mod rope;
 
 use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-pub use self::config::{LlamaConfig, LlamaSizes, SpecialTokens};
+pub use self::config::{LlamaConfig, LlamaSizes, SpecialTokens, Windowed};
+pub(crate) use self::family::Family;
+use self::family::{Bias, Windows};
 pub use self::load::{Loaded, load, random};
 use super::{Architecture, Kind};
+use crate::arch;
 use crate::cache::{KvCache, LayerKv};
 use crate::checkpoint::Naming;
 use crate::exit::{Batch, Block, Decoder, DropoutKey, ExitModel, Placement, Stream, WeightBytes};
 use crate::kernels::{self, CachePlace, CausalShape, Rows, Weight};
-use crate::layers::{Embedding, Frequencies, ParameterSource, Projection, RmsNorm, Scope};
+use crate::layers::{
+    Embedding, Frequencies, ParameterSource, Projection, RmsNorm, RotaryPlace, Scope,
+};
 
 const NAMING: Naming = Naming {
     prefix: "model",
+    layers: "layers.",
     head: &["lm_head."],
     // Old checkpoints store the frequencies; with a tied head some store the table twice.
     unused: |name| name.ends_with("rotary_emb.inv_freq") || name == "lm_head.weight",
@@ -36,15 +44,42 @@ pub const LLAMA: Architecture = Architecture {
     kind: Kind::Decoder,
     class: "LlamaForCausalLM",
     naming: NAMING,
+    family: arch::Family::Decoder(Family {
+        bias: Bias::Stated,
+        windows: Windows::None,
+        kv_heads: None,
+        positions: 2048,
+        special: Some([1, 2]),
+    }),
 };
 
 /// `mistral`
-pub const MISTRAL: Architecture =
-    Architecture { model_type: "mistral", class: "MistralForCausalLM", ..LLAMA };
+pub const MISTRAL: Architecture = Architecture {
+    model_type: "mistral",
+    class: "MistralForCausalLM",
+    family: arch::Family::Decoder(Family {
+        bias: Bias::None,
+        windows: Windows::All,
+        kv_heads: Some(8),
+        positions: 131_072,
+        special: Some([1, 2]),
+    }),
+    ..LLAMA
+};
 
 /// `qwen2`
-pub const QWEN2: Architecture =
-    Architecture { model_type: "qwen2", class: "Qwen2ForCausalLM", ..LLAMA };
+pub const QWEN2: Architecture = Architecture {
+    model_type: "qwen2",
+    class: "Qwen2ForCausalLM",
+    family: arch::Family::Decoder(Family {
+        bias: Bias::Inputs,
+        windows: Windows::Some,
+        kv_heads: Some(32),
+        positions: 32_768,
+        special: None,
+    }),
+    ..LLAMA
+};
 
 /// Numbers that the layers need beside their parameters.
 #[derive(Clone, Debug)]
@@ -52,7 +87,8 @@ struct Numbers {
     heads: usize,
     kv_heads: usize,
     head_dim: usize,
-    window: Option<usize>,
+    /// Per layer the slots that a query sees; all earlier ones if absent.
+    windows: Vec<Option<usize>>,
     max_positions: usize,
     frequencies: Frequencies,
 }
@@ -155,21 +191,25 @@ impl Llama {
                 heads: config.num_attention_heads,
                 kv_heads: config.num_key_value_heads,
                 head_dim: config.head_dim,
-                window: config.sliding_window,
+                windows: (0..config.num_hidden_layers).map(|i| config.window_of(i)).collect(),
                 max_positions: config.max_position_embeddings,
-                frequencies: Frequencies::new(config.head_dim, config.rope_theta, config.scaling),
+                frequencies: Frequencies::new(
+                    config.head_dim,
+                    config.rope_theta,
+                    config.scaling.clone(),
+                ),
             },
         }
     }
 
     fn shape(
         &self,
+        index: usize,
         stream: &Stream,
-        placement: &Placement,
         capacity: usize,
         origins: Option<Arc<[isize]>>,
     ) -> CausalShape {
-        let Placement { start, padding, .. } = placement;
+        let Placement { start, padding, .. } = placement(stream);
         CausalShape {
             place: CachePlace { capacity, width: stream.width, start: *start },
             heads: self.numbers.heads,
@@ -177,7 +217,7 @@ impl Llama {
             starts: padding.clone(),
             ends: stream.lengths.iter().map(|length| start + length).collect(),
             origins,
-            window: self.numbers.window,
+            window: self.numbers.windows[index],
         }
     }
 }
@@ -215,7 +255,7 @@ impl ExitModel for Llama {
         let placement = placement(&stream);
         let normed = layer.attention_norm.forward(stream.hidden.clone());
         let [query, key, value] = layer.attention_inputs(normed, placement);
-        let shape = self.shape(&stream, placement, stream.width, None);
+        let shape = self.shape(index, &stream, stream.width, None);
         let attended = kernels::causal_attention(query, key, value, &shape);
         let hidden = layer.finish(stream.hidden.clone(), attended, placement.rows);
         Stream { hidden, ..stream }
@@ -259,12 +299,16 @@ impl Decoder for Llama {
 
     fn resume_block(&self, hidden: Tensor<2>, block: &Block) -> Stream {
         let Block { width, start, padding, lengths, rows } = block.clone();
-        // Padding has no position; it gets 0, which nobody reads.
-        let positions: Vec<usize> = padding
-            .iter()
-            .flat_map(|&before| (start..start + width).map(move |slot| slot.saturating_sub(before)))
-            .collect();
-        let rotary = self.numbers.frequencies.at(&positions, &self.device());
+        // What begins a text is read at one go and knows how far it reaches; what follows a cache goes on
+        // token by token, however many come at once. Padding has no position; it gets 0, which nobody reads.
+        let tokens = padding.iter().zip(lengths.iter()).flat_map(|(&before, &length)| {
+            (start..start + width).map(move |slot| {
+                let position = slot.saturating_sub(before);
+                let reach = if start == 0 { length.saturating_sub(before) } else { position + 1 };
+                RotaryPlace { position, reach }
+            })
+        });
+        let rotary = self.numbers.frequencies.at(tokens, &self.device());
         let placement = Some(Placement { start, padding, rotary, rows, cache_rows: None });
         Stream { hidden, lengths, width, dropout: None, placement }
     }
@@ -276,7 +320,7 @@ impl Decoder for Llama {
         let [query, key, value] = layer.attention_inputs(normed, placement);
         let rows = placement.cache_rows.as_deref();
         cache.append_rows(rows, key, value, placement.start, stream.width);
-        let shape = self.shape(&stream, placement, cache.capacity(), cache.origins(rows));
+        let shape = self.shape(index, &stream, cache.capacity(), cache.origins(rows));
         let (key, value) = (cache.key(), cache.value());
         let attended = kernels::causal_attention(query, key, value, &shape);
         let hidden = layer.finish(stream.hidden.clone(), attended, placement.rows);

@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Write tests/golden/config_defaults.json: what the configuration classes of transformers say of absent keys.
+
+    python scripts/goldens_config_defaults.py            # write tests/golden
+    python scripts/goldens_config_defaults.py --check    # compare, with transformers 4 or 5, write nothing
+
+Needs no PyTorch. Per model_type the values of the keys that this project reads, of a configuration that has
+none of them; `null` names those that a null changes, and to what.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from transformers import AutoConfig
+
+GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden" / "config_defaults.json"
+SIZES = {
+    "vocab_size": 200,
+    "hidden_size": 256,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 64,
+    "intermediate_size": 128,
+}
+DECODER = [
+    "num_key_value_heads",
+    "rms_norm_eps",
+    "max_position_embeddings",
+    "tie_word_embeddings",
+    "initializer_range",
+    "hidden_act",
+    "attention_dropout",
+    "bos_token_id",
+    "eos_token_id",
+]
+KEYS = {
+    "llama": [*DECODER, "head_dim", "attention_bias", "mlp_bias"],
+    "mistral": [*DECODER, "sliding_window"],
+    "qwen2": [*DECODER, "use_sliding_window", "max_window_layers"],
+} | dict.fromkeys(
+    ["bert", "roberta", "xlm-roberta"],
+    [
+        "hidden_act",
+        "hidden_dropout_prob",
+        "attention_probs_dropout_prob",
+        "classifier_dropout",
+        "max_position_embeddings",
+        "type_vocab_size",
+        "initializer_range",
+        "layer_norm_eps",
+        "pad_token_id",
+        "num_labels",
+    ],
+)
+# Keys that may be null where the family has them.
+NULLABLE = ["num_key_value_heads", "head_dim", "sliding_window", "bos_token_id", "eos_token_id"]
+
+
+def rope_theta(config):
+    return getattr(config, "rope_parameters", None) and config.rope_parameters["rope_theta"] or config.rope_theta
+
+
+def defaults(model_type):
+    def make(**more):
+        return AutoConfig.for_model(model_type, **SIZES, **more)
+
+    config = make()
+    found = {key: getattr(config, key) for key in KEYS[model_type]}
+    if "rms_norm_eps" in found:
+        found["rope_theta"] = rope_theta(config)
+    if model_type == "qwen2":
+        # The size of a window that is asked for without one, and the layers that have it.
+        windowed = make(use_sliding_window=True)
+        found["sliding_window"] = windowed.sliding_window
+        found["layer_types"] = windowed.layer_types
+    null = {}
+    for key in NULLABLE:
+        # Version 5 refuses it for a family that always states it.
+        if key in found and (model_type, key) != ("mistral", "num_key_value_heads"):
+            null[key] = getattr(make(**{key: None}), key)
+    return {"absent": found, "null": null}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    arguments = parser.parse_args()
+    text = json.dumps({"sizes": SIZES} | {name: defaults(name) for name in KEYS}, indent=1) + "\n"
+    if not arguments.check:
+        GOLDEN.write_text(text)
+        return 0
+    if json.loads(text) == json.loads(GOLDEN.read_text()):
+        return 0
+    print("the defaults are others", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

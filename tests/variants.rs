@@ -1,0 +1,223 @@
+//! The models of tests/golden under other configurations, against transformers (variants.json, made by
+//! scripts/goldens_variants.py): scalings of rotary positions, windows of some layers, keys that a family does
+//! not heed, names of activation functions, a padding id in the text.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor};
+use ee_models::arch::bert::{self, Head};
+use ee_models::arch::llama::{self, Llama};
+use ee_models::checkpoint::Precision;
+use ee_models::generate::{Choice, Options, Unwatched, generate};
+use ee_models::kernels::Rows;
+use ee_models::speculate::{Plan, Strategy, speculate};
+use ee_models::{Batch, Block, Decoder, ExitModel};
+use serde::Deserialize;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Of logits of size 10; the worst measured over all variants is 4e-5.
+const TOLERANCE: f32 = 2e-4;
+
+#[derive(Deserialize)]
+struct Variants {
+    decoders: Vec<DecoderVariant>,
+    encoders: Vec<EncoderVariant>,
+}
+
+#[derive(Deserialize)]
+struct DecoderVariant {
+    name: String,
+    folder: String,
+    grows: bool,
+    config: Value,
+    newer: Value,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    prompt: Vec<u32>,
+    continuation: Vec<u32>,
+    positions: Vec<usize>,
+    /// Of the text read whole, `[exit][position][token]`.
+    logits: Vec<Vec<Vec<f32>>>,
+    /// Of the last step of decoding with a cache, `[exit][token]`.
+    last_step: Vec<Vec<f32>>,
+}
+
+#[derive(Deserialize)]
+struct EncoderVariant {
+    name: String,
+    folder: String,
+    config: Value,
+    batch: EncoderBatch,
+    /// `[exit][row][label]`
+    logits: Vec<Vec<Vec<f32>>>,
+}
+
+#[derive(Deserialize)]
+struct EncoderBatch {
+    input_ids: Vec<Vec<u32>>,
+    attention_mask: Vec<Vec<usize>>,
+    token_type_ids: Vec<Vec<u32>>,
+}
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden")
+}
+
+fn variants() -> Variants {
+    let text = std::fs::read_to_string(golden().join("variants.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The weights of a folder under another configuration.
+fn folder(weights: &str, config: &Value) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "model.safetensors";
+    std::fs::copy(golden().join(weights).join(name), folder.path().join(name)).unwrap();
+    std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    folder
+}
+
+fn decoder(weights: &str, config: &Value) -> Llama {
+    let folder = folder(weights, config);
+    llama::load(folder.path(), Precision::Stored, &Device::flex()).unwrap().model
+}
+
+fn values(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap()
+}
+
+fn assert_close(found: &[f32], expected: &[f32], what: &str) -> f32 {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let errors = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    let worst =
+        errors.fold(0.0, |worst: f32, error| if error.is_nan() { error } else { worst.max(error) });
+    assert!(worst <= TOLERANCE, "{what}: {worst:e}");
+    worst
+}
+
+fn whole(model: &Llama, text: &[u32], positions: &[usize]) -> Vec<Vec<f32>> {
+    let n = text.len();
+    let batch = Batch::new(text.to_vec(), vec![0; n], vec![n], n).unwrap();
+    let mut stream = model.embed(&batch, None);
+    (0..model.n_layers())
+        .map(|index| {
+            stream = model.layer(index, stream.clone());
+            values(model.read(stream.select(positions), None))
+        })
+        .collect()
+}
+
+/// Logits of every exit at the last token, the first `prompt` tokens read at one go and the rest in steps.
+fn stepwise(model: &Llama, text: &[u32], prompt: usize) -> Vec<Vec<f32>> {
+    let mut cache = model.empty_cache([0].into(), text.len());
+    let mut logits = Vec::new();
+    let steps = std::iter::once(0..prompt).chain((prompt..text.len()).map(|at| at..at + 1));
+    for tokens in steps {
+        let (start, width) = (tokens.start, tokens.len());
+        let rows = if start == 0 { Rows::Many } else { Rows::Few };
+        let block = Block { width, start, padding: [0].into(), lengths: [width].into(), rows };
+        let mut stream = model.embed_block(&text[tokens], &block);
+        logits.clear();
+        for index in 0..model.n_layers() {
+            stream = model.layer_with(index, stream, cache.layer(index));
+            logits.push(values(model.read_step(model.exit_state(&stream))));
+        }
+    }
+    logits
+}
+
+#[test]
+fn decoders_equal_transformers_read_whole_and_step_by_step() {
+    let mut worst: f32 = 0.0;
+    for variant in variants().decoders {
+        for config in [&variant.config, &variant.newer] {
+            let model = decoder(&variant.folder, config);
+            for case in &variant.cases {
+                let mut text = [case.prompt.clone(), case.continuation.clone()].concat();
+                text.pop();
+                let name = format!("{}, prompt of {}", variant.name, case.prompt.len());
+                let found = whole(&model, &text, &case.positions);
+                for (exit, (found, expected)) in found.iter().zip(&case.logits).enumerate() {
+                    let what = format!("{name}, exit {} whole", exit + 1);
+                    worst = worst.max(assert_close(found, &expected.concat(), &what));
+                }
+                let found = stepwise(&model, &text, case.prompt.len());
+                for (exit, (found, expected)) in found.iter().zip(&case.last_step).enumerate() {
+                    let what = format!("{name}, exit {} in steps", exit + 1);
+                    worst = worst.max(assert_close(found, expected, &what));
+                }
+            }
+        }
+    }
+    println!("largest difference {worst:e}");
+}
+
+fn greedy(new: usize) -> Options {
+    Options { max_new_tokens: new, choice: Choice::Greedy, ends: Vec::new(), first_number: 0 }
+}
+
+#[test]
+fn greedy_texts_equal_transformers_alone_in_a_batch_and_by_speculation() {
+    for variant in variants().decoders {
+        let model = decoder(&variant.folder, &variant.config);
+        let prompts: Vec<Vec<u32>> = variant.cases.iter().map(|case| case.prompt.clone()).collect();
+        let options = greedy(variant.cases[0].continuation.len());
+        let together = generate(&model, &prompts, &options, &mut Unwatched).unwrap();
+        for (row, case) in variant.cases.iter().enumerate() {
+            let what = format!("{}, prompt {row}", variant.name);
+            let alone = generate(&model, &prompts[row..=row], &options, &mut Unwatched).unwrap();
+            assert_eq!(alone[0], case.continuation, "{what}");
+            assert_eq!(together[row], case.continuation, "{what}, in a batch");
+        }
+        let mut strategy = Strategy::Fixed(Plan { exit: 1, drafts: 3 });
+        let found = speculate(&model, &prompts, &options, &mut strategy, &mut Unwatched).unwrap();
+        assert_eq!(found.texts, together, "{}, by speculation", variant.name);
+    }
+}
+
+#[test]
+fn blocks_change_no_bit_of_what_follows_a_prompt() {
+    for variant in variants().decoders {
+        let model = decoder(&variant.folder, &variant.config);
+        let case = &variant.cases[0];
+        let mut text = [case.prompt.clone(), case.continuation.clone()].concat();
+        text.pop();
+        let mut cache = model.empty_cache([0].into(), text.len());
+        let mut logits = Vec::new();
+        let (prompt, n) = (case.prompt.len(), text.len());
+        for (start, width) in [(0, prompt), (prompt, 7), (prompt + 7, n - prompt - 7)] {
+            let rows = if start == 0 { Rows::Many } else { Rows::Few };
+            let block = Block { width, start, padding: [0].into(), lengths: [width].into(), rows };
+            let mut stream = model.embed_block(&text[start..start + width], &block);
+            logits.clear();
+            for index in 0..model.n_layers() {
+                stream = model.layer_with(index, stream, cache.layer(index));
+                logits.push(values(model.read_step(model.exit_state(&stream))));
+            }
+        }
+        assert_eq!(logits, stepwise(&model, &text, prompt), "{}", variant.name);
+        assert_eq!(variant.grows, variant.cases.len() > 1);
+    }
+}
+
+#[test]
+fn encoders_equal_transformers() {
+    let mut worst: f32 = 0.0;
+    for variant in variants().encoders {
+        let EncoderVariant { name, folder: weights, config, batch, logits } = variant;
+        let folder = folder(&weights, &config);
+        let model = bert::load(folder.path(), &Head::Required, &Device::flex()).unwrap().model;
+        let lengths: Vec<usize> = batch.attention_mask.iter().map(|row| row.iter().sum()).collect();
+        let width = batch.input_ids[0].len();
+        let (ids, types) = (batch.input_ids.concat(), batch.token_type_ids.concat());
+        let batch = Batch::new(ids, types, lengths, width).unwrap();
+        let found = values(model.exit_logits(&batch));
+        let expected: Vec<f32> = logits.concat().concat();
+        worst = worst.max(assert_close(&found, &expected, &name));
+    }
+    println!("largest difference {worst:e}");
+}

@@ -7,7 +7,10 @@
 //!
 //! lm-evaluation-harness has two scores, strict (`####` or wrong) and flexible (the last number
 //! always); this is the first with the second to fall back on. It differs from both where they take
-//! a run without a digit for a number (`...`) or compare `18.00` with `18` letter by letter.
+//! a run without a digit for a number (`...`) or compare `18.00` with `18` letter by letter. Both, and the
+//! rule of the data's authors, have names of their own ([`published`]): scores of papers are compared by those.
+
+pub(super) mod published;
 
 use super::mean::MeanOfBest;
 use crate::error::Error;

@@ -43,3 +43,38 @@ fn a_reference_without_a_number_is_refused() {
     let expected = "metric `exact_match:gsm8k` expects a reference with a number, found `seven`";
     assert_eq!(error, expected);
 }
+
+/// What Python's `re` makes of the published rules; see `scripts/goldens_gsm8k.py`.
+#[derive(serde::Deserialize)]
+struct Golden {
+    hypothesis: String,
+    reference: String,
+    published: bool,
+    strict: bool,
+    flexible: bool,
+}
+
+#[test]
+fn the_published_rules_judge_as_python_does() {
+    let text = include_str!("../../../../../../tests/golden/gsm8k.json");
+    let goldens: Vec<Golden> = serde_json::from_str(text).expect("a sound golden");
+    let metric = |name: &str| by_name(&format!("exact_match:gsm8k{name}"), false).expect("known");
+    let metrics = ["-published", "-strict", "-flexible", ""].map(metric);
+    let mut n_differing = 0;
+    for Golden { hypothesis, reference, published, strict, flexible } in &goldens {
+        let judged = metrics.each_ref().map(|metric| {
+            metric.statistics(hypothesis, &[reference]).expect("a sound reference")[0] == 1.0
+        });
+        let [.., ours] = judged;
+        assert_eq!(judged, [*published, *strict, *flexible, ours], "{hypothesis:?} {reference:?}");
+        n_differing += usize::from(ours != *strict);
+    }
+    assert!(goldens.len() >= 30 && n_differing > 0, "{n_differing} of {}", goldens.len());
+}
+
+#[test]
+fn the_authors_rule_needs_a_marked_reference() {
+    let metric = by_name("exact_match:gsm8k-published", false).expect("registered");
+    let error = metric.statistics("7", &["7"]).expect_err("unmarked").to_string();
+    assert!(error.contains("expects a reference with `#### ` and a number, found `7`"), "{error}");
+}

@@ -8,7 +8,7 @@ mod tokenize;
 
 use std::collections::HashMap;
 
-use super::TextMetric;
+use super::{TextMetric, mecab};
 use crate::error::Error;
 
 pub(super) use tokenize::{Tokenization, words};
@@ -31,6 +31,22 @@ pub(super) const BLEU_ZH: Bleu = Bleu { name: "bleu:zh", tokenization: Tokenizat
 pub(super) const BLEU_INTL: Bleu = Bleu { name: "bleu:intl", tokenization: Tokenization::Intl };
 /// For scripts without spaces.
 pub(super) const BLEU_CHAR: Bleu = Bleu { name: "bleu:char", tokenization: Tokenization::Char };
+/// For Japanese.
+const BLEU_JA: Bleu = Bleu { name: "bleu:ja-mecab", tokenization: Tokenization::JaMecab };
+
+/// For Japanese, where its dictionary is at hand.
+///
+/// # Errors
+/// No dictionary, or another one.
+pub(super) fn japanese() -> Result<Box<dyn TextMetric>, Error> {
+    mecab::ipadic().map(|_| -> Box<dyn TextMetric> { Box::new(BLEU_JA) })
+}
+
+/// The score of statistics, however they were cut into tokens.
+pub(super) fn score(sum: &[f64]) -> f64 {
+    BLEU.score(sum)
+}
+
 /// For texts that are cut into tokens already.
 pub(super) const BLEU_NONE: Bleu = Bleu { name: "bleu:none", tokenization: Tokenization::None };
 

@@ -8,6 +8,7 @@ mod bleu;
 mod chrf;
 mod gsm8k;
 mod mean;
+mod mecab;
 mod pass_at_1;
 mod rouge;
 
@@ -54,46 +55,69 @@ pub const TEXT_METRICS: &[(&str, Build)] = &[
     ("rougeL:stem", || Box::new(rouge::ROUGE_L_STEM)),
     ("exact_match", || Box::new(answer::EXACT_MATCH)),
     ("exact_match:gsm8k", || Box::new(gsm8k::GSM8K)),
+    ("exact_match:gsm8k-published", || Box::new(gsm8k::published::PUBLISHED)),
+    ("exact_match:gsm8k-strict", || Box::new(gsm8k::published::STRICT)),
+    ("exact_match:gsm8k-flexible", || Box::new(gsm8k::published::FLEXIBLE)),
     ("token_f1", || Box::new(answer::TOKEN_F1)),
     ("yes_no", || Box::new(answer::YES_NO)),
 ];
 
-/// Builds a metric that runs what a model wrote.
-type BuildRunning = fn() -> Result<Box<dyn TextMetric>, Error>;
+/// Builds a metric that needs something from outside.
+type BuildNeeding = fn() -> Result<Box<dyn TextMetric>, Error>;
 
 /// Scores summed statistics.
 type Score = fn(&[f64]) -> f64;
 
 /// Every metric that runs what a model wrote; built only where the user allows that. The score of
 /// statistics that are there already runs nothing.
-pub const RUNNING_METRICS: &[(&str, BuildRunning, Score)] =
+pub const RUNNING_METRICS: &[(&str, BuildNeeding, Score)] =
     &[("pass@1", pass_at_1::build, pass_at_1::score)];
 
-/// Checks a name in a task file, where nothing is to be run yet.
+/// Every metric that reads a dictionary; the score of statistics that are there already needs none.
+pub const DICTIONARY_METRICS: &[(&str, BuildNeeding, Score)] =
+    &[("bleu:ja-mecab", bleu::japanese, bleu::score)];
+
+/// Names that users of sacreBLEU look for, and what to do instead.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("bleu:ja", "it is called `bleu:ja-mecab`"),
+    ("bleu:ko", "there is no `ko-mecab` here; `bleu:char` counts characters"),
+    ("bleu:ko-mecab", "it needs mecab-ko and its dictionary; `bleu:char` counts characters"),
+    ("bleu:flores101", "it needs a SentencePiece model; `bleu:intl` and `chrf` need none"),
+    ("bleu:flores200", "it needs a SentencePiece model; `bleu:intl` and `chrf` need none"),
+    ("bleu:spm", "it needs a SentencePiece model; `bleu:intl` and `chrf` need none"),
+    ("bleu:13a", "it is called `bleu`"),
+];
+
+/// Checks a name in a task file, where nothing is to be run or read yet.
 ///
 /// # Errors
 /// An unknown name.
 pub fn check_name(name: &str) -> Result<(), Error> {
-    let running = RUNNING_METRICS.iter().map(|(known, ..)| *known);
-    let known: Vec<&str> = TEXT_METRICS.iter().map(|(known, _)| *known).chain(running).collect();
-    match known.contains(&name) {
-        true => Ok(()),
-        false => Err(Error::Unknown {
-            what: "metric",
-            name: name.to_owned(),
-            hint: did_you_mean(name, known),
-        }),
+    let needing = RUNNING_METRICS.iter().chain(DICTIONARY_METRICS).map(|(known, ..)| *known);
+    let known: Vec<&str> = TEXT_METRICS.iter().map(|(known, _)| *known).chain(needing).collect();
+    if known.contains(&name) {
+        return Ok(());
     }
+    if let Some((_, instead)) = ELSEWHERE.iter().find(|(other, _)| *other == name) {
+        return Err(Error::Request(format!(
+            "no metric `{name}`: {instead}; or score the generated texts (x.texts.jsonl) with sacreBLEU itself"
+        )));
+    }
+    Err(Error::Unknown { what: "metric", name: name.to_owned(), hint: did_you_mean(name, known) })
 }
 
 /// The metric of that name; `allow_code_execution` is the user's word (`--allow-code-execution`).
 ///
 /// # Errors
-/// An unknown name; a metric that runs programs where that is not allowed, or not safe.
+/// An unknown name; a metric that runs programs where that is not allowed, or not safe; a dictionary that
+/// is not there.
 pub fn by_name(name: &str, allow_code_execution: bool) -> Result<Box<dyn TextMetric>, Error> {
     check_name(name)?;
     if let Some((_, build)) = TEXT_METRICS.iter().find(|(known, _)| *known == name) {
         return Ok(build());
+    }
+    if let Some((_, build, _)) = DICTIONARY_METRICS.iter().find(|(known, ..)| *known == name) {
+        return build();
     }
     let running = RUNNING_METRICS.iter().find(|(known, ..)| *known == name);
     let (_, build, _) = running.expect("a name that is known");
@@ -114,7 +138,8 @@ pub type ScoreFunction = Box<dyn Fn(&[f64]) -> f64>;
 /// # Errors
 /// An unknown name.
 pub fn score_by_name(name: &str) -> Result<ScoreFunction, Error> {
-    if let Some((_, _, score)) = RUNNING_METRICS.iter().find(|(known, ..)| *known == name) {
+    let mut needing = RUNNING_METRICS.iter().chain(DICTIONARY_METRICS);
+    if let Some((_, _, score)) = needing.find(|(known, ..)| *known == name) {
         return Ok(Box::new(score));
     }
     let metric = by_name(name, false)?;

@@ -10,6 +10,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::metrics::text::mecab;
+
 /// One of sacreBLEU's tokenizers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::metrics::text) enum Tokenization {
@@ -21,6 +23,8 @@ pub(in crate::metrics::text) enum Tokenization {
     Intl,
     /// Every character is a token.
     Char,
+    /// Japanese words as MeCab cuts them; only for those who opened its dictionary.
+    JaMecab,
     /// The text has been cut already.
     None,
 }
@@ -75,6 +79,7 @@ impl Tokenization {
             Self::Zh => "zh",
             Self::Intl => "intl",
             Self::Char => "char",
+            Self::JaMecab => "ja-mecab-0.996-IPA",
             Self::None => "none",
         }
     }
@@ -89,6 +94,10 @@ impl Tokenization {
             }
             Self::Intl => substitute(text.to_owned(), &INTERNATIONAL),
             Self::Char => isolate(text, |_| true),
+            Self::JaMecab => {
+                let dictionary = mecab::ipadic().expect("opened with the metric");
+                dictionary.words(text.trim_start_matches(is_space)).join(" ")
+            }
             Self::None => text.to_owned(),
         }
     }

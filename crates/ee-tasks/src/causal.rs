@@ -11,6 +11,7 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::task::TextExample;
+use crate::text;
 use crate::tokenizer::TextTokenizer;
 
 /// Tokens, and which of them are learned.
@@ -79,7 +80,7 @@ pub fn running_text(
     let mut stream = Vec::new();
     for path in paths {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
+        let text = text::read(path)?;
         let before = stream.len();
         for document in documents(&text) {
             stream.extend(tokenizer.encode_prompt(&document)?);

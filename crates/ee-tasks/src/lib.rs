@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod sandbox;
 pub mod table;
 pub mod task;
+pub mod text;
 pub mod tokenizer;
 
 pub use batch::Batch;

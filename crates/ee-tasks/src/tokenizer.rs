@@ -2,26 +2,34 @@
 //!
 //! A checkpoint folder holds `tokenizer.json`, or only the older `vocab.txt` (BERT WordPiece) or
 //! `vocab.json` + `merges.txt` (RoBERTa byte-level BPE), from which the same tokenizer is built.
-//! The work is done by Hugging Face's `tokenizers`; decided here: padding and truncation stored in
-//! `tokenizer.json` are dropped, truncation is longest-first to a length that the caller states,
-//! padding is left to [`crate::batch`]. Decoders have a type of their own, [`TextTokenizer`].
+//! The work is done by Hugging Face's `tokenizers`, and the folder's other files are written over
+//! `tokenizer.json` as transformers does it. Decided here: padding and truncation stored in it are dropped,
+//! truncation is longest-first to a length that the caller states, padding is left to [`crate::batch`].
+//! Decoders have a type of their own, [`TextTokenizer`].
 
+mod backend;
 mod build;
+mod guard;
+mod long;
+mod over;
+mod settings;
 mod stream;
 mod text;
 
 use std::fs;
 use std::path::Path;
 
+use rayon::prelude::*;
 pub use stream::TextStream;
 pub use text::{PromptedEncoding, TextTokenizer};
-use tokenizers::{EncodeInput, PostProcessor, TruncationParams, TruncationStrategy};
 
+use self::backend::Backend;
+use self::settings::Kind;
 use crate::error::Error;
 use crate::task::Example;
 
 /// Files that make up a tokenizer in a checkpoint folder.
-const FILES: [&str; 7] = [
+const FILES: [&str; 9] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -29,6 +37,8 @@ const FILES: [&str; 7] = [
     "vocab.txt",
     "vocab.json",
     "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
 ];
 
 /// The ids of one example, special tokens included, without padding.
@@ -43,7 +53,7 @@ pub struct Encoding {
 /// A checkpoint's tokenizer with a longest length.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    backend: Backend,
     padding_id: u32,
     max_length: usize,
 }
@@ -56,28 +66,44 @@ impl Tokenizer {
     /// No tokenizer file, one that cannot be read, no padding token in the vocabulary, or a
     /// `max_length` that leaves no room beside the special tokens.
     pub fn from_folder(folder: &Path, max_length: usize) -> Result<Self, Error> {
-        let settings = build::Settings::read(folder)?;
         let has = |name: &str| folder.join(name).is_file();
-        let mut inner = if has("tokenizer.json") {
-            from_json(&folder.join("tokenizer.json"))?
+        let kind = if has("tokenizer.json") {
+            None
         } else if has("vocab.txt") {
-            build::wordpiece(folder, &settings)?
+            Some(Kind::WordPiece)
         } else if has("vocab.json") && has("merges.txt") {
-            build::byte_level_bpe(folder, &settings)?
+            Some(Kind::ByteLevel)
         } else {
             let expected =
                 "no tokenizer, expected tokenizer.json, vocab.txt, or vocab.json and merges.txt";
             return Err(Error::file(folder, expected));
         };
-        let padding_id = settings.padding_id(&inner).ok_or_else(|| {
+        let (backend, settings) = Backend::open(folder, kind)?;
+        let padding_id = settings.padding_id(&backend.inner).ok_or_else(|| {
             Error::file(
                 folder,
                 "the tokenizer's vocabulary has no padding token, expected `[PAD]` or `<pad>`",
             )
         })?;
-        inner.with_padding(None);
-        truncate_to(&mut inner, max_length).map_err(Error::Request)?;
-        Ok(Self { inner, padding_id, max_length })
+        // A pair needs at least one token of each text.
+        let least = backend.n_around(true) + 2;
+        if max_length < least {
+            return Err(Error::Request(format!(
+                "a length of {max_length} tokens has no room for a pair, expected {least} or more"
+            )));
+        }
+        Ok(Self { backend, padding_id, max_length })
+    }
+
+    /// The same for a model whose embedding has `rows` rows: a text with a token behind them is an error.
+    #[must_use]
+    pub fn for_rows(mut self, rows: usize) -> Self {
+        self.backend.limit(rows);
+        if !self.backend.has_row(self.padding_id) {
+            // Padding is masked: any row does.
+            self.padding_id = 0;
+        }
+        self
     }
 
     /// The ids of a text or a pair of texts.
@@ -85,12 +111,11 @@ impl Tokenizer {
     /// # Errors
     /// A model that cannot spell the text: a vocabulary without an unknown token.
     pub fn encode(&self, text: &str, pair: Option<&str>) -> Result<Encoding, Error> {
-        let input = match pair {
-            Some(pair) => EncodeInput::Dual(text.into(), pair.into()),
-            None => EncodeInput::Single(text.into()),
-        };
-        let encoding = self.inner.encode_fast(input, true);
-        encoding.map(|encoding| taken(&encoding)).map_err(|error| unspellable(&error))
+        let encoding = self.backend.cut(text, pair, self.max_length)?;
+        Ok(Encoding {
+            ids: encoding.get_ids().to_vec(),
+            type_ids: encoding.get_type_ids().to_vec(),
+        })
     }
 
     /// The ids of many examples, in their order, on all cores.
@@ -98,17 +123,13 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn encode_all(&self, examples: &[Example]) -> Result<Vec<Encoding>, Error> {
-        let inputs = examples.iter().map(|example| match &example.pair {
-            Some(pair) => EncodeInput::Dual(example.text.as_str().into(), pair.as_str().into()),
-            None => EncodeInput::Single(example.text.as_str().into()),
-        });
-        let encodings = self.inner.encode_batch_fast(inputs.collect(), true);
-        encodings.map(|all| all.iter().map(taken).collect()).map_err(|error| unspellable(&error))
+        let encode = |example: &Example| self.encode(&example.text, example.pair.as_deref());
+        examples.par_iter().map(encode).collect()
     }
 
-    /// Number of ids, added tokens included: the embedding must have at least as many rows.
+    /// Number of ids, added tokens included; a model may have fewer rows, see [`Tokenizer::for_rows`].
     pub fn vocabulary_size(&self) -> usize {
-        size(&self.inner)
+        self.backend.size()
     }
 
     /// The id that fills short rows of a batch.
@@ -134,38 +155,6 @@ pub fn copy_files(from: &Path, to: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-fn from_json(path: &Path) -> Result<tokenizers::Tokenizer, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
-    text.parse().map_err(|error| Error::file(path, format!("not a tokenizer: {error}")))
-}
-
-/// One more than the largest id; not the number of entries, since a vocabulary may have gaps.
-fn size(inner: &tokenizers::Tokenizer) -> usize {
-    inner.get_vocab(true).values().max().map_or(0, |largest| *largest as usize + 1)
-}
-
-fn taken(encoding: &tokenizers::Encoding) -> Encoding {
-    Encoding { ids: encoding.get_ids().to_vec(), type_ids: encoding.get_type_ids().to_vec() }
-}
-
-fn unspellable(error: &tokenizers::Error) -> Error {
-    Error::Request(format!("the tokenizer cannot encode a text: {error}"))
-}
-
-fn truncate_to(inner: &mut tokenizers::Tokenizer, max_length: usize) -> Result<(), String> {
-    let special = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(true));
-    // The library subtracts without looking, and a pair needs at least one token of each text.
-    if max_length < special + 2 {
-        let least = special + 2;
-        return Err(format!(
-            "a length of {max_length} tokens has no room for a pair, expected {least} or more"
-        ));
-    }
-    let strategy = TruncationStrategy::LongestFirst;
-    let truncation = TruncationParams { max_length, strategy, ..TruncationParams::default() };
-    inner.with_truncation(Some(truncation)).map(|_| ()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

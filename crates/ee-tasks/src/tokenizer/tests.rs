@@ -84,18 +84,50 @@ fn an_empty_text_is_its_special_tokens() {
 }
 
 #[test]
-fn tokenizer_json_wins_and_its_padding_and_truncation_are_dropped() {
-    let plain = folder(&[("vocab.txt", WORDPIECE)]);
-    let mut inner = Tokenizer::from_folder(plain.path(), 16).expect("a sound vocabulary").inner;
-    inner.with_padding(Some(tokenizers::PaddingParams {
-        strategy: tokenizers::PaddingStrategy::Fixed(12),
-        ..tokenizers::PaddingParams::default()
-    }));
-    truncate_to(&mut inner, 5).expect("room for a pair");
-    inner.save(plain.path().join("tokenizer.json"), false).expect("saved");
-    fs::write(plain.path().join("vocab.txt"), "nothing\n").expect("written");
-    let tokenizer = Tokenizer::from_folder(plain.path(), 16).expect("a sound tokenizer.json");
+fn tokenizer_json_wins() {
+    let folder = folder(&[("vocab.txt", WORDPIECE)]);
+    let inner =
+        Tokenizer::from_folder(folder.path(), 16).expect("a sound vocabulary").backend.inner;
+    inner.save(folder.path().join("tokenizer.json"), false).expect("saved");
+    fs::write(folder.path().join("vocab.txt"), "nothing\n").expect("written");
+    let tokenizer = Tokenizer::from_folder(folder.path(), 16).expect("a sound tokenizer.json");
     assert_eq!(ids(&tokenizer, "the cat sat the cat", None).0, [2, 5, 6, 7, 5, 6, 3]);
+}
+
+#[test]
+fn byte_order_marks_are_no_tokens() {
+    let mark = "\u{FEFF}";
+    let words = folder(&[("vocab.txt", &format!("{mark}{WORDPIECE}"))]);
+    let tokenizer = Tokenizer::from_folder(words.path(), 16).expect("a sound vocabulary");
+    assert_eq!((ids(&tokenizer, "the cat", None).0, tokenizer.padding_id()), (vec![2, 5, 6, 3], 0));
+    let bytes = byte_level();
+    let plain = Tokenizer::from_folder(bytes.path(), 16).expect("a sound vocabulary");
+    for name in ["vocab.json", "merges.txt"] {
+        let text = fs::read_to_string(bytes.path().join(name)).expect("there");
+        fs::write(bytes.path().join(name), format!("{mark}{text}")).expect("written");
+    }
+    let marked = Tokenizer::from_folder(bytes.path(), 16).expect("a sound vocabulary");
+    assert_eq!(ids(&marked, "ab b", None), ids(&plain, "ab b", None));
+}
+
+#[test]
+fn added_tokens_beside_a_vocabulary_are_kept_whole() {
+    let folder = folder(&[("vocab.txt", WORDPIECE), ("added_tokens.json", r#"{"[NEW]": 13}"#)]);
+    let tokenizer = Tokenizer::from_folder(folder.path(), 16).expect("a sound vocabulary");
+    assert_eq!(ids(&tokenizer, "the [NEW] cat", None).0, [2, 5, 13, 6, 3]);
+    assert_eq!(tokenizer.vocabulary_size(), 14);
+}
+
+#[test]
+fn padding_behind_the_embedding_is_another_row_s() {
+    let folder =
+        folder(&[("vocab.txt", WORDPIECE), ("tokenizer_config.json", r#"{"pad_token": "[NEW]"}"#)]);
+    let tokenizer = Tokenizer::from_folder(folder.path(), 16).expect("a sound vocabulary");
+    assert_eq!(tokenizer.padding_id(), 13);
+    let tokenizer = tokenizer.for_rows(13);
+    assert_eq!((tokenizer.padding_id(), ids(&tokenizer, "the", None).0), (0, vec![2, 5, 3]));
+    let message = tokenizer.encode("the [NEW]", None).expect_err("no row").to_string();
+    assert!(message.contains("token `[NEW]` has id 13, but the model's embedding has 13 rows"));
 }
 
 #[test]
@@ -147,6 +179,9 @@ fn unusable_folders_are_explained() {
     assert!(frameless.ends_with("no special token `[SEP]` in the vocabulary"), "{frameless}");
     let short = message(&[("vocab.txt", WORDPIECE)], 4);
     assert_eq!(short, "a length of 4 tokens has no room for a pair, expected 5 or more");
-    let added = message(&[("vocab.txt", WORDPIECE), ("added_tokens.json", "{}")], 16);
-    assert!(added.contains("added tokens need a tokenizer.json"), "{added}");
+    let added = message(&[("vocab.txt", WORDPIECE), ("added_tokens.json", r#"{"a": -1}"#)], 16);
+    assert!(added.contains("added_tokens.json: expected an id for token `a`, found -1"), "{added}");
+    let merges =
+        message(&[("vocab.json", r#"{"a": 0}"#), ("merges.txt", "#version: 0.2\na\n")], 16);
+    assert!(merges.contains("merges.txt: line 2: expected two tokens"), "{merges}");
 }

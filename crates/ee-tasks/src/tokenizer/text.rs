@@ -9,9 +9,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::build::Settings;
+use super::backend::Backend;
+use super::long::Placed;
 use super::stream::TextStream;
-use super::{from_json, size, unspellable};
 use crate::error::Error;
 
 /// The ids of a prompt followed by its response, without an end token.
@@ -26,7 +26,7 @@ pub struct PromptedEncoding {
 /// A decoder's tokenizer.
 #[derive(Debug, Clone)]
 pub struct TextTokenizer {
-    inner: tokenizers::Tokenizer,
+    backend: Backend,
     special: BTreeSet<u32>,
     beginning: Option<u32>,
     end: Option<u32>,
@@ -51,17 +51,25 @@ impl TextTokenizer {
             };
             return Err(Error::file(folder, message));
         }
-        let settings = Settings::read(folder)?;
-        let mut inner = from_json(&path)?;
-        inner.with_padding(None);
-        inner
-            .with_truncation(None)
-            .map_err(|error| Error::file(&path, format!("not a tokenizer: {error}")))?;
-        let added = inner.get_added_tokens_decoder();
+        let (backend, settings) = Backend::open(folder, None)?;
+        let added = backend.inner.get_added_tokens_decoder();
         let special = added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id);
-        let id = |key| settings.token(key).and_then(|name| inner.token_to_id(name));
+        let id = |key| settings.token(key).and_then(|name| backend.inner.token_to_id(name));
         let (beginning, end) = (id("bos_token"), id("eos_token"));
-        Ok(Self { special: special.collect(), beginning, end, inner })
+        Ok(Self { special: special.collect(), beginning, end, backend })
+    }
+
+    /// The same for a model whose embedding has `rows` rows: a text with a token behind them is an error.
+    #[must_use]
+    pub fn for_rows(mut self, rows: usize) -> Self {
+        self.backend.limit(rows);
+        self
+    }
+
+    /// # Errors
+    /// An id that the model's embedding has no row for.
+    pub fn check(&self, ids: &[u32]) -> Result<(), Error> {
+        self.backend.check(ids)
     }
 
     /// The ids of a prompt, with what the tokenizer puts before a text (often a beginning) and
@@ -89,8 +97,7 @@ impl TextTokenizer {
     /// # Errors
     /// A decoder that fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
-        let text = self.inner.decode(ids, true);
-        text.map_err(|error| Error::Request(format!("the tokenizer cannot decode ids: {error}")))
+        self.backend.decode(ids, true)
     }
 
     /// Decodes ids as they come.
@@ -101,12 +108,12 @@ impl TextTokenizer {
     /// What one token stands for, its space included: ` the`. A piece of a character, a special token
     /// and an id without a token are shown by name.
     pub fn token_text(&self, id: u32) -> String {
-        let Some(name) = self.inner.id_to_token(id) else { return format!("<id {id}>") };
+        let Some(name) = self.backend.inner.id_to_token(id) else { return format!("<id {id}>") };
         if self.special.contains(&id) {
             return name;
         }
         // A text loses its first space in some vocabularies; the second of two tokens does not.
-        let decoded = |ids: &[u32]| self.inner.decode(ids, false).unwrap_or_default();
+        let decoded = |ids: &[u32]| self.backend.decode(ids, false).unwrap_or_default();
         let (once, twice) = (decoded(&[id]), decoded(&[id, id]));
         match twice.strip_prefix(&once) {
             Some(text) if !text.contains('\u{FFFD}') => text.to_owned(),
@@ -121,7 +128,7 @@ impl TextTokenizer {
 
     /// Whether an id leaves no trace in a text: a special token, or none at all.
     pub(super) fn is_silent(&self, id: u32) -> bool {
-        self.special.contains(&id) || self.inner.id_to_token(id).is_none()
+        self.special.contains(&id) || self.backend.inner.id_to_token(id).is_none()
     }
 
     /// The token that begins a text, where the tokenizer's settings name one.
@@ -135,23 +142,34 @@ impl TextTokenizer {
         self.end
     }
 
-    /// Number of ids, added tokens included: the embedding must have at least as many rows.
+    /// Number of ids, added tokens included; a model may have fewer rows, see [`TextTokenizer::for_rows`].
     pub fn vocabulary_size(&self) -> usize {
-        size(&self.inner)
+        self.backend.size()
     }
 
     /// Ids, and for each the end of its text in bytes.
     fn encode(&self, text: &str) -> Result<(Vec<u32>, Vec<usize>), Error> {
-        let encoding = self.inner.encode(text, true).map_err(|error| unspellable(&error))?;
+        let spelled = self.backend.spell(text, None)?;
+        let mut ids = self.before(spelled.first(), text)?;
+        let mut ends = vec![0; ids.len()];
+        ids.extend(spelled.iter().map(|token| token.0));
+        ends.extend(spelled.iter().map(|token| token.2));
+        self.backend.check(&ids)?;
+        Ok((ids, ends))
+    }
+
+    /// What is put before a text, found on its first token.
+    fn before(&self, first: Option<&Placed>, text: &str) -> Result<Vec<u32>, Error> {
+        let framed = self.backend.framed(first.map_or(&[], std::slice::from_ref), None, text)?;
         // The mask marks what was put around the text, not special tokens written in it.
-        let around = encoding.get_special_tokens_mask();
-        let length = match around.iter().rposition(|around| *around == 0) {
-            Some(last) => last + 1,
+        let around = framed.get_special_tokens_mask();
+        let ids = framed.get_ids();
+        let length = match around.iter().position(|around| *around == 0) {
+            Some(first) => first,
             // Around no text, the end alone tells what follows it.
-            None => encoding.get_ids().iter().take_while(|id| Some(**id) != self.end).count(),
+            None => ids.iter().take_while(|id| Some(**id) != self.end).count(),
         };
-        let ends = encoding.get_offsets()[..length].iter().map(|(_, end)| *end);
-        Ok((encoding.get_ids()[..length].to_vec(), ends.collect()))
+        Ok(ids[..length].to_vec())
     }
 }
 

@@ -116,7 +116,7 @@ fn drawn_ids_decode_as_in_the_reference_whatever_their_bytes() {
 #[test]
 fn a_broken_byte_run_keeps_what_was_shown() {
     let tokenizer = tokenizer("tokenizer-pieces");
-    let id = |name: &str| tokenizer.inner.token_to_id(name).expect("a byte token");
+    let id = |name: &str| tokenizer.backend.inner.token_to_id(name).expect("a byte token");
     let ids = ["<0x41>", "<0xC3>", "<0xA9>", "<0xC3>", "<0x41>"].map(id);
     assert_eq!(tokenizer.decode(&ids).expect("a text"), "\u{FFFD}".repeat(5));
     assert_eq!(streamed(&tokenizer, &ids), ["A", "", "\u{e9}", "", "", "\u{FFFD}\u{FFFD}"]);
@@ -147,7 +147,7 @@ fn a_prompt_and_its_response_are_spelled_as_one_text() {
 fn a_token_shows_its_space() {
     let (bytes, pieces) = (tokenizer("tokenizer-bytes"), tokenizer("tokenizer-pieces"));
     let shown = |tokenizer: &TextTokenizer, name: &str| {
-        tokenizer.token_text(tokenizer.inner.token_to_id(name).expect("a token"))
+        tokenizer.token_text(tokenizer.backend.inner.token_to_id(name).expect("a token"))
     };
     for (name, text) in [("Ġthe", " the"), ("Ċ", "\n"), ("Ã", "Ã"), ("<|eot_id|>", "<|eot_id|>")]
     {

@@ -1,0 +1,339 @@
+//! What a checkpoint's folder says of its tokenizer beside `tokenizer.json`.
+//!
+//! `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`, read as transformers reads
+//! them: where the first lists the added tokens, the other two do not count; else they go before it. The
+//! class that it names decides what is written over `tokenizer.json` and which tokens are special where
+//! nothing says so.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use tokenizers::{AddedToken, Tokenizer};
+
+use crate::error::Error;
+use crate::text;
+
+/// Special tokens by name, in transformers' order.
+const NAMES: [&str; 7] =
+    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+
+/// A class of transformers, as far as it does more than read `tokenizer.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Class {
+    /// Names without `Fast`.
+    names: &'static [&'static str],
+    /// Special tokens where the folder names none.
+    tokens: &'static [(&'static str, &'static str)],
+    /// Whether it puts a beginning and an end around texts where the folder does not say; none where it
+    /// leaves that to `tokenizer.json`.
+    pub(super) frame: Option<[bool; 2]>,
+    /// Whether its settings of case, accents and Chinese go before those of `tokenizer.json`.
+    pub(super) rewrites_normalizer: bool,
+}
+
+const BERT: Class = Class {
+    names: &[
+        "BertTokenizer",
+        "DistilBertTokenizer",
+        "ElectraTokenizer",
+        "MobileBertTokenizer",
+        "SqueezeBertTokenizer",
+        "ConvBertTokenizer",
+        "LayoutLMTokenizer",
+        "LxmertTokenizer",
+    ],
+    tokens: &[
+        ("unk_token", "[UNK]"),
+        ("sep_token", "[SEP]"),
+        ("pad_token", "[PAD]"),
+        ("cls_token", "[CLS]"),
+        ("mask_token", "[MASK]"),
+    ],
+    frame: None,
+    rewrites_normalizer: true,
+};
+
+const ROBERTA: Class = Class {
+    names: &["RobertaTokenizer", "LongformerTokenizer", "BartTokenizer"],
+    tokens: &[
+        ("bos_token", "<s>"),
+        ("eos_token", "</s>"),
+        ("unk_token", "<unk>"),
+        ("sep_token", "</s>"),
+        ("pad_token", "<pad>"),
+        ("cls_token", "<s>"),
+        ("mask_token", "<mask>"),
+    ],
+    frame: None,
+    rewrites_normalizer: false,
+};
+
+const END_OF_TEXT: &[(&str, &str)] = &[
+    ("bos_token", "<|endoftext|>"),
+    ("eos_token", "<|endoftext|>"),
+    ("unk_token", "<|endoftext|>"),
+];
+
+const CLASSES: [Class; 6] = [
+    BERT,
+    ROBERTA,
+    Class {
+        names: &["LlamaTokenizer", "CodeLlamaTokenizer"],
+        tokens: &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")],
+        frame: Some([true, false]),
+        rewrites_normalizer: false,
+    },
+    Class {
+        names: &["Qwen2Tokenizer"],
+        tokens: &[
+            ("eos_token", "<|endoftext|>"),
+            ("unk_token", "<|endoftext|>"),
+            ("pad_token", "<|endoftext|>"),
+        ],
+        frame: None,
+        rewrites_normalizer: false,
+    },
+    Class {
+        names: &["GPT2Tokenizer"],
+        tokens: END_OF_TEXT,
+        frame: None,
+        rewrites_normalizer: false,
+    },
+    Class {
+        names: &["GPTNeoXTokenizer"],
+        tokens: END_OF_TEXT,
+        frame: Some([false, false]),
+        rewrites_normalizer: false,
+    },
+];
+
+/// Any class that reads `tokenizer.json` and no more, `PreTrainedTokenizerFast` first.
+const PLAIN: Class = Class { names: &[], tokens: &[], frame: None, rewrites_normalizer: false };
+
+/// A special token, as text or with what its folder says of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Special {
+    /// Its text alone.
+    Text(String),
+    /// With its options.
+    Token(AddedToken),
+}
+
+impl Special {
+    pub(super) fn content(&self) -> &str {
+        match self {
+            Self::Text(content) => content,
+            Self::Token(token) => &token.content,
+        }
+    }
+}
+
+/// All of it.
+pub(super) struct Settings {
+    all: Map<String, Value>,
+    /// Tokens that `added_tokens.json` adds.
+    added: BTreeMap<u32, String>,
+    class: Class,
+    /// Whether a class is named, rather than guessed from the model's type.
+    pub(super) names_class: bool,
+    /// Whether transformers 5 wrote the folder: what it writes over `tokenizer.json` is in the file then.
+    pub(super) is_newer: bool,
+}
+
+impl Settings {
+    /// Reads a folder's settings, as far as they are there; `kind` is the class where nothing names one.
+    pub(super) fn read(folder: &Path, kind: Option<Kind>) -> Result<Self, Error> {
+        let object = |name: &str| {
+            let path = folder.join(name);
+            if path.is_file() { text::json_object(&path) } else { Ok(Map::new()) }
+        };
+        let mut all = object("tokenizer_config.json")?;
+        let mut added = BTreeMap::new();
+        if !all.contains_key("added_tokens_decoder") {
+            for (key, value) in object("special_tokens_map.json")? {
+                join(&mut all, key, value);
+            }
+            for (content, id) in object("added_tokens.json")? {
+                let stated = id.as_u64().and_then(|id| u32::try_from(id).ok());
+                let id = stated.ok_or_else(|| {
+                    let message = format!("expected an id for token `{content}`, found {id}");
+                    Error::file(&folder.join("added_tokens.json"), message)
+                })?;
+                added.insert(id, content);
+            }
+        }
+        // A broken config.json is for whoever reads the model to complain of.
+        let model = object("config.json").unwrap_or_default();
+        let text = |map: &Map<String, Value>, key: &str| {
+            map.get(key).and_then(Value::as_str).map(str::to_owned)
+        };
+        let named = text(&all, "tokenizer_class").or_else(|| text(&model, "tokenizer_class"));
+        let class = match &named {
+            Some(name) => class_of(name),
+            None => match (kind, text(&model, "model_type").as_deref()) {
+                (Some(Kind::WordPiece), _) | (None, Some("bert")) => BERT,
+                (Some(Kind::ByteLevel), _) | (None, Some("roberta")) => ROBERTA,
+                _ => PLAIN,
+            },
+        };
+        let is_newer = named.as_deref() == Some("TokenizersBackend") || all.contains_key("backend");
+        Ok(Self { all, added, class, names_class: named.is_some(), is_newer })
+    }
+
+    pub(super) fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The text of a special token: the folder's, else the class's.
+    pub(super) fn token(&self, key: &str) -> Option<&str> {
+        match self.all.get(key) {
+            Some(value) => value.as_str().or_else(|| value.get("content")?.as_str()),
+            None => self.class.token(key),
+        }
+        .filter(|content| !content.is_empty())
+    }
+
+    pub(super) fn truth(&self, key: &str) -> Option<bool> {
+        self.all.get(key)?.as_bool()
+    }
+
+    /// Whether something is said under a key, though it be `null`.
+    pub(super) fn says(&self, key: &str) -> bool {
+        self.all.contains_key(key)
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        self.all.get(key)?.as_str()
+    }
+
+    /// The id of the stated padding token, or of the two customary ones.
+    pub(super) fn padding_id(&self, tokenizer: &Tokenizer) -> Option<u32> {
+        let names = self.token("pad_token").into_iter().chain(["[PAD]", "<pad>"]);
+        names.into_iter().find_map(|name| tokenizer.token_to_id(name))
+    }
+
+    /// The special tokens, each once, in transformers' order.
+    pub(super) fn special(&self, added: &[AddedToken]) -> Vec<Special> {
+        let mut all: Vec<Special> = Vec::new();
+        let named = NAMES.iter().filter_map(|key| self.special_of(key, added));
+        let more = ["additional_special_tokens", "extra_special_tokens"].into_iter();
+        let more = more.filter_map(|key| self.all.get(key)).flat_map(|value| match value {
+            Value::Array(values) => values.iter().collect::<Vec<_>>(),
+            Value::Object(values) => values.values().collect(),
+            _ => Vec::new(),
+        });
+        for special in named.chain(more.filter_map(special)) {
+            if !special.content().is_empty()
+                && all.iter().all(|known| known.content() != special.content())
+            {
+                all.push(special);
+            }
+        }
+        all
+    }
+
+    fn special_of(&self, key: &str, added: &[AddedToken]) -> Option<Special> {
+        let Some(value) = self.all.get(key) else {
+            let content = self.class.token(key)?.to_owned();
+            return Some(match key {
+                // RoBERTa's mask swallows the space before it.
+                "mask_token" if self.class == ROBERTA => {
+                    Special::Token(AddedToken::from(content, true).lstrip(true))
+                }
+                _ => Special::Text(content),
+            });
+        };
+        let stated = special(value)?;
+        let known = added.iter().find(|token| token.content == stated.content());
+        Some(known.cloned().map_or(stated, Special::Token))
+    }
+
+    /// The added tokens that the settings list, by id.
+    pub(super) fn added(&self, in_file: BTreeMap<u32, AddedToken>) -> Vec<AddedToken> {
+        if let Some(Value::Object(listed)) = self.all.get("added_tokens_decoder") {
+            let listed = listed
+                .iter()
+                .filter_map(|(id, value)| Some((id.parse::<u32>().ok()?, added_token(value)?)));
+            return listed.collect::<BTreeMap<_, _>>().into_values().collect();
+        }
+        let special = self.special(&[]);
+        let is_special =
+            |content: &String| special.iter().any(|special| special.content() == content);
+        let mut all: BTreeMap<u32, AddedToken> = self
+            .added
+            .iter()
+            .map(|(id, content)| (*id, AddedToken::from(content, is_special(content))))
+            .collect();
+        all.extend(in_file);
+        all.into_values().collect()
+    }
+}
+
+/// What a folder of vocabulary files alone is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `vocab.txt`: BERT's.
+    WordPiece,
+    /// `vocab.json` and `merges.txt`: RoBERTa's.
+    ByteLevel,
+}
+
+impl Class {
+    fn token(self, key: &str) -> Option<&'static str> {
+        self.tokens.iter().find(|(name, _)| *name == key).map(|(_, content)| *content)
+    }
+
+    /// Whether it does no more than read `tokenizer.json`.
+    pub(super) fn is_plain(self) -> bool {
+        self == PLAIN
+    }
+
+    /// Whether it is one of those that leave the first space to their vocabulary.
+    pub(super) fn leaves_prefix_space(self) -> bool {
+        self.names.contains(&"LlamaTokenizer")
+    }
+}
+
+fn class_of(name: &str) -> Class {
+    let name = name.strip_suffix("Fast").unwrap_or(name);
+    CLASSES.into_iter().find(|class| class.names.contains(&name)).unwrap_or(PLAIN)
+}
+
+/// `special_tokens_map.json` goes before, but for lists, which it makes longer.
+fn join(all: &mut Map<String, Value>, key: String, value: Value) {
+    match (all.get_mut(&key), value) {
+        (Some(Value::Array(before)), Value::Array(more)) => {
+            let new: Vec<Value> = more.into_iter().filter(|one| !before.contains(one)).collect();
+            before.extend(new);
+        }
+        (_, mut value) => {
+            if let Some(token) = value.as_object_mut() {
+                token.insert("special".into(), true.into());
+            }
+            all.insert(key, value);
+        }
+    }
+}
+
+fn special(value: &Value) -> Option<Special> {
+    match value {
+        Value::String(content) => Some(Special::Text(content.clone())),
+        _ => added_token(value).map(Special::Token),
+    }
+}
+
+/// A token written as an object; what is not stated has transformers' default.
+fn added_token(value: &Value) -> Option<AddedToken> {
+    let content = value.get("content")?.as_str()?;
+    let truth = |key: &str| value.get(key).and_then(Value::as_bool);
+    let token = AddedToken::from(content, truth("special").unwrap_or(false));
+    let normalized = truth("normalized").unwrap_or(token.normalized);
+    Some(
+        token
+            .single_word(truth("single_word").unwrap_or(false))
+            .lstrip(truth("lstrip").unwrap_or(false))
+            .rstrip(truth("rstrip").unwrap_or(false))
+            .normalized(normalized),
+    )
+}

@@ -169,13 +169,8 @@ fn check_data(state: &mut TrainingState, train: &Split, resumed_at: Option<u64>)
     Ok(())
 }
 
-/// Whether tokenizer and limit on length fit a model.
-fn check_sizes(ids: usize, rows: usize, wanted: usize, longest: usize) -> Result<()> {
-    if ids > rows {
-        return Err(Error::Mismatch(format!(
-            "the tokenizer has {ids} token ids, the model's embedding only {rows} rows"
-        )));
-    }
+/// Whether the limit on length fits a model.
+fn check_length(wanted: usize, longest: usize) -> Result<()> {
     if wanted > longest {
         return Err(Error::Mismatch(format!(
             "task.max_length is {wanted} tokens, the model has positions for {longest}"

@@ -27,14 +27,15 @@ pub struct Sample {
 }
 
 impl Sampler {
-    /// A sampler of `new_tokens` tokens at most after the prompt of an example; `None` where it would have
-    /// nothing to do or no room in `positions`.
+    /// A sampler of `new_tokens` tokens at most, up to one of `ends`, after the prompt of an example; `None`
+    /// where it would have nothing to do or no room in `positions`.
     ///
     /// # Errors
     /// A prompt that the tokenizer cannot spell.
     pub fn new(
         example: Option<&TextExample>,
         tokenizer: &TextTokenizer,
+        ends: &[u32],
         new_tokens: usize,
         positions: usize,
     ) -> Result<Option<Self>> {
@@ -49,7 +50,7 @@ impl Sampler {
         let options = Options {
             max_new_tokens: new_tokens,
             choice: Choice::Greedy,
-            ends: tokenizer.end_id().into_iter().collect(),
+            ends: ends.to_vec(),
             first_number: 0,
         };
         Ok(Some(Self { prompt, ids, tokenizer: tokenizer.clone(), options }))

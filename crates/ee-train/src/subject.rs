@@ -30,6 +30,11 @@ pub trait Trainable: ExitModel + Module + 'static {
     /// The model's `config.json`.
     fn to_json(config: &Self::Config) -> Map<String, Value>;
 
+    /// The model's `generation_config.json`, where it generates.
+    fn generation_to_json(_config: &Self::Config) -> Option<Map<String, Value>> {
+        None
+    }
+
     /// The model as one that generates, where it does.
     fn decoder(&self) -> Option<&dyn Decoder> {
         None
@@ -88,6 +93,10 @@ impl Trainable for Llama {
         config.to_json()
     }
 
+    fn generation_to_json(config: &LlamaConfig) -> Option<Map<String, Value>> {
+        Some(config.generation_to_json())
+    }
+
     fn decoder(&self) -> Option<&dyn Decoder> {
         Some(self)
     }
@@ -115,7 +124,7 @@ impl From<bert::Loaded> for Loaded<Encoder> {
 impl From<llama::Loaded> for Loaded<Llama> {
     fn from(loaded: llama::Loaded) -> Self {
         let llama::Loaded { model, config, names, unused } = loaded;
-        let notices = unused_tensors(&unused).into_iter().collect();
+        let notices = config.notices.iter().cloned().chain(unused_tensors(&unused)).collect();
         Self { model, config, written: names.clone(), names, notices }
     }
 }

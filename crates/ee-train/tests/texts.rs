@@ -297,3 +297,69 @@ fn low_rank_additions_are_merged_into_what_is_written_and_resume() {
     let message = stderr(&unknown);
     assert!(message.contains("'query'") && message.contains("q_proj"), "{message}");
 }
+
+/// The JSON of a file of the playground.
+fn json(playground: &Playground, name: &str) -> Value {
+    serde_json::from_str(&fs::read_to_string(playground.path(name)).unwrap()).unwrap()
+}
+
+#[test]
+fn a_saved_folder_ends_texts_where_training_taught_it_and_where_it_ended_before() {
+    let playground = texts();
+    let short = ["--set", "training.epochs=1"];
+    succeeded(&playground.train("base", &short));
+    let made = json(&playground, "base/best/generation_config.json");
+    assert_eq!(made["eos_token_id"], 1);
+    // Other end tokens than the tokenizer's 1, in both files.
+    let mut config = json(&playground, "base/best/config.json");
+    config["eos_token_id"] = 2.into();
+    playground.write("base/best/config.json", config.to_string());
+    let generation = r#"{"bos_token_id": 0, "eos_token_id": [2, 4], "temperature": 0.6}"#;
+    playground.write("base/best/generation_config.json", generation);
+    let base = playground.path("base/best");
+    let from_base = [&short[..], &["--model", base.to_str().unwrap()]].concat();
+    let output = playground.train("run", &from_base);
+    succeeded(&output);
+    assert!(stderr(&output).contains("ends texts with token 1"), "{}", stderr(&output));
+    let saved = json(&playground, "run/best/generation_config.json");
+    let expected: Value = serde_json::json!({
+        "bos_token_id": 0, "eos_token_id": [1, 2, 4], "temperature": 0.6,
+    });
+    assert_eq!(saved, expected);
+    assert_eq!(json(&playground, "run/best/config.json")["eos_token_id"], 1);
+
+    // Taught already: nothing changes.
+    let again = playground.path("run/best");
+    let from_run = [&short[..], &["--model", again.to_str().unwrap()]].concat();
+    succeeded(&playground.train("again", &from_run));
+    assert_eq!(json(&playground, "again/best/generation_config.json"), expected);
+
+    playground.write("base/best/generation_config.json", "{");
+    let output = playground.train("broken", &from_base);
+    succeeded(&output);
+    let said = stderr(&output);
+    assert!(said.contains("generation_config.json") && said.contains("ignored"), "{said}");
+    let saved = json(&playground, "broken/best/generation_config.json");
+    assert_eq!(saved["eos_token_id"], serde_json::json!([1, 2]));
+}
+
+#[test]
+fn a_token_behind_the_embedding_stops_training_where_it_occurs() {
+    let playground = texts();
+    let short = ["--set", "training.epochs=1"];
+    succeeded(&playground.train("base", &short));
+    let mut tokenizer = json(&playground, "base/best/tokenizer.json");
+    tokenizer["added_tokens"].as_array_mut().unwrap().push(serde_json::json!({
+        "id": 11, "content": "+", "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false, "special": true,
+    }));
+    playground.write("base/best/tokenizer.json", tokenizer.to_string());
+    let base = playground.path("base/best");
+    let from_base = [&short[..], &["--model", base.to_str().unwrap()]].concat();
+    succeeded(&playground.train("run", &from_base));
+    playground.write("dev.jsonl", "{\"word\": \"a+\", \"answer\": \"a\"}\n");
+    let output = playground.train("refused", &from_base);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains("token `+` has id 11") && said.contains("11 rows"), "{said}");
+}

@@ -97,6 +97,7 @@ pub fn train_gate(flags: &GateFlags) -> Result<GateReport> {
     let tokenizer = TextTokenizer::from_folder(&flags.model)?;
     let device = device(&flags.device)?;
     let loaded = llama::load(&flags.model, Precision::Stored, &device)?;
+    let tokenizer = tokenizer.for_rows(loaded.config.vocab_size);
     let split = states::read(flags, &task, &tokenizer, &loaded.config)?;
     let rows = split.len();
     let held_out = (rows as f64 * HELD_OUT).ceil() as usize;

@@ -4,7 +4,7 @@ use ee_models::arch::bert::{self, Encoder, EncoderConfig, Head};
 use ee_models::checkpoint::Precision;
 use ee_tasks::{Task, Tokenizer};
 
-use super::{Material, Start, check_sizes};
+use super::{Material, Start, check_length};
 use crate::config::{ModelConfig, TaskConfig};
 use crate::data::Split;
 use crate::error::{Error, Result};
@@ -26,12 +26,8 @@ impl Start<'_> {
         let (loaded, resumed) =
             self.model(&mut optimizer, |start| start.new_encoder(task, &tokenizer))?;
         loaded.config.expect_labels(&task.labels)?;
-        check_sizes(
-            tokenizer.vocabulary_size(),
-            loaded.config.vocab_size,
-            config.task.max_length,
-            loaded.config.max_length(),
-        )?;
+        check_length(config.task.max_length, loaded.config.max_length())?;
+        let tokenizer = tokenizer.for_rows(loaded.config.vocab_size);
         let (train, validation) = splits(&config.task, task, &tokenizer)?;
         let measure = Measure::Labels(task.build_metrics());
         let task = task.name.clone();

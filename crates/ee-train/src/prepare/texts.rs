@@ -5,7 +5,7 @@ use ee_models::layers;
 use ee_tasks::causal::{self, CausalRow, Shortened};
 use ee_tasks::{TextExample, TextTokenizer};
 
-use super::{Material, Start, Texts, check_sizes};
+use super::{Material, Start, Texts, check_length};
 use crate::config::{LoraConfig, ModelConfig, TaskConfig};
 use crate::data::Split;
 use crate::error::{Error, Result};
@@ -26,14 +26,20 @@ impl Start<'_> {
         let (mut loaded, resumed) =
             self.model(&mut optimizer, |start| start.new_decoder(&tokenizer))?;
         let (rows, positions) = (loaded.config.vocab_size, loaded.config.max_position_embeddings);
-        check_sizes(tokenizer.vocabulary_size(), rows, config.task.max_length, positions)?;
+        check_length(config.task.max_length, positions)?;
+        let tokenizer = tokenizer.for_rows(rows);
         let end = tokenizer.end_id().or(loaded.config.special.ends.first().copied());
+        if let Some(end) = end {
+            tokenizer.check(&[end])?;
+            loaded.notices.extend(loaded.config.teach_end(end));
+        }
         let reader = Reader { config: &config.task, tokenizer: &tokenizer, end };
         let (train, first) = reader.rows(texts, true, &mut loaded.notices)?;
         drop(first);
         let (validation, first) = reader.rows(texts, false, &mut loaded.notices)?;
         let new_tokens = config.training.sample_tokens;
-        let sampler = Sampler::new(first.as_ref(), &tokenizer, new_tokens, positions)?;
+        let ends = &loaded.config.special.ends;
+        let sampler = Sampler::new(first.as_ref(), &tokenizer, ends, new_tokens, positions)?;
         let task = match texts {
             Texts::Task(task) => task.name.clone(),
             Texts::Files(..) => "text".to_owned(),

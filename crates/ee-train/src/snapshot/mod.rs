@@ -211,6 +211,9 @@ fn write<M: Trainable>(snapshot: &Snapshot<'_, M>, folder: &Path) -> Result<()> 
     let Snapshot { model, config, names, written, optimizer, tokenizer, facts, state } = *snapshot;
     fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
     checkpoint::save(&model.merged(), M::to_json(config), written, folder)?;
+    if let Some(generation) = M::generation_to_json(config) {
+        write_json(&folder.join("generation_config.json"), &generation)?;
+    }
     tokenizer::copy_files(tokenizer, folder)?;
     moments::write(model, names, optimizer, &folder.join(OPTIMIZER))?;
     write_json(&folder.join(FACTS), facts)?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::rope;
+use super::special::{self, SpecialTokens};
 use crate::arch::{Architecture, Family, Kind, of_kind};
 use crate::checkpoint::{Keys, read_json};
 use crate::error::Result;
@@ -43,17 +44,12 @@ pub struct LlamaConfig {
     pub mlp_bias: bool,
     /// The tokens that begin and end a text.
     pub special: SpecialTokens,
+    /// What of the files is of no use.
+    pub notices: Vec<String>,
     /// The whole file, for writing back.
     json: Map<String, Value>,
-}
-
-/// The tokens that begin and end a text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SpecialTokens {
-    /// The token that a text begins with.
-    pub beginning: Option<u32>,
-    /// The tokens that end a text; some checkpoints have several, some none.
-    pub ends: Vec<u32>,
+    /// The whole `generation_config.json`, for writing back.
+    generation: Map<String, Value>,
 }
 
 impl LlamaConfig {
@@ -66,18 +62,10 @@ impl LlamaConfig {
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
         let mut config = Self::from_json(read_json(&path)?, &path)?;
-        let path = folder.join("generation_config.json");
-        if path.is_file() {
-            let json = read_json(&path)?;
-            let mut keys = Keys::new(&json);
-            let stated = special_tokens(&mut keys, config.vocab_size);
-            keys.finish(&path)?;
-            let SpecialTokens { beginning, ends } = &mut config.special;
-            *beginning = stated.beginning.or(*beginning);
-            if !stated.ends.is_empty() {
-                *ends = stated.ends;
-            }
-        }
+        let (generation, notice) = special::generation(&folder.join("generation_config.json"))?;
+        config.notices.extend(notice);
+        config.notices.extend(config.special.take(&generation, config.vocab_size));
+        config.generation = generation;
         Ok(config)
     }
 
@@ -105,7 +93,8 @@ impl LlamaConfig {
         let [qkv_bias, output_bias, mlp_bias] = family.biases(&mut keys);
         let (sliding_window, windowed) = family.windows(&mut keys, layers);
         let rope = rope::read(&mut keys, head_dim, positions);
-        let special = special_tokens(&mut keys, vocab_size);
+        let mut special = SpecialTokens::default();
+        let notices = special.take(&json, vocab_size);
         let special = family.special(special, &keys, vocab_size);
         // Heeded by transformers in training alone, where this project does without.
         let _ = keys.or_null("attention_dropout", |keys, key| keys.dropout(key, 0.0));
@@ -131,7 +120,9 @@ impl LlamaConfig {
             output_bias,
             mlp_bias,
             special,
+            notices,
             json: Map::new(),
+            generation: Map::new(),
         };
         config.check(&mut keys);
         keys.finish(path)?;
@@ -219,6 +210,30 @@ impl LlamaConfig {
         self
     }
 
+    /// Ends texts with a token that training teaches to end them, before those that end them already, as
+    /// transformers' `Trainer` does; says what that changes.
+    pub fn teach_end(&mut self, end: u32) -> Option<String> {
+        let before = self.special.ends.clone();
+        if before.contains(&end) {
+            return None;
+        }
+        self.special.ends.insert(0, end);
+        self.json.insert("eos_token_id".into(), end.into());
+        if !self.generation.is_empty() {
+            let ends = special::ends_to_json(&self.special.ends);
+            self.generation.insert("eos_token_id".into(), ends);
+        }
+        Some(format!(
+            "the tokenizer ends texts with token {end}, the model's files with {before:?}: texts are taught \
+             to end with the former, and the saved folder ends them with all of these"
+        ))
+    }
+
+    /// What to write as `generation_config.json`.
+    pub fn generation_to_json(&self) -> Map<String, Value> {
+        special::to_json(&self.generation, &self.special)
+    }
+
     /// The file's JSON, with the class that the model has now.
     pub fn to_json(&self) -> Map<String, Value> {
         let mut json = self.json.clone();
@@ -255,23 +270,4 @@ pub enum Windowed {
     From(usize),
     /// Those that are marked.
     Listed(Vec<bool>),
-}
-
-fn special_tokens(keys: &mut Keys<'_>, vocab_size: usize) -> SpecialTokens {
-    let mut ids = |key: &str| -> Vec<u32> {
-        let values = match keys.get(key) {
-            None => return Vec::new(),
-            Some(Value::Array(values)) => values.as_slice(),
-            Some(value) => std::slice::from_ref(value),
-        };
-        let id = |value: &Value| value.as_u64().filter(|&id| id < vocab_size as u64);
-        let found: Option<Vec<u32>> =
-            values.iter().map(|value| id(value).map(|id| id as u32)).collect();
-        found.unwrap_or_else(|| {
-            let found = &keys.get(key).expect("it was there");
-            keys.complain(format!("'{key}' must be token ids below {vocab_size}, found {found}"));
-            Vec::new()
-        })
-    };
-    SpecialTokens { beginning: ids("bos_token_id").first().copied(), ends: ids("eos_token_id") }
 }

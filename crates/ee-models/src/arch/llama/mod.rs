@@ -10,16 +10,18 @@ mod family;
 mod load;
 mod lora;
 mod rope;
+mod special;
 
 use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-pub use self::config::{LlamaConfig, LlamaSizes, SpecialTokens, Windowed};
+pub use self::config::{LlamaConfig, LlamaSizes, Windowed};
 pub(crate) use self::family::Family;
 use self::family::{Bias, Windows};
 pub use self::load::{Loaded, load, random};
+pub use self::special::SpecialTokens;
 use super::{Architecture, Kind};
 use crate::arch;
 use crate::cache::{KvCache, LayerKv};

@@ -1,0 +1,140 @@
+//! The tokens that begin and end a text, of `config.json` and `generation_config.json`.
+//!
+//! As in transformers: what the latter says goes before, one that is no JSON is ignored (with a notice), and
+//! an id that the vocabulary does not have never occurs. Of the latter all keys are written back.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::checkpoint::read_json;
+use crate::error::{Error, Result};
+
+/// The tokens that begin and end a text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpecialTokens {
+    /// The token that a text begins with.
+    pub beginning: Option<u32>,
+    /// The tokens that end a text; some checkpoints have several, some none.
+    pub ends: Vec<u32>,
+}
+
+impl SpecialTokens {
+    /// Takes what a file's JSON says; the rest stays. Returns what of it is of no use.
+    pub(super) fn take(&mut self, json: &Map<String, Value>, vocab_size: usize) -> Vec<String> {
+        let mut notices = Vec::new();
+        let mut ids = |key: &str| {
+            let value = json.get(key).filter(|value| !value.is_null())?;
+            let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            if !values.iter().all(|value| value.is_i64() || value.is_u64()) {
+                notices.push(format!("'{key}' must be token ids, found {value}: ignored"));
+                return None;
+            }
+            let usable = |value: &Value| value.as_u64().filter(|&id| id < vocab_size as u64);
+            let ids: Vec<u32> = values.iter().filter_map(usable).map(|id| id as u32).collect();
+            if ids.len() < values.len() {
+                notices.push(format!(
+                    "'{key}' {value}: an id outside the vocabulary of {vocab_size} never occurs"
+                ));
+            }
+            Some(ids)
+        };
+        if let Some(beginning) = ids("bos_token_id") {
+            self.beginning = beginning.first().copied();
+        }
+        if let Some(ends) = ids("eos_token_id") {
+            self.ends = ends;
+        }
+        notices
+    }
+}
+
+/// A folder's `generation_config.json`; empty where there is none. Where it is of no use the notice says so.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(super) fn generation(path: &Path) -> Result<(Map<String, Value>, Option<String>)> {
+    if !path.is_file() {
+        return Ok((Map::new(), None));
+    }
+    match read_json(path) {
+        Ok(json) => Ok((json, None)),
+        Err(Error::Config { complaint, .. }) => {
+            let notice = format!("{}: {complaint}; the file is ignored", path.display());
+            Ok((Map::new(), Some(notice)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The `generation_config.json` to write.
+pub(super) fn to_json(read: &Map<String, Value>, special: &SpecialTokens) -> Map<String, Value> {
+    if !read.is_empty() {
+        return read.clone();
+    }
+    let mut json = Map::from_iter([("_from_model_config".to_owned(), true.into())]);
+    if let Some(beginning) = special.beginning {
+        json.insert("bos_token_id".into(), beginning.into());
+    }
+    if !special.ends.is_empty() {
+        json.insert("eos_token_id".into(), ends_to_json(&special.ends));
+    }
+    json
+}
+
+/// One id as a number, more as a list.
+pub(super) fn ends_to_json(ends: &[u32]) -> Value {
+    match ends {
+        [end] => json!(end),
+        ends => json!(ends),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(value: Value) -> (SpecialTokens, usize) {
+        let mut special = SpecialTokens { beginning: Some(1), ends: vec![2] };
+        let notices = special.take(value.as_object().unwrap(), 10);
+        (special, notices.len())
+    }
+
+    #[test]
+    fn what_a_file_says_goes_before_and_what_is_no_id_is_ignored() {
+        let of = |beginning, ends: &[u32]| SpecialTokens { beginning, ends: ends.to_vec() };
+        assert_eq!(taken(json!({})), (of(Some(1), &[2]), 0));
+        assert_eq!(taken(json!({"eos_token_id": null})), (of(Some(1), &[2]), 0));
+        assert_eq!(
+            taken(json!({"bos_token_id": 0, "eos_token_id": [3, 4]})),
+            (of(Some(0), &[3, 4]), 0)
+        );
+        assert_eq!(taken(json!({"eos_token_id": "</s>"})), (of(Some(1), &[2]), 1));
+        assert_eq!(taken(json!({"eos_token_id": [3, 10]})), (of(Some(1), &[3]), 1));
+        assert_eq!(taken(json!({"eos_token_id": -1})), (of(Some(1), &[]), 1));
+    }
+
+    #[test]
+    fn a_file_is_written_back_whole_and_made_where_there_is_none() {
+        let special = SpecialTokens { beginning: Some(1), ends: vec![2, 3] };
+        let made = to_json(&Map::new(), &special);
+        let expected =
+            json!({"_from_model_config": true, "bos_token_id": 1, "eos_token_id": [2, 3]});
+        assert_eq!(Value::Object(made), expected);
+        let read = json!({"eos_token_id": 5, "temperature": 0.6});
+        assert_eq!(&to_json(read.as_object().unwrap(), &special), read.as_object().unwrap());
+    }
+
+    #[test]
+    fn a_broken_file_is_ignored_and_said_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("generation_config.json");
+        assert_eq!(generation(&path).unwrap(), (Map::new(), None));
+        for text in ["{", "[1]", ""] {
+            std::fs::write(&path, text).unwrap();
+            let (json, notice) = generation(&path).unwrap();
+            assert!(json.is_empty());
+            assert!(notice.unwrap().contains("generation_config.json: "), "{text}");
+        }
+    }
+}

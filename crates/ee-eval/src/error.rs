@@ -149,16 +149,6 @@ pub enum EvalError {
         /// The task.
         task: String,
     },
-    /// A tokenizer that can name rows which the embedding does not have.
-    #[error("{}: the tokenizer has {tokens} tokens, the embedding {rows} rows", folder.display())]
-    Vocabulary {
-        /// The checkpoint's folder.
-        folder: PathBuf,
-        /// The tokenizer's vocabulary.
-        tokens: usize,
-        /// The embedding's rows.
-        rows: usize,
-    },
     /// A trace that is not one of the model and examples at hand.
     #[error(
         "the trace is not one of this model and these examples: `{key}` is {found} in the trace and {expected} here"

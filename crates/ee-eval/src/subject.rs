@@ -52,18 +52,11 @@ impl Subject {
     /// The checkpoint's tokenizer, cutting inputs to `max_length` tokens or to what the model takes.
     ///
     /// # Errors
-    /// What ee-tasks says of the folder; a vocabulary larger than the embedding.
+    /// What ee-tasks says of the folder.
     pub fn tokenizer(&self, max_length: usize) -> Result<Tokenizer> {
         let config = &self.loaded.config;
         let tokenizer = Tokenizer::from_folder(&self.folder, max_length.min(config.max_length()))?;
-        if tokenizer.vocabulary_size() > config.vocab_size {
-            return Err(EvalError::Vocabulary {
-                folder: self.folder.clone(),
-                tokens: tokenizer.vocabulary_size(),
-                rows: config.vocab_size,
-            });
-        }
-        Ok(tokenizer)
+        Ok(tokenizer.for_rows(config.vocab_size))
     }
 
     /// Checks that the head answers with the task's labels.

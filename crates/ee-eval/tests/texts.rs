@@ -76,19 +76,58 @@ fn a_row_of_a_trace_does_not_depend_on_its_batch() {
 }
 
 #[test]
-fn teacher_forcing_predicts_each_answer_token_from_those_before() {
+fn teacher_forcing_predicts_each_token_that_training_learns_from_those_before() {
     let world = world();
     let here = world.path();
-    succeed(here, "trace --model model --task task.toml --teacher-forced --output gold.parquet");
+    let name = "tokenizer_config.json";
+    std::fs::copy(format!("{}/{name}", decoder::TOKENIZER), here.join("model").join(name)).unwrap();
+    let words = "trace --model model --task task.toml --teacher-forced --max-new-tokens 100";
+    succeed(here, &format!("{words} --output gold.parquet"));
     let gold = trace::read(&here.join("gold.parquet")).unwrap();
-    let tokenizer = TextTokenizer::from_folder(Path::new(decoder::TOKENIZER)).unwrap();
-    let answer = "the cat and a dog ";
-    let encoding = tokenizer.encode_prompted(&format!("Say {answer}:"), answer).unwrap();
-    let rows: Vec<usize> = (0..gold.rows()).filter(|&row| gold.example[row] == 0).collect();
-    let expected = &encoding.ids[encoding.prompt_length..];
-    let found: Vec<u32> = rows.iter().map(|&row| gold.gold[row]).collect();
-    assert_eq!(found, &expected[..expected.len().min(12)]);
-    assert_eq!(gold.prompt_tokens[rows[0]] as usize, encoding.prompt_length);
+    let tokenizer = TextTokenizer::from_folder(&here.join("model")).unwrap();
+    let task = ee_tasks::GenerationTask::read(&here.join("task.toml")).unwrap();
+    let examples = task.read_split("dev", None, None).unwrap().examples;
+    let end = tokenizer.end_id();
+    let (learned, _) = ee_tasks::causal::instructions(&tokenizer, &examples, 256, end).unwrap();
+    for (example, row) in (0_u32..).zip(&learned) {
+        let rows = (0..gold.rows()).filter(|&row| gold.example[row] == example);
+        let found: Vec<u32> = rows.map(|row| gold.gold[row]).collect();
+        assert_eq!(found, row.ids[row.learned[0].clone()], "the end token is one of them");
+        assert_eq!(found.last().copied(), end);
+    }
+    let first: usize = gold.example.iter().position(|&example| example == 0).unwrap();
+    assert_eq!(gold.prompt_tokens[first] as usize, learned[0].learned[0].start);
+    assert_eq!(gold.rows(), learned.iter().map(ee_tasks::causal::CausalRow::n_learned).sum());
+}
+
+#[test]
+fn a_task_s_scores_are_the_same_in_every_command_and_stop_texts_cut_before_scoring() {
+    let world = world();
+    let here = world.path();
+    let spoken = |words: &str| {
+        succeed(here, &format!("{words} --model model --task task.toml --limit 4 --stop e"))
+    };
+    let generated = spoken("generate");
+    let task = std::fs::read_to_string(here.join("task.toml")).unwrap();
+    std::fs::write(
+        here.join("stop.toml"),
+        task.replace("[splits.dev]", "stop = [\"e\"]\n[splits.dev]"),
+    )
+    .unwrap();
+    succeed(here, "trace --model model --task stop.toml --limit 4 --output stop.parquet");
+    let table = succeed(here, "ideal --trace stop.parquet --output ideal");
+    let results = std::fs::read_to_string(here.join("ideal/results.json")).unwrap();
+    let found: IdealResults = serde_json::from_str(&results).unwrap();
+    let speculated = spoken("speculate --draft-exit 2 --draft-length 3");
+    let decoded = spoken("decode --gate none");
+    for score in &found.summaries[0].scores {
+        let shown = format!("{:.3}", score.score.unwrap());
+        assert!(score.score.unwrap() > 0.0, "{table}");
+        assert!(generated.contains(&format!("{} {shown} (", score.name)), "{generated}");
+        let line = speculated.lines().find(|line| line.starts_with(&score.name)).unwrap();
+        assert_eq!(line.matches(&shown).count(), 2, "{line}");
+        assert!(decoded.contains(&shown[..shown.len() - 2]), "{shown}: {decoded}");
+    }
 }
 
 /// Starts a long trace and gives it a signal when it has done two batches.

@@ -20,9 +20,6 @@ pub struct SpeculateArguments {
     /// Texts per batch.
     #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
     pub batch: usize,
-    /// Run programs that the model wrote, each walled in, to score them.
-    #[arg(long, requires = "task")]
-    pub allow_code_execution: bool,
     /// A folder for results.json, the table as CSV and the texts.
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,

@@ -91,6 +91,9 @@ pub struct GenerateArguments {
     /// Print the prompt before its continuation.
     #[arg(long)]
     pub show_prompt: bool,
+    /// Run programs that the model wrote, each walled in, to score them.
+    #[arg(long, requires = "task")]
+    pub allow_code_execution: bool,
 }
 
 /// A number above 0.

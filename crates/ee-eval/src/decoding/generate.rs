@@ -1,11 +1,13 @@
-//! `ee-eval generate`: texts on stdout as they come.
+//! `ee-eval generate`: texts on stdout as they come, and a task's scores after them.
 
 use std::io::Write;
 use std::time::Instant;
 
 use ee_models::generate::{Options, generate};
 
-use super::{DecoderSubject, Request, TextWatcher};
+use super::{
+    DecoderSubject, Request, Scoring, Statistics, TextWatcher, n_references, of_metric, score,
+};
 use crate::arguments::GenerateArguments;
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
@@ -15,11 +17,13 @@ use crate::interrupt::Interrupt;
 /// # Errors
 /// What opening the checkpoint or reading the task says; a prompt that does not fit; an interrupt.
 pub fn run(arguments: &GenerateArguments) -> Result<()> {
-    let GenerateArguments { texts, sampling, show_prompt } = arguments;
+    let GenerateArguments { texts, sampling, show_prompt, allow_code_execution } = arguments;
     let request = Request::read(texts)?;
+    let scoring = Scoring::of(request.task.as_ref(), *allow_code_execution);
     let subject = DecoderSubject::open(&texts.model, texts.weights, &texts.device)?;
     let interrupt = Interrupt::listen()?;
     let (mut tokens, started) = (0, Instant::now());
+    let mut statistics = Vec::with_capacity(request.examples.len());
     for (place, (number, example)) in request.examples.iter().enumerate() {
         let ids = request.ids(&subject, place)?;
         if *show_prompt {
@@ -42,15 +46,28 @@ pub fn run(arguments: &GenerateArguments) -> Result<()> {
             watcher.follow(0, &ids)?;
         }
         let found = generate(subject.model(), &[ids], &options, &mut watcher)?;
-        watcher.finish()?;
+        let generated = watcher.finish()?.remove(0);
         tokens += found[0].len();
         println!();
         if interrupt.is_pressed() {
             let what = format!("interrupted after {place} whole texts");
             return Err(EvalError::Interrupted { what });
         }
+        let answer = scoring.answer(&generated.text);
+        statistics.push(scoring.statistics(answer, &example.references)?);
     }
+    show_scores(&request, &scoring, &statistics);
     let seconds = started.elapsed().as_secs_f64();
     eprintln!("{tokens} tokens in {seconds:.2} s, {:.1} tokens/s", tokens as f64 / seconds);
     Ok(())
+}
+
+/// A line for every metric of the task.
+fn show_scores(request: &Request, scoring: &Scoring, statistics: &[Statistics]) {
+    let n_references = n_references(request.examples.iter().map(|(_, one)| one.references.len()));
+    for (place, metric) in scoring.metrics().iter().enumerate() {
+        let score = score(&**metric, &of_metric(&**metric, statistics));
+        let gap = if place == 0 { "\n" } else { "" };
+        println!("{gap}{} {score:.3} ({})", metric.name(), metric.signature(n_references));
+    }
 }

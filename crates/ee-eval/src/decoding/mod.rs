@@ -10,7 +10,7 @@ mod watch;
 
 pub use prompts::{Prompt, Room};
 pub(crate) use request::Request;
-pub(crate) use scoring::{Scoring, n_references, of_metric, score};
+pub(crate) use scoring::{Scoring, Statistics, n_references, of_metric, score};
 pub use subject::DecoderSubject;
 pub use texts::{TextRecord, read_texts, texts_path, write_texts};
 pub use watch::{Generated, TextWatcher};

@@ -31,7 +31,11 @@ impl Request {
     /// # Errors
     /// A file or a task that cannot be read.
     pub(crate) fn read(arguments: &TextArguments) -> Result<Self> {
-        let task = arguments.task.as_deref().map(GenerationTask::read).transpose()?;
+        let mut task = arguments.task.as_deref().map(GenerationTask::read).transpose()?;
+        if let Some(task) = &mut task {
+            // A text that was ended there is scored up to there.
+            task.stop.extend_from_slice(&arguments.stop);
+        }
         let (split, examples) = match &task {
             Some(task) => {
                 let split = arguments.split.as_ref().unwrap_or(&task.evaluation_split);
@@ -42,11 +46,10 @@ impl Request {
             None => (String::new(), typed(&arguments.prompt, arguments.prompts.as_deref())?),
         };
         let of_task = task.as_ref().map(|task| task.max_new_tokens);
-        let stop = task.iter().flat_map(|task| &task.stop).chain(&arguments.stop);
         Ok(Self {
             split,
             examples: examples.into_iter().enumerate().collect(),
-            stop: stop.cloned().collect(),
+            stop: task.as_ref().map_or_else(|| arguments.stop.clone(), |task| task.stop.clone()),
             max_new_tokens: arguments.max_new_tokens.or(of_task).unwrap_or(DEFAULT_NEW_TOKENS),
             truncate: arguments.truncate,
             task,
@@ -72,11 +75,7 @@ impl Request {
 fn typed(prompts: &[String], file: Option<&Path>) -> Result<Vec<TextExample>> {
     let mut prompts = prompts.to_vec();
     if let Some(path) = file {
-        let text = std::fs::read_to_string(path).map_err(|source| EvalError::Io {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = ee_tasks::text::read(path)?;
         prompts.extend(text.lines().filter(|line| !line.is_empty()).map(str::to_owned));
         if prompts.is_empty() {
             return Err(EvalError::Empty { what: "there is no prompt".to_owned() });

@@ -7,7 +7,7 @@ use ee_models::checkpoint::{Precision, Weights};
 use ee_models::device::device;
 use ee_tasks::TextTokenizer;
 
-use crate::error::{EvalError, Result};
+use crate::error::Result;
 use crate::subject::objective;
 use crate::trace::Objective;
 
@@ -26,14 +26,13 @@ impl DecoderSubject {
     /// Loads the checkpoint of `folder` onto the device called `device_name`.
     ///
     /// # Errors
-    /// What ee-models says of the folder or the device, and ee-tasks of the tokenizer; a vocabulary
-    /// larger than the embedding.
+    /// What ee-models says of the folder or the device, and ee-tasks of the tokenizer.
     pub fn open(folder: &Path, weights: Precision, device_name: &str) -> Result<Self> {
         let tokenizer = TextTokenizer::from_folder(folder)?;
         let loaded = llama::load(folder, weights, &device(device_name)?)?;
-        let (tokens, rows) = (tokenizer.vocabulary_size(), loaded.config.vocab_size);
-        if tokens > rows {
-            return Err(EvalError::Vocabulary { folder: folder.to_owned(), tokens, rows });
+        let tokenizer = tokenizer.for_rows(loaded.config.vocab_size);
+        for notice in &loaded.config.notices {
+            eprintln!("notice: {notice}");
         }
         if loaded.config.special.ends.is_empty() {
             eprintln!(
@@ -68,6 +67,13 @@ impl DecoderSubject {
     #[must_use]
     pub fn ends(&self) -> &[u32] {
         &self.loaded.config.special.ends
+    }
+
+    /// The token that training teaches to end a text with: the tokenizer's, else the first of the model's.
+    #[must_use]
+    pub fn taught_end(&self) -> Option<u32> {
+        let end = self.tokenizer.end_id().filter(|&end| (end as usize) < self.vocabulary_size());
+        end.or(self.ends().first().copied())
     }
 
     /// The ids of a prompt; of an empty one the token that a text begins with.

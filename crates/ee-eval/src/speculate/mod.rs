@@ -59,7 +59,7 @@ pub fn run(arguments: &SpeculateArguments) -> Result<()> {
         let prompt = if arguments.generate.show_prompt { example.prompt.as_str() } else { "" };
         println!("{prompt}{}", generated.text);
     }
-    let scoring = Scoring::of(request.task.as_ref(), arguments.allow_code_execution);
+    let scoring = Scoring::of(request.task.as_ref(), arguments.generate.allow_code_execution);
     let records = score::records(&request, &scoring, &prompts, &both.speculated)?;
     let plain = score::records(&request, &scoring, &prompts, &both.plain)?;
     let scores = score::scores(&scoring, &records, &plain);

@@ -1,8 +1,8 @@
 //! Tracing generated text: every exit's signals for every new token.
 //!
 //! Greedy: the model continues each prompt and all exits of a step are read in one product with the head.
-//! Teacher-forced: the model is given prompt and gold answer whole, and each answer token is predicted from
-//! those before it. Either way a row is a new token. Batches hold examples of similar length, and what a
+//! Teacher-forced: the model is given prompt and gold answer whole, and each answer token, the end token that
+//! training learns included, is predicted from those before it. Either way a row is a new token. Batches hold examples of similar length, and what a
 //! row says does not depend on its batch.
 
 use std::collections::BTreeMap;
@@ -145,6 +145,7 @@ fn prepare(
                 subject.tokenizer().encode_prompted(&example.prompt, &example.response)?;
             let mut prompt = encoding.ids;
             let mut answer = prompt.split_off(encoding.prompt_length);
+            answer.extend(subject.taught_end());
             answer.truncate(new_tokens);
             (prompt, answer)
         } else {

@@ -97,7 +97,8 @@ fn teacher_forcing_predicts_each_token_that_training_learns_from_those_before() 
     }
     let first: usize = gold.example.iter().position(|&example| example == 0).unwrap();
     assert_eq!(gold.prompt_tokens[first] as usize, learned[0].learned[0].start);
-    assert_eq!(gold.rows(), learned.iter().map(ee_tasks::causal::CausalRow::n_learned).sum());
+    let n_learned: usize = learned.iter().map(ee_tasks::causal::CausalRow::n_learned).sum();
+    assert_eq!(gold.rows(), n_learned);
 }
 
 #[test]

@@ -4,7 +4,8 @@
 
 use serde_json::Value;
 
-use super::config::{SpecialTokens, Windowed};
+use super::config::Windowed;
+use super::special::SpecialTokens;
 use crate::checkpoint::Keys;
 
 /// One family.

@@ -195,13 +195,17 @@ pub struct SpeedArguments {
     /// Which examples.
     #[command(flatten)]
     pub examples: ExampleArguments,
-    /// `ideal`, or a gate with its threshold: confidence:T, entropy:T, margin:T, patience:K; repeatable.
-    #[arg(long, value_name = "GATE", required = true)]
+    /// `ideal`, `fixed:D` (every row to exit D), or a gate with its threshold: confidence:T, entropy:T, margin:T,
+    /// patience:K; repeatable.
+    #[arg(long, value_name = "GATE", required_unless_present = "certificate")]
     pub gate: Vec<Timed>,
+    /// What a `certificate.json` of `ee-eval calibrate` certifies for these very weights and this task; repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Vec<PathBuf>,
     /// Examples per batch; repeatable.
     #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
     pub batch: Vec<usize>,
-    /// Timed rounds, each one full and one gated run.
+    /// Timed rounds, each one full and one gated run; 3 are the least that show a range.
     #[arg(long, value_name = "N", default_value = "5", value_parser = positive)]
     pub rounds: usize,
     /// The trace whose exits `ideal` takes; by default one is made first.
@@ -322,7 +326,7 @@ fn share(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gates::GATES;
+    use crate::gates::rules;
     use clap::CommandFactory;
 
     #[test]
@@ -335,7 +339,7 @@ mod tests {
         let mut command = Arguments::command();
         let speed = command.find_subcommand_mut("speed").unwrap();
         let help = speed.render_long_help().to_string();
-        for gate in GATES {
+        for gate in rules() {
             assert!(help.contains(&format!("{}:", gate.name())), "{}", gate.name());
         }
     }

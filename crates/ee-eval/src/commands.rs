@@ -11,16 +11,20 @@ use crate::arguments::{
     IdealArguments, SpeedArguments, TraceArguments,
 };
 use crate::bench;
+use crate::calibrate::certificate::Certificate;
 use crate::calibrate::{self, calibrate};
 use crate::compare::{compare, open};
+use crate::constant::Constant;
 use crate::decode;
 use crate::decoding::{self, DecoderSubject};
 use crate::ideal;
 use crate::interrupt::Interrupt;
 use crate::output::{check_writable, write_text};
+use crate::pace;
 use crate::recommend;
-use crate::report::{self, View};
+use crate::report::{self, View, findings};
 use crate::results::{Results, Speed, write_json};
+use crate::score::Scorer;
 use crate::speculate;
 use crate::speed::{Timed, measure};
 use crate::trace::observe::observe;
@@ -173,19 +177,20 @@ fn run_ideal(arguments: &IdealArguments) -> Result<()> {
 
 fn run_gates(arguments: &GatesArguments) -> Result<()> {
     let merged = trace::read_all(&arguments.trace)?;
-    for notice in &merged.notices {
+    let results = Results::of_trace(&merged.trace, arguments.keep, merged.notices)?;
+    for notice in &results.notices {
         eprintln!("notice: {notice}");
     }
-    let results = Results::of_trace(&merged.trace, arguments.keep, merged.notices)?;
     let name = name_of(&results.trace);
     let view = View {
         title: format!("Early exits of {name} on {}", results.trace.task),
         models: vec![(&name, &results)],
+        paired: vec![],
     };
     write_json(&arguments.output.join("results.json"), &results)?;
     let page = report::write(&view, &arguments.output)?;
     print!("{}\n{}", report::tables::headline(&view).plain(), report::tables::gates(&view).plain());
-    println!("\n{}", page.display());
+    println!("\n{}\n\n{}", findings::sentences(&view).join("\n"), page.display());
     Ok(())
 }
 
@@ -196,7 +201,8 @@ fn run_calibrate(arguments: &CalibrateArguments) -> Result<()> {
         eprintln!("notice: {notice}");
     }
     let page = calibrate::write(&found, &arguments.output)?;
-    println!("{}\n{}", calibrate::table(&found).plain(), page.display());
+    println!("{}\n{}\n", calibrate::table(&found).plain(), calibrate::findings(&found).join("\n"));
+    println!("{}", page.display());
     Ok(())
 }
 
@@ -204,6 +210,7 @@ fn run_calibrate(arguments: &CalibrateArguments) -> Result<()> {
 #[derive(Debug, Serialize)]
 struct SpeedResults {
     layers: usize,
+    constant: Constant,
     speed: Vec<Speed>,
     trace: TraceFacts,
 }
@@ -211,7 +218,12 @@ struct SpeedResults {
 fn run_speed(arguments: &SpeedArguments) -> Result<()> {
     let task = Task::read(&arguments.examples.task)?;
     let (subject, workload) = open(&arguments.model, &task, &arguments.examples, Shard::WHOLE)?;
-    for gate in &arguments.gate {
+    let mut gates = arguments.gate.clone();
+    for path in &arguments.certificate {
+        let rule = Certificate::read(path)?.rule(path, subject.checksum(), Some(&task.name))?;
+        gates.push(Timed::Gate(rule));
+    }
+    for gate in &gates {
         if let Timed::Gate(gate) = gate {
             gate.check(subject.space())?;
         }
@@ -223,25 +235,25 @@ fn run_speed(arguments: &SpeedArguments) -> Result<()> {
     };
     let mut speed = Vec::new();
     for &batch in &arguments.batch {
-        speed.extend(measure(
-            &subject,
-            &workload,
-            &trace,
-            &arguments.gate,
-            batch,
-            arguments.rounds,
-        )?);
+        speed.extend(measure(&subject, &workload, &trace, &gates, batch, arguments.rounds)?);
     }
     for run in &speed {
         warn_of(run, &trace.facts);
     }
-    let table =
-        report::tables::speed([(name_of(&trace.facts).as_str(), speed.as_slice())].into_iter());
+    for notice in pace::notices(&speed) {
+        eprintln!("notice: {notice}");
+    }
+    let constant = Constant::of_trace(&trace, &Scorer::of_trace(&trace)?);
+    let name = name_of(&trace.facts);
+    let models = [(name.as_str(), speed.as_slice())].into_iter();
+    let table = report::tables::speed(models, &trace.facts, &constant);
     print!("{}", table.plain());
+    println!("\n{} rows of {} {}", trace.rows(), trace.facts.task, trace.facts.split);
     if let Some(folder) = &arguments.output {
         write_text(&folder.join("speed.csv"), &table.csv())?;
         let path = folder.join("results.json");
-        write_json(&path, &SpeedResults { layers: trace.layers(), speed, trace: trace.facts })?;
+        let layers = trace.layers();
+        write_json(&path, &SpeedResults { layers, constant, speed, trace: trace.facts })?;
         println!("\n{}", path.display());
     }
     Ok(())

@@ -13,14 +13,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::arguments::{CompareArguments, ExampleArguments, NamedModel};
 use crate::error::{EvalError, Result};
-use crate::gates::GATES;
+use crate::gates::rules;
 use crate::output::check_writable;
+use crate::paired::Paired;
 use crate::report::{self, View, findings};
 use crate::results::{Results, write_json};
+use crate::score::{Scorer, references};
 use crate::speed::{Timed, measure};
 use crate::subject::Subject;
 use crate::trace::observe::observe;
-use crate::trace::{self, Shard};
+use crate::trace::{self, Shard, Trace};
 use crate::workload::{Selection, Workload};
 
 /// What `compare` stores.
@@ -30,8 +32,10 @@ pub struct Comparison {
     pub task: String,
     /// The split.
     pub split: String,
-    /// What joint training cost and gave, one sentence per model after the first.
+    /// Whether gates earn their keep, what joint training cost and gave: a sentence each.
     pub findings: Vec<String>,
+    /// Every model's full answers after the first's, beside them, by name.
+    pub paired: IndexMap<String, Paired>,
     /// The results of every model, the one to compare with first.
     pub models: IndexMap<String, Results>,
 }
@@ -57,37 +61,76 @@ fn compare_labels(arguments: &CompareArguments, task: Task) -> Result<(PathBuf, 
         .collect::<Result<_>>()?;
     check_writable(&arguments.output.join("results.json"))?;
     let mut models = IndexMap::new();
+    let mut answers: Vec<Answers> = Vec::new();
+    let mut paired = IndexMap::new();
     for (model, (subject, workload)) in opened {
         eprintln!("{}: {}", model.name, model.folder.display());
-        models.insert(model.name.clone(), examine(&model.name, &subject, &workload, arguments)?);
+        let (results, own) = examine(&model.name, &subject, &workload, arguments)?;
+        models.insert(model.name.clone(), results);
+        if let Some(first) = answers.first() {
+            let beside =
+                Paired::of(&first.scorer, &first.gold, &first.predictions, &own.predictions);
+            paired.insert(model.name.clone(), beside);
+        }
+        answers.push(own);
     }
     let view = View {
         title: format!("Early exits on {}", task.name),
         models: models.iter().map(|(name, results)| (name.as_str(), results)).collect(),
+        paired: paired.values().copied().collect(),
     };
+    for notice in view.notices() {
+        eprintln!("notice: {notice}");
+    }
     let headline = report::tables::headline(&view).plain();
     let findings = findings::sentences(&view);
     let page = report::write(&view, &arguments.output)?;
     let text = format!("{headline}\n{}\n", findings.join("\n"));
     let split = models[0].trace.split.clone();
-    let comparison = Comparison { task: task.name, split, findings, models };
+    let comparison = Comparison { task: task.name, split, findings, paired, models };
     write_json(&arguments.output.join("results.json"), &comparison)?;
     Ok((page, text))
 }
 
-/// Everything about one checkpoint.
+/// What the last exit answers.
+struct Answers {
+    /// Of the leading metric.
+    scorer: Scorer,
+    gold: Vec<u32>,
+    predictions: Vec<u32>,
+}
+
+impl Answers {
+    fn of(trace: &Trace) -> Result<Self> {
+        let last = trace.layers();
+        Ok(Self {
+            scorer: Scorer::of_trace(trace)?.remove(0),
+            gold: references(trace),
+            predictions: (0..trace.rows()).map(|row| trace.prediction(row, last)).collect(),
+        })
+    }
+}
+
+/// Everything about one checkpoint, and its answers.
 fn examine(
     name: &str,
     subject: &Subject,
     workload: &Workload,
     arguments: &CompareArguments,
-) -> Result<Results> {
+) -> Result<(Results, Answers)> {
     let trace = observe(subject, workload, arguments.batch.unwrap_or(32), Shard::WHOLE, 0)?;
     trace::write(&trace, &arguments.output.join(format!("traces/{name}.parquet")))?;
     let mut results = Results::of_trace(&trace, arguments.keep, vec![])?;
+    let answers = Answers::of(&trace)?;
     let mut gates = vec![Timed::Ideal];
-    for gate in GATES {
-        gates.push(Timed::Gate(results.set_gate(gate.name())?));
+    for rule in rules() {
+        gates.push(Timed::Gate(results.set_gate(rule.name())?));
+    }
+    // The depth that is weighed against the gates may lie deeper than the shallowest that keeps enough.
+    if let Some(cut) =
+        results.cut.as_ref().filter(|cut| cut.depth != results.fixed().threshold as usize)
+    {
+        gates.push(cut.typed().parse()?);
     }
     let (sample, rows) = workload.sample(arguments.speed_rows.unwrap_or(256));
     let trace = trace.select(&rows);
@@ -99,7 +142,7 @@ fn examine(
     for &batch in batches {
         results.speed.extend(measure(subject, &sample, &trace, &gates, batch, rounds)?);
     }
-    Ok(results)
+    Ok((results, answers))
 }
 
 /// A checkpoint and the examples that it is asked about.

@@ -72,6 +72,14 @@ pub enum EvalError {
         /// Its value.
         value: f32,
     },
+    /// A certificate that cannot be used.
+    #[error("{}: {reason}", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        reason: String,
+    },
     /// A name that is not in its registry.
     #[error("unknown {what} `{name}`{hint}")]
     Unknown {

@@ -7,7 +7,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::constant::Constant;
+use crate::cut::Cut;
 use crate::error::{EvalError, Result};
+use crate::machine::Load;
 use crate::output::write_text;
 use crate::trace::TraceFacts;
 
@@ -22,14 +25,22 @@ pub struct Results {
     pub keep: f64,
     /// Where rows could have left.
     pub ideal: Ideal,
+    /// What the most frequent label scores when it is given to all rows.
+    pub constant: Constant,
     /// The leading metric.
     pub score: Score,
     /// Every metric of the task, the leading one first.
     pub scores: Vec<Score>,
     /// The mean of the highest probability at exits 1..=N.
     pub confidence_per_exit: Vec<f64>,
-    /// Every gate at its best threshold.
+    /// Rows by label at exits 1..=N.
+    pub answers_per_exit: Vec<Vec<usize>>,
+    /// The shallowest fixed depth (`fixed`) and every gate at its best threshold.
     pub gates: IndexMap<String, GateResults>,
+    /// The best that any gate does with at most as many layers as exits 1..=N run.
+    pub within: Vec<Within>,
+    /// The best gate beside a fixed depth; none where no gate is worth naming, or the model has one layer.
+    pub cut: Option<Cut>,
     /// Measured speed; empty when no model was run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub speed: Vec<Speed>,
@@ -94,10 +105,28 @@ pub struct GateResults {
     pub late: f64,
     /// Rows by exit, 1..=N.
     pub histogram: Vec<usize>,
+    /// The label that all rows are given there; none where they are given several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_label: Option<String>,
     /// How many distinct behaviours the gate has on this trace.
     pub candidates: usize,
     /// The trade-off curve, from the last exit to the first, thinned without losing an extreme.
     pub curve: Vec<CurvePoint>,
+}
+
+/// The best score of any threshold of any gate within a number of layers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Within {
+    /// The mean exit is at most this.
+    pub layers: usize,
+    /// The gate.
+    pub gate: String,
+    /// Its threshold.
+    pub threshold: f32,
+    /// Its mean exit.
+    pub average_exit: f64,
+    /// Its score in the leading metric.
+    pub score: f64,
 }
 
 /// A point of a trade-off curve.
@@ -147,6 +176,8 @@ pub struct Speed {
     pub head_share: f64,
     /// The leading metric's score with the gate.
     pub score: f64,
+    /// What other programs took of the machine meanwhile, where the system tells.
+    pub load: Option<Load>,
     /// Rows whose exit or label differs from what the trace predicts.
     pub differing_rows: usize,
     /// The device.

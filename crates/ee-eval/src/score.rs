@@ -13,6 +13,13 @@ use crate::trace::{MetricFacts, Trace};
 /// The seed of every bootstrap, so that a report's intervals can be recomputed.
 pub(crate) const BOOTSTRAP_SEED: u64 = 0;
 
+/// What the rows of a trace are scored against: the right labels, or where there are none the full model's.
+pub(crate) fn references(trace: &Trace) -> Vec<u32> {
+    let last = trace.layers();
+    let reference = |row| trace.gold.get(row).copied().unwrap_or(trace.prediction(row, last));
+    (0..trace.rows()).map(reference).collect()
+}
+
 /// A metric with its tabulated statistics.
 pub struct Scorer {
     metric: Box<dyn Metric>,

@@ -12,15 +12,17 @@ use serde::Deserialize;
 
 use crate::error::{EvalError, Result};
 use crate::gates::ExitSpace;
-use crate::trace::Objective;
+use crate::trace::{Objective, TrainedOn};
 
 /// The file in which training leaves what readers of a checkpoint should know.
 const TRAINING_FACTS: &str = "ee_training.json";
 
 /// What is read of [`TRAINING_FACTS`].
 #[derive(Deserialize)]
-struct TrainingFacts {
+pub(crate) struct TrainingFacts {
     ee_objective: Objective,
+    #[serde(flatten)]
+    pub(crate) on: TrainedOn,
 }
 
 /// A loaded checkpoint.
@@ -29,7 +31,7 @@ pub struct Subject {
     device: String,
     loaded: Loaded,
     checksum: String,
-    objective: Objective,
+    training: TrainingFacts,
 }
 
 impl Subject {
@@ -45,7 +47,7 @@ impl Subject {
             device: device_name.to_owned(),
             loaded,
             checksum,
-            objective: objective(folder)?,
+            training: training(folder)?,
         })
     }
 
@@ -100,7 +102,13 @@ impl Subject {
     /// How the checkpoint was trained, where its folder tells.
     #[must_use]
     pub fn objective(&self) -> Objective {
-        self.objective
+        self.training.objective()
+    }
+
+    /// The examples that made the checkpoint, where its folder tells.
+    #[must_use]
+    pub fn training(&self) -> &TrainedOn {
+        &self.training.on
     }
 
     /// What gates need to know of the model.
@@ -110,15 +118,23 @@ impl Subject {
     }
 }
 
-/// The objective that a checkpoint's folder states; unknown for checkpoints from elsewhere.
-pub(crate) fn objective(folder: &Path) -> Result<Objective> {
+impl TrainingFacts {
+    /// How the checkpoint was trained.
+    pub(crate) fn objective(&self) -> Objective {
+        self.ee_objective
+    }
+}
+
+/// What a checkpoint's folder states of its training; nothing of checkpoints from elsewhere.
+pub(crate) fn training(folder: &Path) -> Result<TrainingFacts> {
     let path = folder.join(TRAINING_FACTS);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Objective::Unknown),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let on = TrainedOn::default();
+            return Ok(TrainingFacts { ee_objective: Objective::Unknown, on });
+        }
         Err(source) => return Err(EvalError::Io { action: "read", path, source }),
     };
-    let facts: TrainingFacts =
-        serde_json::from_str(&text).map_err(|source| EvalError::Decode { path, source })?;
-    Ok(facts.ee_objective)
+    serde_json::from_str(&text).map_err(|source| EvalError::Decode { path, source })
 }

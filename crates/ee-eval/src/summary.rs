@@ -2,10 +2,12 @@
 
 use indexmap::IndexMap;
 
+use crate::constant::{self, Constant, answers_per_exit, only_label};
+use crate::cut::Cut;
 use crate::error::{EvalError, Result};
-use crate::gates::{self, ExitSpace, GATES, Gate, SetGate};
+use crate::gates::{self, ExitSpace, Gate, SetGate, rules};
 use crate::oracle;
-use crate::results::{CurvePoint, GateResults, Ideal, Results, Score};
+use crate::results::{CurvePoint, GateResults, Ideal, Results, Score, Within};
 use crate::score::Scorer;
 use crate::sweep::{self, Candidate};
 use crate::trace::Trace;
@@ -39,31 +41,41 @@ impl Results {
         }
         let ideal_exits = oracle::ideal_exits(trace);
         let floor = sweep::floor(full, keep);
+        notices.extend(trace.facts.chosen_here());
+        let constant = Constant::of_trace(trace, &scorers);
+        let answers = answers_per_exit(trace);
+        notices.extend(constant::notices(&answers, &trace.facts.labels));
+        notices.extend(constant.keeps(&scores[0].name, full, keep));
         let mut gates = IndexMap::new();
-        for &gate in GATES {
-            let found = GateResults::of_trace(trace, gate, &scorers, floor, &ideal_exits);
-            if found.average_exit >= trace.layers() as f64 {
-                notices.push(format!(
-                    "no threshold of {} leaves early and keeps {:.0} % of the full score; its threshold never fires",
-                    gate.name(),
-                    100.0 * keep
-                ));
-            }
+        let mut within: Vec<Within> = Vec::new();
+        for gate in rules() {
+            let candidates = sweep::curve(trace, gate, &scorers[0]);
+            let found = GateResults::of(trace, gate, &scorers, floor, &ideal_exits, &candidates);
+            notices.extend(found.notice(gate, trace.layers(), keep));
             gates.insert(gate.name().to_owned(), found);
+            if gate.reads_signals() {
+                extend(&mut within, gate.name(), &candidates, trace.layers());
+            }
         }
-        Ok(Self {
+        let mut results = Self {
             layers: trace.layers(),
             n: trace.rows(),
             keep,
             ideal: Ideal::of_trace(trace, &ideal_exits),
+            constant,
             score: scores[0].clone(),
             scores,
             confidence_per_exit: confidence_per_exit(trace),
+            answers_per_exit: answers,
             gates,
+            within,
+            cut: None,
             speed: vec![],
             notices,
             trace: trace.facts.clone(),
-        })
+        };
+        results.cut = Cut::weigh(&results, trace, &scorers[0], floor);
+        Ok(results)
     }
 
     /// The gate called `name` at its best threshold.
@@ -77,6 +89,26 @@ impl Results {
             .get(name)
             .map_or(gate.range(self.space()).never, |results| results.threshold);
         Ok(SetGate { gate, threshold })
+    }
+
+    /// The gate of the shallowest average exit, fixed depths aside; none where the rule lets every gate give
+    /// everything the same answer.
+    #[must_use]
+    pub fn best_gate(&self) -> Option<(&str, &GateResults)> {
+        let gates = self.gates.iter().filter(|(name, found)| {
+            name.as_str() != gates::FIXED.name() && found.only_label.is_none()
+        });
+        let best = gates.min_by(|a, b| a.1.average_exit.total_cmp(&b.1.average_exit));
+        best.map(|(name, found)| (name.as_str(), found))
+    }
+
+    /// The shallowest fixed depth that keeps the required score.
+    ///
+    /// # Panics
+    /// When the results lack it.
+    #[must_use]
+    pub fn fixed(&self) -> &GateResults {
+        &self.gates[gates::FIXED.name()]
     }
 
     /// The shape that gates need to know.
@@ -127,21 +159,24 @@ impl Score {
 }
 
 impl GateResults {
-    /// The best threshold of a gate and what it does; `scorers` begins with the leading metric.
-    fn of_trace(
+    /// The best threshold of a gate and what it does; `scorers` begins with the leading metric, of which
+    /// `candidates` is the curve.
+    fn of(
         trace: &Trace,
         gate: &'static dyn Gate,
         scorers: &[Scorer],
         floor: f64,
         ideal_exits: &[usize],
+        candidates: &[Candidate],
     ) -> Self {
-        let candidates = sweep::curve(trace, gate, &scorers[0]);
-        let best = sweep::best(&candidates, floor);
+        let best = sweep::best(candidates, floor);
         let exits = SetGate { gate, threshold: best.threshold }.exits(trace);
         let scores =
             scorers.iter().map(|scorer| (scorer.name().to_owned(), scorer.score_at(trace, &exits)));
         let pairs = || exits.iter().zip(ideal_exits);
         let share = |count: usize| count as f64 / exits.len() as f64;
+        let given = exits.iter().enumerate().map(|(row, &exit)| trace.prediction(row, exit));
+        let label = |label: u32| trace.facts.labels[label as usize].clone();
         Self {
             threshold: best.threshold,
             average_exit: best.average_exit,
@@ -152,11 +187,48 @@ impl GateResults {
             premature: share(pairs().filter(|(exit, ideal)| exit < ideal).count()),
             late: share(pairs().filter(|(exit, ideal)| exit > ideal).count()),
             histogram: oracle::histogram(&exits, trace.layers()),
+            only_label: only_label(given).map(label),
             candidates: candidates.len(),
-            curve: sweep::thinned(&candidates, CURVE_BINS)
+            curve: sweep::thinned(candidates, CURVE_BINS)
                 .into_iter()
                 .map(CurvePoint::from)
                 .collect(),
+        }
+    }
+
+    /// What a reader should know of a gate's best threshold.
+    fn notice(&self, gate: &dyn Gate, layers: usize, keep: f64) -> Option<String> {
+        let (name, percent) = (gate.name(), 100.0 * keep);
+        match &self.only_label {
+            _ if self.average_exit >= layers as f64 => Some(match gate.reads_signals() {
+                true => format!(
+                    "no threshold of {name} leaves early and keeps {percent:.0} % of the full score; its threshold never fires"
+                ),
+                false => format!("no depth before the last keeps {percent:.0} % of the full score"),
+            }),
+            Some(label) => Some(format!(
+                "{name}:{} keeps {percent:.0} % of the full score by giving every example the answer `{label}`, which needs no model",
+                self.threshold
+            )),
+            None => None,
+        }
+    }
+}
+
+/// Enters a gate's curve, from the last exit to the first, into the best within 1..=N layers.
+fn extend(within: &mut Vec<Within>, gate: &str, candidates: &[Candidate], layers: usize) {
+    for depth in 1..=layers {
+        let inside = candidates.iter().filter(|found| found.average_exit <= depth as f64);
+        // Of equal scores the shallowest, which comes last.
+        let best = inside.max_by(|a, b| a.score.total_cmp(&b.score));
+        let Some(&Candidate { threshold, average_exit, score }) = best else { continue };
+        let found = Within { layers: depth, gate: gate.to_owned(), threshold, average_exit, score };
+        match within.get_mut(depth - 1) {
+            None => within.push(found),
+            Some(before) if (score, -average_exit) > (before.score, -before.average_exit) => {
+                *before = found;
+            }
+            Some(_) => {}
         }
     }
 }
@@ -195,7 +267,7 @@ mod tests {
         for key in ["name", "full", "per_exit"] {
             assert!(json["score"].get(key).is_some(), "score.{key}");
         }
-        for gate in GATES {
+        for gate in rules() {
             for key in ["threshold", "average_exit", "score", "distance", "premature", "late"] {
                 assert!(
                     json["gates"][gate.name()].get(key).is_some(),
@@ -236,6 +308,60 @@ mod tests {
     fn a_full_score_that_is_not_positive_is_announced() {
         let trace = sample::of_predictions(&[&[0, 0], &[0, 0]], &[1, 1], 2);
         let results = Results::of_trace(&trace, 0.98, vec![]).unwrap();
-        assert_eq!(results.notices.len(), 1);
+        assert_eq!(results.notices.len(), 7, "{:?}", results.notices);
+        assert!(results.notices[0].contains("a share of it means nothing"));
+        assert!(
+            results.notices[1].contains("exits 1 and 2 give every example the answer `label_0`")
+        );
+    }
+
+    #[test]
+    fn a_fixed_depth_is_the_score_of_its_exit_and_gates_are_held_against_it() {
+        for seed in 0..10 {
+            let trace = sample::random(60, 5, 3, seed);
+            let results = Results::of_trace(&trace, 0.9, vec![]).unwrap();
+            let fixed = &results.gates["fixed"];
+            let scores = &results.score.per_exit;
+            let shallowest = scores.iter().position(|&score| score >= 0.9 * scores[4]).unwrap();
+            assert_eq!(fixed.threshold as usize, shallowest + 1);
+            assert_eq!(
+                (fixed.average_exit, fixed.score),
+                (shallowest as f64 + 1.0, scores[shallowest])
+            );
+            let curve: Vec<f64> = fixed.curve.iter().rev().map(|point| point.score).collect();
+            assert_eq!(&curve, scores);
+            for within in &results.within {
+                let gate: SetGate =
+                    format!("{}:{}", within.gate, within.threshold).parse().unwrap();
+                let exits = gate.exits(&trace);
+                assert_eq!(within.average_exit, oracle::average(&exits));
+                assert!(within.average_exit <= within.layers as f64);
+                let best = gates::GATES.iter().flat_map(|gate| &results.gates[gate.name()].curve);
+                let best = best.filter(|point| point.average_exit <= within.layers as f64);
+                assert_eq!(within.score, best.map(|point| point.score).fold(0.0, f64::max));
+            }
+            assert_eq!(results.within.len(), 5);
+        }
+    }
+
+    #[test]
+    fn a_rule_that_the_constant_answer_keeps_is_no_success() {
+        // Exit 1 says `label_1` whatever it sees, and three of four rows are that; exit 2 is right.
+        let rows: Vec<&[u32]> = vec![&[1, 1], &[1, 1], &[1, 1], &[1, 0]];
+        let trace = sample::of_predictions(&rows, &[1, 1, 1, 0], 2);
+        let results = Results::of_trace(&trace, 0.7, vec![]).unwrap();
+        assert_eq!((results.constant.score(), results.constant.share), (0.75, 0.75));
+        for rule in rules() {
+            let found = &results.gates[rule.name()];
+            assert_eq!((found.average_exit, found.only_label.as_deref()), (1.0, Some("label_1")));
+        }
+        assert!(results.best_gate().is_none());
+        let said = results.notices.join("\n");
+        for part in ["exit 1 gives every", "75.0 % of the full model's", "which needs no model"] {
+            assert!(said.contains(part), "{said}");
+        }
+        let strict = Results::of_trace(&trace, 0.98, vec![]).unwrap();
+        assert_eq!(strict.best_gate().map(|(_, gate)| gate.average_exit), Some(2.0));
+        assert!(!strict.notices.join("\n").contains("which needs no model"));
     }
 }

@@ -6,7 +6,7 @@
 //! metric's statistics then give average exit and score at every distinct value. O(nN log nN) for
 //! the complete curve, against one pass over the data for every point of a grid.
 
-use crate::gates::{Comparison, Gate, Numbers};
+use crate::gates::{Comparison, Gate, Numbers, Scale};
 use crate::score::Scorer;
 use crate::trace::Trace;
 
@@ -162,21 +162,62 @@ pub fn curve_of(numbers: &Numbers, scores: &impl RowScores) -> Vec<Candidate> {
         None => range.never,
     };
     let mut candidates = vec![point(first_threshold, exits, &sum)];
-    let mut start = 0;
-    while start < moves.len() {
-        let number = moves[start].number;
-        let end = start + moves[start..].partition_point(|other| other.number == number);
-        for step in &moves[start..end] {
+    for (group, next) in groups(&moves) {
+        let number = group[0].number;
+        for step in group {
             let row = step.row as usize;
             exits -= u64::from(step.from - step.to);
             scores.add(&mut sum, row, step.from as usize, -1.0);
             scores.add(&mut sum, row, step.to as usize, 1.0);
         }
-        let next = moves.get(end).map_or(range.always, |next| next.number);
+        let next = next.unwrap_or(range.always);
         candidates.push(point(between(comparison, number, next), exits, &sum));
-        start = end;
     }
     candidates
+}
+
+/// Thresholds from tight to loose at which the mean exit of these rows has come 1/`steps`, 2/`steps`, … of the way from
+/// N to 1, and at last one at which every row leaves at 1. Where exits count whole numbers there is one for each.
+///
+/// A threshold is itself a number of these rows, not one between two: gates that rank exits alike, as confidence,
+/// margin and entropy of two labels do, thereby part any other rows alike.
+///
+/// # Panics
+/// When there are no rows or no steps.
+#[must_use]
+pub fn thresholds(numbers: &Numbers, steps: usize) -> Vec<f32> {
+    assert!(numbers.rows() > 0 && steps > 0, "{} rows, {steps} steps", numbers.rows());
+    let Scale { comparison, range } = numbers.scale();
+    let moves = sorted_moves(numbers);
+    let all = (numbers.rows() * (numbers.layers() - 1)) as f64;
+    let (mut found, mut gone, mut reached) = (Vec::new(), 0, 0);
+    for (group, next) in groups(&moves) {
+        gone += group.iter().map(|step| (step.from - step.to) as usize).sum::<usize>();
+        let step = (gone as f64 / all * steps as f64) as usize;
+        // Whole numbers are few.
+        if step > reached || comparison == Comparison::AtLeast {
+            reached = step;
+            found.push(match (comparison, next) {
+                (Comparison::AtLeast, _) => group[0].number,
+                // The next number does not pass itself.
+                (_, Some(next)) => next,
+                (_, None) => range.always,
+            });
+        }
+    }
+    if found.last() != Some(&range.always) {
+        found.push(range.always);
+    }
+    found
+}
+
+/// Moves of one number, and the number after it.
+fn groups(moves: &[Move]) -> impl Iterator<Item = (&[Move], Option<f32>)> {
+    let mut end = 0;
+    moves.chunk_by(|one, other| one.number == other.number).map(move |group| {
+        end += group.len();
+        (group, moves.get(end).map(|next| next.number))
+    })
 }
 
 /// All moves of all rows, in the order in which a loosening threshold meets them.

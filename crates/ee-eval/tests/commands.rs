@@ -29,12 +29,25 @@ fn a_trace_is_turned_into_results_and_reports() {
         results["score"]["per_exit"].as_array().unwrap().last(),
         Some(&results["score"]["full"])
     );
-    for gate in ee_eval::gates::GATES {
+    for gate in ee_eval::gates::rules() {
         let found = &results["gates"][gate.name()];
         let score = found["score"].as_f64().unwrap();
         assert!(score >= 0.98 * results["score"]["full"].as_f64().unwrap(), "{}", gate.name());
     }
     let page = std::fs::read_to_string(here.join("gates/report.html")).unwrap();
+    // 60 rows of alternating labels: the first of two equally frequent ones.
+    assert_eq!(
+        (&results["constant"]["label"], &results["constant"]["share"]),
+        (&"no".into(), &0.5.into())
+    );
+    for part in ["always `no`", "one fixed depth", "best gate within"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(["Cutting the model off is", "The best gate ("].iter().any(|text| page.contains(text)));
+    for name in ["headline", "gates", "exits", "table3", "table4"] {
+        let table = std::fs::read_to_string(here.join(format!("gates/{name}.csv"))).unwrap();
+        assert!(table.contains("always `no`"), "{name}: {table}");
+    }
     for foreign in ["<script", "<link", "src=", "url(", "@import"] {
         assert!(!page.contains(foreign), "the page is not self-contained: {foreign}");
     }
@@ -72,25 +85,49 @@ fn thresholds_are_certified_on_half_of_a_trace() {
     let printed = succeed(here, words);
     assert!(printed.contains("calibrated/report.html"), "{printed}");
     let results = json(&here.join("calibrated/results.json"));
-    let certificate = &results["certificate"];
+    let promised = &results["promised"];
     for (key, value) in [("risk", 0.3), ("confidence", 0.8), ("level", 0.2), ("n", 30.0)] {
-        assert_eq!(certificate[key].as_f64(), Some(value), "{key}");
+        assert_eq!(promised[key].as_f64(), Some(value), "{key}");
     }
-    assert_eq!(certificate["against"], "full");
-    assert_eq!(certificate["split"]["held_out"], 30);
-    for gate in ee_eval::gates::GATES {
+    assert_eq!(promised["against"], "full");
+    assert_eq!(promised["split"]["held_out"], 30);
+    for gate in ee_eval::gates::rules() {
         let tested = results["gates"][gate.name()]["tested"].as_array().unwrap();
         assert!(!tested.is_empty() && printed.contains(gate.name()), "{}", gate.name());
     }
-    succeed(here, &format!("{words} --against gold --seed 3 --step 0.01"));
-    assert_eq!(json(&here.join("calibrated/results.json"))["certificate"]["against"], "gold");
+    succeed(here, &format!("{words} --against gold --seed 3"));
+    assert_eq!(json(&here.join("calibrated/results.json"))["promised"]["against"], "gold");
     let few = ee_eval(here, "calibrate --trace trace.parquet --output few");
     let message = String::from_utf8_lossy(&few.stderr);
     assert!(few.status.success() && message.contains("59 are needed"), "{message}");
-    for wrong in ["--risk 0", "--risk 1", "--confidence 1", "--step 0", "--against silver"] {
+    for wrong in ["--risk 0", "--risk 1", "--confidence 1", "--step 0.05", "--against silver"] {
         let flag = wrong.split(' ').next().unwrap();
         fail(here, &format!("calibrate --trace trace.parquet --output o {wrong}"), 2, &[flag]);
     }
+}
+
+#[test]
+fn a_certificate_is_taken_by_other_commands_for_the_same_weights_alone() {
+    let world = world();
+    let here = world.path();
+    checkpoint(&here.join("other"), 11);
+    succeed(here, "trace --model model --task task.toml --output trace.parquet");
+    succeed(
+        here,
+        "calibrate --trace trace.parquet --risk 0.6 --confidence 0.5 --output calibrated",
+    );
+    let file = here.join("calibrated/certificate.json");
+    let best = json(&file)["best"].clone();
+    let rule = format!("{}:{}", best["gate"].as_str().unwrap(), best["certified"]["threshold"]);
+    let speed = "speed --task task.toml --rounds 1 --certificate calibrated/certificate.json";
+    succeed(here, &format!("{speed} --model model --trace trace.parquet --output speed"));
+    let ran = json(&here.join("speed/results.json"))["speed"][0]["gate"].clone();
+    let threshold = |typed: &str| typed.split_once(':').unwrap().1.parse::<f32>().unwrap();
+    assert_eq!(threshold(ran.as_str().unwrap()), threshold(&rule), "{ran} {rule}");
+    fail(here, &format!("{speed} --model other"), 1, &["certificate.json", "for the weights"]);
+    let text = std::fs::read_to_string(here.join("task.toml")).unwrap();
+    std::fs::write(here.join("task.toml"), text.replace("\"sample\"", "\"another\"")).unwrap();
+    fail(here, &format!("{speed} --model model"), 1, &["the task sample, this is another"]);
 }
 
 #[test]
@@ -131,11 +168,13 @@ fn speed_runs_every_gate_and_agrees_with_the_trace() {
     succeed(
         here,
         "speed --model model --task task.toml --gate ideal --gate confidence:0.7 --gate entropy:0.5 --gate margin:0.4 \
-         --gate patience:1 --batch 1 --batch 8 --rounds 2 --trace trace.parquet --output speed",
+         --gate patience:1 --gate fixed:2 --batch 1 --batch 8 --rounds 2 --trace trace.parquet --output speed",
     );
     let speed = json(&here.join("speed/results.json"))["speed"].clone();
-    assert_eq!(speed.as_array().unwrap().len(), 10);
+    assert_eq!(speed.as_array().unwrap().len(), 12);
     for run in speed.as_array().unwrap() {
+        assert!(run["gate"] != "fixed:2" || run["average_exit"] == 2.0, "{run}");
+        assert!(run["rows"] == fixture::ROWS && run["rounds"] == 2, "{run}");
         assert_eq!(run["differing_rows"], 0, "{run}");
         assert!(run["speed_up"]["min"].as_f64() <= run["speed_up"]["median"].as_f64());
         let (layers, exit) =
@@ -162,6 +201,15 @@ fn a_comparison_writes_one_folder_from_which_all_can_be_recomputed() {
     let results = json(&here.join("compared/results.json"));
     let names: Vec<&String> = results["models"].as_object().unwrap().keys().collect();
     assert_eq!(names.len(), 2);
+    let paired = &results["paired"]["joint"];
+    let full = |name: &str| results["models"][name]["score"]["full"].as_f64().unwrap();
+    let difference = paired["difference"].as_f64().unwrap();
+    assert!((difference - (full("joint") - full("plain"))).abs() < 1e-12);
+    assert!(printed.contains("McNemar p") && paired["n"] == fixture::ROWS, "{printed}");
+    // One round times and judges nothing.
+    assert!(!printed.contains("measured on") && !printed.contains("Measured on"), "{printed}");
+    let page = std::fs::read_to_string(here.join("compared/report.html")).unwrap();
+    assert!(page.contains("1 timed round: nothing can be called faster"), "no word on one round");
     for name in [
         "results.json",
         "report.md",
@@ -231,6 +279,9 @@ fn thresholds_that_can_never_fire_are_refused() {
         let words = format!("speed --model model --task task.toml --gate {gate}");
         fail(here, &words, 1, &["can never fire", gate.split(':').next().unwrap()]);
     }
+    let fixed = "speed --model model --task task.toml --gate fixed";
+    fail(here, &format!("{fixed}:7"), 1, &["fixed:7", "the exits 1 to 6"]);
+    fail(here, &format!("{fixed}:0"), 2, &["an exit from 1"]);
 }
 
 #[test]

@@ -212,7 +212,7 @@ fn thresholds_are_certified_by_text() {
     assert!(message.contains("the full model's own context"), "{message}");
     let results = std::fs::read_to_string(here.join("calibrated/results.json")).unwrap();
     let found: Calibration = serde_json::from_str(&results).unwrap();
-    assert_eq!((found.n, found.certificate.n, found.certificate.split.held_out), (200, 100, 100));
+    assert_eq!((found.n, found.promised.n, found.promised.split.held_out), (200, 100, 100));
     let page = std::fs::read_to_string(here.join("calibrated/report.md")).unwrap();
     assert!(page.contains("the mean over texts of the share of its tokens"), "{page}");
     fail(here, &format!("{words} --against gold"), 1, &["echo", "--teacher-forced"]);

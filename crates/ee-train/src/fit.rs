@@ -80,6 +80,8 @@ pub struct Run<M: Trainable> {
     pub(crate) plan: Plan,
     pub(crate) schedule: Schedule,
     pub(crate) task: String,
+    /// The split that scores, where it is one of a task.
+    pub(crate) validation_split: Option<String>,
     pub(crate) measure: Measure,
     pub(crate) sampler: Option<Sampler>,
     pub(crate) train: Split,
@@ -239,6 +241,14 @@ impl<M: Trainable> Run<M> {
             facts: &TrainingFacts {
                 ee_objective: self.config.objective,
                 task: self.task.clone(),
+                training_split: self
+                    .validation_split
+                    .as_ref()
+                    .map(|_| self.config.task.train_split.clone()),
+                chosen_on: self
+                    .validation_split
+                    .clone()
+                    .filter(|_| self.state.best.is_some_and(|best| best.step == self.state.step)),
                 seed: self.config.seed,
                 step: self.state.step,
             },

@@ -14,7 +14,7 @@ use ee_models::arch::bert::Encoder;
 use ee_models::arch::llama::Llama;
 use ee_tasks::{AnyTask, GenerationTask};
 
-use crate::config::{Lessons, RunConfig};
+use crate::config::{Lessons, RunConfig, TaskConfig};
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::fit::{Plan, Run};
@@ -65,6 +65,11 @@ pub fn prepare(config: RunConfig, output: &Path, resume: bool) -> Result<Prepare
     Ok(Prepared::Texts(Box::new(run), model))
 }
 
+/// The split that scores: the one asked for, or that on which the task is evaluated.
+fn validation_split<'a>(config: &'a TaskConfig, evaluation: &'a str) -> &'a str {
+    config.validation_split.as_deref().unwrap_or(evaluation)
+}
+
 /// A run whose folder and device are sound.
 struct Start<'a> {
     config: RunConfig,
@@ -81,6 +86,8 @@ struct Material<M: Trainable> {
     resumed: Option<TrainingState>,
     optimizer: AdamW,
     task: String,
+    /// None of running text.
+    validation_split: Option<String>,
     train: Split,
     validation: Split,
     measure: Measure,
@@ -119,8 +126,8 @@ impl<'a> Start<'a> {
     /// Makes the run folder and opens its log.
     fn finish<M: Trainable>(self, material: Material<M>) -> Result<(Run<M>, M)> {
         let Self { config, output, resume, devices } = self;
-        let Material { loaded, resumed, optimizer, task, train, validation, measure, sampler } =
-            material;
+        let Material { loaded, resumed, optimizer, .. } = material;
+        let Material { task, validation_split, train, validation, measure, sampler, .. } = material;
         let resumed_at = resumed.as_ref().map(|state| state.step);
         let mut state = resumed.unwrap_or_default();
         check_data(&mut state, &train, resumed_at)?;
@@ -143,6 +150,7 @@ impl<'a> Start<'a> {
             measure,
             sampler,
             task,
+            validation_split,
             train,
             validation,
             model_config,

@@ -35,7 +35,12 @@ fn a_run_learns_and_leaves_its_folder() {
     assert_eq!((run["seed"].as_u64(), run["objective"].as_str()), (Some(42), Some("joint")));
     assert_eq!(run["versions"]["burn"], ee_train::run::BURN_VERSION);
     let facts = fs::read_to_string(playground.path("run/best/ee_training.json")).unwrap();
-    assert!(facts.contains("\"ee_objective\": \"joint\""), "{facts}");
+    let facts: serde_json::Value = serde_json::from_str(&facts).unwrap();
+    assert_eq!(facts["ee_objective"], "joint", "{facts}");
+    // The best checkpoint was chosen by the split that validated it, which whoever measures it should know.
+    let validation = run["task"]["validation_split"].as_str();
+    assert!(facts["training_split"].is_string() && facts["chosen_on"].is_string(), "{facts}");
+    assert!(validation.is_none_or(|split| facts["chosen_on"] == split), "{facts}");
     for name in ["config.json", "model.safetensors", "vocab.txt", "training_state.json"] {
         assert!(playground.path("run/best").join(name).is_file(), "{name}");
     }

@@ -22,9 +22,6 @@ pub struct CalibrateArguments {
     /// What the loss of an example is counted against.
     #[arg(long, value_name = "WHAT", default_value = "full")]
     pub against: Against,
-    /// Distance of the thresholds that are tested: probabilities, or nats of entropy.
-    #[arg(long, value_name = "STEP", default_value = "0.05", value_parser = step)]
-    pub step: f64,
     /// The share of the full score that the rule beside it keeps.
     #[arg(long, value_name = "SHARE", default_value = "0.98", value_parser = share)]
     pub keep: f64,
@@ -40,8 +37,8 @@ impl CalibrateArguments {
     /// What is asked for.
     #[must_use]
     pub fn request(&self) -> Request {
-        let Self { risk, confidence, against, step, keep, seed, .. } = *self;
-        Request { risk, confidence, against, step, keep, seed }
+        let Self { risk, confidence, against, keep, seed, .. } = *self;
+        Request { risk, confidence, against, keep, seed }
     }
 }
 
@@ -50,13 +47,5 @@ pub(super) fn inside(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(number) if number > 0.0 && number < 1.0 => Ok(number),
         _ => Err("expected a number above 0 and below 1, e.g. 0.05".to_owned()),
-    }
-}
-
-/// A distance of thresholds.
-fn step(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(step) if (1e-4..1.0).contains(&step) => Ok(step),
-        _ => Err("expected a number from 0.0001 and below 1, e.g. 0.05".to_owned()),
     }
 }

@@ -17,8 +17,12 @@ pub struct DecodeArguments {
     /// a gate on the head's signals, confidence:T, entropy:T, margin:T, patience:K; or on states, cosine:T
     /// (of the state and the one a layer before), learned:T (see --gate-file). A gate followed by @decay has
     /// a threshold that decays with the position (CALM). Repeatable.
-    #[arg(long, value_name = "GATE", required = true)]
+    #[arg(long, value_name = "GATE", required_unless_present = "certificate")]
     pub gate: Vec<ExitRule>,
+    /// What a `certificate.json` of `ee-eval calibrate` certifies for these very weights, which is of the full model's
+    /// own context and of every exit read whole. Repeatable.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["exits", "decay", "head"])]
+    pub certificate: Vec<PathBuf>,
     /// What becomes of the keys and values of skipped layers: recompute (projected from the exit state), copy
     /// (those of the exit's layer), deferred (the missing layers run later, when a token goes deeper: exact),
     /// full (no exit takes effect). Repeatable.

@@ -38,7 +38,8 @@ fn bentkus(sum_of_losses: f64, n: usize, risk: f64) -> f64 {
 }
 
 /// P(Bin(n, chance) ≤ most).
-fn binomial_tail(most: usize, n: usize, chance: f64) -> f64 {
+#[must_use]
+pub(crate) fn binomial_tail(most: usize, n: usize, chance: f64) -> f64 {
     // (1 − δ)ⁿ underflows for some thousand examples: it is kept as a logarithm, and the sum of the terms
     // as multiples of it, scaled down where they grow too large.
     const SCALE: f64 = 1e250;

@@ -1,14 +1,19 @@
 //! `ee-eval calibrate`: thresholds with a guarantee, from a trace; no model is loaded.
 //!
-//! On a random half of the examples each gate is tested from its tightest threshold to its loosest
-//! (Learn-then-Test with Hoeffding–Bentkus p-values, one fixed sequence per gate); the last threshold that passes is
-//! certified: with the stated confidence over the draw of the examples, its risk on further examples like
-//! these is at most the stated one. The other half only shows what the threshold does. Beside it stands the
-//! exact best threshold under the quality rule of `ee-eval gates`, chosen on the same half, which promises
-//! nothing. On a trace of generated text an exit is judged on the full model's own context: a token that
-//! leaves early and differs would change what follows it when decoding, and that is not in the promise.
+//! On a random half of the examples each gate, and cutting the model off at one depth, is tested from its tightest
+//! threshold to its loosest (Learn-then-Test with Hoeffding–Bentkus p-values, one fixed sequence per line). Which
+//! thresholds stand in a sequence follows from the signals of the other half alone, so that nothing of what decides
+//! has chosen them. The last threshold that passes at level ε is certified for its line looked at alone; the last that
+//! passes at ε divided by the number of lines is certified together with all the others', so that whoever then picks
+//! the best of them, by whatever rule, keeps the promise (Bonferroni). That best one is the certificate.
+//!
+//! The other half only shows what thresholds do. Beside them stands the exact best threshold under the quality rule
+//! of `ee-eval gates`, chosen on the deciding half, which promises nothing. On a trace of generated text an exit is
+//! judged on the full model's own context: a token that leaves early and differs would change what follows it when
+//! decoding, and that is not in the promise.
 
 mod bound;
+pub mod certificate;
 mod losses;
 mod report;
 mod results;
@@ -16,23 +21,27 @@ mod sequence;
 
 use indexmap::IndexMap;
 
+use crate::constant::{self, Constant, answers_per_exit, only_label};
 use crate::error::{EvalError, Result};
-use crate::gates::{Comparison, ExitSpace, GATES, Gate, Numbers, Scale, SetGate};
+use crate::gates::{ExitSpace, Gate, Numbers, Scale, SetGate, rules};
 use crate::oracle;
 use crate::score::Scorer;
 use crate::sweep::{self, Agreement, LabelScores};
 use crate::trace::Trace;
 
+pub(crate) use bound::binomial_tail;
 use bound::examples_needed;
 pub use losses::Against;
 pub(crate) use losses::{Halves, examples};
-pub use report::{table, write};
-pub use results::{Calibration, Certificate, GateCalibration, Point, Rule, Split};
+pub use report::{findings, table, write};
+pub use results::{Best, Calibration, GateCalibration, Line, Point, Promised, Rule, Split};
 pub use sequence::Tested;
 use sequence::{Promise, certified, ladder, test};
 
 /// Distance of the thresholds that [`certify`] tests, in the gate's unit.
 const CERTIFY_STEP: f64 = 0.05;
+/// Into so many steps the way of the mean exit from N to 1 is divided, on the half that does not decide.
+const STEPS: usize = 100;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,8 +52,6 @@ pub struct Request {
     pub confidence: f64,
     /// What losses are counted against.
     pub against: Against,
-    /// Distance of the thresholds that are tested, in the gate's unit.
-    pub step: f64,
     /// The share of the full score that the quality rule beside it keeps.
     pub keep: f64,
     /// From which the split follows.
@@ -76,17 +83,24 @@ pub fn calibrate(
                 .to_owned(),
         );
     }
+    notices.extend(trace.facts.chosen_here());
+    if generation.is_none() {
+        notices.extend(constant::notices(&answers_per_exit(trace), &trace.facts.labels));
+    }
     let halves = Halves::draw(trace, request.seed);
-    let certificate = Certificate::of(request, &halves);
-    notices.extend(too_few(&certificate));
+    let promised = Promised::of(request, &halves, rules().count());
+    notices.extend(too_few(&promised));
     let mut gates = IndexMap::new();
-    for &gate in GATES {
-        let found = GateCalibration::of(&halves, gate, request, &certificate)?;
-        notices.extend(rejected(gate, &found, &certificate));
+    for gate in rules() {
+        let found = GateCalibration::of(&halves, gate, request, &promised)?;
+        notices.extend(rejected(gate, &found, &promised));
+        notices.extend(found.rule.notice(gate));
         gates.insert(gate.name().to_owned(), found);
     }
+    notices.extend(empty_rule(&halves.calibration, request.keep)?);
+    let best = Best::of(&gates);
     let layers = trace.layers();
-    Ok(Calibration { layers, n, certificate, gates, notices, trace: trace.facts.clone() })
+    Ok(Calibration { layers, n, promised, best, gates, notices, trace: trace.facts.clone() })
 }
 
 /// The threshold that is certified on these examples for losses against the full model's predictions, where
@@ -119,19 +133,24 @@ fn level(confidence: f64) -> f64 {
     ((1.0 - confidence) * 1e12).round() / 1e12
 }
 
-impl Certificate {
-    fn of(request: &Request, halves: &Halves) -> Self {
+impl Promised {
+    fn of(request: &Request, halves: &Halves, lines: usize) -> Self {
         let level = level(request.confidence);
         let count = |half: &Trace| losses::examples(half).len();
+        let needed =
+            |level| examples_needed(0.0, request.risk, level).expect("no loss is below any bound");
         Self {
-            method: "Learn then Test, fixed sequence, Hoeffding–Bentkus".to_owned(),
+            method: "Learn then Test, fixed sequence, Hoeffding–Bentkus; Bonferroni over lines"
+                .to_owned(),
             risk: request.risk,
             confidence: request.confidence,
             level,
+            lines,
+            level_of_all: level / lines as f64,
             against: request.against,
-            step: request.step,
             n: count(&halves.calibration),
-            needed: examples_needed(0.0, request.risk, level).expect("no loss is below any bound"),
+            needed: needed(level),
+            needed_of_all: needed(level / lines as f64),
             split: Split {
                 seed: request.seed,
                 calibration: count(&halves.calibration),
@@ -146,24 +165,41 @@ impl GateCalibration {
         halves: &Halves,
         gate: &'static dyn Gate,
         request: &Request,
-        certificate: &Certificate,
+        promised: &Promised,
     ) -> Result<Self> {
         let Halves { calibration, held_out } = halves;
+        let Promised { risk, level, level_of_all, against, .. } = *promised;
+        // Nothing of the deciding half: the sequence must be fixed before a loss of it is seen.
+        let sequence = sweep::thresholds(&Numbers::of(held_out, gate), STEPS);
+        let numbers = Numbers::of(calibration, gate);
+        let exits = |threshold| numbers.exits(|_| threshold);
+        let tested = test(calibration, exits, &sequence, Promise { risk, level, against });
         let space = ExitSpace { layers: calibration.layers(), labels: calibration.facts.outputs() };
-        let Certificate { risk, level, against, .. } = *certificate;
-        let promise = Promise { risk, level, against };
-        let ladder = ladder(Scale::of(gate, space), request.step);
-        let exits = |threshold| SetGate { gate, threshold }.exits(calibration);
-        let tested = test(calibration, exits, &ladder, promise);
+        let never = gate.range(space).never;
         let point = |threshold| Point::of(held_out, SetGate { gate, threshold }, against);
+        let line = |level| {
+            let certified = certified(&tested, level);
+            let held_out = point(certified.map_or(never, |last| last.threshold));
+            Line { certified, held_out }
+        };
         Ok(Self {
-            certified: certified(&tested, level),
-            held_out: point(
-                certified(&tested, level).map_or(gate.range(space).never, |last| last.threshold),
-            ),
+            alone: line(level),
+            among_all: line(level_of_all),
             rule: Rule::of(calibration, gate, request.keep, point)?,
             tested,
         })
+    }
+}
+
+impl Best {
+    /// The line that leaves shallowest on the half that does not decide, of those certified together; of equal ones
+    /// the first, which is the fixed depth and pays for no gate.
+    fn of(gates: &IndexMap<String, GateCalibration>) -> Option<Self> {
+        let certified = gates.iter().filter_map(|(name, gate)| {
+            let found = gate.among_all.certified?;
+            Some(Self { gate: name.clone(), certified: found, held_out: gate.among_all.held_out })
+        });
+        certified.min_by(|a, b| a.held_out.average_exit.total_cmp(&b.held_out.average_exit))
     }
 }
 
@@ -183,7 +219,7 @@ impl Rule {
     /// The exact best threshold under the quality rule.
     fn of(
         calibration: &Trace,
-        gate: &dyn Gate,
+        gate: &'static dyn Gate,
         keep: f64,
         point: impl Fn(f32) -> Point,
     ) -> Result<Self> {
@@ -198,38 +234,75 @@ impl Rule {
         };
         // The first candidate is the full model.
         let best = sweep::best(&candidates, sweep::floor(candidates[0].score, keep));
+        let only = match calibration.facts.generation {
+            Some(_) => None,
+            None => {
+                let exits = numbers.exits(|_| best.threshold);
+                let given = exits.iter().enumerate();
+                only_label(given.map(|(row, &exit)| calibration.prediction(row, exit)))
+            }
+        };
         Ok(Self {
             keep,
             metric: metric.to_owned(),
             threshold: best.threshold,
+            only_label: only.map(|label| calibration.facts.labels[label as usize].clone()),
             held_out: point(best.threshold),
         })
     }
+
+    /// Says that keeping the score took no model.
+    fn notice(&self, gate: &dyn Gate) -> Option<String> {
+        let label = self.only_label.as_ref()?;
+        Some(format!(
+            "the {:.0} % rule takes {}:{}, where every calibration example is answered `{label}`: that is the constant \
+             answer, and no success of a gate",
+            100.0 * self.keep,
+            gate.name(),
+            self.threshold,
+        ))
+    }
 }
 
-/// Says that there are too few examples for any promise.
-fn too_few(certificate: &Certificate) -> Option<String> {
-    let Certificate { n, needed, .. } = *certificate;
-    (n < needed).then(|| {
-        format!(
+/// Says that the constant answer keeps what the quality rule asks.
+fn empty_rule(calibration: &Trace, keep: f64) -> Result<Option<String>> {
+    if calibration.facts.generation.is_some() {
+        return Ok(None);
+    }
+    let scorers = Scorer::of_trace(calibration)?;
+    let full = scorers[0].score_of_exit(calibration, calibration.layers());
+    Ok(Constant::of_trace(calibration, &scorers).keeps(scorers[0].name(), full, keep))
+}
+
+/// Says that there are too few examples for any promise, or for one of the best line.
+fn too_few(promised: &Promised) -> Option<String> {
+    let Promised { n, needed, needed_of_all, lines, .. } = *promised;
+    if n < needed {
+        return Some(format!(
             "no threshold could be certified: {n} calibration examples are too few, {needed} are needed even where \
              nothing is ever lost, {} in the whole trace",
             2 * needed
+        ));
+    }
+    (n < needed_of_all).then(|| {
+        format!(
+            "the best of {lines} lines could not be certified: {n} calibration examples are too few for all of them \
+             together, {needed_of_all} are needed even where nothing is ever lost, {} in the whole trace",
+            2 * needed_of_all
         )
     })
 }
 
 /// Says why a gate's first threshold was rejected, where there were examples enough.
-fn rejected(gate: &dyn Gate, found: &GateCalibration, certificate: &Certificate) -> Option<String> {
-    let Certificate { risk: bound, level, n, needed, .. } = *certificate;
-    if found.certified.is_some() || n < needed {
+fn rejected(gate: &dyn Gate, found: &GateCalibration, promised: &Promised) -> Option<String> {
+    let Promised { risk: bound, level, n, needed, .. } = *promised;
+    if found.alone.certified.is_some() || n < needed {
         return None;
     }
     let Tested { threshold, risk, p_value } = found.tested[0];
     let more = match examples_needed(risk, bound, level) {
         Some(enough) => format!("about {enough} calibration examples would do at this risk"),
-        None if gate.comparison() == Comparison::AtLeast => "more would not help".to_owned(),
-        None => "more would not help, a smaller --step may".to_owned(),
+        None => "more would not help".to_owned(),
     };
     Some(format!(
         "no threshold of {name} could be certified: at {name}:{threshold}, the first that was tested, the risk is \

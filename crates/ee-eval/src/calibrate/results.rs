@@ -14,9 +14,11 @@ pub struct Calibration {
     pub layers: usize,
     /// Examples of both halves.
     pub n: usize,
-    /// What is promised of every certified threshold.
-    pub certificate: Certificate,
-    /// Every gate.
+    /// What is promised of certified thresholds.
+    pub promised: Promised,
+    /// The line that `certificate.json` certifies; none where none of all is.
+    pub best: Option<Best>,
+    /// The fixed depth (`fixed`) and every gate.
     pub gates: IndexMap<String, GateCalibration>,
     /// What a reader should know, one sentence each.
     pub notices: Vec<String>,
@@ -24,25 +26,30 @@ pub struct Calibration {
     pub trace: TraceFacts,
 }
 
-/// The promise, and what it rests on: for each gate P(risk of its certified threshold ≤ `risk`) ≥ `confidence`.
+/// The promise, and what it rests on. For each line alone P(risk of its threshold ≤ `risk`) ≥ `confidence`; and of
+/// the thresholds certified among all, P(all risks ≤ `risk`) ≥ `confidence`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Certificate {
+pub struct Promised {
     /// How thresholds were certified.
     pub method: String,
     /// δ, the highest mean loss per example.
     pub risk: f64,
     /// 1 − ε
     pub confidence: f64,
-    /// ε, which every p-value of a certified threshold and of those before it is at most.
+    /// ε, which every p-value of a threshold certified alone and of those before it is at most.
     pub level: f64,
+    /// Lines that were tested: gates and the fixed depth.
+    pub lines: usize,
+    /// ε by the number of lines, for thresholds certified among all.
+    pub level_of_all: f64,
     /// What losses are counted against.
     pub against: Against,
-    /// Distance of the thresholds that were tested, in the gate's unit.
-    pub step: f64,
     /// Calibration examples: independent draws.
     pub n: usize,
-    /// Calibration examples that are needed where nothing is ever lost.
+    /// Calibration examples that one line needs where nothing is ever lost.
     pub needed: usize,
+    /// Those that all lines together need then.
+    pub needed_of_all: usize,
     /// Which examples decided.
     pub split: Split,
 }
@@ -54,21 +61,41 @@ pub struct Split {
     pub seed: u64,
     /// Examples that decided.
     pub calibration: usize,
-    /// Examples that only show.
+    /// Examples whose signals chose the thresholds to test, and that show what these do.
     pub held_out: usize,
 }
 
-/// One gate.
+/// The best of the lines that are certified together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// The gate, or `fixed`.
+    pub gate: String,
+    /// Its threshold with its figures on the calibration half.
+    pub certified: Tested,
+    /// What it does on the other half.
+    pub held_out: Point,
+}
+
+/// One gate, or the fixed depth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateCalibration {
-    /// The certified threshold with its figures on the calibration half; none where the first test failed.
-    pub certified: Option<Tested>,
-    /// What it does on the other half; without one, what the full model does.
-    pub held_out: Point,
+    /// Certified as if it were the only one: for whoever had chosen it before.
+    pub alone: Line,
+    /// Certified together with all the others: for whoever picks the best of them.
+    pub among_all: Line,
     /// The quality rule, for comparison.
     pub rule: Rule,
     /// Every test in its order, the failure that ended them included.
     pub tested: Vec<Tested>,
+}
+
+/// A threshold with a guarantee.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// The threshold with its figures on the calibration half; none where the first test failed.
+    pub certified: Option<Tested>,
+    /// What it does on the other half; without one, what the full model does.
+    pub held_out: Point,
 }
 
 /// What a threshold does on some examples.
@@ -89,6 +116,9 @@ pub struct Rule {
     pub metric: String,
     /// The threshold.
     pub threshold: f32,
+    /// The label that all calibration examples are given there; none where they are given several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_label: Option<String>,
     /// What it does on the other half.
     pub held_out: Point,
 }

@@ -1,9 +1,11 @@
 //! `ee-eval decode`: early exit that takes effect, beside plain decoding.
 
 use std::io::IsTerminal;
+use std::path::Path;
 
 use ee_models::gate::GATE_FILE;
 use ee_models::{Decoder, ExitModel};
+use ee_tasks::GenerationTask;
 
 use super::material::{Material, material, texts};
 use super::measure::{Way, measure};
@@ -14,6 +16,7 @@ use super::settings::Settings;
 use super::states::fitted;
 use crate::arguments::{DecodeArguments, TextArguments};
 use crate::bench::read_bandwidth;
+use crate::calibrate::certificate::Certificate;
 use crate::decoding::DecoderSubject;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
@@ -63,6 +66,22 @@ pub fn run(arguments: &DecodeArguments) -> Result<()> {
     Ok(())
 }
 
+/// What a certificate of texts certifies for this model.
+fn certified(
+    path: &Path,
+    subject: &DecoderSubject,
+    arguments: &DecodeArguments,
+) -> Result<ExitRule> {
+    let certificate = Certificate::read(path)?;
+    let task = arguments.texts.task.as_deref().map(GenerationTask::read).transpose()?;
+    let rule = certificate.rule(path, subject.checksum(), task.as_ref().map(|task| &*task.name))?;
+    eprintln!(
+        "notice: the certificate judges each token on the full model's own context; what early exits change of the \
+         context while decoding is not in its promise"
+    );
+    rule.to_string().parse()
+}
+
 /// Every rule with every policy.
 fn settings(arguments: &DecodeArguments, subject: &DecoderSubject) -> Result<Vec<Settings>> {
     let model = subject.model();
@@ -74,14 +93,17 @@ fn settings(arguments: &DecodeArguments, subject: &DecoderSubject) -> Result<Vec
     };
     let needs_file =
         |rule: &ExitRule| matches!(rule.rule, Rule::States(gate, _) if gate.is_fitted());
-    let learned = if arguments.gate.iter().any(needs_file) {
+    let mut gates = arguments.gate.clone();
+    for path in &arguments.certificate {
+        gates.push(certified(path, subject, arguments)?);
+    }
+    let learned = if gates.iter().any(needs_file) {
         let path = arguments.gate_file.clone().unwrap_or(arguments.texts.model.join(GATE_FILE));
         Some(fitted(&path, model)?)
     } else {
         None
     };
-    let pairs =
-        arguments.gate.iter().flat_map(|gate| arguments.kv.iter().map(move |kv| (gate, kv)));
+    let pairs = gates.iter().flat_map(|gate| arguments.kv.iter().map(move |kv| (gate, kv)));
     let settings = pairs.map(|(gate, kv)| {
         let mut rule = *gate;
         rule.decays |= arguments.decay && matches!(rule.rule, Rule::Signals(_) | Rule::States(..));

@@ -142,6 +142,7 @@ fn metric_score(metric: &dyn TextMetric, texts: &Texts, material: &Material) -> 
         signature: metric.signature(material.n_references()),
         score: Some(score(metric, &statistics)),
         interval: Some([interval.low, interval.high]),
+        constant: None,
         examples: statistics.len(),
     }
 }

@@ -8,8 +8,8 @@ use ee_models::device::device;
 use ee_tasks::TextTokenizer;
 
 use crate::error::Result;
-use crate::subject::objective;
-use crate::trace::Objective;
+use crate::subject::{TrainingFacts, training};
+use crate::trace::{Objective, TrainedOn};
 
 /// A loaded decoder with its tokenizer.
 pub struct DecoderSubject {
@@ -18,7 +18,7 @@ pub struct DecoderSubject {
     loaded: Loaded,
     tokenizer: TextTokenizer,
     checksum: String,
-    objective: Objective,
+    training: TrainingFacts,
     weights: Precision,
 }
 
@@ -44,7 +44,7 @@ impl DecoderSubject {
             folder: folder.to_owned(),
             device: device_name.to_owned(),
             checksum: Weights::open(folder)?.checksum()?,
-            objective: objective(folder)?,
+            training: training(folder)?,
             loaded,
             tokenizer,
             weights,
@@ -150,6 +150,12 @@ impl DecoderSubject {
     /// How the checkpoint was trained, where its folder tells.
     #[must_use]
     pub fn objective(&self) -> Objective {
-        self.objective
+        self.training.objective()
+    }
+
+    /// The examples that made the checkpoint, where its folder tells.
+    #[must_use]
+    pub fn training(&self) -> &TrainedOn {
+        &self.training.on
     }
 }

@@ -7,6 +7,7 @@
 
 mod confidence;
 mod entropy;
+mod fixed;
 mod margin;
 mod numbers;
 mod patience;
@@ -24,6 +25,14 @@ use crate::trace::Trace;
 /// Every gate; the command line, its help, the reports and the contract tests walk this list.
 pub const GATES: &[&dyn Gate] =
     &[&confidence::Confidence, &entropy::Entropy, &margin::Margin, &patience::Patience];
+
+/// Every input to one depth, `fixed:D`: no gate, but what each gate has to beat.
+pub const FIXED: &dyn Gate = &fixed::Fixed;
+
+/// Everything that may be tried on a trace: [`FIXED`], then every gate.
+pub fn rules() -> impl Iterator<Item = &'static dyn Gate> {
+    std::iter::once(FIXED).chain(GATES.iter().copied())
+}
 
 /// How a gate's number is compared with its threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,23 +87,27 @@ pub trait Gate: Sync + fmt::Debug {
     fn range(&self, space: ExitSpace) -> Range;
     /// What the gate makes of the signals of exits 1..=d, with `seen.len() == d ≥ 1`.
     fn number(&self, seen: &[Signal]) -> f32;
+    /// Whether the head has to be read before leaving is decided.
+    fn reads_signals(&self) -> bool {
+        true
+    }
 }
 
-/// The gate called `name`.
+/// The gate called `name`, or [`FIXED`].
 ///
 /// # Errors
 /// [`EvalError::UnknownGate`], with the known names and the nearest.
 pub fn by_name(name: &str) -> Result<&'static dyn Gate> {
-    GATES.iter().copied().find(|gate| gate.name() == name).ok_or_else(|| EvalError::UnknownGate {
+    rules().find(|gate| gate.name() == name).ok_or_else(|| EvalError::UnknownGate {
         name: name.to_owned(),
-        hint: ee_tasks::did_you_mean(name, GATES.iter().map(|gate| gate.name())),
+        hint: ee_tasks::did_you_mean(name, rules().map(|gate| gate.name())),
     })
 }
 
 /// The registry's names, separated by commas.
 #[must_use]
 pub fn names() -> String {
-    GATES.iter().map(|gate| gate.name()).collect::<Vec<_>>().join(", ")
+    rules().map(|gate| gate.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// A gate with its threshold, as typed `name:threshold`.
@@ -127,6 +140,9 @@ impl FromStr for SetGate {
         if gate.comparison() == Comparison::AtLeast && (threshold < 0.0 || threshold.fract() != 0.0)
         {
             return Err(syntax("the threshold is a whole number from 0"));
+        }
+        if !gate.reads_signals() && threshold < 1.0 {
+            return Err(syntax("expected an exit from 1, e.g. `fixed:6`"));
         }
         Ok(Self { gate, threshold })
     }
@@ -164,11 +180,19 @@ impl SetGate {
             .collect()
     }
 
-    /// Refuses a threshold that no signal of such a model can reach.
+    /// Refuses a threshold that no signal of such a model can reach, and an exit that it does not have.
     ///
     /// # Errors
-    /// [`EvalError::NeverFires`], with the bound that the threshold must keep.
+    /// [`EvalError::NeverFires`], with the bound that the threshold must keep; [`EvalError::Setting`].
     pub fn check(&self, space: ExitSpace) -> Result<()> {
+        if !self.gate.reads_signals() {
+            let layers = space.layers;
+            if self.threshold <= layers as f32 {
+                return Ok(());
+            }
+            let reason = format!("{self}: the model has the exits 1 to {layers}");
+            return Err(EvalError::Setting { reason });
+        }
         let scale = Scale::of(self.gate, space);
         if scale.can_fire(self.threshold) {
             return Ok(());
@@ -196,7 +220,7 @@ mod tests {
     fn every_gate_leaves_last_at_one_end_first_at_the_other_and_is_monotone_between() {
         for (layers, labels) in [(6, 2), (4, 3), (12, 5)] {
             let trace = sample::random(80, layers, labels, 5);
-            for &gate in GATES {
+            for gate in rules() {
                 let range = gate.range(ExitSpace { layers, labels });
                 let at = |threshold| SetGate { gate, threshold }.exits(&trace);
                 assert!(at(range.never).iter().all(|&exit| exit == layers), "{}", gate.name());
@@ -217,7 +241,7 @@ mod tests {
 
     #[test]
     fn every_gate_is_parsed_by_its_own_name_and_printed_back() {
-        for gate in GATES {
+        for gate in rules() {
             let text = format!("{}:1", gate.name());
             assert_eq!(text.parse::<SetGate>().unwrap().to_string(), text);
         }
@@ -241,6 +265,22 @@ mod tests {
             "patience:0",
         ] {
             text.parse::<SetGate>().unwrap().check(space).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_fixed_depth_is_every_rows_exit_and_has_to_be_there() {
+        let trace = sample::random(20, 6, 2, 3);
+        let space = ExitSpace { layers: 6, labels: 2 };
+        for depth in 1..=6 {
+            let fixed: SetGate = format!("fixed:{depth}").parse().unwrap();
+            fixed.check(space).unwrap();
+            assert_eq!(fixed.exits(&trace), [depth; 20]);
+        }
+        let seven = "fixed:7".parse::<SetGate>().unwrap().check(space).unwrap_err().to_string();
+        assert!(seven.contains("the exits 1 to 6"), "{seven}");
+        for text in ["fixed:0", "fixed:1.5", "fixed"] {
+            assert!(text.parse::<SetGate>().is_err(), "{text}");
         }
     }
 

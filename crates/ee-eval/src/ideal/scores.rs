@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Mode;
 use super::length::Examples;
+use crate::constant::Constant;
 use crate::decoding::{TextRecord, read_texts, texts_path};
 use crate::error::{EvalError, Result};
 use crate::score::{BOOTSTRAP_SEED, Scorer};
@@ -28,6 +29,9 @@ pub struct MetricScore {
     pub score: Option<f64>,
     /// The bootstrap 95 % interval of the score, resampling examples.
     pub interval: Option<[f64; 2]>,
+    /// Of labels, what the most frequent gold label scores when it is given to all rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constant: Option<f64>,
     /// Examples scored.
     pub examples: usize,
 }
@@ -44,9 +48,12 @@ pub(super) fn registered(name: &str) -> Result<ScoreFunction> {
 /// The scores of classifications.
 pub(super) fn of_labels(trace: &Trace) -> Result<Vec<MetricScore>> {
     let layers = trace.layers();
+    let scorers = Scorer::of_trace(trace)?;
+    let constant = Constant::of_trace(trace, &scorers);
     let score = |scorer: &Scorer| {
         let interval = scorer.interval_of_exit(trace, layers);
         MetricScore {
+            constant: constant.scores.get(scorer.name()).copied(),
             name: scorer.name().to_owned(),
             signature: scorer.signature(),
             score: Some(scorer.score_of_exit(trace, layers)),
@@ -54,7 +61,7 @@ pub(super) fn of_labels(trace: &Trace) -> Result<Vec<MetricScore>> {
             examples: trace.rows(),
         }
     };
-    Ok(Scorer::of_trace(trace)?.iter().map(score).collect())
+    Ok(scorers.iter().map(score).collect())
 }
 
 /// The texts beside the files of a trace; none, and a notice, where one is absent.
@@ -131,7 +138,14 @@ fn of_statistics(
 ) -> Result<MetricScore> {
     let MetricFacts { name, signature } = metric.clone();
     let Some(first) = statistics.first() else {
-        return Ok(MetricScore { name, signature, score: None, interval: None, examples: 0 });
+        return Ok(MetricScore {
+            name,
+            signature,
+            score: None,
+            interval: None,
+            constant: None,
+            examples: 0,
+        });
     };
     let mut sum = vec![0.0; first.len()];
     for one in statistics {
@@ -146,6 +160,7 @@ fn of_statistics(
     Ok(MetricScore {
         score: Some(score(&sum)),
         interval: Some([interval.low, interval.high]),
+        constant: None,
         examples: statistics.len(),
         name,
         signature,

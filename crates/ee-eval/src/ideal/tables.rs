@@ -7,8 +7,10 @@ use crate::report::tables::objective;
 /// One line per trace, in the shape of the paper's Tables 1, 7 and 8.
 #[must_use]
 pub fn table(summaries: &[Summary]) -> Table {
-    let columns =
-        ["task", "split", "mode", "model", "exits", "Max", "Avg", "Perc", "score", "length"];
+    let columns = [
+        "task", "split", "mode", "model", "exits", "Max", "Avg", "Perc", "score", "constant",
+        "length",
+    ];
     let rows = summaries.iter().map(|summary| {
         let ideal = &summary.ideal;
         let figures = [
@@ -17,7 +19,8 @@ pub fn table(summaries: &[Summary]) -> Table {
             Cell::number(ideal.max as f64, 0),
             Cell::number(ideal.average, 2),
             Cell::percent(ideal.perc),
-            scores(&summary.scores),
+            scores(&summary.scores, |score| score.score),
+            scores(&summary.scores, |score| score.constant),
             generated(summary, |generated| Cell::number(generated.average_length, 2)),
         ];
         setting(summary).into_iter().chain(figures).collect()
@@ -27,7 +30,8 @@ pub fn table(summaries: &[Summary]) -> Table {
         title: "Ideal exits (the paper's Tables 1, 7 and 8)".into(),
         note: "The ideal exit is the shallowest that already gives the last exit's answer: Max and Avg are the deepest and \
                the mean one in layers, Perc the share of predictions that leave before the last exit. Predictions are \
-               new tokens of generated text, else examples. Scores are the full model's; length is new tokens per \
+               new tokens of generated text, else examples. Scores are the full model's, \
+               beside them those of the most frequent gold label given to every example; length is new tokens per \
                example, end tokens included."
             .into(),
         columns: columns.map(str::to_owned).to_vec(),
@@ -89,6 +93,7 @@ pub(super) fn all_scores(summaries: &[Summary]) -> Table {
         "metric",
         "score",
         "95 % interval",
+        "constant answer",
         "examples",
         "signature",
     ];
@@ -102,6 +107,7 @@ pub(super) fn all_scores(summaries: &[Summary]) -> Table {
                 Cell::text(&score.name),
                 optional(score.score),
                 interval,
+                optional(score.constant),
                 Cell::number(score.examples as f64, 0),
                 Cell::text(&score.signature),
             ];
@@ -111,15 +117,16 @@ pub(super) fn all_scores(summaries: &[Summary]) -> Table {
     Table {
         file: "scores",
         title: "Scores of the full model".into(),
-        note: "Intervals are percentiles of scores of resampled examples. BLEU and chrF are in 0 to 100, others in 0 to 1."
+        note: "Intervals are percentiles of scores of resampled examples. The constant answer is the most frequent gold label of \
+               these examples, given to all of them. BLEU and chrF are in 0 to 100, others in 0 to 1."
             .into(),
         columns: columns.map(str::to_owned).to_vec(),
         rows: rows.collect(),
     }
 }
 
-/// `ideal.csv`: one line per trace, one column per figure, unrounded; a metric and its 95 % interval
-/// have three.
+/// `ideal.csv`: one line per trace, one column per figure, unrounded; a metric, its 95 % interval and the
+/// constant answer's score have four.
 #[must_use]
 pub fn columns(summaries: &[Summary]) -> Table {
     let mut columns: Vec<String> = [
@@ -146,7 +153,8 @@ pub fn columns(summaries: &[Summary]) -> Table {
     for score in summaries.iter().flat_map(|summary| &summary.scores) {
         if !metrics.contains(&score.name.as_str()) {
             metrics.push(&score.name);
-            columns.extend(["", "_low", "_high"].map(|end| format!("{}{end}", score.name)));
+            let ends = ["", "_low", "_high", "_constant"];
+            columns.extend(ends.map(|end| format!("{}{end}", score.name)));
         }
     }
     let rows = summaries.iter().map(|summary| {
@@ -169,7 +177,8 @@ pub fn columns(summaries: &[Summary]) -> Table {
             let found = summary.scores.iter().find(|score| score.name == *name);
             let [low, high] =
                 found.and_then(|score| score.interval).map_or([None; 2], |ends| ends.map(Some));
-            [found.and_then(|score| score.score), low, high].map(optional)
+            let constant = found.and_then(|score| score.constant);
+            [found.and_then(|score| score.score), low, high, constant].map(optional)
         });
         setting(summary).into_iter().chain(figures).chain(metrics).collect()
     });
@@ -193,13 +202,13 @@ fn generated(summary: &Summary, figure: impl Fn(&Generated) -> Cell) -> Cell {
 }
 
 /// Every score in one cell: `bleu 26.75, chrf 40.10`.
-fn scores(scores: &[MetricScore]) -> Cell {
-    if scores.iter().all(|score| score.score.is_none()) {
+fn scores(scores: &[MetricScore], of: impl Fn(&MetricScore) -> Option<f64>) -> Cell {
+    if scores.iter().all(|score| of(score).is_none()) {
         return Cell::Absent;
     }
-    let words = scores.iter().map(|MetricScore { name, score, .. }| match score {
-        Some(score) => format!("{name} {}", rounded(*score)),
-        None => format!("{name} –"),
+    let words = scores.iter().map(|score| match of(score) {
+        Some(value) => format!("{} {}", score.name, rounded(value)),
+        None => format!("{} –", score.name),
     });
     Cell::text(words.collect::<Vec<_>>().join(", "))
 }

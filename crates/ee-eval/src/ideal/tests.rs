@@ -87,6 +87,7 @@ fn figures_of_two_texts_that_can_be_checked_by_hand() {
         signature: "right|test".to_owned(),
         score: Some(0.75),
         interval: Some([0.5, 1.0]),
+        constant: None,
         examples: 2,
     };
     assert_eq!(found.scores[0], expected);
@@ -101,10 +102,10 @@ fn the_table_has_the_papers_shape() {
     assert_eq!(
         table(&found).plain(),
         "\
-task    split       mode            model   exits  Max   Avg    Perc  score                length
-sample  validation  greedy          sample      3    3  1.75  75.0 %  right 0.7500, run –    2.00
-sample  validation  teacher-forced  sample      3    3  1.75  75.0 %  –                      2.00
-labels  validation  classification  sample      3    3  2.00  50.0 %  accuracy 0.5000           –
+task    split       mode            model   exits  Max   Avg    Perc  score                constant         length
+sample  validation  greedy          sample      3    3  1.75  75.0 %  right 0.7500, run –  –                  2.00
+sample  validation  teacher-forced  sample      3    3  1.75  75.0 %  –                    –                  2.00
+labels  validation  classification  sample      3    3  2.00  50.0 %  accuracy 0.5000      accuracy 0.5000       –
 "
     );
     let csv = columns(&found).csv();
@@ -112,14 +113,15 @@ labels  validation  classification  sample      3    3  2.00  50.0 %  accuracy 0
     assert_eq!(
         lines.next().unwrap(),
         "task,split,mode,model,objective,exits,max,average,perc,chance_average,saturation_average,tokens,examples,\
-         length,prompt_length,ended,right,right_low,right_high,run,run_low,run_high,accuracy,accuracy_low,accuracy_high"
+         length,prompt_length,ended,right,right_low,right_high,right_constant,run,run_low,run_high,run_constant,\
+         accuracy,accuracy_low,accuracy_high,accuracy_constant"
     );
     assert_eq!(
         lines.next().unwrap(),
-        "sample,validation,greedy,sample,unknown,3,3,1.75,0.75,2.515625,2.25,4,2,2,10.5,0.5,0.75,0.5,1,,,,,,"
+        "sample,validation,greedy,sample,unknown,3,3,1.75,0.75,2.515625,2.25,4,2,2,10.5,0.5,0.75,0.5,1,,,,,,,,,"
     );
-    assert!(lines.next().unwrap().ends_with(",10.5,,,,,,,,,,"));
-    assert!(lines.next().unwrap().ends_with(",2,2,,,,,,,,,,0.5,0,1"));
+    assert!(lines.next().unwrap().ends_with(",10.5,,,,,,,,,,,,,"));
+    assert!(lines.next().unwrap().ends_with(",2,2,,,,,,,,,,,,0.5,0,1,0.5"));
 }
 
 #[test]
@@ -165,7 +167,11 @@ fn without_texts_there_are_no_scores() {
     assert_eq!(found[0].generated.as_ref().unwrap().ended, None);
     let [notice] = notices(&found).try_into().unwrap();
     assert!(notice.contains("greedy.texts.jsonl is missing"), "{notice}");
-    assert!(table(&found).plain().contains("75.0 %  –        2.00"), "{}", table(&found).plain());
+    assert!(
+        table(&found).plain().contains("75.0 %  –      –           2.00"),
+        "{}",
+        table(&found).plain()
+    );
 }
 
 #[test]

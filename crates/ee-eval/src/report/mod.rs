@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::output::write_text;
+use crate::pace;
+use crate::paired::Paired;
 use crate::report::passage::Passage;
 use crate::report::plots::Plot;
 use crate::report::table::Table;
@@ -28,6 +30,8 @@ pub struct View<'a> {
     pub title: String,
     /// The models by name, the one to compare with first; at least one.
     pub models: Vec<(&'a str, &'a Results)>,
+    /// Each model after the first beside it, on the same examples.
+    pub paired: Vec<Paired>,
 }
 
 impl View<'_> {
@@ -50,7 +54,8 @@ impl View<'_> {
     }
 
     /// What readers should know of any of the models.
-    fn notices(&self) -> Vec<String> {
+    #[must_use]
+    pub fn notices(&self) -> Vec<String> {
         let several = self.models.len() > 1;
         let of_model = |name: &str, notice: &String| {
             if several { format!("{name}: {notice}") } else { notice.clone() }
@@ -58,7 +63,9 @@ impl View<'_> {
         self.models
             .iter()
             .flat_map(|(name, results)| {
-                results.notices.iter().map(move |notice| of_model(name, notice))
+                let timed = pace::notices(&results.speed);
+                let all = results.notices.iter().cloned().chain(timed);
+                all.map(move |notice| of_model(name, &notice)).collect::<Vec<_>>()
             })
             .collect()
     }

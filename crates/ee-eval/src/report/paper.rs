@@ -22,13 +22,27 @@ pub(super) fn table_3(view: &View<'_>) -> Table {
         rows.push(row("Perc, %", Cell::number(100.0 * results.ideal.perc, 2)));
         rows
     });
+    let constant = constant_rows(view, 4);
     Table {
         file: "table3",
         title: "Ideal exits (the paper's Table 3)".into(),
         note: "Scores × 100. Avg is the mean ideal exit, Perc the share of examples whose ideal exit is before the last.".into(),
         columns: vec!["model".into(), "layers".into(), "metric".into(), view.task().to_owned()],
-        rows: rows.collect(),
+        rows: rows.chain(constant).collect(),
     }
+}
+
+/// The constant answer's scores, as lines under the models'.
+fn constant_rows(view: &View<'_>, columns: usize) -> Vec<Vec<Cell>> {
+    let constant = &view.first().constant;
+    let row = |(metric, score): (&String, &f64)| {
+        let mut cells = vec![Cell::Absent; columns];
+        cells[0] = Cell::text(constant.name());
+        cells[columns - 2] = Cell::text(metric);
+        cells[columns - 1] = Cell::number(100.0 * score, 2);
+        cells
+    };
+    constant.scores.iter().map(row).collect()
 }
 
 /// The shape of the paper's Table 4: measured ideal speed-up and the full score, with and without joint.
@@ -66,7 +80,7 @@ pub(super) fn table_4(view: &View<'_>) -> Table {
         note: "Wall-clock speed-up when every example leaves at its ideal exit and no gate is paid for; scores × 100 of the full model."
             .into(),
         columns: vec!["model".into(), "joint".into(), "metric".into(), view.task().to_owned()],
-        rows: rows.collect(),
+        rows: rows.chain(constant_rows(view, 4)).collect(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which plots a report has.
 
+use crate::gates::FIXED;
 use crate::report::View;
 use crate::report::plot::{Across, BarChart, LineChart, Look, Series};
 use crate::report::tables::measured;
@@ -49,10 +50,14 @@ fn score_per_exit(view: &View<'_>) -> Plot {
         look: Look::Marked,
         points: at_exits(&results.score.per_exit),
     });
+    let series = std::iter::once(constant(view.first())).chain(series);
     let title = format!("Score of every exit on {}", view.task());
     Plot {
         file: "score_per_exit".into(),
-        note: "What the model would score if every example left at this exit.".into(),
+        note: format!(
+            "What the model would score if every example left at this exit. Dashes: {}, which looks at nothing.",
+            view.first().constant.name()
+        ),
         svg: LineChart {
             title: title.clone(),
             x: "exit (layers run)".into(),
@@ -62,6 +67,17 @@ fn score_per_exit(view: &View<'_>) -> Plot {
         }
         .svg(),
         title,
+    }
+}
+
+/// The level of the constant answer.
+fn constant(results: &Results) -> Series {
+    let score = results.constant.score();
+    Series {
+        name: results.constant.name(),
+        colour: 0,
+        look: Look::Reference,
+        points: vec![(1.0, score), (results.layers.max(2) as f64, score)],
     }
 }
 
@@ -198,22 +214,21 @@ fn gate_speed_up(view: &View<'_>) -> Plot {
 }
 
 fn quality_against_speed(view: &View<'_>, name: &str, results: &Results) -> Plot {
-    let fixed = Series {
-        name: "one fixed exit".into(),
-        colour: 0,
-        look: Look::Reference,
-        points: at_exits(&results.score.per_exit),
-    };
-    let curves = results.gates.iter().enumerate().map(|(colour, (gate, found))| Series {
-        name: gate.clone(),
-        colour,
-        look: if found.candidates <= results.layers { Look::Marked } else { Look::Line },
+    // Fixed depths first, in ink, as marks at whole layers: what every gate has to beat.
+    let curves = results.gates.iter().zip(0..).map(|((gate, found), at)| Series {
+        name: if gate == FIXED.name() { "one fixed depth".into() } else { gate.clone() },
+        colour: colour(at),
+        look: match gate == FIXED.name() {
+            true => Look::Baseline,
+            false if found.candidates <= results.layers => Look::Marked,
+            false => Look::Line,
+        },
         points: found.curve.iter().map(|point| (point.average_exit, point.score)).collect(),
     });
-    let chosen = results.gates.values().enumerate().map(|(colour, found)| Series {
+    let chosen = results.gates.values().zip(0..).map(|(found, at)| Series {
         name: String::new(),
-        colour,
-        look: Look::Ring,
+        colour: colour(at),
+        look: if at == 0 { Look::BaselineRing } else { Look::Ring },
         points: vec![(found.average_exit, found.score)],
     });
     let of_model = if view.models.len() > 1 { format!(", {name}") } else { String::new() };
@@ -222,8 +237,10 @@ fn quality_against_speed(view: &View<'_>, name: &str, results: &Results) -> Plot
         file: format!("quality_against_speed_{}", file_name(name)),
         note: format!(
             "Every threshold of every gate; fewer layers are faster. Rings mark the shallowest point that keeps {:.0} % of the \
-             full score. A gate is worth its cost where it lies above the dashes, which run every example to the same exit.{}",
+             full score. A gate is worth its cost where it lies above the grey line, which runs every example to the same depth; \
+             dashes: {}, which looks at nothing.{}",
             100.0 * results.keep,
+            results.constant.name(),
             if results.trace.labels.len() == 2 {
                 " With two labels confidence, entropy and margin rank alike, and their curves coincide."
             } else {
@@ -235,11 +252,16 @@ fn quality_against_speed(view: &View<'_>, name: &str, results: &Results) -> Plot
             x: "average exit (layers run)".into(),
             y: results.score.name.clone(),
             across: Across::Exits(results.layers),
-            series: std::iter::once(fixed).chain(curves).chain(chosen).collect(),
+            series: std::iter::once(constant(results)).chain(curves).chain(chosen).collect(),
         }
         .svg(),
         title,
     }
+}
+
+/// The colour of the rule at this place; the first one, the baseline, is drawn in ink.
+fn colour(at: usize) -> usize {
+    at.saturating_sub(1)
 }
 
 /// A name as part of a file's name.

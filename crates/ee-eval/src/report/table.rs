@@ -45,7 +45,7 @@ impl Cell {
     }
 
     /// What a person reads.
-    fn shown(&self) -> &str {
+    pub(crate) fn shown(&self) -> &str {
         match self {
             Self::Text(text) | Self::Number { text, .. } => text,
             Self::Absent => "–",

@@ -2,23 +2,44 @@
 
 use super::table::{Cell, Table};
 use super::{View, paper};
-use crate::results::{Results, Speed};
-use crate::trace::Objective;
+use crate::constant::Constant;
+use crate::gates::FIXED;
+use crate::pace;
+use crate::results::{GateResults, Results, Speed};
+use crate::trace::{Objective, TraceFacts};
 
 /// Every table of a report, in reading order.
 #[must_use]
 pub fn all(view: &View<'_>) -> Vec<Table> {
     let mut tables = vec![headline(view), gates(view)];
     if view.models.iter().any(|(_, results)| !results.speed.is_empty()) {
-        tables.push(speed(
-            view.models.iter().map(|(name, results)| (*name, results.speed.as_slice())),
-        ));
+        let models = view.models.iter().map(|(name, found)| (*name, found.speed.as_slice()));
+        tables.push(speed(models, &view.first().trace, &view.first().constant));
     }
     tables.extend([paper::table_3(view), paper::table_4(view), paper::table_10(view), exits(view)]);
     tables
 }
 
-/// One line per model: what it scores, where it could leave, what its best gate makes of that.
+/// A line of a constant answer: its name in the first column, its score in one other.
+pub(crate) fn constant_line(constant: &Constant, columns: usize, at: usize) -> Vec<Cell> {
+    let mut cells = vec![Cell::Absent; columns];
+    cells[0] = Cell::text(constant.name());
+    cells[at] = Cell::number(constant.score(), 4);
+    cells
+}
+
+/// What a constant answer is, in a sentence.
+fn constant_note(view: &View<'_>) -> String {
+    let Constant { label, share, .. } = &view.first().constant;
+    format!(
+        "Always `{label}` is the constant answer that looks at nothing: the most frequent gold label, {:.1} % of these {} rows of {}.",
+        100.0 * share,
+        view.first().n,
+        view.first().trace.split,
+    )
+}
+
+/// One line per model: what it scores, where it could leave, what its best gate makes of that, and a fixed depth.
 #[must_use]
 pub fn headline(view: &View<'_>) -> Table {
     let metric = &view.first().score.name;
@@ -37,10 +58,17 @@ pub fn headline(view: &View<'_>) -> Table {
         "its exit",
         &format!("its {metric}"),
         "its speed-up",
+        "fixed depth",
+        &format!("{metric} there"),
+        "speed-up there",
     ];
     let rows = view.models.iter().map(|(name, results)| {
-        let (gate_name, gate) = best_gate(results);
+        let gate = results.best_gate();
+        let of_gate = |show: &dyn Fn(&str, &GateResults) -> Cell| {
+            gate.map_or(Cell::Absent, |(name, gate)| show(name, gate))
+        };
         let [low, high] = results.score.interval;
+        let (fixed, fixed_name) = (results.fixed(), FIXED.name());
         vec![
             Cell::text(*name),
             Cell::text(objective(results.trace.objective)),
@@ -52,28 +80,34 @@ pub fn headline(view: &View<'_>) -> Table {
             Cell::number(results.ideal.saturation_average, 2),
             Cell::percent(results.ideal.perc),
             speed_up(results, "ideal"),
-            Cell::text(gate_name),
-            Cell::number(gate.average_exit, 2),
-            Cell::number(gate.score, 4),
-            speed_up(results, gate_name),
+            of_gate(&|name, _| Cell::text(name)),
+            of_gate(&|_, gate| Cell::number(gate.average_exit, 2)),
+            of_gate(&|_, gate| Cell::number(gate.score, 4)),
+            of_gate(&|name, _| speed_up(results, name)),
+            Cell::number(fixed.average_exit, 0),
+            Cell::number(fixed.score, 4),
+            speed_up(results, fixed_name),
         ]
     });
+    let constant = constant_line(&view.first().constant, columns.len(), 2);
     Table {
         file: "headline",
         title: "At a glance".into(),
         note: format!(
             "Exits are layers run. The ideal exit is the shallowest that already gives the full model's answer; by chance is \
              what it would be if every exit's answers were shuffled over the examples; saturation is the exit from which \
-             the answer no longer changes. The best gate leaves shallowest while keeping {:.0} % of the full score. \
-             Speed-ups are measured times at the smallest batch; early exit changes answers, it is not lossless.",
-            100.0 * view.first().keep
+             the answer no longer changes. The best gate leaves shallowest while keeping {:.0} % of the full score, the \
+             fixed depth is the shallowest exit for every example that does. {} Speed-ups are measured times at the \
+             smallest batch with the range of the rounds; early exit changes answers, it is not lossless.",
+            100.0 * view.first().keep,
+            constant_note(view),
         ),
         columns: columns.map(str::to_owned).to_vec(),
-        rows: rows.collect(),
+        rows: rows.chain([constant]).collect(),
     }
 }
 
-/// Every gate at its best threshold.
+/// The shallowest fixed depth and every gate at its best threshold.
 #[must_use]
 pub fn gates(view: &View<'_>) -> Table {
     let columns = [
@@ -90,9 +124,11 @@ pub fn gates(view: &View<'_>) -> Table {
     ];
     let rows = view.models.iter().flat_map(|(name, results)| {
         results.gates.iter().map(move |(gate, found)| {
+            let only =
+                found.only_label.as_ref().map(|label| format!("{gate}, answers `{label}` only"));
             vec![
                 Cell::text(*name),
-                Cell::text(gate.as_str()),
+                Cell::text(only.unwrap_or_else(|| gate.clone())),
                 threshold(found.threshold),
                 Cell::number(found.average_exit, 2),
                 Cell::number(found.score, 4),
@@ -104,24 +140,34 @@ pub fn gates(view: &View<'_>) -> Table {
             ]
         })
     });
+    let constant = constant_line(&view.first().constant, columns.len(), 4);
     Table {
         file: "gates",
         title: format!("Gates that keep {:.0} % of the full score", 100.0 * view.first().keep),
-        note: "The exact best threshold of each gate, chosen on these very rows. Distance is the mean of |gate exit − ideal \
-               exit| in layers; premature and late are the shares of rows that leave before and after their ideal exit."
-            .into(),
+        note: format!(
+            "The exact best threshold of each gate, chosen on these very rows; fixed is no gate: every row leaves at the \
+             shallowest exit that keeps as much. Distance is the mean of |exit − ideal exit| in layers; premature and late \
+             are the shares of rows that leave before and after their ideal exit. {}",
+            constant_note(view)
+        ),
         columns: columns.map(str::to_owned).to_vec(),
-        rows: rows.collect(),
+        rows: rows.chain([constant]).collect(),
     }
 }
 
-/// Measured speed of every gate that ran, by model.
+/// Measured speed of everything that ran, by model; all on rows of the same task.
 #[must_use]
-pub fn speed<'a>(models: impl Iterator<Item = (&'a str, &'a [Speed])>) -> Table {
+pub fn speed<'a>(
+    models: impl Iterator<Item = (&'a str, &'a [Speed])>,
+    facts: &TraceFacts,
+    constant: &Constant,
+) -> Table {
     let columns = [
         "model",
         "gate",
         "batch",
+        "rows",
+        "rounds",
         "full model, s",
         "gated, s",
         "speed-up in time",
@@ -138,6 +184,8 @@ pub fn speed<'a>(models: impl Iterator<Item = (&'a str, &'a [Speed])>) -> Table 
                 Cell::text(name),
                 Cell::text(speed.gate.as_str()),
                 Cell::number(speed.batch as f64, 0),
+                Cell::number(speed.rows as f64, 0),
+                Cell::number(speed.rounds as f64, 0),
                 Cell::number(speed.full_seconds.median, 3),
                 Cell::number(speed.gated_seconds.median, 3),
                 Cell::factor(speed.speed_up.median),
@@ -150,15 +198,21 @@ pub fn speed<'a>(models: impl Iterator<Item = (&'a str, &'a [Speed])>) -> Table 
             ]
         })
     });
+    let score = columns.iter().position(|name| *name == "score").unwrap_or(0);
+    let constant = constant_line(constant, columns.len(), score);
     Table {
         file: "speed",
         title: "Measured speed".into(),
-        note: "True early exit: rows that leave are taken out of their batch. Wall-clock medians of interleaved runs against \
-               our own fastest full run. The ideal gate takes its exits from the trace and reads the head only where a row \
-               leaves; every other gate reads it at each layer."
-            .into(),
+        note: format!(
+            "True early exit: rows that leave are taken out of their batch. Rows are examples of {} {}, at even distances \
+             where fewer ran than there are; scores are of these rows, that of the constant answer of the whole split. \
+             Wall-clock medians of interleaved runs against our own fastest full run, with the range of the rounds. The \
+             ideal gate and fixed depths know their exits beforehand and read the head only where a row leaves; gates read \
+             it at each layer. Shares of time are of a run of their own.",
+            facts.task, facts.split
+        ),
         columns: columns.map(str::to_owned).to_vec(),
-        rows: rows.collect(),
+        rows: rows.chain([constant]).collect(),
     }
 }
 
@@ -168,6 +222,8 @@ fn exits(view: &View<'_>) -> Table {
         "model",
         "exit",
         "score",
+        "best gate within",
+        "labels given",
         "mean confidence",
         "ideal exit here",
         "by chance",
@@ -180,6 +236,8 @@ fn exits(view: &View<'_>) -> Table {
                 Cell::text(*name),
                 Cell::number(index as f64 + 1.0, 0),
                 Cell::number(results.score.per_exit[index], 4),
+                Cell::number(results.within[index].score, 4),
+                labels_given(results, index),
                 Cell::number(results.confidence_per_exit[index], 4),
                 share(results.ideal.histogram[index]),
                 Cell::percent(results.ideal.chance_histogram[index]),
@@ -187,13 +245,30 @@ fn exits(view: &View<'_>) -> Table {
             ]
         })
     });
+    let constant = constant_line(&view.first().constant, columns.len(), 2);
     Table {
         file: "exits",
         title: "Exit by exit".into(),
-        note: format!("Score is {}; shares are of all rows.", view.first().score.name),
+        note: format!(
+            "Score is the {} when every row leaves at this exit; beside it the highest that any threshold of any gate \
+             reaches with at most as many layers on average, chosen on these very rows. Shares are of all rows. {}",
+            view.first().score.name,
+            constant_note(view)
+        ),
         columns: columns.map(str::to_owned).to_vec(),
-        rows: rows.collect(),
+        rows: rows.chain([constant]).collect(),
     }
+}
+
+/// How many different labels an exit gives, and which where it is one.
+fn labels_given(results: &Results, index: usize) -> Cell {
+    let counts = &results.answers_per_exit[index];
+    let given: Vec<usize> = (0..counts.len()).filter(|&label| counts[label] > 0).collect();
+    let text = match given.as_slice() {
+        [only] => format!("1 (`{}`)", results.trace.labels[*only]),
+        several => several.len().to_string(),
+    };
+    Cell::Number { value: given.len() as f64, text }
 }
 
 /// A threshold: whole where the gate counts, else with four decimals.
@@ -202,23 +277,25 @@ pub(crate) fn threshold(value: f32) -> Cell {
     Cell::Number { value: f64::from(value), text: format!("{value:.decimals$}") }
 }
 
-/// The gate of the shallowest average exit.
+/// The measured speed of a rule at the threshold that the results chose, or of `ideal`, at the smallest batch that
+/// ran.
 #[must_use]
-pub fn best_gate(results: &Results) -> (&str, &crate::results::GateResults) {
-    let best = results.gates.iter().min_by(|a, b| a.1.average_exit.total_cmp(&b.1.average_exit));
-    let (name, gate) = best.expect("there is at least one gate");
-    (name, gate)
+pub fn measured<'a>(results: &'a Results, name: &str) -> Option<&'a Speed> {
+    match results.gates.get(name) {
+        Some(found) => measured_as(results, &format!("{name}:{}", found.threshold)),
+        None => measured_as(results, name),
+    }
 }
 
-/// The measured speed of a gate, by name without threshold, at the smallest batch that ran.
+/// The measured speed of a rule as it is typed, at the smallest batch that ran.
 #[must_use]
-pub fn measured<'a>(results: &'a Results, gate: &str) -> Option<&'a Speed> {
-    let name = |speed: &Speed| speed.gate.split(':').next() == Some(gate);
-    results.speed.iter().filter(|speed| name(speed)).min_by_key(|speed| speed.batch)
+pub fn measured_as<'a>(results: &'a Results, typed: &str) -> Option<&'a Speed> {
+    let runs = results.speed.iter().filter(|speed| speed.gate == typed);
+    runs.min_by_key(|speed| speed.batch)
 }
 
-fn speed_up(results: &Results, gate: &str) -> Cell {
-    measured(results, gate).map_or(Cell::Absent, |speed| Cell::factor(speed.speed_up.median))
+fn speed_up(results: &Results, name: &str) -> Cell {
+    measured(results, name).map_or(Cell::Absent, |speed| pace::factor(speed.speed_up))
 }
 
 /// What tables call a training objective.

@@ -1,4 +1,4 @@
-//! What a gate is worth on the clock.
+//! What a gate, or a fixed depth, is worth on the clock.
 //!
 //! Full and gated runs alternate, so that a machine that slows down slows both; medians and the whole
 //! range are kept. The yardstick is our own fastest full run. Rows are those of one trace, whose
@@ -12,6 +12,7 @@ use ee_models::ExitModel;
 
 use crate::error::Result;
 use crate::gates::SetGate;
+use crate::machine::LoadWatch;
 use crate::oracle;
 use crate::progress::Progress;
 use crate::results::{Speed, Spread};
@@ -26,7 +27,7 @@ use run::{Answers, HeadClock, Plan, full, gated};
 pub enum Timed {
     /// Every row leaves at its ideal exit, which no gate has to find.
     Ideal,
-    /// A gate at a threshold.
+    /// A gate at a threshold, or a fixed depth.
     Gate(SetGate),
 }
 
@@ -78,7 +79,9 @@ pub fn measure(
         .zip(&predicted)
         .map(|(gate, exits)| match gate {
             Timed::Ideal => Plan::Given(exits),
-            Timed::Gate(gate) => Plan::Gate(*gate),
+            Timed::Gate(gate) if gate.gate.reads_signals() => Plan::Gate(*gate),
+            // A fixed depth is known beforehand.
+            Timed::Gate(_) => Plan::Given(exits),
         })
         .collect();
     let progress =
@@ -93,6 +96,7 @@ pub fn measure(
         profiles.push((answers, clock.spent.as_secs_f64() / seconds));
         progress.advance(rows);
     }
+    let watch = LoadWatch::start();
     let mut full_seconds = Vec::new();
     let mut gated_seconds = vec![Vec::new(); gates.len()];
     for _ in 0..rounds {
@@ -103,6 +107,7 @@ pub fn measure(
             progress.advance(rows);
         }
     }
+    let load = watch.read();
     progress.finish();
     let scorers = Scorer::of_trace(trace)?;
     let times = gated_seconds.iter().zip(profiles).zip(gates.iter().zip(&predicted));
@@ -123,6 +128,7 @@ pub fn measure(
                 average_exit,
                 head_share,
                 score: score(&scorers[0], trace, &answers),
+                load,
                 differing_rows: differing(trace, exits, &answers),
                 device: subject.device().to_owned(),
             }

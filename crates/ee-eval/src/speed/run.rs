@@ -163,3 +163,77 @@ fn start(device: &Device) -> Instant {
     let _ = device.sync();
     Instant::now()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::path::Path;
+
+    use ee_models::arch::bert::{Encoder, EncoderConfig, random};
+    use ee_models::device::device;
+    use ee_models::kernels::Weight;
+    use ee_models::{Batch, DropoutKey};
+
+    use super::*;
+
+    /// An encoder that counts what is asked of it.
+    struct Counting {
+        model: Encoder,
+        layers: Cell<usize>,
+        heads: Cell<usize>,
+    }
+
+    impl ExitModel for Counting {
+        fn n_layers(&self) -> usize {
+            self.model.n_layers()
+        }
+
+        fn device(&self) -> Device {
+            self.model.device()
+        }
+
+        fn embed(&self, batch: &Batch, dropout: Option<DropoutKey>) -> Stream {
+            self.model.embed(batch, dropout)
+        }
+
+        fn layer(&self, index: usize, stream: Stream) -> Stream {
+            self.layers.set(self.layers.get() + 1);
+            self.model.layer(index, stream)
+        }
+
+        fn exit_state(&self, stream: &Stream) -> Tensor<2> {
+            self.model.exit_state(stream)
+        }
+
+        fn head_state(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2> {
+            self.heads.set(self.heads.get() + 1);
+            self.model.head_state(state, dropout)
+        }
+
+        fn head_weight(&self) -> Weight {
+            self.model.head_weight()
+        }
+    }
+
+    #[test]
+    fn a_fixed_depth_runs_so_many_layers_and_reads_one_head() {
+        let config = serde_json::json!({
+            "model_type": "bert", "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 5,
+            "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 8,
+            "hidden_act": "gelu",
+        });
+        let serde_json::Value::Object(config) = config else { unreachable!() };
+        let config = EncoderConfig::from_json(config, Path::new("config.json")).unwrap();
+        let model = random(config, 1, &device("cpu").unwrap()).model;
+        let model = Counting { model, layers: Cell::new(0), heads: Cell::new(0) };
+        let batch = Batch::new(vec![1, 2, 3, 4, 5, 6], vec![0; 6], vec![3, 3], 3).unwrap();
+        let batches = [RowBatch { rows: vec![0, 1], batch }];
+        for depth in 1..=5 {
+            model.layers.set(0);
+            model.heads.set(0);
+            let answers = gated(&model, &batches, 2, Plan::Given(&[depth; 2]), None);
+            assert_eq!(answers.exits, [depth; 2]);
+            assert_eq!((model.layers.get(), model.heads.get()), (depth, 1));
+        }
+    }
+}

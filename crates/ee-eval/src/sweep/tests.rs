@@ -138,3 +138,42 @@ fn thinning_keeps_ends_and_extremes() {
     assert_eq!((thin[0], thin[thin.len() - 1]), (candidates[0], candidates[9_999]));
     assert!(thin.iter().any(|candidate| candidate.score == 2.0));
 }
+
+#[test]
+fn thresholds_step_evenly_and_part_other_rows_alike_whatever_ranks_them() {
+    // With two labels confidence, margin and entropy rank alike.
+    let (here, there) = (sample::continuous(400, 6, 1), sample::continuous(300, 6, 2));
+    let exits = |name: &str| -> Vec<Vec<usize>> {
+        let gate = crate::gates::by_name(name).unwrap();
+        let found = thresholds(&Numbers::of(&here, gate), 50);
+        assert!(found.len() > 40 && found.len() <= 51, "{name}: {}", found.len());
+        found.into_iter().map(|threshold| SetGate { gate, threshold }.exits(&there)).collect()
+    };
+    let confidence = exits("confidence");
+    assert_eq!(confidence, exits("margin"));
+    assert_eq!(confidence, exits("entropy"));
+    assert!(confidence.last().unwrap().iter().all(|&exit| exit == 1));
+    for pair in confidence.windows(2) {
+        assert!(pair[0].iter().zip(&pair[1]).all(|(tight, loose)| loose <= tight));
+    }
+    // On their own rows each comes a fiftieth of the way further, a row's exits more or less.
+    let gate = crate::gates::by_name("margin").unwrap();
+    for (step, threshold) in (1..).zip(thresholds(&Numbers::of(&here, gate), 50)) {
+        let exits = SetGate { gate, threshold }.exits(&here);
+        let average = exits.iter().sum::<usize>() as f64 / 400.0;
+        assert!((average - (6.0 - 5.0 * f64::from(step) / 50.0)).abs() < 0.2, "{step}: {average}");
+    }
+}
+
+#[test]
+fn whole_numbers_are_all_tried() {
+    let trace = sample::random(80, 6, 2, 4);
+    let of =
+        |name: &str| thresholds(&Numbers::of(&trace, crate::gates::by_name(name).unwrap()), 100);
+    assert_eq!(of("fixed"), [5.0, 4.0, 3.0, 2.0, 1.0]);
+    assert_eq!(of("patience"), [4.0, 3.0, 2.0, 1.0, 0.0]);
+    // Rows that are all as sure as can be leave at 1 as soon as any does.
+    let sure = sample::of_predictions(&[&[1, 1], &[0, 1]], &[1, 1], 2);
+    let confidence = Numbers::of(&sure, crate::gates::by_name("confidence").unwrap());
+    assert_eq!(thresholds(&confidence, 100), [0.0]);
+}

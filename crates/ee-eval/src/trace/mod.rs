@@ -11,4 +11,6 @@ pub mod tokens;
 
 pub use file::{read, read_facts, write};
 pub use merge::{Merged, read_all};
-pub use record::{ExitColumns, GenerationFacts, MetricFacts, Objective, Shard, Trace, TraceFacts};
+pub use record::{
+    ExitColumns, GenerationFacts, MetricFacts, Objective, Shard, Trace, TraceFacts, TrainedOn,
+};

@@ -70,6 +70,7 @@ fn facts(
         checkpoint_sha256: subject.checksum().to_owned(),
         architecture: subject.architecture().to_owned(),
         objective: subject.objective(),
+        training: subject.training().clone(),
         task: task.name.clone(),
         split: workload.split().to_owned(),
         labels: task.labels.clone(),

@@ -27,6 +27,20 @@ pub enum Objective {
     Unknown,
 }
 
+/// The examples that made a checkpoint, as far as its folder tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainedOn {
+    /// The task's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// The split whose examples were learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_split: Option<String>,
+    /// The split whose score chose the checkpoint among those of its run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen_on: Option<String>,
+}
+
 /// A metric by name, with the signature of how it is computed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricFacts {
@@ -84,6 +98,9 @@ pub struct TraceFacts {
     pub architecture: String,
     /// How the checkpoint was trained.
     pub objective: Objective,
+    /// What the checkpoint's folder says of its training.
+    #[serde(default)]
+    pub training: TrainedOn,
     /// The task's name.
     pub task: String,
     /// The task's split.
@@ -132,6 +149,25 @@ impl TraceFacts {
             0 => self.model.clone(),
             n => folders[n.saturating_sub(depth)..].join("/"),
         }
+    }
+
+    /// Says that the checkpoint has seen these examples before, where it has.
+    #[must_use]
+    pub fn chosen_here(&self) -> Option<String> {
+        let TrainedOn { task, training_split, chosen_on } = &self.training;
+        let is_here = |split: &Option<String>| {
+            task.as_ref() == Some(&self.task) && split.as_ref() == Some(&self.split)
+        };
+        let what = match () {
+            () if is_here(training_split) => "taught this checkpoint",
+            () if is_here(chosen_on) => "also chose this checkpoint among those of its run",
+            () => return None,
+        };
+        Some(format!(
+            "the split `{}` {what}: scores on it are too good, and what is chosen or certified on it holds less for other \
+             examples; take a split that neither trained nor chose",
+            self.split
+        ))
     }
 
     /// How many things a prediction may be: labels, or entries of the vocabulary.

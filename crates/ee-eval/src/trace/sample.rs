@@ -8,6 +8,7 @@ use crate::decoding::TextRecord;
 
 use super::record::{
     ExitColumns, FORMAT, GenerationFacts, MetricFacts, Objective, Shard, Trace, TraceFacts,
+    TrainedOn,
 };
 
 /// Facts for a trace of `rows` rows.
@@ -19,6 +20,7 @@ pub(crate) fn facts(rows: usize, layers: usize, labels: usize) -> TraceFacts {
         checkpoint_sha256: "00".repeat(32),
         architecture: "bert".to_owned(),
         objective: Objective::Unknown,
+        training: TrainedOn::default(),
         task: "sample".to_owned(),
         split: "validation".to_owned(),
         generation: None,
@@ -66,6 +68,22 @@ pub(crate) fn random(rows: usize, layers: usize, labels: usize, seed: u64) -> Tr
         prompt_tokens: vec![],
         signals: columns,
     }
+}
+
+/// A trace of two labels whose logits are no round numbers; exits agree with the last one the more the surer they are.
+pub(crate) fn continuous(rows: usize, layers: usize, seed: u64) -> Trace {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut columns = ExitColumns::default();
+    for _ in 0..rows {
+        let truth = 6.0 * random.random::<f32>() - 3.0;
+        let exits: Vec<[f32; 2]> =
+            (0..layers).map(|_| [0.0, truth + 2.0 * random.random::<f32>() - 1.0]).collect();
+        let last = signal(&exits[layers - 1]).prediction;
+        exits.iter().for_each(|logits| columns.push(signal(logits), agreement(logits, last)));
+    }
+    let mut trace = self::random(rows, layers, 2, seed);
+    trace.signals = columns;
+    trace
 }
 
 /// A random trace of generated text, see [`as_text`].

@@ -193,6 +193,7 @@ fn facts(
         checkpoint_sha256: subject.checksum().to_owned(),
         architecture: subject.architecture().to_owned(),
         objective: subject.objective(),
+        training: subject.training().clone(),
         task: work.task.name.clone(),
         split: split.to_owned(),
         labels: Vec::new(),

@@ -4,7 +4,7 @@ use ee_models::arch::bert::{self, Encoder, EncoderConfig, Head};
 use ee_models::checkpoint::Precision;
 use ee_tasks::{Task, Tokenizer};
 
-use super::{Material, Start, check_length};
+use super::{Material, Start, check_length, validation_split};
 use crate::config::{ModelConfig, TaskConfig};
 use crate::data::Split;
 use crate::error::{Error, Result};
@@ -30,6 +30,8 @@ impl Start<'_> {
         let tokenizer = tokenizer.for_rows(loaded.config.vocab_size);
         let (train, validation) = splits(&config.task, task, &tokenizer)?;
         let measure = Measure::Labels(task.build_metrics());
+        let validation_split =
+            Some(validation_split(&config.task, &task.evaluation_split).to_owned());
         let task = task.name.clone();
         let sampler = None;
         self.finish(Material {
@@ -37,6 +39,7 @@ impl Start<'_> {
             resumed,
             optimizer,
             task,
+            validation_split,
             train,
             validation,
             measure,
@@ -69,6 +72,6 @@ fn splits(config: &TaskConfig, task: &Task, tokenizer: &Tokenizer) -> Result<(Sp
         let labels: Vec<usize> = split.examples.iter().map(|example| example.label).collect();
         Ok(Split::labelled(encodings, &labels, tokenizer.padding_id()))
     };
-    let validation = config.validation_split.as_ref().unwrap_or(&task.evaluation_split);
+    let validation = validation_split(config, &task.evaluation_split);
     Ok((read(&config.train_split, config.limit)?, read(validation, config.validation_limit)?))
 }

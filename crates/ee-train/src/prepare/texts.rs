@@ -5,7 +5,7 @@ use ee_models::layers;
 use ee_tasks::causal::{self, CausalRow, Shortened};
 use ee_tasks::{TextExample, TextTokenizer};
 
-use super::{Material, Start, Texts, check_length};
+use super::{Material, Start, Texts, check_length, validation_split};
 use crate::config::{LoraConfig, ModelConfig, TaskConfig};
 use crate::data::Split;
 use crate::error::{Error, Result};
@@ -40,9 +40,12 @@ impl Start<'_> {
         let new_tokens = config.training.sample_tokens;
         let ends = &loaded.config.special.ends;
         let sampler = Sampler::new(first.as_ref(), &tokenizer, ends, new_tokens, positions)?;
-        let task = match texts {
-            Texts::Task(task) => task.name.clone(),
-            Texts::Files(..) => "text".to_owned(),
+        let (task, validation_split) = match texts {
+            Texts::Task(task) => {
+                let split = validation_split(&config.task, &task.evaluation_split);
+                (task.name.clone(), Some(split.to_owned()))
+            }
+            Texts::Files(..) => ("text".to_owned(), None),
         };
         let measure = Measure::Tokens;
         self.finish(Material {
@@ -50,6 +53,7 @@ impl Start<'_> {
             resumed,
             optimizer,
             task,
+            validation_split,
             train,
             validation,
             measure,
@@ -107,9 +111,8 @@ impl Reader<'_> {
                 (rows, None)
             }
             Texts::Task(task) => {
-                let validation = config.validation_split.as_ref();
-                let validation = validation.unwrap_or(&task.evaluation_split);
-                let name = if learns { &config.train_split } else { validation };
+                let validation = validation_split(config, &task.evaluation_split);
+                let name = if learns { config.train_split.as_str() } else { validation };
                 let split = task.read_split(name, config.data_dir.as_deref(), limit)?;
                 let (rows, shortened) =
                     causal::instructions(tokenizer, &split.examples, max_length, end)?;

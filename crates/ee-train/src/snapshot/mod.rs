@@ -54,6 +54,13 @@ pub struct TrainingFacts {
     pub ee_objective: Objective,
     /// The task's name.
     pub task: String,
+    /// The split whose examples are learned; none of running text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_split: Option<String>,
+    /// The split whose score is the best so far at this step: it chooses the checkpoint among those of its run, so
+    /// that later figures on it are too good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen_on: Option<String>,
     /// The run's seed.
     pub seed: u64,
     /// Optimizer steps made.

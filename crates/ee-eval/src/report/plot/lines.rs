@@ -15,8 +15,12 @@ pub enum Look {
     Line,
     /// A dashed grey line: what the others are to be compared with.
     Reference,
+    /// A grey line with discs: what is done without any of the others.
+    Baseline,
     /// Rings alone, not named in the legend.
     Ring,
+    /// A grey ring, not named in the legend.
+    BaselineRing,
 }
 
 /// A named row of points.
@@ -64,13 +68,14 @@ impl LineChart {
     #[must_use]
     pub fn svg(&self) -> String {
         draw(|area| {
-            let named = self.series.iter().filter(|series| series.look != Look::Ring);
+            let is_named = |look| !matches!(look, Look::Ring | Look::BaselineRing);
+            let named = self.series.iter().filter(|series| is_named(series.look));
             let keys = named.map(|series| Key {
                 name: &series.name,
-                mark: if series.look == Look::Reference {
-                    Mark::Dashes
-                } else {
-                    Mark::Line(series.colour)
+                mark: match series.look {
+                    Look::Reference => Mark::Dashes,
+                    Look::Baseline => Mark::Baseline,
+                    _ => Mark::Line(series.colour),
                 },
             });
             let body = header(&area, &self.title, keys)?;
@@ -114,7 +119,12 @@ impl Series {
             Look::Reference => {
                 chart.draw_series(DashedLineSeries::new(points(), 6, 4, INK.stroke_width(2)))?;
             }
-            Look::Ring => {
+            Look::Baseline => {
+                chart.draw_series(LineSeries::new(points(), INK.stroke_width(2)))?;
+                chart.draw_series(points().map(|point| Circle::new(point, 4, INK.filled())))?;
+            }
+            Look::Ring | Look::BaselineRing => {
+                let colour = if self.look == Look::Ring { colour } else { INK };
                 chart.draw_series(
                     points().map(|point| Circle::new(point, 7, colour.stroke_width(3))),
                 )?;

@@ -71,6 +71,7 @@ struct Key<'a> {
 enum Mark {
     Line(usize),
     Dashes,
+    Baseline,
     Bar(usize),
 }
 
@@ -106,6 +107,10 @@ fn header<'a, 'b>(
                 for start in [x, x + 9, x + 18] {
                     top.draw(&PathElement::new([(start, y), (start + 6, y)], INK.stroke_width(2)))?;
                 }
+            }
+            Mark::Baseline => {
+                top.draw(&PathElement::new([(x, y), (x + 24, y)], INK.stroke_width(2)))?;
+                top.draw(&Circle::new(middle, 4, INK.filled()))?;
             }
             Mark::Bar(at) => {
                 top.draw(&Rectangle::new([(x + 4, y - 7), (x + 20, y + 7)], colour(at).filled()))?;

@@ -1,0 +1,35 @@
+//! Leave at one depth, whatever is seen: the model cut off, the baseline of every gate.
+
+use ee_models::signal::Signal;
+
+use super::{Comparison, ExitSpace, Gate, Range};
+
+/// Depth ≥ T.
+#[derive(Debug)]
+pub(super) struct Fixed;
+
+impl Gate for Fixed {
+    fn name(&self) -> &'static str {
+        "fixed"
+    }
+
+    fn rule(&self) -> &'static str {
+        "leave at exit T"
+    }
+
+    fn comparison(&self) -> Comparison {
+        Comparison::AtLeast
+    }
+
+    fn range(&self, space: ExitSpace) -> Range {
+        Range { never: space.layers as f32, always: 1.0 }
+    }
+
+    fn number(&self, seen: &[Signal]) -> f32 {
+        seen.len() as f32
+    }
+
+    fn reads_signals(&self) -> bool {
+        false
+    }
+}

@@ -215,6 +215,24 @@ fn blocks_and_padding_change_no_bit() {
 }
 
 #[test]
+fn threads_change_no_bit() {
+    for name in GOLDENS {
+        let Loaded { model, config, .. } = load(name);
+        let text: Vec<u32> = (0..23).map(|i| (i * 31 % config.vocab_size) as u32).collect();
+        for (reading, widths) in [(Rows::Many, vec![23]), (Rows::Few, vec![1; 23])] {
+            let on = |threads: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| in_blocks(&model, std::slice::from_ref(&text), &widths, reading))
+            };
+            let one = on(1);
+            for threads in [2, 3, 7] {
+                assert_eq!(on(threads), one, "{name} on {threads} threads, {reading:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_layer_writes_its_keys_and_values_without_being_run() {
     for name in GOLDENS {
         let Loaded { model, .. } = load(name);

@@ -109,7 +109,7 @@ fn pytorch_archive_gives_the_same_model() {
 }
 
 #[test]
-fn padding_and_batching_change_nothing() {
+fn padding_and_batching_change_no_bit() {
     for name in FAMILIES {
         let golden = golden(name);
         let loaded = load(name, &Device::flex());
@@ -122,9 +122,47 @@ fn padding_and_batching_change_nothing() {
             let outputs = alone.len() / loaded.model.n_layers();
             for (exit, logits) in alone.chunks(outputs).enumerate() {
                 let same_row = &wider[exit * 2 * outputs..][..outputs];
-                assert!(worst(logits, same_row) < 1e-5, "{name} row {row} exit {}", exit + 1);
+                assert_eq!(logits, same_row, "{name} row {row} exit {}", exit + 1);
             }
         }
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    for name in FAMILIES {
+        let golden = golden(name);
+        let model = load(name, &Device::flex()).model;
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| values(model.exit_logits(&whole(&golden.batch))))
+        };
+        let one = on(1);
+        for threads in [2, 3, 7] {
+            assert_eq!(on(threads), one, "{name} on {threads} threads");
+        }
+    }
+}
+
+/// Under other instructions sums are added in other orders: close to the goldens, not the same bits.
+#[test]
+fn every_instruction_set_of_the_machine_is_close() {
+    let mut sets = vec!["portable"];
+    #[cfg(target_arch = "x86_64")]
+    for (set, is_here) in [
+        ("avx2", is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")),
+        ("avx512", is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl")),
+    ] {
+        sets.extend(is_here.then_some(set));
+    }
+    for set in sets {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "logits_of_every_exit"])
+            .env("EE_INSTRUCTIONS", set)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{set}: {said}");
     }
 }
 

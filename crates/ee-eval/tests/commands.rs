@@ -320,3 +320,14 @@ fn the_benchmark_prints_one_line_of_json() {
         result["seconds"].as_f64().unwrap() > 0.0 && result["peak_mib"].as_f64().unwrap() > 0.0
     );
 }
+
+#[test]
+fn vector_instructions_that_are_unknown_are_a_usage_error() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ee-eval"));
+    let command = command.args(["gates", "--trace", "none.parquet"]);
+    let output = command.env("EE_INSTRUCTIONS", "sse").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("EE_INSTRUCTIONS: expected one of avx512, avx2, portable"), "{stderr}");
+    assert!(stderr.contains("found 'sse'"), "{stderr}");
+}

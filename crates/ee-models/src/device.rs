@@ -3,6 +3,16 @@
 use burn::tensor::Device;
 
 use crate::error::{Error, Result};
+use crate::kernels::cpu::InstructionSet;
+
+/// Checks what the environment asks of the CPU's kernels, to be called once at the start of a program:
+/// `EE_INSTRUCTIONS` names one of the sets of vector instructions that this machine has.
+///
+/// # Errors
+/// When the name is unknown, or the machine lacks what it needs.
+pub fn check_environment() -> Result<()> {
+    InstructionSet::chosen().map(|_| ()).map_err(Error::Environment)
+}
 
 /// The device of a name: `cpu`, and with the matching feature `cuda:I`, `tch:cpu`, `tch:cuda:I`.
 ///

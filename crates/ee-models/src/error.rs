@@ -45,6 +45,9 @@ pub enum Error {
         /// What is wrong and what is available.
         complaint: String,
     },
+    /// A variable of the environment names what is not known or not there.
+    #[error("{0}")]
+    Environment(String),
     /// Low-rank updates cannot be made as asked.
     #[error("LoRA: {0}")]
     Lora(String),

@@ -246,3 +246,16 @@ fn a_full_disk_leaves_the_earlier_checkpoint() {
     assert!(playground.weights("run") == weights);
     assert!(!playground.path("run/checkpoints/unfinished").exists());
 }
+
+#[test]
+fn vector_instructions_that_are_unknown_are_a_usage_error() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ee-train"));
+    let command = command.args(["plan", "--config", "none.toml"]);
+    let output = command.env("EE_INSTRUCTIONS", "avx").output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("expected one of avx512, avx2, portable"),
+        "{}",
+        stderr(&output)
+    );
+}

@@ -109,7 +109,8 @@ impl CachePlace {
     /// Where the first token of a row of the block lies in memory, in slots; `origins` as in [`CausalShape`].
     pub(super) fn memory(&self, row: usize, origins: Option<&[isize]>) -> usize {
         let origin = origins.map_or((row * self.capacity) as isize, |origins| origins[row]);
-        origin.strict_add_unsigned(self.start) as usize
+        let place = usize::try_from(origin.strict_add_unsigned(self.start));
+        place.unwrap_or_else(|_| panic!("row {row}: slot {} lies before the cache", self.start))
     }
 }
 

@@ -4,7 +4,7 @@
 //! differentiated by Burn, and a body for the CPU backend: threaded, vectorised, with a backward pass of
 //! its own. Callers see functions on tensors and cannot tell which body ran; tests compare the two.
 
-pub mod cpu;
+pub(crate) mod cpu;
 mod decoder;
 mod flex;
 mod head;

@@ -58,18 +58,25 @@ impl Activation {
 ///
 /// # Panics
 /// If the slices differ in length.
-pub fn activation_forward(activation: Activation, input: &[f32], out: &mut [f32]) {
+pub(crate) fn activation_forward(activation: Activation, input: &[f32], out: &mut [f32]) {
     assert_eq!(input.len(), out.len(), "numbers before and after an activation");
-    out.par_chunks_mut(CHUNK)
-        .zip(input.par_chunks(CHUNK))
-        .for_each(|(out, input)| apply(activation, input, out));
+    out.par_chunks_mut(CHUNK).zip(input.par_chunks(CHUNK)).for_each(
+        |(out, input)| match activation {
+            Activation::Gelu => gelu(input, out),
+            Activation::GeluTanh => gelu_tanh(input, out),
+            Activation::QuickGelu => quick_gelu(input, out),
+            Activation::Relu => relu(input, out),
+            Activation::Silu => silu(input, out),
+            Activation::Tanh => tanh_all(input, out),
+        },
+    );
 }
 
 /// `input_gradient` = `output_gradient` · f′(`input`), number by number.
 ///
 /// # Panics
 /// If the slices differ in length.
-pub fn activation_backward(
+pub(crate) fn activation_backward(
     activation: Activation,
     input: &[f32],
     output_gradient: &[f32],
@@ -95,7 +102,7 @@ pub fn activation_backward(
 ///
 /// # Panics
 /// If the slices differ in length.
-pub fn silu_product(gate: &[f32], up: &[f32], out: &mut [f32]) {
+pub(crate) fn silu_product(gate: &[f32], up: &[f32], out: &mut [f32]) {
     assert_eq!(gate.len(), out.len(), "numbers before and after an activation");
     assert_eq!(up.len(), out.len(), "numbers before and after an activation");
     if out.len() <= CHUNK {
@@ -111,7 +118,7 @@ pub fn silu_product(gate: &[f32], up: &[f32], out: &mut [f32]) {
 ///
 /// # Panics
 /// If the slices differ in length.
-pub fn silu_product_backward(
+pub(crate) fn silu_product_backward(
     gate: &[f32],
     up: &[f32],
     output_gradient: &[f32],
@@ -131,18 +138,6 @@ pub fn silu_product_backward(
         });
 }
 
-/// [`activation_forward`] on the calling thread alone.
-pub(super) fn apply(activation: Activation, input: &[f32], out: &mut [f32]) {
-    match activation {
-        Activation::Gelu => gelu(input, out),
-        Activation::GeluTanh => gelu_tanh(input, out),
-        Activation::QuickGelu => quick_gelu(input, out),
-        Activation::Relu => relu(input, out),
-        Activation::Silu => silu(input, out),
-        Activation::Tanh => tanh_all(input, out),
-    }
-}
-
 const SQRT_2_OVER_PI: f32 = 0.797_884_6;
 const CUBIC: f32 = 0.044_715;
 /// The slope with which the logistic function comes near the normal one's.
@@ -150,23 +145,23 @@ const QUICK: f32 = 1.702;
 
 /// σ(x) = 1 / (1 + e⁻ˣ) without overflow.
 #[inline(always)]
-fn logistic(x: f32) -> f32 {
-    let e = exp(-x.abs());
+fn logistic<const FUSED: bool>(x: f32) -> f32 {
+    let e = exp::<FUSED>(-x.abs());
     (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
 }
 
 /// σ(x) + x·σ(x)·(1 − σ(x)), the slope of x·σ(x).
 #[inline(always)]
-fn logistic_slope(x: f32) -> f32 {
-    let sigma = logistic(x);
-    sigma * fused(x, 1.0 - sigma, 1.0)
+fn logistic_slope<const FUSED: bool>(x: f32) -> f32 {
+    let sigma = logistic::<FUSED>(x);
+    sigma * fused::<FUSED>(x, 1.0 - sigma, 1.0)
 }
 
 vectorised! {
     fn gelu(input: &[f32], out: &mut [f32]) {
         for (out, &x) in out.iter_mut().zip(input) {
             let half = 0.5 * x;
-            *out = fused(half, erf(x * std::f32::consts::FRAC_1_SQRT_2), half);
+            *out = fused::<FUSED>(half, erf::<FUSED>(x * std::f32::consts::FRAC_1_SQRT_2), half);
         }
     }
 }
@@ -175,9 +170,9 @@ vectorised! {
     fn gelu_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
         const FRAC_1_SQRT_2_PI: f32 = 0.398_942_3;
         for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
-            let cumulative = fused(0.5, erf(x * std::f32::consts::FRAC_1_SQRT_2), 0.5);
-            let density = FRAC_1_SQRT_2_PI * exp(-0.5 * x * x);
-            *out = gradient * fused(x, density, cumulative);
+            let cumulative = fused::<FUSED>(0.5, erf::<FUSED>(x * std::f32::consts::FRAC_1_SQRT_2), 0.5);
+            let density = FRAC_1_SQRT_2_PI * exp::<FUSED>(-0.5 * x * x);
+            *out = gradient * fused::<FUSED>(x, density, cumulative);
         }
     }
 }
@@ -186,8 +181,8 @@ vectorised! {
     fn gelu_tanh(input: &[f32], out: &mut [f32]) {
         for (out, &x) in out.iter_mut().zip(input) {
             let half = 0.5 * x;
-            let inner = SQRT_2_OVER_PI * x * fused(CUBIC * x, x, 1.0);
-            *out = fused(half, tanh(inner), half);
+            let inner = SQRT_2_OVER_PI * x * fused::<FUSED>(CUBIC * x, x, 1.0);
+            *out = fused::<FUSED>(half, tanh::<FUSED>(inner), half);
         }
     }
 }
@@ -195,10 +190,10 @@ vectorised! {
 vectorised! {
     fn gelu_tanh_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
         for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
-            let value = tanh(SQRT_2_OVER_PI * x * fused(CUBIC * x, x, 1.0));
-            let slope = SQRT_2_OVER_PI * fused(3.0 * CUBIC * x, x, 1.0);
-            let change = 0.5 * x * fused(-value, value, 1.0) * slope;
-            *out = gradient * (fused(0.5, value, 0.5) + change);
+            let value = tanh::<FUSED>(SQRT_2_OVER_PI * x * fused::<FUSED>(CUBIC * x, x, 1.0));
+            let slope = SQRT_2_OVER_PI * fused::<FUSED>(3.0 * CUBIC * x, x, 1.0);
+            let change = 0.5 * x * fused::<FUSED>(-value, value, 1.0) * slope;
+            *out = gradient * (fused::<FUSED>(0.5, value, 0.5) + change);
         }
     }
 }
@@ -206,7 +201,7 @@ vectorised! {
 vectorised! {
     fn quick_gelu(input: &[f32], out: &mut [f32]) {
         for (out, &x) in out.iter_mut().zip(input) {
-            *out = x * logistic(QUICK * x);
+            *out = x * logistic::<FUSED>(QUICK * x);
         }
     }
 }
@@ -214,7 +209,7 @@ vectorised! {
 vectorised! {
     fn quick_gelu_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
         for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
-            *out = gradient * logistic_slope(QUICK * x);
+            *out = gradient * logistic_slope::<FUSED>(QUICK * x);
         }
     }
 }
@@ -222,7 +217,7 @@ vectorised! {
 vectorised! {
     fn silu(input: &[f32], out: &mut [f32]) {
         for (out, &x) in out.iter_mut().zip(input) {
-            *out = x * logistic(x);
+            *out = x * logistic::<FUSED>(x);
         }
     }
 }
@@ -230,7 +225,7 @@ vectorised! {
 vectorised! {
     fn silu_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
         for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
-            *out = gradient * logistic_slope(x);
+            *out = gradient * logistic_slope::<FUSED>(x);
         }
     }
 }
@@ -254,7 +249,7 @@ vectorised! {
 vectorised! {
     fn silu_product_all(gate: &[f32], up: &[f32], out: &mut [f32]) {
         for ((out, &x), &up) in out.iter_mut().zip(gate).zip(up) {
-            let e = exp(-x.abs());
+            let e = exp::<FUSED>(-x.abs());
             *out = up * x * (if x < 0.0 { e } else { 1.0 }) / (1.0 + e);
         }
     }
@@ -270,10 +265,10 @@ vectorised! {
     ) {
         let results = of_gate.iter_mut().zip(of_up);
         for (((of_gate, of_up), (&x, &up)), &g) in results.zip(gate.iter().zip(up)).zip(gradient) {
-            let e = exp(-x.abs());
+            let e = exp::<FUSED>(-x.abs());
             let logistic = (if x < 0.0 { e } else { 1.0 }) / (1.0 + e);
             *of_up = g * x * logistic;
-            *of_gate = g * up * logistic * fused(x, 1.0 - logistic, 1.0);
+            *of_gate = g * up * logistic * fused::<FUSED>(x, 1.0 - logistic, 1.0);
         }
     }
 }
@@ -281,7 +276,7 @@ vectorised! {
 vectorised! {
     fn tanh_all(input: &[f32], out: &mut [f32]) {
         for (out, &x) in out.iter_mut().zip(input) {
-            *out = tanh(x);
+            *out = tanh::<FUSED>(x);
         }
     }
 }
@@ -289,8 +284,8 @@ vectorised! {
 vectorised! {
     fn tanh_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
         for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
-            let value = tanh(x);
-            *out = gradient * fused(-value, value, 1.0);
+            let value = tanh::<FUSED>(x);
+            *out = gradient * fused::<FUSED>(-value, value, 1.0);
         }
     }
 }

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::instructions::vectorised;
 use super::math::exp;
+use super::sizes::product;
 
 /// Partial results per row.
 const LANES: usize = 16;
@@ -12,11 +13,11 @@ const PIECE: usize = 16 * LANES;
 
 /// Sums over the rows of [`cross_entropy`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct CrossEntropy {
+pub(crate) struct CrossEntropy {
     /// Σ log Σ exp(z) − z\[label\], in nats.
-    pub loss: f64,
+    pub(crate) loss: f64,
     /// Rows whose argmax (ties: lowest column) is the label.
-    pub right: usize,
+    pub(crate) right: usize,
 }
 
 /// Cross-entropy of every row against its label; with a factor, `logits` become the gradient of `factor` ·
@@ -27,13 +28,15 @@ pub struct CrossEntropy {
 ///
 /// # Panics
 /// If sizes do not fit together or a label is no column.
-pub fn cross_entropy(
+pub(crate) fn cross_entropy(
     logits: &mut [f32],
     n_columns: usize,
     labels: &[u32],
     factor: Option<f64>,
 ) -> CrossEntropy {
-    assert_eq!(labels.len() * n_columns, logits.len(), "a label per row of {n_columns} logits");
+    let numbers = product([labels.len(), n_columns]);
+    assert_eq!(numbers, logits.len(), "a label per row of {n_columns} logits");
+    assert!(labels.is_empty() || n_columns > 0, "a label is a column, and there is none");
     let rows: Vec<(f64, bool)> = logits
         .par_chunks_exact_mut(n_columns.max(1))
         .zip(labels)
@@ -81,12 +84,12 @@ vectorised! {
             let (blocks, rest) = piece.as_chunks_mut::<LANES>();
             for block in blocks {
                 for lane in 0..LANES {
-                    block[lane] = exp(block[lane] - max);
+                    block[lane] = exp::<FUSED>(block[lane] - max);
                     sums[lane] += block[lane];
                 }
             }
             for (sum, z) in sums.iter_mut().zip(rest) {
-                *z = exp(*z - max);
+                *z = exp::<FUSED>(*z - max);
                 *sum += *z;
             }
             total += f64::from(sums.iter().sum::<f32>());

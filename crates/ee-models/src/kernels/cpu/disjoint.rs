@@ -28,14 +28,15 @@ impl<'a> Disjoint<'a> {
     /// # Safety
     /// No two parts alive at the same time may overlap.
     pub(super) unsafe fn part(&self, offset: usize, len: usize) -> &'a mut [f32] {
-        assert!(
-            offset + len <= self.len,
-            "part {offset}..{} of {} numbers",
-            offset + len,
-            self.len
-        );
+        let inside = offset.checked_add(len).is_some_and(|end| end <= self.len);
+        assert!(inside, "{len} numbers from {offset} on of {} numbers", self.len);
         // SAFETY: inside the slice by the assertion; disjointness is the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(offset), len) }
+    }
+
+    /// How many numbers there are.
+    pub(super) fn len(&self) -> usize {
+        self.len
     }
 
     /// The address of the number at `offset`, which may be one past the end.

@@ -87,7 +87,7 @@ fn mix_64(x: u64) -> u64 {
 ///
 /// # Panics
 /// If the slices differ in length or p is outside 0..1.
-pub fn dropout(dropout: Dropout, input: &[f32], out: &mut [f32]) {
+pub(crate) fn dropout(dropout: Dropout, input: &[f32], out: &mut [f32]) {
     assert_eq!(input.len(), out.len(), "numbers before and after dropout");
     if !dropout.is_active() {
         out.copy_from_slice(input);

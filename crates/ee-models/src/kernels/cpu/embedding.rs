@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::disjoint::Disjoint;
+use super::sizes::product;
 
 /// Columns that a thread takes at a time in the backward pass.
 const COLUMNS: usize = 64;
@@ -16,11 +17,12 @@ const ROWS: usize = 32;
 ///
 /// # Panics
 /// If an id is outside the table or sizes do not fit together.
-pub fn embedding_forward(table: &[f32], d: usize, ids: &[usize], out: &mut [f32]) {
-    assert_eq!(out.len(), ids.len() * d, "numbers in the embeddings");
+pub(crate) fn embedding_forward(table: &[f32], d: usize, ids: &[usize], out: &mut [f32]) {
+    assert_eq!(out.len(), product([ids.len(), d]), "numbers in the embeddings");
     if out.is_empty() {
         return;
     }
+    check(ids, d, table.len());
     out.par_chunks_mut(ROWS * d).zip(ids.par_chunks(ROWS)).for_each(|(out, ids)| {
         for (out, &id) in out.chunks_exact_mut(d).zip(ids) {
             out.copy_from_slice(&table[id * d..(id + 1) * d]);
@@ -37,17 +39,18 @@ pub fn embedding_forward(table: &[f32], d: usize, ids: &[usize], out: &mut [f32]
 ///
 /// # Panics
 /// If an id is outside the table or sizes do not fit together.
-pub fn embedding_backward(
+pub(crate) fn embedding_backward(
     ids: &[usize],
     d: usize,
     output_gradient: &[f32],
     table_gradient: &mut [f32],
 ) {
-    assert_eq!(output_gradient.len(), ids.len() * d, "numbers in the gradient of the embeddings");
+    let numbers = product([ids.len(), d]);
+    assert_eq!(output_gradient.len(), numbers, "numbers in the gradient of the embeddings");
     if output_gradient.is_empty() {
         return;
     }
-    assert_eq!(table_gradient.len() % d, 0, "rows of {d} numbers in the table's gradient");
+    check(ids, d, table_gradient.len());
     let table = Disjoint::new(table_gradient);
     (0..d.div_ceil(COLUMNS)).into_par_iter().for_each(|chunk| {
         let first = chunk * COLUMNS;
@@ -60,6 +63,15 @@ pub fn embedding_backward(
             }
         }
     });
+}
+
+/// Asserts that a table of rows of `d` numbers has an entry for every id.
+fn check(ids: &[usize], d: usize, table: usize) {
+    assert_eq!(table % d, 0, "rows of {d} numbers in a table of {table}");
+    let entries = table / d;
+    for &id in ids {
+        assert!(id < entries, "id {id} of a table of {entries} entries");
+    }
 }
 
 #[cfg(test)]
@@ -93,9 +105,22 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "of 917 numbers")]
-    fn an_id_outside_the_table_panics() {
-        embedding_backward(&[ENTRIES], D, &[0.0; D], &mut [0.0; ENTRIES * D]);
+    fn ids_outside_the_table_panic() {
+        // The last two wrap to entries that are there when multiplied by the width.
+        for id in [ENTRIES, usize::MAX, 1 << 63, usize::MAX / 2 + 1] {
+            for d in [2, D] {
+                let complains = |result: std::thread::Result<()>| {
+                    let message = *result.unwrap_err().downcast::<String>().unwrap();
+                    assert!(message.contains(&format!("id {id} of a table")), "{message}");
+                };
+                complains(std::panic::catch_unwind(|| {
+                    embedding_backward(&[id], d, &vec![0.0; d], &mut vec![0.0; ENTRIES * d]);
+                }));
+                complains(std::panic::catch_unwind(|| {
+                    embedding_forward(&vec![0.0; ENTRIES * d], d, &[id], &mut vec![0.0; d]);
+                }));
+            }
+        }
     }
 
     #[test]

@@ -2,35 +2,46 @@
 
 use rayon::prelude::*;
 
-use super::activation::{Activation, apply};
 use super::disjoint::Disjoint;
 use super::dots::WeightData;
-use super::gemm::{Epilogue, MatrixView, gemm, gemm_columns, gemm_then};
+use super::gemm::{Epilogue, MatrixView, gemm, gemm_columns};
 use super::instructions::vectorised;
 use super::scratch::with_scratch;
+use super::sizes::product;
 
 /// The sizes of a linear layer applied to some rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinearShape {
+pub(crate) struct LinearShape {
     /// Rows of X and of Y.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// Columns of X.
-    pub inputs: usize,
+    pub(crate) inputs: usize,
     /// Columns of Y.
-    pub outputs: usize,
+    pub(crate) outputs: usize,
 }
 
 impl LinearShape {
     fn input<'a>(&self, data: &'a [f32]) -> MatrixView<'a> {
+        assert_eq!(data.len(), product([self.rows, self.inputs]), "numbers in the input");
         MatrixView::row_major(data, self.rows, self.inputs)
     }
 
     fn output<'a>(&self, data: &'a [f32]) -> MatrixView<'a> {
+        assert_eq!(
+            data.len(),
+            product([self.rows, self.outputs]),
+            "numbers in the output's gradient"
+        );
         MatrixView::row_major(data, self.rows, self.outputs)
     }
 
     fn weight<'a>(&self, data: &'a [f32]) -> MatrixView<'a> {
+        self.check_weight(data.len());
         MatrixView::row_major(data, self.outputs, self.inputs)
+    }
+
+    fn check_weight(&self, numbers: usize) {
+        assert_eq!(numbers, product([self.outputs, self.inputs]), "numbers in the weight");
     }
 }
 
@@ -40,8 +51,8 @@ impl LinearShape {
 /// `input` `[rows, inputs]`, `weight` `[outputs, inputs]`, `bias` `[outputs]` → `out` `[rows, outputs]`.
 ///
 /// # Panics
-/// If a slice is shorter than its shape.
-pub fn linear_forward(
+/// If a slice does not fit its shape.
+pub(crate) fn linear_forward(
     shape: LinearShape,
     input: &[f32],
     weight: &[f32],
@@ -60,7 +71,7 @@ const BLOCK: usize = 8 << 20;
 ///
 /// # Panics
 /// If a slice does not fit its shape.
-pub fn linear_stored(
+pub(crate) fn linear_stored(
     shape: LinearShape,
     input: &[f32],
     weight: WeightData<'_>,
@@ -68,13 +79,19 @@ pub fn linear_stored(
     out: &mut [f32],
 ) {
     let LinearShape { rows, inputs, outputs } = shape;
-    assert_eq!(weight.len(), outputs * inputs, "numbers in the weight");
+    shape.check_weight(weight.len());
     if let WeightData::F32(weight) = weight {
         return linear_forward(shape, input, weight, bias, out);
     }
-    assert_eq!(out.len(), rows * outputs, "numbers in the result of a product");
+    assert_eq!(out.len(), product([rows, outputs]), "numbers in the result of a product");
+    if let Some(bias) = bias {
+        assert_eq!(bias.len(), outputs, "numbers in the bias");
+    }
+    if out.is_empty() {
+        return;
+    }
     let out = Disjoint::new(out);
-    let block = (BLOCK / 4 / inputs.max(1)).clamp(1, outputs.max(1));
+    let block = (BLOCK / 4 / inputs.max(1)).clamp(1, outputs);
     with_scratch(block * inputs, |scratch| {
         for first in (0..outputs).step_by(block) {
             let n = block.min(outputs - first);
@@ -82,36 +99,10 @@ pub fn linear_stored(
             weight.convert(first * inputs, scratch);
             let epilogue = Epilogue { accumulate: false, bias: bias.map(|b| &b[first..first + n]) };
             let right = MatrixView::row_major(scratch, n, inputs).transposed();
-            // SAFETY: only this call writes to the result.
+            // SAFETY: only this call writes to the result, and blocks of outputs are columns of their own.
             unsafe { gemm_columns(shape.input(input), right, out, first, outputs, epilogue) };
         }
     });
-}
-
-/// Y = X·Wᵀ + b into `linear`, and f(Y) into `out`, computed while Y is in the cache.
-///
-/// # Shapes
-/// As [`linear_forward`]; `linear` and `out` `[rows, outputs]`.
-///
-/// # Panics
-/// If a slice does not fit its shape.
-pub fn linear_activation_forward(
-    shape: LinearShape,
-    activation: Activation,
-    input: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    linear: &mut [f32],
-    out: &mut [f32],
-) {
-    assert_eq!(linear.len(), out.len(), "numbers before and after an activation");
-    let epilogue = Epilogue { accumulate: false, bias };
-    let after = Disjoint::new(out);
-    let finish = |offset: usize, before: &[f32]| {
-        // SAFETY: the product reports every part of `linear` once, and `out` is as long.
-        apply(activation, before, unsafe { after.part(offset, before.len()) });
-    };
-    gemm_then(shape.input(input), shape.weight(weight).transposed(), linear, epilogue, &finish);
 }
 
 /// Outputs whose part of dX is computed at a time: dY of a head would otherwise be packed whole, through
@@ -125,7 +116,7 @@ const OUTPUTS: usize = 2048;
 ///
 /// # Panics
 /// If a slice does not fit its shape.
-pub fn linear_backward_input(
+pub(crate) fn linear_backward_input(
     shape: LinearShape,
     output_gradient: &[f32],
     weight: &[f32],
@@ -133,16 +124,14 @@ pub fn linear_backward_input(
     input_gradient: &mut [f32],
 ) {
     let LinearShape { rows, inputs, outputs } = shape;
-    assert_eq!(output_gradient.len(), rows * outputs, "numbers in the gradient of a product");
-    assert_eq!(weight.len(), outputs * inputs, "numbers in the weight");
+    let (of_output, whole) = (shape.output(output_gradient), shape.weight(weight));
     if rows == 0 || outputs <= 2 * OUTPUTS {
-        let epilogue = Epilogue { accumulate, bias: None };
-        return gemm(shape.output(output_gradient), shape.weight(weight), input_gradient, epilogue);
+        return gemm(of_output, whole, input_gradient, Epilogue { accumulate, bias: None });
     }
     for first in (0..outputs).step_by(OUTPUTS) {
         let n = OUTPUTS.min(outputs - first);
         let left = MatrixView::new(&output_gradient[first..], rows, n, outputs, 1);
-        let right = MatrixView::row_major(&weight[first * inputs..], n, inputs);
+        let right = MatrixView::row_major(&weight[first * inputs..][..n * inputs], n, inputs);
         let epilogue = Epilogue { accumulate: accumulate || first > 0, bias: None };
         gemm(left, right, input_gradient, epilogue);
     }
@@ -152,23 +141,25 @@ pub fn linear_backward_input(
 ///
 /// # Panics
 /// If a slice does not fit its shape.
-pub fn linear_stored_backward_input(
+pub(crate) fn linear_stored_backward_input(
     shape: LinearShape,
     output_gradient: &[f32],
     weight: WeightData<'_>,
     input_gradient: &mut [f32],
 ) {
     let LinearShape { rows, inputs, outputs } = shape;
-    assert_eq!(weight.len(), outputs * inputs, "numbers in the weight");
+    shape.check_weight(weight.len());
     if let WeightData::F32(weight) = weight {
         return linear_backward_input(shape, output_gradient, weight, false, input_gradient);
     }
-    assert_eq!(output_gradient.len(), rows * outputs, "numbers in the gradient of a product");
-    if rows == 0 {
+    let numbers = product([rows, outputs]);
+    assert_eq!(output_gradient.len(), numbers, "numbers in the gradient of a product");
+    assert_eq!(input_gradient.len(), product([rows, inputs]), "numbers in the input's gradient");
+    input_gradient.fill(0.0);
+    if numbers == 0 || inputs == 0 {
         return;
     }
-    input_gradient.fill(0.0);
-    let block = (BLOCK / 4 / inputs.max(1)).clamp(1, outputs.max(1));
+    let block = (BLOCK / 4 / inputs).clamp(1, outputs);
     with_scratch(block * inputs, |scratch| {
         for first in (0..outputs).step_by(block) {
             let n = block.min(outputs - first);
@@ -188,7 +179,7 @@ pub fn linear_stored_backward_input(
 ///
 /// # Panics
 /// If a slice does not fit its shape.
-pub fn linear_backward_weight(
+pub(crate) fn linear_backward_weight(
     shape: LinearShape,
     output_gradient: &[f32],
     input: &[f32],
@@ -209,7 +200,7 @@ pub fn linear_backward_weight(
 ///
 /// # Panics
 /// If a slice does not fit.
-pub fn bias_backward(output_gradient: &[f32], bias_gradient: &mut [f32]) {
+pub(crate) fn bias_backward(output_gradient: &[f32], bias_gradient: &mut [f32]) {
     const COLUMNS: usize = 128;
     let columns = bias_gradient.len();
     if columns == 0 {
@@ -284,30 +275,6 @@ mod tests {
         let mut db = vec![0.0; outputs];
         bias_backward(&dy, &mut db);
         assert_close(&db, &sums(1, outputs, rows, |_, j, k| dy[k * outputs + j]), 1e-5);
-    }
-
-    #[test]
-    fn a_fused_activation_equals_two_steps() {
-        for rows in [3, 37, 300] {
-            let shape = LinearShape { rows, ..SHAPE };
-            let (x, w) =
-                (numbers(rows * shape.inputs, 1), numbers(shape.outputs * shape.inputs, 2));
-            let b = numbers(shape.outputs, 3);
-            let n = rows * shape.outputs;
-            let (mut y, mut linear, mut out) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
-            linear_forward(shape, &x, &w, Some(&b), &mut y);
-            linear_activation_forward(
-                shape,
-                Activation::Relu,
-                &x,
-                &w,
-                Some(&b),
-                &mut linear,
-                &mut out,
-            );
-            assert_eq!(linear, y);
-            assert_eq!(out, y.iter().map(|value| value.max(0.0)).collect::<Vec<_>>());
-        }
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! the machine's best is chosen at run time ([`InstructionSet`]). Work is split over rayon's threads by
 //! shape alone and partial sums are added in a fixed order, so the same inputs give the same bits on a
 //! machine whatever the number and the timing of its threads; that rules out splitting one sum over
-//! threads as they come free. Sizes that do not fit together are a broken invariant and panic.
+//! threads as they come free. Sizes that do not fit together are a broken invariant and panic; they are
+//! checked once per call, in arithmetic that does not wrap (`sizes`), before anything is written.
 #![allow(
     unsafe_code,
     reason = "vector instructions, packed panels and disjoint writes from several threads need raw \
@@ -29,33 +30,40 @@ mod optimizer;
 mod rms_norm;
 mod rotary;
 mod scratch;
+mod sizes;
 mod statistics;
 
 #[cfg(test)]
 mod reference;
+#[cfg(test)]
+mod wrong_sizes;
 
-pub use activation::{
-    Activation, activation_backward, activation_forward, silu_product, silu_product_backward,
+pub use activation::Activation;
+pub use dropout::Dropout;
+pub use optimizer::AdamW;
+pub use statistics::RowStatistics;
+
+pub(crate) use activation::{
+    activation_backward, activation_forward, silu_product, silu_product_backward,
 };
-pub use attention::{
+pub(crate) use attention::{
     AttentionGradients, AttentionInputs, AttentionShape, CausalShape, attention_backward,
     attention_forward, causal_attention, causal_attention_backward,
 };
-pub use cross_entropy::{CrossEntropy, cross_entropy};
-pub use dots::{Projection, WeightData, project};
-pub use dropout::{Dropout, dropout};
-pub use embedding::{embedding_backward, embedding_forward};
-pub use gemm::{Epilogue, MatrixView, gemm};
-pub use instructions::InstructionSet;
-pub use linear::{
-    LinearShape, bias_backward, linear_activation_forward, linear_backward_input,
-    linear_backward_weight, linear_forward, linear_stored, linear_stored_backward_input,
+pub(crate) use cross_entropy::cross_entropy;
+pub(crate) use dots::{Projection, WeightData, project};
+pub(crate) use dropout::dropout;
+pub(crate) use embedding::{embedding_backward, embedding_forward};
+pub(crate) use instructions::InstructionSet;
+pub(crate) use linear::{
+    LinearShape, bias_backward, linear_backward_input, linear_backward_weight, linear_forward,
+    linear_stored, linear_stored_backward_input,
 };
-pub use norm::{
-    NormGradients, NormParameters, NormStatistics, layer_norm, layer_norm_backward, residual_norm,
+pub(crate) use norm::{
+    NormGradients, NormParameters, NormStatistics, layer_norm_backward, residual_norm,
 };
-pub use optimizer::{AdamW, adamw, sum_of_squares};
-pub use rms_norm::{add_rms_norm, rms_norm, rms_norm_backward};
-pub use rotary::rotate;
+pub(crate) use optimizer::{adamw, sum_of_squares};
+pub(crate) use rms_norm::{add_rms_norm, rms_norm, rms_norm_backward};
+pub(crate) use rotary::rotate;
 pub(super) use scratch::with_scratch;
-pub use statistics::{RowStatistics, row_statistics};
+pub(crate) use statistics::row_statistics;

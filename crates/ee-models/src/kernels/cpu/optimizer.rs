@@ -44,7 +44,7 @@ struct Factors {
 ///
 /// # Panics
 /// If the slices differ in length or `step` is 0.
-pub fn adamw(
+pub(crate) fn adamw(
     step: AdamW,
     parameter: &mut [f32],
     gradient: &[f32],
@@ -98,7 +98,7 @@ vectorised! {
 /// Σ x² in f64.
 ///
 /// Chunks of fixed size are summed in lanes and added in order.
-pub fn sum_of_squares(numbers: &[f32]) -> f64 {
+pub(crate) fn sum_of_squares(numbers: &[f32]) -> f64 {
     let partial: Vec<f64> = numbers.par_chunks(CHUNK).map(squares).collect();
     partial.into_iter().sum()
 }

@@ -17,7 +17,7 @@ const LANES: usize = 32;
 ///
 /// # Panics
 /// If sizes do not fit together.
-pub fn rms_norm(gamma: &[f32], epsilon: f32, input: &[f32], out: &mut [f32]) {
+pub(crate) fn rms_norm(gamma: &[f32], epsilon: f32, input: &[f32], out: &mut [f32]) {
     check(gamma, input.len(), out.len());
     let chunk = ROWS * gamma.len();
     if out.len() <= chunk {
@@ -35,7 +35,7 @@ pub fn rms_norm(gamma: &[f32], epsilon: f32, input: &[f32], out: &mut [f32]) {
 ///
 /// # Panics
 /// If sizes do not fit together.
-pub fn add_rms_norm(
+pub(crate) fn add_rms_norm(
     gamma: &[f32],
     epsilon: f32,
     input: &[f32],
@@ -70,7 +70,7 @@ pub fn add_rms_norm(
 ///
 /// # Panics
 /// If sizes do not fit together.
-pub fn rms_norm_backward(
+pub(crate) fn rms_norm_backward(
     gamma: &[f32],
     epsilon: f32,
     output_gradient: &[f32],

@@ -15,15 +15,16 @@ const ROWS: usize = 32;
 ///
 /// # Panics
 /// If sizes do not fit together.
-pub fn rotate(half: usize, cos: &[f32], sin: &[f32], state: &mut [f32]) {
+pub(crate) fn rotate(half: usize, cos: &[f32], sin: &[f32], state: &mut [f32]) {
     assert_eq!(cos.len(), sin.len(), "one sine per cosine");
     if state.is_empty() {
         return;
     }
+    assert!(half > 0 && !cos.is_empty(), "angles for what is rotated");
+    assert_eq!(cos.len() % half, 0, "angles in rows of {half}");
     let rows = cos.len() / half;
+    assert_eq!(state.len() % rows, 0, "numbers in {rows} rows");
     let width = state.len() / rows;
-    assert_eq!(rows * half, cos.len(), "angles in rows of {half}");
-    assert_eq!(rows * width, state.len(), "numbers in {rows} rows");
     assert_eq!(width % (2 * half), 0, "heads of {} numbers", 2 * half);
     if rows <= ROWS {
         return rotate_rows(half, width, cos, sin, state);

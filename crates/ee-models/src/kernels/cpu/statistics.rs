@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::instructions::vectorised;
 use super::math::{exp, fused};
+use super::sizes::product;
 
 /// Partial results per row.
 const LANES: usize = 16;
@@ -34,7 +35,7 @@ pub struct RowStatistics {
 ///
 /// # Panics
 /// If there are no columns, rows are not whole, or a given column is outside.
-pub fn row_statistics(
+pub(crate) fn row_statistics(
     logits: &[f32],
     n_columns: usize,
     given: Option<&[u32]>,
@@ -42,7 +43,7 @@ pub fn row_statistics(
     assert!(n_columns > 0, "at least one column");
     assert_eq!(logits.len() % n_columns, 0, "rows of {n_columns} logits");
     if let Some(given) = given {
-        assert_eq!(given.len() * n_columns, logits.len(), "a given column per row");
+        assert_eq!(product([given.len(), n_columns]), logits.len(), "a given column per row");
     }
     logits
         .par_chunks_exact(n_columns)
@@ -114,16 +115,16 @@ vectorised! {
                 for lane in 0..LANES {
                     // A logit of −∞ has no probability and adds nothing.
                     let z = (block[lane] - max).max(-1e4);
-                    let e = exp(z);
+                    let e = exp::<FUSED>(z);
                     sum[lane] += e;
-                    weighted[lane] = fused(z, e, weighted[lane]);
+                    weighted[lane] = fused::<FUSED>(z, e, weighted[lane]);
                 }
             }
             for (lane, &z) in rest.iter().enumerate() {
                 let z = (z - max).max(-1e4);
-                let e = exp(z);
+                let e = exp::<FUSED>(z);
                 sum[lane] += e;
-                weighted[lane] = fused(z, e, weighted[lane]);
+                weighted[lane] = fused::<FUSED>(z, e, weighted[lane]);
             }
             total += f64::from(sum.iter().sum::<f32>());
             total_weighted += f64::from(weighted.iter().sum::<f32>());

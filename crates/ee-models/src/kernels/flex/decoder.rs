@@ -56,10 +56,12 @@ pub(in crate::kernels) fn write_cache(
         return Err(cache);
     };
     drop(cache);
-    let [_, d] = dims(&slots);
+    let [n_slots, d] = dims(&slots);
     let slots_of = slots.storage_mut::<f32>();
     for (row, block) in values(&block).chunks_exact(place.width * d).enumerate() {
-        let at = place.memory(row, origins) * d;
+        let from = place.memory(row, origins);
+        assert!(from < n_slots, "row {row}: place {from} of a cache of {n_slots} slots");
+        let at = from * d;
         slots_of[at..at + block.len()].copy_from_slice(block);
     }
     Ok(Tensor::from_primitive::<Flex>(slots))

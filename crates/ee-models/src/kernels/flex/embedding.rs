@@ -19,10 +19,11 @@ pub(in crate::kernels) fn embedding(table: &Tensor<2>, ids: &Tensor<1, Int>) -> 
 /// Rows of a table in another format than F32, which is not tracked.
 fn converted(table: &Tensor<2>, ids: &[usize]) -> Option<Tensor<2>> {
     let table = untracked(table)?;
-    let [_, d] = dims(&table);
+    let [entries, d] = dims(&table);
     let stored = stored(&table)?;
     let mut output = vec![0.0; ids.len() * d];
     for (row, &id) in output.chunks_exact_mut(d).zip(ids) {
+        assert!(id < entries, "id {id} of a table of {entries} entries");
         stored.convert(id * d, row);
     }
     Some(Tensor::from_primitive::<Flex>(primitive(output, [ids.len(), d])))

@@ -11,13 +11,13 @@ use crate::kernels::cpu::scratch::with_scratch;
 
 /// Where the backward pass writes; shaped as the inputs.
 #[derive(Debug)]
-pub struct AttentionGradients<'a> {
+pub(crate) struct AttentionGradients<'a> {
     /// dQ
-    pub query: &'a mut [f32],
+    pub(crate) query: &'a mut [f32],
     /// dK
-    pub key: &'a mut [f32],
+    pub(crate) key: &'a mut [f32],
     /// dV
-    pub value: &'a mut [f32],
+    pub(crate) value: &'a mut [f32],
 }
 
 /// What the tasks share.
@@ -39,7 +39,7 @@ struct Backward<'a> {
 ///
 /// # Panics
 /// If sizes do not fit together.
-pub fn attention_backward(
+pub(crate) fn attention_backward(
     shape: &AttentionShape<'_>,
     inputs: AttentionInputs<'_>,
     out: &[f32],
@@ -53,6 +53,12 @@ pub fn attention_backward(
     }
     for len in [gradients.key.len(), gradients.value.len()] {
         assert_eq!(len, inputs.key.len(), "numbers in dK or dV");
+    }
+    if inputs.query.is_empty() || inputs.key.is_empty() {
+        gradients.query.fill(0.0);
+        gradients.key.fill(0.0);
+        gradients.value.fill(0.0);
+        return;
     }
     let backward = Backward {
         shape,

@@ -14,34 +14,35 @@ use super::{AttentionInputs, QUERIES};
 use crate::kernels::cpu::disjoint::Disjoint;
 use crate::kernels::cpu::gemm::{DEPTH, MatrixView, gemm_serial};
 use crate::kernels::cpu::scratch::with_scratch;
+use crate::kernels::cpu::sizes::product;
 
 /// Multiplications below which attention stays on its thread.
 const SERIAL: usize = 1 << 18;
 
 /// The sizes of a causal attention.
 #[derive(Clone, Copy, Debug)]
-pub struct CausalShape<'a> {
+pub(crate) struct CausalShape<'a> {
     /// Queries per batch row, at the slots `first`, `first + 1`, …
-    pub queries: usize,
+    pub(crate) queries: usize,
     /// Slot of the first query.
-    pub first: usize,
+    pub(crate) first: usize,
     /// Slots per batch row in keys and values.
-    pub capacity: usize,
+    pub(crate) capacity: usize,
     /// Heads of the queries.
-    pub heads: usize,
+    pub(crate) heads: usize,
     /// Heads of the keys and values; divides `heads`.
-    pub kv_heads: usize,
+    pub(crate) kv_heads: usize,
     /// Columns of a head.
-    pub head_dim: usize,
+    pub(crate) head_dim: usize,
     /// Per batch row the first slot that holds a token.
-    pub starts: &'a [usize],
+    pub(crate) starts: &'a [usize],
     /// Per batch row the slot after the last that holds a token; later queries give 0.
-    pub ends: &'a [usize],
+    pub(crate) ends: &'a [usize],
     /// Per batch row where its slot 0 lies in keys and values, counted in slots; before their beginning where
     /// the first slots hold no token. One row behind the other if absent.
-    pub origins: Option<&'a [isize]>,
+    pub(crate) origins: Option<&'a [isize]>,
     /// A query sees so many slots, its own included; all earlier ones if absent.
-    pub window: Option<usize>,
+    pub(crate) window: Option<usize>,
 }
 
 impl CausalShape<'_> {
@@ -51,31 +52,51 @@ impl CausalShape<'_> {
         let AttentionInputs { query, key, value } = inputs;
         let batch = self.starts.len();
         assert_eq!(self.ends.len(), batch, "ends, one per batch row");
+        assert!(heads > 0 && kv_heads > 0 && head_dim > 0, "heads with numbers in them");
         assert_eq!(heads % kv_heads, 0, "{heads} heads on {kv_heads} heads of keys");
-        assert_eq!(query.len(), batch * queries * heads * head_dim, "numbers in the queries");
+        assert!(self.window != Some(0), "a query sees its own slot at least");
+        let of_queries = product([batch, queries, heads, head_dim]);
+        assert_eq!(query.len(), of_queries, "numbers in the queries");
+        let of_slot = product([kv_heads, head_dim]);
+        assert_eq!(key.len() % of_slot, 0, "whole slots of keys");
         match self.origins {
             None => {
-                let last = first + queries;
-                assert!(last <= capacity, "{queries} queries from {first} in {capacity} slots");
-                assert_eq!(
-                    key.len(),
-                    batch * capacity * kv_heads * head_dim,
-                    "numbers in the keys"
-                );
+                let last = first.checked_add(queries);
+                let inside = last.is_some_and(|last| last <= capacity);
+                assert!(inside, "{queries} queries from {first} in {capacity} slots");
+                assert_eq!(key.len(), product([batch, capacity, of_slot]), "numbers in the keys");
             }
             Some(origins) => {
                 assert_eq!(origins.len(), batch, "origins, one per batch row");
-                let places = key.len() / (kv_heads * head_dim);
-                for (row, &origin) in origins.iter().enumerate() {
-                    let last = first + queries;
-                    let inside = origin + self.starts[row] as isize >= 0
-                        && origin + last as isize <= places as isize;
-                    assert!(inside, "row {row} from {origin} on does not lie in {places} places");
+                let places = key.len() / of_slot;
+                for row in 0..batch {
+                    let [from, to] = self.places(row);
+                    let inside = from >= 0 && to <= places as i128;
+                    assert!(inside, "row {row}, {from} to {to}, does not lie in {places} places");
                 }
             }
         }
         assert_eq!(value.len(), key.len(), "numbers in the values");
-        assert_eq!(log_sum_exp.len(), batch * queries * heads, "one log-sum-exp per query");
+        let of_sums = product([batch, queries, heads]);
+        assert_eq!(log_sum_exp.len(), of_sums, "one log-sum-exp per query");
+    }
+
+    /// Where the slots of a row that any query sees lie, first and after the last; wide enough for every
+    /// origin and slot there is.
+    fn places(&self, row: usize) -> [i128; 2] {
+        let origin = self.origins.map_or((row * self.capacity) as i128, |all| all[row] as i128);
+        let last = self.first as i128 + self.queries as i128;
+        [origin + self.starts[row] as i128, origin + last]
+    }
+
+    /// Asserts that no place is seen by two rows, whose tasks could write to it at once.
+    pub(super) fn check_apart(&self) {
+        let mut rows: Vec<[i128; 2]> = (0..self.starts.len()).map(|row| self.places(row)).collect();
+        rows.retain(|[from, to]| from < to);
+        rows.sort_unstable();
+        for pair in rows.windows(2) {
+            assert!(pair[0][1] <= pair[1][0], "two rows share the keys from {} on", pair[1][0]);
+        }
     }
 
     /// Runs one task per head of keys of every batch row.
@@ -83,7 +104,8 @@ impl CausalShape<'_> {
         let Self { queries, first, heads, kv_heads, head_dim, .. } = *self;
         let batch = self.starts.len();
         let run = |task: usize| run(task / kv_heads, task % kv_heads);
-        if 2 * batch * queries * (first + queries) * heads * head_dim < SERIAL {
+        let sizes = [2, batch, queries, first + queries, heads, head_dim];
+        if sizes.into_iter().fold(1, usize::saturating_mul) < SERIAL {
             (0..batch * kv_heads).for_each(run);
         } else {
             (0..batch * kv_heads).into_par_iter().with_max_len(1).for_each(run);
@@ -139,7 +161,7 @@ impl CausalShape<'_> {
 ///
 /// # Panics
 /// If sizes do not fit together.
-pub fn causal_attention(
+pub(crate) fn causal_attention(
     shape: &CausalShape<'_>,
     inputs: AttentionInputs<'_>,
     out: &mut [f32],

@@ -19,8 +19,8 @@ use crate::kernels::cpu::scratch::with_scratch;
 /// As there; the gradients as the inputs. Slots that no query sees get 0.
 ///
 /// # Panics
-/// If sizes do not fit together.
-pub fn causal_attention_backward(
+/// If sizes do not fit together, or two rows see the same slots.
+pub(crate) fn causal_attention_backward(
     shape: &CausalShape<'_>,
     inputs: AttentionInputs<'_>,
     out: &[f32],
@@ -34,6 +34,12 @@ pub fn causal_attention_backward(
     }
     for len in [gradients.key.len(), gradients.value.len()] {
         assert_eq!(len, inputs.key.len(), "numbers in dK or dV");
+    }
+    if shape.origins.is_some() {
+        // Slots that no query sees get 0 wherever they lie, and tasks must not meet in one.
+        gradients.key.fill(0.0);
+        gradients.value.fill(0.0);
+        shape.check_apart();
     }
     let [query, key, value] = [gradients.query, gradients.key, gradients.value].map(Disjoint::new);
     shape.for_each_task(|row, head| {
@@ -64,11 +70,13 @@ impl Task<'_> {
             // SAFETY: this task alone writes these heads of this batch row.
             unsafe { self.query.part(at, group * head_dim) }.fill(0.0);
         }
-        for slot in 0..capacity {
-            let at = self.shape.key_at(self.row, slot, self.head);
-            for gradient in [self.key, self.value] {
-                // SAFETY: as above.
-                unsafe { gradient.part(at, head_dim) }.fill(0.0);
+        if self.shape.origins.is_none() {
+            for slot in 0..capacity {
+                let at = self.shape.key_at(self.row, slot, self.head);
+                for gradient in [self.key, self.value] {
+                    // SAFETY: as above.
+                    unsafe { gradient.part(at, head_dim) }.fill(0.0);
+                }
             }
         }
         for head in 0..group {
@@ -242,6 +250,45 @@ mod tests {
                 assert!(error < 2e-3, "input {which}: {found} for {slope}");
             }
         }
+    }
+
+    /// Row 0 begins before the keys: its first slots hold no token and have no place.
+    #[test]
+    fn rows_that_lie_elsewhere_get_the_gradients_of_rows_one_behind_the_other() {
+        let case = Case::new();
+        let ends = [QUERIES_PER_ROW; 2];
+        let plain = case.backward(&shape(&[9, 0], &ends, None));
+        // Row 1 first, then row 0 without its nine slots of padding.
+        let slot = KV_HEADS * D;
+        let moved = |data: &[f32]| {
+            let (first, second) = data.split_at(QUERIES_PER_ROW * slot);
+            [second, &first[9 * slot..], &[0.0; 9 * KV_HEADS * D]].concat()
+        };
+        let origins = [QUERIES_PER_ROW as isize - 9, 0];
+        let [query, key, value] = &case.inputs;
+        let elsewhere = Case {
+            inputs: [query.clone(), moved(key), moved(value)],
+            out_gradient: case.out_gradient.clone(),
+        };
+        let shape = CausalShape { origins: Some(&origins), ..shape(&[9, 0], &ends, None) };
+        let found = elsewhere.backward(&shape);
+        assert_eq!(found[0], plain[0]);
+        assert_eq!(found[1], moved(&plain[1]));
+        assert_eq!(found[2], moved(&plain[2]));
+        // Before the beginning: row 0 alone, at place −9.
+        let alone = Case {
+            inputs: [
+                query[..QUERIES_PER_ROW * HEADS * D].to_vec(),
+                key[9 * slot..QUERIES_PER_ROW * slot].to_vec(),
+                value[9 * slot..QUERIES_PER_ROW * slot].to_vec(),
+            ],
+            out_gradient: case.out_gradient[..QUERIES_PER_ROW * HEADS * D].to_vec(),
+        };
+        let (starts, ends) = ([9], [QUERIES_PER_ROW]);
+        let shape = CausalShape { origins: Some(&[-9]), starts: &starts, ends: &ends, ..shape };
+        let found = alone.backward(&shape);
+        assert_eq!(found[1], plain[1][9 * slot..QUERIES_PER_ROW * slot]);
+        assert_eq!(found[2], plain[2][9 * slot..QUERIES_PER_ROW * slot]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::kernels::cpu::scratch::with_scratch;
 ///
 /// # Panics
 /// If sizes do not fit together.
-pub fn attention_forward(
+pub(crate) fn attention_forward(
     shape: &AttentionShape<'_>,
     inputs: AttentionInputs<'_>,
     out: &mut [f32],

@@ -17,46 +17,47 @@ mod tests;
 
 use super::dropout::{Dropout, Mask};
 use super::gemm::MatrixView;
+use super::sizes::product;
 
-pub use self::backward::{AttentionGradients, attention_backward};
-pub use self::causal::{CausalShape, causal_attention};
-pub use self::causal_backward::causal_attention_backward;
-pub use self::forward::attention_forward;
+pub(crate) use self::backward::{AttentionGradients, attention_backward};
+pub(crate) use self::causal::{CausalShape, causal_attention};
+pub(crate) use self::causal_backward::causal_attention_backward;
+pub(crate) use self::forward::attention_forward;
 
 /// Queries of a block: their scores against 512 keys are 128 KiB.
 const QUERIES: usize = 64;
 
 /// The sizes of an attention over right-padded rows.
 #[derive(Clone, Copy, Debug)]
-pub struct AttentionShape<'a> {
+pub(crate) struct AttentionShape<'a> {
     /// Places for queries per batch row.
-    pub queries: usize,
+    pub(crate) queries: usize,
     /// Places for keys and values per batch row.
-    pub keys: usize,
+    pub(crate) keys: usize,
     /// Number of heads.
-    pub heads: usize,
+    pub(crate) heads: usize,
     /// Columns of a head.
-    pub head_dim: usize,
+    pub(crate) head_dim: usize,
     /// Queries of each batch row that count; beyond them the result is 0.
-    pub query_lengths: &'a [usize],
+    pub(crate) query_lengths: &'a [usize],
     /// Keys of each batch row that may be attended to.
-    pub key_lengths: &'a [usize],
+    pub(crate) key_lengths: &'a [usize],
     /// Scores are multiplied by it: 1 / √head_dim.
-    pub scale: f32,
+    pub(crate) scale: f32,
     /// Of the probabilities; the element of (batch row b, head h, query q, key k) has the index
     /// `((b * heads + h) * queries + q) * keys + k`.
-    pub dropout: Dropout,
+    pub(crate) dropout: Dropout,
 }
 
 /// What is attended with and to.
 #[derive(Clone, Copy, Debug)]
-pub struct AttentionInputs<'a> {
+pub(crate) struct AttentionInputs<'a> {
     /// `[batch, queries, heads * head_dim]`
-    pub query: &'a [f32],
+    pub(crate) query: &'a [f32],
     /// `[batch, keys, heads * head_dim]`
-    pub key: &'a [f32],
+    pub(crate) key: &'a [f32],
     /// `[batch, keys, heads * head_dim]`
-    pub value: &'a [f32],
+    pub(crate) value: &'a [f32],
 }
 
 impl AttentionShape<'_> {
@@ -70,7 +71,10 @@ impl AttentionShape<'_> {
 
     /// Asserts that sizes fit together.
     fn check(&self, inputs: AttentionInputs<'_>, log_sum_exp: &[f32]) {
-        let (batch, d_model) = (self.batch(), self.d_model());
+        let batch = self.batch();
+        let Self { queries, keys, heads, head_dim, .. } = *self;
+        let of_queries = product([batch, queries, heads, head_dim]);
+        let of_keys = product([batch, keys, heads, head_dim]);
         assert_eq!(self.query_lengths.len(), batch, "query lengths, one per batch row");
         assert!(
             self.query_lengths.iter().all(|&n| n <= self.queries),
@@ -78,14 +82,11 @@ impl AttentionShape<'_> {
             self.queries
         );
         assert!(self.key_lengths.iter().all(|&n| n <= self.keys), "keys within {}", self.keys);
-        assert_eq!(inputs.query.len(), batch * self.queries * d_model, "numbers in the queries");
-        assert_eq!(inputs.key.len(), batch * self.keys * d_model, "numbers in the keys");
-        assert_eq!(inputs.value.len(), batch * self.keys * d_model, "numbers in the values");
-        assert_eq!(
-            log_sum_exp.len(),
-            batch * self.heads * self.queries,
-            "one log-sum-exp per query"
-        );
+        assert_eq!(inputs.query.len(), of_queries, "numbers in the queries");
+        assert_eq!(inputs.key.len(), of_keys, "numbers in the keys");
+        assert_eq!(inputs.value.len(), of_keys, "numbers in the values");
+        let of_sums = product([batch, heads, queries]);
+        assert_eq!(log_sum_exp.len(), of_sums, "one log-sum-exp per query");
     }
 
     /// Numbers before head `head` of token `token` of row `row`, with `tokens` tokens per row.
@@ -111,7 +112,7 @@ impl AttentionShape<'_> {
     fn mask(&self, row: usize, head: usize, query: usize) -> Option<Mask> {
         self.dropout.is_active().then(|| {
             let at = (row * self.heads + head) * self.queries + query;
-            self.dropout.mask(at as u64 * self.keys as u64)
+            self.dropout.mask((at as u64).wrapping_mul(self.keys as u64))
         })
     }
 }

@@ -23,12 +23,12 @@ vectorised! {
         let (blocks, rest) = row.as_chunks_mut::<LANES>();
         for block in blocks {
             for lane in 0..LANES {
-                block[lane] = exp(block[lane] * scale - max);
+                block[lane] = exp::<FUSED>(block[lane] * scale - max);
                 sums[lane] += block[lane];
             }
         }
         for (lane, value) in rest.iter_mut().enumerate() {
-            *value = exp(*value * scale - max);
+            *value = exp::<FUSED>(*value * scale - max);
             sums[lane] += *value;
         }
         let sum: f32 = sums.iter().sum();
@@ -44,7 +44,7 @@ vectorised! {
     /// Scores to probabilities, from the log Σ exp that [`softmax`] gave.
     pub(super) fn softmax_again(row: &mut [f32], scale: f32, log_sum_exp: f32) {
         for value in row {
-            *value = exp(*value * scale - log_sum_exp);
+            *value = exp::<FUSED>(*value * scale - log_sum_exp);
         }
     }
 }

@@ -14,9 +14,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use self::tile::{COLUMNS, Tile, Tiles, WIDE, tallest, tiles};
-pub use self::weight::WeightData;
+pub(crate) use self::weight::WeightData;
 use super::disjoint::Disjoint;
 use super::scratch::with_scratch;
+use super::sizes::product;
 
 /// Multiplications below which a product stays on its thread: it would be over before another one woke.
 const SERIAL: usize = 1 << 15;
@@ -27,13 +28,13 @@ const TASKS_PER_THREAD: usize = 4;
 
 /// One of the weights that share an input, and where its result goes.
 #[derive(Debug)]
-pub struct Projection<'a> {
+pub(crate) struct Projection<'a> {
     /// W, `[outputs, inputs]`
-    pub weight: WeightData<'a>,
+    pub(crate) weight: WeightData<'a>,
     /// b, `[outputs]`
-    pub bias: Option<&'a [f32]>,
+    pub(crate) bias: Option<&'a [f32]>,
     /// Y, `[rows, outputs]`
-    pub out: &'a mut [f32],
+    pub(crate) out: &'a mut [f32],
 }
 
 /// Y = X·Wᵀ + b for every projection.
@@ -43,23 +44,31 @@ pub struct Projection<'a> {
 ///
 /// # Panics
 /// If sizes do not fit together.
-pub fn project(rows: usize, inputs: usize, input: &[f32], projections: &mut [Projection<'_>]) {
-    assert_eq!(input.len(), rows * inputs, "numbers in the input of a projection");
+pub(crate) fn project(
+    rows: usize,
+    inputs: usize,
+    input: &[f32],
+    projections: &mut [Projection<'_>],
+) {
+    assert_eq!(input.len(), product([rows, inputs]), "numbers in the input of a projection");
+    assert!(inputs > 0, "a projection of at least one number");
+    if rows == 0 {
+        return assert!(projections.iter().all(|part| part.out.is_empty()), "results of no rows");
+    }
     let stride = inputs.next_multiple_of(LINE);
     with_scratch(rows * stride, |aligned| {
-        let into = aligned.chunks_exact_mut(stride.max(1));
-        into.zip(input.chunks_exact(inputs.max(1))).for_each(|(into, row)| {
+        aligned.chunks_exact_mut(stride).zip(input.chunks_exact(inputs)).for_each(|(into, row)| {
             into[..inputs].copy_from_slice(row);
         });
         let parts = projections.iter_mut().map(|part| Part::new(rows, inputs, aligned, part));
-        compute(rows * inputs, &parts.collect::<Vec<_>>());
+        compute(input.len(), &parts.collect::<Vec<_>>());
     });
 }
 
 /// Computes all parts, on all threads where that is worth it; `input` is the size of X.
 fn compute(input: usize, parts: &[Part<'_>]) {
     let columns: usize = parts.iter().map(|part| part.columns).sum();
-    if input == 0 || columns == 0 {
+    if columns == 0 {
         return;
     }
     let run = |task: usize, tasks: usize| {
@@ -69,7 +78,7 @@ fn compute(input: usize, parts: &[Part<'_>]) {
         each_part(parts, cut(task)..cut(task + 1), |part, columns| part.compute(columns));
     };
     let threads = rayon::current_num_threads();
-    if input * columns < SERIAL || threads == 1 {
+    if input.saturating_mul(columns) < SERIAL || threads == 1 {
         run(0, 1);
     } else {
         let tasks = threads * TASKS_PER_THREAD;
@@ -113,9 +122,9 @@ impl<'a> Part<'a> {
         input: &'a [f32],
         projection: &'a mut Projection<'_>,
     ) -> Self {
-        let columns = projection.out.len().checked_div(rows).unwrap_or(0);
+        let columns = projection.out.len() / rows;
         assert_eq!(projection.out.len(), rows * columns, "numbers in the result of a projection");
-        assert_eq!(projection.weight.len(), columns * depth, "numbers in the weight");
+        assert_eq!(projection.weight.len(), product([columns, depth]), "numbers in the weight");
         if let Some(bias) = projection.bias {
             assert_eq!(bias.len(), columns, "numbers in the bias");
         }

@@ -6,7 +6,7 @@ use crate::kernels::cpu::lanes::Lanes;
 
 /// The numbers of a weight in the format in which they are stored.
 #[derive(Clone, Copy, Debug)]
-pub enum WeightData<'a> {
+pub(crate) enum WeightData<'a> {
     /// 32 bits each.
     F32(&'a [f32]),
     /// IEEE half precision.
@@ -17,7 +17,8 @@ pub enum WeightData<'a> {
 
 impl WeightData<'_> {
     /// How many numbers there are.
-    pub fn len(&self) -> usize {
+    #[allow(clippy::len_without_is_empty, reason = "a size to check, not a collection")]
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::F32(data) => data.len(),
             Self::F16(data) => data.len(),
@@ -25,13 +26,8 @@ impl WeightData<'_> {
         }
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Bytes of one number.
-    pub fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         match self {
             Self::F32(_) => 4,
             Self::F16(_) | Self::Bf16(_) => 2,
@@ -42,7 +38,7 @@ impl WeightData<'_> {
     ///
     /// # Panics
     /// If there are not as many.
-    pub fn convert(&self, first: usize, out: &mut [f32]) {
+    pub(crate) fn convert(&self, first: usize, out: &mut [f32]) {
         let range = first..first + out.len();
         match self {
             Self::F32(data) => out.copy_from_slice(&data[range]),

@@ -18,10 +18,11 @@ use rayon::prelude::*;
 use self::pack::pack_panel;
 use self::tile::{Tile, Tiles};
 use self::view::Lines;
-pub use self::view::MatrixView;
+pub(crate) use self::view::MatrixView;
 use super::InstructionSet;
 use super::disjoint::Disjoint;
 use super::scratch::with_scratch;
+use super::sizes::{end_of_rows, product};
 
 /// Steps of the sum between visits to the result; a panel of the left matrix, 24 KiB, then fits the first
 /// cache and meets all right panels there.
@@ -36,42 +37,27 @@ const TASKS_PER_THREAD: usize = 4;
 
 /// What happens to a product when it is written.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Epilogue<'a> {
+pub(crate) struct Epilogue<'a> {
     /// Add to the result's earlier contents rather than overwrite them.
-    pub accumulate: bool,
+    pub(crate) accumulate: bool,
     /// Added to every row, one number per column.
-    pub bias: Option<&'a [f32]>,
+    pub(crate) bias: Option<&'a [f32]>,
 }
 
 /// C = A·B (+ C) (+ bias), C row-major without gaps.
 ///
 /// # Panics
 /// If the sizes do not fit together.
-pub fn gemm(
+pub(crate) fn gemm(
     left: MatrixView<'_>,
     right: MatrixView<'_>,
     result: &mut [f32],
     epilogue: Epilogue<'_>,
 ) {
     let columns = right.columns;
-    assert_eq!(result.len(), left.rows * columns, "numbers in the result of a product");
-    let product = Product::new(left, right, Disjoint::new(result), 0, columns, epilogue);
-    product.compute_on_all_threads(None);
-}
-
-/// [`gemm`] that hands each finished part of the result to `finish` while it is in the cache: the offset
-/// of a run of numbers of one row, and the run.
-pub(super) fn gemm_then(
-    left: MatrixView<'_>,
-    right: MatrixView<'_>,
-    result: &mut [f32],
-    epilogue: Epilogue<'_>,
-    finish: &(dyn Fn(usize, &[f32]) + Sync),
-) {
-    let columns = right.columns;
-    assert_eq!(result.len(), left.rows * columns, "numbers in the result of a product");
-    let product = Product::new(left, right, Disjoint::new(result), 0, columns, epilogue);
-    product.compute_on_all_threads(Some(finish));
+    let numbers = product([left.rows, columns]);
+    assert_eq!(result.len(), numbers, "numbers in the result of a product");
+    Product::new(left, right, Disjoint::new(result), 0, columns, epilogue).compute_on_all_threads();
 }
 
 /// [`gemm`] into the columns from `first` on of a result with `stride` columns.
@@ -86,8 +72,7 @@ pub(super) unsafe fn gemm_columns(
     stride: usize,
     epilogue: Epilogue<'_>,
 ) {
-    let product = Product::new(left, right, result, first, stride, epilogue);
-    product.compute_on_all_threads(None);
+    Product::new(left, right, result, first, stride, epilogue).compute_on_all_threads();
 }
 
 /// A product on the calling thread alone, written at `offset` of `result` with `stride` between rows.
@@ -105,12 +90,9 @@ pub(super) unsafe fn gemm_serial(
     let epilogue = Epilogue { accumulate, bias: None };
     let product = Product::new(left, right, result, offset, stride, epilogue);
     if !product.is_trivial() {
-        product.compute(None, 1);
+        product.compute(1);
     }
 }
-
-/// Called with each finished part of a result.
-type Finish<'a> = Option<&'a (dyn Fn(usize, &[f32]) + Sync)>;
 
 /// One product, checked.
 struct Product<'a> {
@@ -141,9 +123,8 @@ impl<'a> Product<'a> {
         if let Some(bias) = epilogue.bias {
             assert_eq!(bias.len(), columns, "numbers in the bias");
         }
-        if rows > 0 {
-            result.at(offset + (rows - 1) * stride + columns);
-        }
+        let end = end_of_rows(offset, rows, columns, stride);
+        assert!(end <= result.len(), "a result of {end} numbers in {}", result.len());
         let set = InstructionSet::detect();
         Self {
             set,
@@ -160,14 +141,14 @@ impl<'a> Product<'a> {
         }
     }
 
-    fn compute_on_all_threads(&self, finish: Finish<'_>) {
-        if self.is_trivial() {
-            self.finish(finish, 0..self.rows, 0..self.columns);
-        } else {
-            let (worth, threads) =
-                (self.rows * self.columns * self.depth / TASK, rayon::current_num_threads());
-            let tasks = if worth < 2 { 1 } else { worth.next_multiple_of(threads) };
-            self.compute(finish, tasks.min(TASKS_PER_THREAD * threads));
+    fn compute_on_all_threads(&self) {
+        if !self.is_trivial() {
+            let multiplications = self.rows.saturating_mul(self.columns).saturating_mul(self.depth);
+            let most = TASKS_PER_THREAD * rayon::current_num_threads();
+            let worth = (multiplications / TASK).min(most);
+            let tasks =
+                if worth < 2 { 1 } else { worth.next_multiple_of(rayon::current_num_threads()) };
+            self.compute(tasks);
         }
     }
 
@@ -192,24 +173,14 @@ impl<'a> Product<'a> {
         true
     }
 
-    fn finish(&self, finish: Finish<'_>, rows: Range<usize>, columns: Range<usize>) {
-        if let Some(finish) = finish {
-            for row in rows {
-                let offset = self.offset + row * self.stride + columns.start;
-                // SAFETY: whoever calls this has written the part and nobody writes it again.
-                finish(offset, unsafe { self.result.part(offset, columns.len()) });
-            }
-        }
-    }
-
     fn bias(&self) -> *const f32 {
         self.epilogue.bias.map_or(std::ptr::null(), <[f32]>::as_ptr)
     }
 
     /// Computes the product in at least about `tasks` tasks; one stays on the calling thread.
-    fn compute(&self, finish: Finish<'_>, tasks: usize) {
+    fn compute(&self, tasks: usize) {
         if self.is_short() {
-            return self.compute_short(finish, tasks);
+            return self.compute_short(tasks);
         }
         let left = self.rows.div_ceil(self.tiles.rows);
         let right = self.columns.div_ceil(self.tiles.columns);
@@ -222,12 +193,8 @@ impl<'a> Product<'a> {
                 let rows = part(task % row_parts, row_parts, left);
                 let columns = part(task / row_parts, column_parts, right);
                 with_scratch(columns.len() * self.tiles.columns * DEPTH, |pieces| {
-                    self.block(packed, Disjoint::new(pieces), rows.clone(), columns.clone());
+                    self.block(packed, Disjoint::new(pieces), rows, columns.clone());
                 });
-                let last_row = (rows.end * self.tiles.rows).min(self.rows);
-                let last_column = (columns.end * self.tiles.columns).min(self.columns);
-                let columns = columns.start * self.tiles.columns..last_column;
-                self.finish(finish, rows.start * self.tiles.rows..last_row, columns);
             };
             if tasks == 1 {
                 (0..left).for_each(|panel| self.pack_left(panel, packed));

@@ -10,7 +10,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::pack::pack_panel;
-use super::{DEPTH, Finish, Product};
+use super::{DEPTH, Product};
 use crate::kernels::cpu::InstructionSet;
 use crate::kernels::cpu::disjoint::Disjoint;
 use crate::kernels::cpu::lanes::{Lanes, Portable, prefetch};
@@ -30,7 +30,7 @@ impl Product<'_> {
     }
 
     /// Computes a short product, whose panels are as wide as the columns of a tile are otherwise.
-    pub(super) fn compute_short(&self, finish: Finish<'_>, tasks: usize) {
+    pub(super) fn compute_short(&self, tasks: usize) {
         let tiles = ShortTiles::of(self.set);
         let width = tiles.rows * self.rows.div_ceil(tiles.rows).min(2);
         let panels = self.rows.div_ceil(width);
@@ -47,9 +47,7 @@ impl Product<'_> {
             let run = |task: usize| {
                 let edge =
                     |task: usize| (task * groups / tasks * tiles.columns()).min(self.columns);
-                let columns = edge(task)..edge(task + 1);
-                self.block_short(tiles, packed, width, columns.clone());
-                self.finish(finish, 0..self.rows, columns);
+                self.block_short(tiles, packed, width, edge(task)..edge(task + 1));
             };
             if tasks == 1 {
                 run(0);

@@ -93,25 +93,6 @@ fn a_row_is_the_same_bits_in_a_batch_of_any_size() {
 }
 
 #[test]
-fn every_finished_number_is_reported_once() {
-    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-    for m in [5, 40, 250] {
-        let (n, k) = (390, 64);
-        let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
-        let seen: Vec<AtomicU32> = (0..m * n).map(|_| AtomicU32::new(0)).collect();
-        let mut result = vec![0.0; m * n];
-        let right = MatrixView::row_major(&b, n, k).transposed();
-        let left = MatrixView::row_major(&a, m, k);
-        gemm_then(left, right, &mut result, Epilogue::default(), &|offset, part| {
-            seen[offset..offset + part.len()].iter().for_each(|count| {
-                count.fetch_add(1, Relaxed);
-            });
-        });
-        assert!(seen.iter().all(|count| count.load(Relaxed) == 1), "{m} rows");
-    }
-}
-
-#[test]
 #[should_panic(expected = "columns of the left matrix and rows of the right")]
 fn sizes_that_do_not_fit_panic() {
     let data = [0.0; 6];

@@ -1,8 +1,10 @@
 //! How a matrix lies in a slice.
 
+use crate::kernels::cpu::sizes::end_of_rows;
+
 /// A matrix in a slice, its rows or its columns contiguous.
 #[derive(Clone, Copy, Debug)]
-pub struct MatrixView<'a> {
+pub(crate) struct MatrixView<'a> {
     pub(super) data: &'a [f32],
     pub(super) rows: usize,
     pub(super) columns: usize,
@@ -14,8 +16,8 @@ impl<'a> MatrixView<'a> {
     /// Element (i, j) lies at `i * row_stride + j * column_stride`.
     ///
     /// # Panics
-    /// If neither stride is 1 or an element lies outside `data`.
-    pub fn new(
+    /// If neither stride is 1, elements share a place, or one lies outside `data`.
+    pub(crate) fn new(
         data: &'a [f32],
         rows: usize,
         columns: usize,
@@ -27,19 +29,24 @@ impl<'a> MatrixView<'a> {
             "one stride must be 1, found {row_stride} and {column_stride}"
         );
         if rows > 0 && columns > 0 {
-            let last = (rows - 1) * row_stride + (columns - 1) * column_stride;
-            assert!(last < data.len(), "element {last} of {} numbers", data.len());
+            // No two elements share a place: a product's sizes are then those of memory that is there.
+            let end = if column_stride == 1 {
+                end_of_rows(0, rows, columns, row_stride)
+            } else {
+                end_of_rows(0, columns, rows, column_stride)
+            };
+            assert!(end <= data.len(), "a matrix of {end} numbers in {}", data.len());
         }
         Self { data, rows, columns, row_stride, column_stride }
     }
 
     /// Row after row, without gaps.
-    pub fn row_major(data: &'a [f32], rows: usize, columns: usize) -> Self {
+    pub(crate) fn row_major(data: &'a [f32], rows: usize, columns: usize) -> Self {
         Self::new(data, rows, columns, columns, 1)
     }
 
     /// The same numbers with rows and columns swapped.
-    pub fn transposed(self) -> Self {
+    pub(crate) fn transposed(self) -> Self {
         Self {
             data: self.data,
             rows: self.columns,

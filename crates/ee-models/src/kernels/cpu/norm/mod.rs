@@ -9,6 +9,7 @@ use super::dropout::{Dropout, Mask};
 use super::instructions::vectorised;
 use super::math::fused;
 use super::scratch::with_scratch;
+use super::sizes::product;
 
 /// Rows that a thread takes at a time.
 const ROWS: usize = 32;
@@ -17,67 +18,37 @@ const LANES: usize = 64;
 
 /// γ, β and ε.
 #[derive(Clone, Copy, Debug)]
-pub struct NormParameters<'a> {
+pub(crate) struct NormParameters<'a> {
     /// γ, `[d]`
-    pub gamma: &'a [f32],
+    pub(crate) gamma: &'a [f32],
     /// β, `[d]`
-    pub beta: &'a [f32],
+    pub(crate) beta: &'a [f32],
     /// Added to the variance.
-    pub epsilon: f32,
+    pub(crate) epsilon: f32,
 }
 
 /// What the forward pass keeps of every row.
 #[derive(Debug)]
-pub struct NormStatistics<'a> {
+pub(crate) struct NormStatistics<'a> {
     /// Mean, `[rows]`
-    pub mean: &'a mut [f32],
+    pub(crate) mean: &'a mut [f32],
     /// 1 / √(variance + ε), `[rows]`
-    pub inverse_deviation: &'a mut [f32],
+    pub(crate) inverse_deviation: &'a mut [f32],
 }
 
 /// Where the backward pass writes.
 #[derive(Debug)]
-pub struct NormGradients<'a> {
+pub(crate) struct NormGradients<'a> {
     /// Gradient of the normalised state, `[rows, d]`
-    pub input: &'a mut [f32],
+    pub(crate) input: &'a mut [f32],
     /// dγ, `[d]`
-    pub gamma: &'a mut [f32],
+    pub(crate) gamma: &'a mut [f32],
     /// dβ, `[d]`
-    pub beta: &'a mut [f32],
+    pub(crate) beta: &'a mut [f32],
 }
 
-/// y = γ (x − mean(x)) / √(var(x) + ε) + β by rows (Ba et al. 2016).
-///
-/// # Shapes
-/// `input`, `out` `[rows, d]`.
-///
-/// # Panics
-/// If sizes do not fit together.
-pub fn layer_norm(
-    parameters: NormParameters<'_>,
-    input: &[f32],
-    out: &mut [f32],
-    statistics: NormStatistics<'_>,
-) {
-    let d = check(parameters, out.len(), statistics.mean.len(), statistics.inverse_deviation.len());
-    assert_eq!(input.len(), out.len(), "numbers before and after a norm");
-    if out.is_empty() {
-        return;
-    }
-    out.par_chunks_mut(ROWS * d)
-        .zip(input.par_chunks(ROWS * d))
-        .zip(
-            statistics
-                .mean
-                .par_chunks_mut(ROWS)
-                .zip(statistics.inverse_deviation.par_chunks_mut(ROWS)),
-        )
-        .for_each(|((out, input), (mean, inverse_deviation))| {
-            normalise_rows(parameters, input, out, mean, inverse_deviation);
-        });
-}
-
-/// y = layer norm of s = `residual` + dropout(`input`); s is kept in `sum` for the backward pass.
+/// y = γ (s − mean(s)) / √(var(s) + ε) + β by rows (Ba et al. 2016) of s = `residual` + dropout(`input`); s is
+/// kept in `sum` for the backward pass.
 ///
 /// The backward pass is [`layer_norm_backward`] on `sum`: its result is the gradient of `residual`, and
 /// times the mask ([`super::dropout`] with the same seed) that of `input`.
@@ -87,7 +58,7 @@ pub fn layer_norm(
 ///
 /// # Panics
 /// If sizes do not fit together or p is outside 0..1.
-pub fn residual_norm(
+pub(crate) fn residual_norm(
     parameters: NormParameters<'_>,
     dropout: Dropout,
     input: &[f32],
@@ -131,7 +102,7 @@ pub fn residual_norm(
 ///
 /// # Panics
 /// If sizes do not fit together.
-pub fn layer_norm_backward(
+pub(crate) fn layer_norm_backward(
     gamma: &[f32],
     output_gradient: &[f32],
     input: &[f32],
@@ -173,7 +144,7 @@ pub fn layer_norm_backward(
 fn check(parameters: NormParameters<'_>, len: usize, means: usize, deviations: usize) -> usize {
     let d = parameters.gamma.len();
     assert_eq!(parameters.beta.len(), d, "numbers in β");
-    assert_eq!(means * d, len, "rows of {d} numbers");
+    assert_eq!(product([means, d]), len, "rows of {d} numbers");
     assert_eq!(deviations, means, "rows of a norm");
     d
 }
@@ -190,7 +161,7 @@ vectorised! {
     fn add_dropped(mask: Mask, input: &[f32], residual: &[f32], sum: &mut [f32]) {
         let terms = input.iter().zip(residual);
         for (offset, (sum, (input, residual))) in (0_u32..).zip(sum.iter_mut().zip(terms)) {
-            *sum = fused(*input, mask.factor(offset), *residual);
+            *sum = fused::<FUSED>(*input, mask.factor(offset), *residual);
         }
     }
 }
@@ -236,7 +207,7 @@ vectorised! {
             let scale = 1.0 / (variance + epsilon).sqrt();
             (*mean, *inverse) = (average, scale);
             for (((out, &x), &gamma), &beta) in out.iter_mut().zip(input).zip(gamma).zip(beta) {
-                *out = fused((x - average) * scale, gamma, beta);
+                *out = fused::<FUSED>((x - average) * scale, gamma, beta);
             }
         }
     }
@@ -261,7 +232,7 @@ vectorised! {
         for (((input, dy), dx), (&mean, &inverse)) in rows.zip(means.iter().zip(inverse_deviations)) {
             for i in 0..d {
                 let normalised = (input[i] - mean) * inverse;
-                d_gamma[i] = fused(dy[i], normalised, d_gamma[i]);
+                d_gamma[i] = fused::<FUSED>(dy[i], normalised, d_gamma[i]);
                 d_beta[i] += dy[i];
                 dx[i] = dy[i] * gamma[i];
             }
@@ -270,7 +241,7 @@ vectorised! {
                 sum_lanes(dx, |i, g| g * ((input[i] - mean) * inverse)) / d as f32;
             for i in 0..d {
                 let normalised = (input[i] - mean) * inverse;
-                dx[i] = (dx[i] - fused(normalised, along, average)) * inverse;
+                dx[i] = (dx[i] - fused::<FUSED>(normalised, along, average)) * inverse;
             }
         }
     }

@@ -37,7 +37,10 @@ impl Case {
         let (mut mean, mut inverse_deviation) = (vec![0.0; self.rows], vec![0.0; self.rows]);
         let statistics =
             NormStatistics { mean: &mut mean, inverse_deviation: &mut inverse_deviation };
-        layer_norm(self.parameters(), &self.input, &mut out, statistics);
+        let (zeros, mut sum) = (vec![0.0; self.input.len()], vec![0.0; self.input.len()]);
+        let parameters = self.parameters();
+        let input = &self.input;
+        residual_norm(parameters, Dropout::NONE, &zeros, input, &mut sum, &mut out, statistics);
         [out, mean, inverse_deviation]
     }
 

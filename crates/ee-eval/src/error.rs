@@ -8,6 +8,9 @@ pub type Result<T> = std::result::Result<T, EvalError>;
 /// An error of reading, measuring or reporting early exits.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
+    /// A file, a folder or a stream, as ee-files says it.
+    #[error(transparent)]
+    Files(#[from] ee_files::Error),
     /// A file or folder could not be opened, written or renamed.
     #[error("cannot {action} {}", path.display())]
     Io {

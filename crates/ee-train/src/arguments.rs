@@ -16,7 +16,7 @@ use ee_train::{Error, Result};
 /// JSONL log, TensorBoard events and the checkpoints `last` and `best`, which are Hugging Face folders.
 /// Progress goes to stderr, the path of the best checkpoint to stdout.
 ///
-/// Exit code: 0 done, 1 failed, 2 bad usage or run file, 130 ended by Ctrl-C (after a checkpoint).
+/// Exit code: 0 done, 1 failed, 2 bad usage or run file, 130 ended by Ctrl-C or SIGTERM (after a checkpoint).
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Arguments {

@@ -3,6 +3,9 @@ use std::path::{Path, PathBuf};
 /// What can go wrong in a training run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A file, a folder or a stream, as ee-files says it.
+    #[error(transparent)]
+    Files(#[from] ee_files::Error),
     /// The run file has faults, all of them listed.
     #[error(transparent)]
     Config(#[from] ee_tasks::config::ConfigError),

@@ -6,6 +6,8 @@
 //! from the seed and the step alone, so a resumed run needs no generator's state: weights, moments and
 //! the number of the step are enough to continue bit for bit on the CPU backend.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod bench;
 pub mod config;
 pub mod data;

@@ -10,6 +10,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use ee_files::note;
 use ee_models::device::{memory_mib, peak_memory_mib};
 use ee_models::loss::ExitReading;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -245,7 +246,7 @@ impl Progress {
     fn say(&self, message: &str) {
         match &self.bar {
             Some(bar) => bar.println(message),
-            None => eprintln!("{message}"),
+            None => note!("{message}"),
         }
     }
 

@@ -8,6 +8,7 @@ mod shape;
 
 use std::fmt;
 
+use ee_files::{say, show};
 use ee_models::checkpoint::Precision;
 use ee_models::loss::LOGIT_BYTES;
 
@@ -252,18 +253,18 @@ fn room() -> Option<f64> {
 /// As [`MemoryPlan::new`]; a run that does not fit.
 pub fn print(config: &RunConfig, memory: Option<f64>) -> Result<()> {
     let plan = MemoryPlan::new(config)?;
-    print!("{plan}");
+    show!("{plan}");
     let Some(memory) = memory else { return Ok(()) };
     let available = memory / GIB;
     if plan.total() <= memory {
-        println!("fits {available:.1} GiB");
+        say!("fits {available:.1} GiB");
         return Ok(());
     }
-    println!("does not fit {available:.1} GiB");
+    say!("does not fit {available:.1} GiB");
     match changes_to_fit(config, memory)? {
-        Some(changes) => println!("it would with --set {}", changes.join(" --set ")),
+        Some(changes) => say!("it would with --set {}", changes.join(" --set ")),
         None => {
-            println!("no setting makes it fit: more or larger devices, or shorter rows, are needed")
+            say!("no setting makes it fit: more or larger devices, or shorter rows, are needed")
         }
     }
     Err(Error::Mismatch(format!(

@@ -11,6 +11,7 @@ mod states;
 
 use std::path::{Path, PathBuf};
 
+use ee_files::say;
 use ee_models::arch::llama;
 use ee_models::checkpoint::Precision;
 use ee_models::device::device;
@@ -146,11 +147,11 @@ fn write(fitted: &Fitted, path: &Path) -> Result<()> {
 /// Prints a report as a table.
 pub fn print(report: &GateReport) {
     let GateReport { file, tokens, held_out, exits, .. } = report;
-    println!("{tokens} tokens learnt from, judged on {held_out} of other examples");
-    println!("exit  agrees  accuracy   AUC  log loss, nats");
+    say!("{tokens} tokens learnt from, judged on {held_out} of other examples");
+    say!("exit  agrees  accuracy   AUC  log loss, nats");
     for Quality { exit, agreement, accuracy, auc, log_loss } in exits {
         let auc = auc.map_or("    –".to_owned(), |auc| format!("{auc:.3}"));
-        println!("{exit:>4}  {agreement:>6.3}  {accuracy:>8.3}  {auc}  {log_loss:>8.3}");
+        say!("{exit:>4}  {agreement:>6.3}  {accuracy:>8.3}  {auc}  {log_loss:>8.3}");
     }
-    println!("{}", file.display());
+    say!("{}", file.display());
 }

@@ -1,0 +1,20 @@
+//! What both programs need so that nothing is lost: files, folders, streams and signals.
+//!
+//! - [`write_whole`]: a file appears whole or not at all; a link's target is written, and what is no file
+//!   (a device, a pipe) is written to.
+//! - [`FolderLock`]: one process at a time works in a folder, and a refusal says who does.
+//! - [`Mark`]: only what carries the mark of this project is ever removed.
+//! - [`say!`], [`show!`] and [`note!`]: streams whose reader may go away at any time.
+//! - [`interrupt::listen`]: Ctrl-C and its siblings as a wish.
+
+mod error;
+pub mod interrupt;
+mod lock;
+mod mark;
+pub mod stream;
+mod whole;
+
+pub use error::{Error, Result};
+pub use lock::FolderLock;
+pub use mark::{Mark, foreign_entry};
+pub use whole::{check_writable, remove_abandoned, write_text, write_whole};

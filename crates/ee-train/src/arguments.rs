@@ -30,6 +30,12 @@ pub(crate) struct Arguments {
 struct TrainingFlags {
     #[command(flatten)]
     run: RunFlags,
+    /// Minimize the sum of every exit's loss instead of the last exit's alone
+    #[arg(long)]
+    joint: bool,
+    /// Decides data order, dropout and initialisation
+    #[arg(long, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    seed: Option<u64>,
     /// The run folder [default: runs/NAME-final or runs/NAME-joint after the run file]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -38,24 +44,18 @@ struct TrainingFlags {
     resume: bool,
 }
 
-/// A run file, and what is written over it.
+/// A run file, and what is written over it of all that a plan depends on, too.
 #[derive(Debug, Args)]
 struct RunFlags {
     /// The run file
     #[arg(long, value_name = "FILE.toml", required = true)]
     config: Option<PathBuf>,
-    /// Minimize the sum of every exit's loss instead of the last exit's alone
-    #[arg(long)]
-    joint: bool,
     /// Write a value into the run file, for example optimizer.learning_rate=3e-5; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// cpu, cuda:I, tch:cpu or tch:cuda:I; several share every batch: cuda:0,1,2,3
     #[arg(long)]
     device: Option<String>,
-    /// Decides data order, dropout and initialisation
-    #[arg(long, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
-    seed: Option<u64>,
     /// Where the task's data files lie
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -126,8 +126,10 @@ impl Arguments {
             Some(TypedCommand::Gate(flags)) => Command::Gate(flags),
             Some(TypedCommand::Plan { run, memory }) => Command::Plan(run.into(), memory),
             None => {
-                let TrainingFlags { run, output, resume } = self.training;
-                Command::Train(Training { run: run.into(), output, resume })
+                let TrainingFlags { run, joint, seed, output, resume } = self.training;
+                let mut run = RunFile::from(run);
+                (run.overrides.joint, run.overrides.seed) = (joint, seed);
+                Command::Train(Training { run, output, resume })
             }
         }
     }
@@ -135,10 +137,13 @@ impl Arguments {
 
 impl From<RunFlags> for RunFile {
     fn from(flags: RunFlags) -> Self {
-        let RunFlags { config, joint, set, device, seed, data_dir, model } = flags;
+        let RunFlags { config, set, device, data_dir, model } = flags;
         let (data_dir, model) = (data_dir.map(absolute), model.map(absolute));
         let file = config.expect("clap requires --config without another subcommand");
-        Self { file, overrides: Overrides { joint, set, device, seed, data_dir, model } }
+        Self {
+            file,
+            overrides: Overrides { joint: false, set, device, seed: None, data_dir, model },
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::Device;
+use ee_files::FolderLock;
 use ee_models::checkpoint::ParameterNames;
 
 use crate::config::RunConfig;
@@ -97,6 +98,8 @@ pub struct Run<M: Trainable> {
     pub(crate) saved_step: Option<u64>,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) log: Log,
+    /// Held as long as the run may write.
+    pub(crate) _lock: FolderLock,
 }
 
 /// Trains until the last step, until patience is lost, or until `interrupted` is set.
@@ -124,7 +127,8 @@ pub fn fit<M: Trainable>(run: &mut Run<M>, model: M, interrupted: &AtomicBool) -
             run.save(replicas.first())?;
         }
     };
-    if run.saved_step != Some(run.state.step) {
+    // Before the first step there is nothing that beginning anew would not give.
+    if run.state.step > 0 && run.saved_step != Some(run.state.step) {
         run.save(replicas.first())?;
     }
     run.log.finish();
@@ -174,7 +178,7 @@ impl<M: Trainable> Run<M> {
             what: not_finite.what,
             value: not_finite.value,
             learning_rate: config.learning_rate,
-            checkpoint: self.checkpoints.last(),
+            checkpoint: self.checkpoints.last(&self.state),
         })?;
         self.state.step += 1;
         let (step, seconds) = (self.state.step, started.elapsed().as_secs_f64());
@@ -215,7 +219,7 @@ impl<M: Trainable> Run<M> {
         let batch = self.config.training.evaluation_batch;
         let scores = self.measure.scores(model, &self.validation, batch)?;
         let (step, score) = (self.state.step, scores[0].last());
-        if self.state.best.is_none_or(|best| self.measure.improves(score, best.score)) {
+        if self.measure.improves(score, self.state.best.map(|best| best.score)) {
             self.state.best = Some(Best { step, score });
             self.state.validations_since_best = 0;
         } else {

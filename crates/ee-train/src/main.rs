@@ -77,7 +77,7 @@ fn finish<M: Trainable>(mut run: Run<M>, model: M, interrupted: &AtomicBool) -> 
             return Ok(ExitCode::from(interrupt::EXIT_CODE));
         }
     }
-    if let (Some(folder), Some(best)) = (run.checkpoints().best(), run.state().best) {
+    if let (Some(folder), Some(best)) = (run.checkpoints().best(run.state()), run.state().best) {
         let metric = run.leading_metric();
         say!("{}", folder.display());
         note!("best checkpoint: step {}, {metric} {:.4} at the last exit", best.step, best.score);

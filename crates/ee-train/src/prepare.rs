@@ -4,27 +4,29 @@
 //! run folder is made only when nothing is wrong with any of them. What a run trains follows from its
 //! lessons: labels ask for an encoder, text for a decoder.
 
+mod base;
 mod labels;
 mod texts;
 
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use ee_files::FolderLock;
 use ee_models::arch::bert::Encoder;
 use ee_models::arch::llama::Llama;
 use ee_tasks::{AnyTask, GenerationTask};
 
-use crate::config::{Lessons, RunConfig, TaskConfig};
+use crate::config::{Lessons, ModelConfig, RunConfig, TaskConfig};
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::fit::{Plan, Run};
 use crate::log::Log;
 use crate::optimizer::AdamW;
 use crate::plan;
-use crate::run;
+use crate::run::{self, Identity};
 use crate::sample::Sampler;
 use crate::schedule::Schedule;
-use crate::snapshot::{Checkpoints, TrainingState};
+use crate::snapshot::{Checkpoints, Resumed, TrainingState};
 use crate::subject::{Loaded, Trainable};
 use crate::validate::Measure;
 
@@ -77,6 +79,9 @@ struct Start<'a> {
     resume: bool,
     /// At least one.
     devices: Vec<Device>,
+    /// `None` as long as there is no folder.
+    lock: Option<FolderLock>,
+    checkpoints: Checkpoints,
 }
 
 /// What is known when everything was read.
@@ -97,42 +102,55 @@ struct Material<M: Trainable> {
 impl<'a> Start<'a> {
     fn new(config: RunConfig, output: &'a Path, resume: bool) -> Result<Self> {
         let devices = ee_models::device::devices(&config.device)?;
+        let lock = run::lock(output)?;
         run::check(output, &config, resume)?;
         plan::check_room(&config)?;
-        Ok(Self { config, output, resume, devices })
+        let checkpoints = match resume {
+            true => Checkpoints::of_run(output)?,
+            false => Checkpoints::new(output, Identity::new()),
+        };
+        Ok(Self { config, output, resume, devices, lock, checkpoints })
     }
 
-    /// The model of the last checkpoint where there is one to go on from, else a new one.
+    /// The model of the newest checkpoint where there is one to go on from, else a new one.
     fn model<M: Trainable>(
         &self,
         optimizer: &mut AdamW,
         new: impl Fn(&Self) -> Result<Loaded<M>>,
     ) -> Result<(Loaded<M>, Option<TrainingState>)> {
-        let open = |folder: &Path| match self.config.lora {
-            // The additions lie beside the moments; what they are added to is where it was at the beginning.
-            Some(_) => new(self),
-            None => Ok(M::open(folder, self.config.precision, &self.devices[0])?),
-        };
-        let resumed = match self.resume {
-            true => Checkpoints::new(self.output).resume(open, optimizer)?,
-            false => None,
-        };
-        match resumed {
-            Some((loaded, state)) => Ok((loaded, Some(state))),
-            None => Ok((new(self)?, None)),
+        if self.resume {
+            let open = |folder: &Path| match self.config.lora {
+                // The additions lie beside the moments; what they are added to is where it was at the beginning.
+                Some(_) => new(self),
+                None => Ok(M::open(folder, self.config.precision, &self.devices[0])?),
+            };
+            if let Some(Resumed { loaded, state }) = self.checkpoints.resume(open, optimizer)? {
+                return Ok((loaded, Some(state)));
+            }
         }
+        Ok((new(self)?, None))
     }
 
     /// Makes the run folder and opens its log.
     fn finish<M: Trainable>(self, material: Material<M>) -> Result<(Run<M>, M)> {
-        let Self { config, output, resume, devices } = self;
+        let Self { config, output, resume, devices, lock, checkpoints } = self;
         let Material { loaded, resumed, optimizer, .. } = material;
         let Material { task, validation_split, train, validation, measure, sampler, .. } = material;
         let resumed_at = resumed.as_ref().map(|state| state.step);
         let mut state = resumed.unwrap_or_default();
         check_data(&mut state, &train, resumed_at)?;
+        check_base(&mut state, &config)?;
+        for (split, what) in [(&train, "training"), (&validation, "validation")] {
+            if split.is_empty() {
+                return Err(Error::Mismatch(format!("the task has no {what} example")));
+            }
+        }
         let plan = Plan::new(&config, train.len());
-        run::begin(output, &config, resumed_at)?;
+        let lock = match lock {
+            Some(lock) => lock,
+            None => run::make(output, &config)?,
+        };
+        run::begin(output, &config, checkpoints.identity(), resumed_at)?;
         let log = Log::open(output, &state, plan.total)?;
         announce(&log, &loaded.notices, resume, resumed_at);
         let Loaded { model, config: model_config, names, written, .. } = loaded;
@@ -144,7 +162,8 @@ impl<'a> Start<'a> {
             },
             plan,
             tokenizer: config.model.tokenizer_folder().to_owned(),
-            checkpoints: Checkpoints::new(output),
+            checkpoints,
+            _lock: lock,
             saved_step: resumed_at,
             order: None,
             measure,
@@ -174,6 +193,23 @@ fn check_data(state: &mut TrainingState, train: &Split, resumed_at: Option<u64>)
         return Err(Error::Mismatch(message.to_owned()));
     }
     state.data = data;
+    Ok(())
+}
+
+/// Whether low-rank additions go on being added to the checkpoint that they were learned on.
+fn check_base(state: &mut TrainingState, config: &RunConfig) -> Result<()> {
+    let (Some(_), ModelConfig::Checkpoint { path }) = (&config.lora, &config.model) else {
+        return Ok(());
+    };
+    let base = base::fingerprint(path)?;
+    if state.base.as_ref().is_some_and(|begun_with| *begun_with != base) {
+        return Err(Error::Mismatch(format!(
+            "the weights in {} are not those that the run was begun with, and its low-rank additions belong to \
+             those",
+            path.display()
+        )));
+    }
+    state.base = Some(base);
     Ok(())
 }
 

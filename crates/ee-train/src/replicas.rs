@@ -7,6 +7,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::time::Duration;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Gradients, Tensor};
@@ -55,15 +56,17 @@ impl<M: Module> Replicas<M> {
 
     /// Runs something on every device at the same time; the results in the order of the devices.
     pub(crate) fn each<R: Send>(&self, run: impl Fn(usize, &M) -> R + Sync) -> Vec<R> {
-        if let [model] = self.models.as_slice() {
-            return vec![run(0, model)];
-        }
         let run = &run;
         std::thread::scope(|scope| {
-            let models = self.models.iter().cloned().enumerate();
-            let started: Vec<_> =
-                models.map(|(index, model)| scope.spawn(move || run(index, &model))).collect();
-            started.into_iter().map(|thread| thread.join().expect("a device's thread")).collect()
+            let others = self.models.iter().cloned().enumerate().skip(1);
+            let others: Vec<_> =
+                others.map(|(index, model)| scope.spawn(move || run(index, &model))).collect();
+            let mut results = vec![run(0, &self.models[0])];
+            for thread in others {
+                help_until(|| thread.is_finished());
+                results.push(thread.join().expect("a device's thread"));
+            }
+            results
         })
     }
 
@@ -119,6 +122,17 @@ impl<M: Module> Replicas<M> {
             model.map(&mut Replace { owners: &owners, device, fresh: &fresh })
         });
         Self { models: replaced.collect(), owners }
+    }
+}
+
+/// Works for the pool until something is done. Whoever waits is one of the pool's threads, on a machine of
+/// one processor the only one, and what it waits for needs the pool: waiting idly would never end.
+fn help_until(is_done: impl Fn() -> bool) {
+    const PAUSE: Duration = Duration::from_micros(50);
+    while !is_done() {
+        if !matches!(rayon::yield_now(), Some(rayon::Yield::Executed)) {
+            std::thread::sleep(PAUSE);
+        }
     }
 }
 

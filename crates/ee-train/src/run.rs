@@ -1,34 +1,65 @@
 //! The run folder: what a run leaves, and whether it may go on there.
 //!
 //! `config.toml` is the resolved run file, `run.json` the facts of its start, `log.jsonl` and the event
-//! file the log, `last` and `best` links to checkpoints. A folder holds one run: beginning another one in
-//! it is refused, and so is continuing with another configuration; both name what is in the way.
+//! file the log, `last` and `best` links to checkpoints. A folder holds one run: a folder that holds
+//! anything else is refused, and so is beginning another run in it or continuing with another
+//! configuration; all name what is in the way. One process at a time works in it.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 
-use serde_json::{Value, json};
+use ee_files::FolderLock;
+use serde_json::{Map, Value, json};
 
 use crate::config::RunConfig;
 use crate::error::{Error, Result};
+use crate::log;
 
 /// The version of Burn that the workspace pins.
 pub const BURN_VERSION: &str = "0.22.1";
 
 const CONFIG: &str = "config.toml";
 const FACTS: &str = "run.json";
+/// The key of the step at which the first checkpoint was written.
+const FIRST_CHECKPOINT: &str = "first_checkpoint";
 
-/// Refuses a folder that holds another run, or, to a run that continues, the same run with another
-/// configuration.
+/// What `run.json` holds.
+type Facts = Map<String, Value>;
+
+/// What this program is called where it holds a lock.
+const PROGRAM: &str = "ee-train";
+
+/// The lock of a run folder, where there is a folder.
+///
+/// # Errors
+/// When another process works in it, or it cannot be written.
+pub fn lock(folder: &Path) -> Result<Option<FolderLock>> {
+    Ok(if folder.is_dir() { Some(FolderLock::take(folder, PROGRAM)?) } else { None })
+}
+
+/// Makes a run folder that was not there, and locks it.
+///
+/// # Errors
+/// When it cannot be made, or when a run has begun in it in the meantime.
+pub fn make(folder: &Path, config: &RunConfig) -> Result<FolderLock> {
+    fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
+    let lock = FolderLock::take(folder, PROGRAM)?;
+    check(folder, config, false)?;
+    Ok(lock)
+}
+
+/// Refuses a folder that holds another run or anything else, or, to a run that continues, the same run with
+/// another configuration.
 ///
 /// # Errors
 /// As said; the message names the keys that differ.
 pub fn check(folder: &Path, config: &RunConfig, resume: bool) -> Result<()> {
     let path = folder.join(CONFIG);
     if !path.exists() {
-        return Ok(());
+        return check_empty(folder);
     }
     if !resume {
         return Err(Error::Mismatch(format!(
@@ -49,6 +80,68 @@ pub fn check(folder: &Path, config: &RunConfig, resume: bool) -> Result<()> {
         folder.display(),
         differences.join("\n  ")
     )))
+}
+
+/// Refuses what is neither absent nor an empty folder.
+fn check_empty(folder: &Path) -> Result<()> {
+    match fs::metadata(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("cannot read", folder)(error)),
+        Ok(found) if !found.is_dir() => {
+            let message = format!("{} is not a folder: choose another --output", folder.display());
+            return Err(Error::Mismatch(message));
+        }
+        Ok(_) => {}
+    }
+    match ee_files::foreign_entry(folder)? {
+        None => Ok(()),
+        Some(found) => {
+            let expected = format!("a run folder (it has no {CONFIG})");
+            Err(ee_files::Error::Foreign { folder: folder.to_owned(), found, expected }.into())
+        }
+    }
+}
+
+/// Which run a folder holds.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// A random name, in `run.json` and in the state file of every checkpoint.
+    pub id: String,
+    /// Whether the folder named none: it holds no run yet, or one of an earlier version.
+    pub is_new: bool,
+    /// Whether the run has written a checkpoint, as far as its folder tells.
+    pub has_saved: bool,
+}
+
+impl Identity {
+    /// That of a run which begins.
+    pub fn new() -> Self {
+        Self { id: format!("{:016x}", rand::random::<u64>()), is_new: true, has_saved: false }
+    }
+
+    /// That of the run in a folder.
+    ///
+    /// # Errors
+    /// When the facts of its start cannot be read.
+    pub fn of(folder: &Path) -> Result<Self> {
+        let mut identity = Self::new();
+        let facts = read_facts(&folder.join(FACTS))?;
+        if let Some(id) = facts.as_ref().and_then(|facts| facts.get("id")?.as_str()) {
+            (identity.id, identity.is_new) = (id.to_owned(), false);
+        }
+        identity.has_saved = match facts.as_ref().and_then(|facts| facts.get(FIRST_CHECKPOINT)) {
+            Some(step) => !step.is_null(),
+            // An earlier version did not tell; its log does.
+            None => fs::metadata(folder.join(log::NAME)).is_ok_and(|found| found.len() > 0),
+        };
+        Ok(identity)
+    }
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Lists the keys in which two tables differ.
@@ -77,27 +170,48 @@ fn compare(prefix: &str, earlier: &toml::Table, now: &toml::Table, differences: 
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub fn begin(folder: &Path, config: &RunConfig, resumed_at: Option<u64>) -> Result<()> {
-    fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
+pub fn begin(
+    folder: &Path,
+    config: &RunConfig,
+    identity: &Identity,
+    resumed_at: Option<u64>,
+) -> Result<()> {
+    // First, because it tells that the folder is a run's whenever the process is killed.
+    ee_files::write_text(&folder.join(CONFIG), &config.to_toml())?;
     let path = folder.join(FACTS);
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let mut facts = match resumed_at {
-        Some(_) => read_facts(&path)?,
-        None => facts(config, &now),
+        Some(_) => read_facts(&path)?.unwrap_or_else(|| start_facts(config, &now)),
+        None => start_facts(config, &now),
     };
-    if let Some(step) = resumed_at
-        && let Some(resumed) = facts.get_mut("resumed").and_then(Value::as_array_mut)
-    {
-        resumed.push(json!({ "step": step, "at": now }));
+    facts.insert("id".to_owned(), identity.id.clone().into());
+    facts.entry(FIRST_CHECKPOINT).or_insert(Value::Null);
+    if let Some(step) = resumed_at {
+        let resumed = facts.entry("resumed").or_insert_with(|| json!([]));
+        if let Some(resumed) = resumed.as_array_mut() {
+            resumed.push(json!({ "step": step, "at": now }));
+        }
+        if facts[FIRST_CHECKPOINT].is_null() {
+            facts.insert(FIRST_CHECKPOINT.to_owned(), step.into());
+        }
     }
-    let mut text = serde_json::to_string_pretty(&facts).expect("JSON values always serialize");
-    text.push('\n');
-    replace(&path, &text)?;
-    replace(&folder.join(CONFIG), &config.to_toml())
+    write_facts(&path, &facts)
 }
 
-fn facts(config: &RunConfig, now: &str) -> Value {
-    json!({
+/// Notes that a run has written a checkpoint, so that a folder without one is known to have lost it.
+pub(crate) fn record_first_checkpoint(folder: &Path, step: u64) -> Result<()> {
+    let path = folder.join(FACTS);
+    // Without the file there is nothing to complete.
+    let Some(mut facts) = read_facts(&path)? else { return Ok(()) };
+    if facts.get(FIRST_CHECKPOINT).is_some_and(|known| !known.is_null()) {
+        return Ok(());
+    }
+    facts.insert(FIRST_CHECKPOINT.to_owned(), step.into());
+    write_facts(&path, &facts)
+}
+
+fn start_facts(config: &RunConfig, now: &str) -> Facts {
+    let facts = json!({
         "started": now,
         "resumed": [],
         "seed": config.seed,
@@ -106,12 +220,23 @@ fn facts(config: &RunConfig, now: &str) -> Value {
         "commit": git(&["rev-parse", "HEAD"]),
         "uncommitted_changes": git(&["status", "--porcelain"]).map(|changes| !changes.is_empty()),
         "versions": { "ee-train": env!("CARGO_PKG_VERSION"), "burn": BURN_VERSION },
-    })
+    });
+    serde_json::from_value(facts).expect("it is an object")
 }
 
-fn read_facts(path: &Path) -> Result<Value> {
-    let text = fs::read_to_string(path).map_err(Error::io("cannot read", path))?;
-    serde_json::from_str(&text).map_err(|error| Error::broken(path, error))
+/// The facts of a run's start; `None` where the file is absent: a run killed while it began.
+fn read_facts(path: &Path) -> Result<Option<Facts>> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        text => text.map_err(Error::io("cannot read", path))?,
+    };
+    serde_json::from_str(&text).map(Some).map_err(|error| Error::broken(path, error))
+}
+
+fn write_facts(path: &Path, facts: &Facts) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(facts).expect("JSON values always serialize");
+    text.push('\n');
+    Ok(ee_files::write_text(path, &text)?)
 }
 
 /// What git says of the working directory, `None` outside a checkout.
@@ -119,17 +244,6 @@ fn git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
-}
-
-/// Writes a file under another name and renames it into place.
-fn replace(path: &Path, text: &str) -> Result<()> {
-    let next = path.with_extension("next");
-    let written = fs::write(&next, text).and_then(|()| fs::rename(&next, path));
-    if written.is_err() {
-        // Half a file only takes space on a disk that may be full; the first error is the one to tell.
-        let _ = fs::remove_file(&next);
-    }
-    written.map_err(Error::io("cannot write", path))
 }
 
 #[cfg(test)]

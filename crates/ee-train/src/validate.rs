@@ -53,8 +53,10 @@ impl Measure {
         }
     }
 
-    /// Whether the leading metric rose from `best` to `score`, or fell where less is better.
-    pub fn improves(&self, score: f64, best: f64) -> bool {
+    /// Whether the leading metric rose from `best` to `score`, or fell where less is better. What is no
+    /// finite number never improves anything, and every number improves on it.
+    pub fn improves(&self, score: f64, best: Option<f64>) -> bool {
+        let Some(best) = best.filter(|best| best.is_finite()) else { return score.is_finite() };
         match self {
             Self::Labels(_) => score > best,
             Self::Tokens => score < best,
@@ -110,6 +112,10 @@ fn of_tokens<M: Trainable>(model: &M, split: &Split, batch_size: usize) -> Resul
     let (mut right, mut tokens) = (losses.clone(), 0.0);
     for rows in split.evaluation_order(batch_size) {
         let MicroBatch { batch, targets } = split.batch(&rows)?;
+        // Rows may have nothing to predict, a text of one token for example.
+        if targets.is_empty() {
+            continue;
+        }
         let n = targets.len() as f64;
         tokens += n;
         for (exit, reading) in evaluate(model, &batch, &targets).into_iter().enumerate() {
@@ -124,4 +130,25 @@ fn of_tokens<M: Trainable>(model: &M, split: &Split, batch_size: usize) -> Resul
         ExitScores::new("token_accuracy", mean(&right)),
         ExitScores::new("loss", losses),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_is_never_the_best() {
+        let measure = Measure::Tokens;
+        for (score, best, improves) in [
+            (3.0, None, true),
+            (f64::NAN, None, false),
+            (f64::INFINITY, None, false),
+            (3.0, Some(f64::NAN), true),
+            (f64::NAN, Some(3.0), false),
+            (2.0, Some(3.0), true),
+            (4.0, Some(3.0), false),
+        ] {
+            assert_eq!(measure.improves(score, best), improves, "{score} after {best:?}");
+        }
+    }
 }

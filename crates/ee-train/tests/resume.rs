@@ -52,18 +52,21 @@ fn half_written_checkpoints_are_cleared_and_not_believed() {
     succeeded(&playground.train("whole", &[]));
     succeeded(&playground.train("broken", &[]));
     let checkpoints = playground.path("broken/checkpoints");
-    fs::create_dir(checkpoints.join("unfinished")).unwrap();
-    fs::write(checkpoints.join("unfinished/model.safetensors"), "half").unwrap();
+    let facts = fs::read_to_string(playground.path("broken/run.json")).unwrap();
+    let facts: serde_json::Value = serde_json::from_str(&facts).unwrap();
+    let unfinished = checkpoints.join(format!(".unfinished-{}", facts["id"].as_str().unwrap()));
+    fs::create_dir(&unfinished).unwrap();
+    fs::write(unfinished.join("model.safetensors"), "half").unwrap();
     fs::create_dir(checkpoints.join("step-00000099")).unwrap();
+    fs::write(checkpoints.join("step-00000099/model.safetensors"), "whose is this?").unwrap();
     fs::remove_file(playground.path("broken/best")).unwrap();
     let best = fs::read_link(playground.path("whole/best")).unwrap();
-    let last = fs::read_link(playground.path("whole/last")).unwrap();
-    succeeded(&playground.train("broken", &["--resume"]));
-    assert!(!checkpoints.join("unfinished").exists());
-    assert!(!checkpoints.join("step-00000099").exists());
-    if best == last {
-        assert_eq!(fs::read_link(playground.path("broken/best")).unwrap(), best);
-    }
+    let resumed = playground.train("broken", &["--resume"]);
+    succeeded(&resumed);
+    assert!(!unfinished.exists());
+    assert!(checkpoints.join("step-00000099/model.safetensors").exists());
+    assert!(stderr(&resumed).contains("step-00000099"), "{}", stderr(&resumed));
+    assert_eq!(fs::read_link(playground.path("broken/best")).unwrap(), best);
     assert!(playground.weights("broken") == playground.weights("whole"));
 }
 
@@ -86,20 +89,162 @@ fn a_resumed_run_must_be_the_same_run() {
     assert!(stderr(&changed).contains("training examples"), "{}", stderr(&changed));
 }
 
+/// Trains so many steps of a run that goes on if asked to: neither the rate nor the order of the examples
+/// depends on the number of steps.
+fn steps(n: usize) -> [String; 6] {
+    let set = |value: String| ["--set".to_owned(), value];
+    let [a, b] = set(format!("training.max_steps={n}"));
+    let [c, d] = set("schedule.kind=constant".to_owned());
+    let [e, f] = set("training.evaluate_every_steps=2".to_owned());
+    [a, b, c, d, e, f]
+}
+
+fn train_steps(playground: &Playground, run: &str, n: usize, resume: bool) -> std::process::Output {
+    let flags = steps(n);
+    let mut flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    if resume {
+        flags.push("--resume");
+        let path = playground.path(run).join("config.toml");
+        if let Ok(config) = fs::read_to_string(&path) {
+            let longer = format!("max_steps = {n}");
+            fs::write(path, config.replace("max_steps = 5", &longer)).unwrap();
+        }
+    }
+    playground.train(run, &flags)
+}
+
+/// What a bash command does to a run of five steps in `run`; it may be renamed.
+fn changed(playground: &Playground, script: &str) {
+    succeeded(&train_steps(playground, "run", 5, false));
+    let output = std::process::Command::new("bash")
+        .args(["-ec", script])
+        .current_dir(playground.path("."))
+        .output()
+        .unwrap();
+    succeeded(&output);
+}
+
+#[test]
+fn a_copy_without_its_links_goes_on() {
+    let ways = [
+        "find run -type l -delete",
+        "cp -rL run copy; rm -r run; mv copy run",
+        "cp -rL run copy; rm -r run copy/checkpoints; mv copy run",
+        "for name in last best; do target=$(readlink run/$name); rm run/$name; printf $target > run/$name; done",
+        "ln -sfn checkpoints/step-00000077 run/last; rm run/best",
+        "mkdir elsewhere; mv run elsewhere/run; mv elsewhere/run run",
+        "rm run/best run/run.json",
+        "sed -i '/first_checkpoint/d; s/^  \"id\".*//' run/run.json; find run -type l -delete",
+        "mkdir run/checkpoints/step-00000009; echo '{' > run/checkpoints/step-00000009/training_state.json; rm run/last",
+    ];
+    let playground = Playground::new();
+    succeeded(&train_steps(&playground, "whole", 9, false));
+    for way in ways {
+        changed(&playground, way);
+        let resumed = train_steps(&playground, "run", 9, true);
+        succeeded(&resumed);
+        let message = stderr(&resumed);
+        assert!(message.contains("going on after step 5"), "{way}: {message}");
+        assert!(playground.weights("run") == playground.weights("whole"), "{way}");
+        for link in ["last", "best"] {
+            let link = playground.path("run").join(link);
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "{way}: {}", link.display());
+            assert!(link.join("model.safetensors").is_file(), "{way}: {}", link.display());
+        }
+        fs::remove_dir_all(playground.path("run")).unwrap();
+    }
+}
+
+#[test]
+fn without_a_whole_checkpoint_nothing_is_begun_anew() {
+    let ways = [
+        ("rm run/checkpoints/*/optimizer.safetensors", "optimizer.safetensors"),
+        ("truncate -s 100 run/last/model.safetensors", "model.safetensors: 100 bytes, expected"),
+        ("rm run/last/vocab.txt", "vocab.txt"),
+        ("rm -r run/checkpoints", "last leads to no checkpoint"),
+        ("rm -r run/checkpoints run/last run/best", "has written checkpoints before"),
+        (
+            "rm -r run/checkpoints run/last run/best; sed -i '/first_checkpoint/d' run/run.json",
+            "before",
+        ),
+        (
+            "for state in run/checkpoints/*/training_state.json; do truncate -s 20 $state; done",
+            "training_state",
+        ),
+        (
+            "sed -i 's/\"run\": \".*\"/\"run\": \"another\"/' run/checkpoints/*/training_state.json",
+            "another run's",
+        ),
+        ("mv run/checkpoints/step-00000005 run/checkpoints/step-00000006", "state of step 5"),
+    ];
+    let playground = Playground::new();
+    for (way, part) in ways {
+        changed(&playground, way);
+        // The best checkpoint has no moments; where it is another one it is no help.
+        let list = || {
+            let list = std::process::Command::new("bash")
+                .args(["-c", "find run | sort; cat $(find run -name '*.json*' -o -name '*.safetensors' | sort) | md5sum"])
+                .current_dir(playground.path("."))
+                .output();
+            list.unwrap().stdout
+        };
+        let before = list();
+        let refused = train_steps(&playground, "run", 9, true);
+        let message = stderr(&refused);
+        assert_eq!(refused.status.code(), Some(1), "{way}: {message}");
+        assert!(
+            message.contains("no whole checkpoint") && message.contains(part),
+            "{way}: {message}"
+        );
+        assert!(list() == before, "{way}");
+        fs::remove_dir_all(playground.path("run")).unwrap();
+    }
+}
+
 #[test]
 fn the_first_checkpoint_need_not_be_reached() {
     let playground = Playground::new();
     succeeded(&playground.train("undisturbed", &[]));
-    succeeded(&playground.train("killed", &["--set", "training.max_steps=1"]));
-    fs::remove_file(playground.path("killed/last")).unwrap();
-    fs::remove_file(playground.path("killed/best")).unwrap();
-    fs::copy(playground.path("undisturbed/config.toml"), playground.path("killed/config.toml"))
-        .unwrap();
+    // One checkpoint at the end of the first epoch: this is killed before it.
+    let mut command = playground.command("killed", &[]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !playground.path("killed/log.jsonl").exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
     let resumed = playground.train("killed", &["--resume"]);
     succeeded(&resumed);
-    assert!(stderr(&resumed).contains("from the beginning"), "{}", stderr(&resumed));
     assert!(playground.weights("killed") == playground.weights("undisturbed"));
     assert_eq!(playground.log("killed"), playground.log("undisturbed"));
+}
+
+#[test]
+fn ctrl_c_before_the_first_step_leaves_a_run_that_goes_on() {
+    let playground = Playground::new();
+    succeeded(&playground.train("undisturbed", &[]));
+    let data = fs::read(playground.path("dev.tsv")).unwrap();
+    // Reading waits here until the signal has come.
+    let pipe = playground.path("dev.tsv");
+    fs::remove_file(&pipe).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let mut command = playground.command("run", &[]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    let interrupt =
+        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(interrupt.unwrap().success());
+    std::io::Write::write_all(&mut writer, &data).unwrap();
+    drop(writer);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stderr(&output).contains("interrupted after step 0"), "{}", stderr(&output));
+    fs::remove_file(&pipe).unwrap();
+    fs::write(&pipe, data).unwrap();
+    succeeded(&playground.train("run", &["--resume"]));
+    assert!(playground.weights("run") == playground.weights("undisturbed"));
+    assert_eq!(playground.log("run"), playground.log("undisturbed"));
 }
 
 #[cfg(unix)]

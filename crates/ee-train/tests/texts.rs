@@ -94,6 +94,24 @@ fn a_decoder_learns_responses_at_every_exit() {
         let blind = number("agreement").max(1.0 - number("agreement"));
         assert!(number("accuracy") >= blind - 0.1, "{exit}");
     }
+    // A gate may be fitted again, but not written over the model.
+    for (name, code) in [
+        ("gate.safetensors", 0),
+        ("model.safetensors", 1),
+        ("config.json", 1),
+        ("config.safetensors", 1),
+    ] {
+        let before = fs::read(playground.path("run/best/config.json")).unwrap();
+        let mut again = std::process::Command::new(env!("CARGO_BIN_EXE_ee-train"));
+        again
+            .args(["gate", "--epochs", "1", "--limit", "20", "--model"])
+            .arg(playground.path("run/best"));
+        again.arg("--task").arg(playground.path("reverse.toml"));
+        let output =
+            again.arg("--output").arg(playground.path("run/best").join(name)).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{name}: {}", stderr(&output));
+        assert_eq!(fs::read(playground.path("run/best/config.json")).unwrap(), before, "{name}");
+    }
     let bytes = fs::read(playground.path("run/best/gate.safetensors")).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     assert_eq!(file.tensor("weight").unwrap().shape(), [3, 32]);
@@ -136,6 +154,28 @@ fn kept_recomputed_and_cut_activations_train_alike() {
         let close = kept.iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-4 * a);
         assert!(close, "{name}: {kept:?}\n{found:?}");
     }
+}
+
+#[test]
+fn several_devices_share_one_thread() {
+    let playground = texts();
+    let flags = ["--joint", "--device", "cpu,cpu,cpu", "--set", "training.max_steps=3"];
+    let mut losses = Vec::new();
+    for threads in ["1", "2"] {
+        let mut command = playground.command(threads, &flags);
+        let mut child = command.env("RAYON_NUM_THREADS", threads).spawn().unwrap();
+        let started = std::time::Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            let is_late = started.elapsed() > std::time::Duration::from_secs(60);
+            if is_late {
+                child.kill().unwrap();
+            }
+            assert!(!is_late, "devices that wait for each other");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        losses.push(playground.weights(threads));
+    }
+    assert!(losses[0] == losses[1]);
 }
 
 #[test]
@@ -290,6 +330,21 @@ fn low_rank_additions_are_merged_into_what_is_written_and_resume() {
     child.wait().unwrap();
     succeeded(&playground.train("killed", &[&flags[..], &["--resume"]].concat()));
     assert!(playground.weights("killed") == playground.weights("whole"));
+
+    // What the additions are added to must stay what it was.
+    let weights = base.join("model.safetensors");
+    let bytes = fs::read(&weights).unwrap();
+    let mut other = bytes.clone();
+    *other.last_mut().unwrap() ^= 1;
+    fs::write(&weights, other).unwrap();
+    let refused = playground.train("killed", &[&flags[..], &["--resume"]].concat());
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        stderr(&refused).contains("not those that the run was begun with"),
+        "{}",
+        stderr(&refused)
+    );
+    fs::write(&weights, bytes).unwrap();
 
     let unknown =
         playground.train("unknown", &[&flags[..], &["--set", "lora.targets=[\"query\"]"]].concat());

@@ -9,6 +9,7 @@ mod fit;
 mod quality;
 mod states;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ee_files::say;
@@ -17,6 +18,7 @@ use ee_models::checkpoint::Precision;
 use ee_models::device::device;
 use ee_models::gate::GATE_FILE;
 use ee_tasks::{GenerationTask, TextTokenizer};
+use safetensors::SafeTensors;
 use serde::Serialize;
 
 use self::fit::{Fitted, fit};
@@ -94,6 +96,8 @@ const HELD_OUT: f64 = 0.1;
 /// # Errors
 /// What the task, the tokenizer or the checkpoint says; too few examples; a file that cannot be written.
 pub fn train_gate(flags: &GateFlags) -> Result<GateReport> {
+    let file = flags.output.clone().unwrap_or_else(|| flags.model.join(GATE_FILE));
+    check_output(&file)?;
     let task = GenerationTask::read(&flags.task)?;
     let tokenizer = TextTokenizer::from_folder(&flags.model)?;
     let device = device(&flags.device)?;
@@ -111,7 +115,6 @@ pub fn train_gate(flags: &GateFlags) -> Result<GateReport> {
     let observed = observe(&loaded.model, &split, &learnt, flags.tokens)?;
     let fitted = fit(&observed, flags);
     let others = observe(&loaded.model, &split, &judged, flags.tokens)?;
-    let file = flags.output.clone().unwrap_or_else(|| flags.model.join(GATE_FILE));
     write(&fitted, &file)?;
     let report = GateReport {
         tokens: observed.tokens(),
@@ -120,11 +123,59 @@ pub fn train_gate(flags: &GateFlags) -> Result<GateReport> {
         file,
         flags: flags.clone(),
     };
-    let path = report.file.with_extension("json");
-    let mut text = serde_json::to_string_pretty(&report).expect("numbers and strings serialize");
-    text.push('\n');
-    std::fs::write(&path, text).map_err(Error::io("cannot write", &path))?;
+    // A device or a pipe has nothing beside it.
+    if report.file.is_file() {
+        let mut text =
+            serde_json::to_string_pretty(&report).expect("numbers and strings serialize");
+        text.push('\n');
+        ee_files::write_text(&report_path(&report.file), &text)?;
+    }
     Ok(report)
+}
+
+/// Where the report of a gate's file lies.
+fn report_path(file: &Path) -> PathBuf {
+    file.with_extension("json")
+}
+
+/// Refuses to write over anything but an earlier gate and its report, such as the model's own files.
+fn check_output(file: &Path) -> Result<()> {
+    ee_files::check_writable(file)?;
+    let path = report_path(file);
+    ee_files::check_writable(&path)?;
+    let taken = |path: &Path, expected: &str| {
+        let message = format!("it is not {expected}: choose another --output");
+        Err(Error::broken(path, message))
+    };
+    if file == path {
+        return taken(file, "a name for a gate, which ends in .safetensors");
+    }
+    if file.is_file() && !is_gate(file) {
+        return taken(file, "a gate of an earlier run");
+    }
+    if path.is_file() && !is_report(&path) {
+        return taken(&path, "the report of an earlier gate");
+    }
+    Ok(())
+}
+
+fn is_gate(path: &Path) -> bool {
+    /// More than any gate takes: what is larger is not read.
+    const LARGEST: u64 = 64 << 20;
+    if std::fs::metadata(path).is_ok_and(|found| found.len() > LARGEST) {
+        return false;
+    }
+    let Ok(bytes) = std::fs::read(path) else { return false };
+    let Ok(file) = SafeTensors::deserialize(&bytes) else { return false };
+    let mut names = file.names();
+    names.sort_unstable();
+    names == ["bias", "weight"]
+}
+
+fn is_report(path: &Path) -> bool {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    ["file", "held_out", "exits", "flags"].iter().all(|key| report.get(key).is_some())
 }
 
 /// Writes `weight` and `bias` as `ee-eval decode` reads them.
@@ -140,8 +191,10 @@ fn write(fitted: &Fitted, path: &Path) -> Result<()> {
         ("weight", view(vec![rows, fitted.weight.len() / rows], &weight)),
         ("bias", view(vec![rows], &bias)),
     ];
-    safetensors::serialize_to_file(tensors, None, path)
-        .map_err(|error| Error::io("cannot write", path)(std::io::Error::other(error)))
+    let failed = |error| Error::io("cannot write", path)(error);
+    let bytes = safetensors::serialize(tensors, None)
+        .map_err(|error| failed(std::io::Error::other(error)))?;
+    ee_files::write_whole(path, |file| file.write_all(&bytes).map_err(failed))
 }
 
 /// Prints a report as a table.

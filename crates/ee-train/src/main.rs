@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     ee_models::device::keep_freed_memory();
     let command = Arguments::parse().command();
     if let Err(error) = ee_models::device::check_environment() {
-        eprintln!("error: {error}");
+        note!("error: {error}");
         return ExitCode::from(2);
     }
     // On a thread of the pool, kernels share their work without waking anybody to begin with: a step of a

@@ -181,6 +181,10 @@ pub struct GatesArguments {
     /// The share of the full score that a gate has to keep.
     #[arg(long, value_name = "SHARE", default_value = "0.98", value_parser = share)]
     pub keep: f64,
+    /// A `certificate.json` of `ee-eval calibrate` for these very weights and this task, to see what it certifies do
+    /// here; repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Vec<PathBuf>,
     /// The folder to write results and reports to.
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,

@@ -177,7 +177,10 @@ fn run_ideal(arguments: &IdealArguments) -> Result<()> {
 
 fn run_gates(arguments: &GatesArguments) -> Result<()> {
     let merged = trace::read_all(&arguments.trace)?;
-    let results = Results::of_trace(&merged.trace, arguments.keep, merged.notices)?;
+    let mut results = Results::of_trace(&merged.trace, arguments.keep, merged.notices)?;
+    for path in &arguments.certificate {
+        results.certified.push(Certificate::read(path)?.check(path, &merged.trace)?);
+    }
     for notice in &results.notices {
         eprintln!("notice: {notice}");
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::calibrate::certificate::Checked;
 use crate::constant::Constant;
 use crate::cut::Cut;
 use crate::error::{EvalError, Result};
@@ -41,6 +42,9 @@ pub struct Results {
     pub within: Vec<Within>,
     /// The best gate beside a fixed depth; none where no gate is worth naming, or the model has one layer.
     pub cut: Option<Cut>,
+    /// Certified rules on these rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certified: Vec<Checked>,
     /// Measured speed; empty when no model was run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub speed: Vec<Speed>,

@@ -70,6 +70,7 @@ impl Results {
             gates,
             within,
             cut: None,
+            certified: vec![],
             speed: vec![],
             notices,
             trace: trace.facts.clone(),

@@ -125,6 +125,15 @@ fn a_certificate_is_taken_by_other_commands_for_the_same_weights_alone() {
     let threshold = |typed: &str| typed.split_once(':').unwrap().1.parse::<f32>().unwrap();
     assert_eq!(threshold(ran.as_str().unwrap()), threshold(&rule), "{ran} {rule}");
     fail(here, &format!("{speed} --model other"), 1, &["certificate.json", "for the weights"]);
+    let gates = "gates --certificate calibrated/certificate.json --output gates --trace";
+    let printed = succeed(here, &format!("{gates} trace.parquet"));
+    assert!(printed.contains("of the split that certified it"), "{printed}");
+    let here_risk = json(&here.join("gates/results.json"))["certified"][0]["found"]["risk"].clone();
+    let halves =
+        best["certified"]["risk"].as_f64().unwrap() + best["held_out"]["risk"].as_f64().unwrap();
+    assert!((here_risk.as_f64().unwrap() - halves / 2.0).abs() < 1e-9, "{here_risk} {halves}");
+    succeed(here, "trace --model other --task task.toml --output other.parquet");
+    fail(here, &format!("{gates} other.parquet"), 1, &["certificate.json", "for the weights"]);
     let text = std::fs::read_to_string(here.join("task.toml")).unwrap();
     std::fs::write(here.join("task.toml"), text.replace("\"sample\"", "\"another\"")).unwrap();
     fail(here, &format!("{speed} --model model"), 1, &["the task sample, this is another"]);

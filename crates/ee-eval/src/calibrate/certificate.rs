@@ -5,9 +5,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Best, Calibration, Promised};
+use super::{Against, Best, Calibration, Point, Promised};
 use crate::error::{EvalError, Result};
 use crate::gates::SetGate;
+use crate::score::Scorer;
+use crate::trace::Trace;
 
 /// What a calibration calls the file.
 pub const CERTIFICATE_FILE: &str = "certificate.json";
@@ -41,7 +43,45 @@ pub struct Certificate {
     pub notices: Vec<String>,
 }
 
+/// What a certified rule does on other examples of its task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Checked {
+    /// The rule as it is typed.
+    pub rule: String,
+    /// The risk that was promised at most.
+    pub promised: f64,
+    /// How probably.
+    pub confidence: f64,
+    /// Whether the examples are of the split that certified it, and no news.
+    pub is_own_split: bool,
+    /// What it does here.
+    pub found: Point,
+    /// The leading metric's score here.
+    pub score: f64,
+}
+
 impl Certificate {
+    /// What is certified, on the rows of a trace of labels.
+    ///
+    /// # Errors
+    /// As [`Certificate::rule`]; [`EvalError::NoGold`] where losses are counted against a gold that is not there.
+    pub fn check(&self, path: &Path, trace: &Trace) -> Result<Checked> {
+        let facts = &trace.facts;
+        let rule = self.rule(path, &facts.checkpoint_sha256, Some(&facts.task))?;
+        let Promised { risk, confidence, against, .. } = self.promised;
+        if against == Against::Gold && trace.gold.is_empty() {
+            return Err(EvalError::NoGold { task: facts.task.clone() });
+        }
+        Ok(Checked {
+            rule: rule.to_string(),
+            promised: risk,
+            confidence,
+            is_own_split: facts.split == self.split,
+            found: Point::of(trace, rule, against),
+            score: Scorer::of_trace(trace)?[0].score_at(trace, &rule.exits(trace)),
+        })
+    }
+
     /// That of a calibration.
     #[must_use]
     pub fn of(found: &Calibration) -> Self {
@@ -123,7 +163,7 @@ impl Certificate {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Against, Request, calibrate, write};
+    use super::super::{Request, calibrate, write};
     use super::*;
     use crate::trace::sample;
 
@@ -148,6 +188,12 @@ mod tests {
         assert!(other.contains("certificate.json") && other.contains("these are 1111"), "{other}");
         let other = message(read.rule(&path, sum, Some("other")));
         assert!(other.contains("the task sample, this is other"), "{other}");
+        // On all examples: those of both halves, which were looked at half by half before.
+        let here = read.check(&path, &trace).unwrap();
+        assert!(here.is_own_split && here.rule == rule.to_string(), "{here:?}");
+        let risk = f64::midpoint(best.certified.risk, best.held_out.risk);
+        assert!((here.found.risk - risk).abs() < 1e-12, "{here:?}");
+        assert_eq!((here.promised, here.confidence), (0.1, 0.9));
         let none = Certificate { best: None, ..read };
         assert!(message(none.rule(&path, sum, task)).contains("certifies nothing"));
     }

@@ -205,7 +205,7 @@ impl Best {
 
 impl Point {
     /// What a gate does on some examples.
-    fn of(trace: &Trace, gate: SetGate, against: Against) -> Self {
+    pub(crate) fn of(trace: &Trace, gate: SetGate, against: Against) -> Self {
         let exits = gate.exits(trace);
         let losses = losses::losses(trace, &exits, against);
         Self {

@@ -54,7 +54,7 @@ pub fn findings(found: &Calibration) -> Vec<String> {
     let best = match &found.best {
         Some(Best { gate, certified, held_out }) => format!(
             "{gate}:{} is certified among all: on the held-out examples it leaves after {:.2} of {} layers with a risk of \
-             {:.4}. {CERTIFICATE_FILE} holds it, for `--certificate` of speed and decode.",
+             {:.4}. {CERTIFICATE_FILE} holds it, for `--certificate` of gates, speed and decode.",
             certified.threshold, held_out.average_exit, found.layers, held_out.risk,
         ),
         None => {

@@ -1,6 +1,7 @@
 //! What the numbers say, in sentences computed from them: whether a gate or a fixed depth is the better answer, and
 //! what joint training cost the full model and gave the gates.
 
+use crate::calibrate::certificate::Checked;
 use crate::cut::Cut;
 use crate::pace::ROUNDS;
 use crate::paired::Paired;
@@ -16,6 +17,10 @@ pub fn sentences(view: &View<'_>) -> Vec<String> {
         if several { format!("{name}: {text}") } else { text }
     };
     let cuts = view.models.iter().map(|(name, results)| of_model(name, gate_or_depth(results)));
+    let certified = view.models.iter().flat_map(|(name, results)| {
+        results.certified.iter().map(|here| of_model(name, as_certified(results, here)))
+    });
+    let cuts = cuts.chain(certified);
     let (first_name, first) = view.models[0];
     let others = view.models[1..].iter().zip(&view.paired);
     let others =
@@ -60,6 +65,20 @@ fn gate_or_depth(results: &Results) -> String {
     };
     let (fixed, gated) = (measured_as(results, &cut.typed()), measured(results, gate));
     text + &fixed.zip(gated).map_or_else(String::new, |(fixed, gated)| on_the_clock(fixed, gated))
+}
+
+/// What became of a promise.
+fn as_certified(results: &Results, here: &Checked) -> String {
+    let Checked { rule, promised, confidence, found, score, .. } = here;
+    let own = match here.is_own_split {
+        true => ", of the split that certified it, which is no news",
+        false => "",
+    };
+    format!(
+        "{rule}, certified for a risk of at most {promised} with confidence {confidence}, has a risk of {:.4} on these {} \
+         examples{own}: {:.2} of {} layers at a {} of {score:.4}.",
+        found.risk, results.n, found.average_exit, results.layers, results.score.name,
+    )
 }
 
 /// A fixed depth and a gate by their measured times.

@@ -140,6 +140,17 @@ pub fn gates(view: &View<'_>) -> Table {
             ]
         })
     });
+    let certified = view.models.iter().flat_map(|(name, results)| {
+        results.certified.iter().map(move |here| {
+            let mut cells = vec![Cell::Absent; 10];
+            cells[0] = Cell::text(*name);
+            cells[1] = Cell::text(format!("certified {}", here.rule));
+            cells[3] = Cell::number(here.found.average_exit, 2);
+            cells[4] = Cell::number(here.score, 4);
+            cells[8] = Cell::factor(results.layers as f64 / here.found.average_exit);
+            cells
+        })
+    });
     let constant = constant_line(&view.first().constant, columns.len(), 4);
     Table {
         file: "gates",
@@ -151,7 +162,7 @@ pub fn gates(view: &View<'_>) -> Table {
             constant_note(view)
         ),
         columns: columns.map(str::to_owned).to_vec(),
-        rows: rows.chain([constant]).collect(),
+        rows: rows.chain(certified).chain([constant]).collect(),
     }
 }
 

@@ -4,6 +4,7 @@ with `ja-mecab`. Needs `pip install sacrebleu[ja]`. `--check` recomputes and com
 """
 
 import json
+import random
 import sys
 from pathlib import Path
 
@@ -49,16 +50,26 @@ OTHERS = [
 ]
 
 
+def drawn(n):
+    """Texts that nobody wrote: pieces of the others, one behind the other."""
+    generator = random.Random(1)
+    texts = [text for text in [*REFERENCES, *HYPOTHESES, *OTHERS] if text.strip()]
+    for _ in range(n):
+        parts = [generator.choice(texts) for _ in range(generator.randrange(1, 7))]
+        cuts = [sorted(generator.sample(range(len(part) + 1), min(2, len(part)))) for part in parts]
+        yield "".join(part[cut[0] : cut[-1]] for part, cut in zip(parts, cuts))
+
+
 def write_all(root):
     tokenizer = TokenizerJaMecab()
-    texts = [*REFERENCES, *HYPOTHESES, *OTHERS]
+    texts = [*REFERENCES, *HYPOTHESES, *OTHERS, *drawn(300)]
     cut = [{"text": text, "words": [word for word in tokenizer(text).split(" ") if word]} for text in texts]
     bleu = BLEU(tokenize="ja-mecab")
     score = bleu.corpus_score(HYPOTHESES, [REFERENCES])
     content = {
         "cut": cut, "hypotheses": HYPOTHESES, "references": REFERENCES, "score": score.score, "signature": str(bleu.get_signature()),
     }
-    (root / "ja_mecab.json").write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    (root / "ja_mecab.json").write_text(json.dumps(content, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ pub fn instructions(
 ) -> Result<(Vec<CausalRow>, Shortened), Error> {
     let (mut rows, mut shortened) = (Vec::with_capacity(examples.len()), Shortened::default());
     for example in examples {
-        let encoding = tokenizer.encode_prompted(&example.prompt, &example.response)?;
+        let TextExample { prompt, response, .. } = example;
+        let encoding = tokenizer.encode_prompted_within(prompt, response, max_length + 1)?;
         let mut ids = encoding.ids;
         ids.extend(end);
         shortened.truncated += usize::from(ids.len() > max_length);

@@ -42,8 +42,10 @@ impl Room {
             return Ok(Prompt { ids, is_truncated: false });
         }
         if !truncate {
+            // Of a long text not all may have been spelled.
+            let least = if ids.len() > positions { "at least " } else { "" };
             return complain(format!(
-                "{} tokens and {new_tokens} new ones do not fit the model's {positions} positions; \
+                "{least}{} tokens and {new_tokens} new ones do not fit the model's {positions} positions; \
                  --truncate cuts its beginning",
                 ids.len()
             ));

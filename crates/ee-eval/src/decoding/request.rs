@@ -67,7 +67,7 @@ impl Request {
             new_tokens: self.max_new_tokens,
             truncate: self.truncate,
         };
-        Ok(room.fit(number, subject.encode(&example.prompt)?)?.ids)
+        Ok(room.fit(number, subject.encode(&example.prompt, self.truncate)?)?.ids)
     }
 }
 

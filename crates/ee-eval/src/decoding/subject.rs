@@ -76,12 +76,16 @@ impl DecoderSubject {
         end.or(self.ends().first().copied())
     }
 
-    /// The ids of a prompt; of an empty one the token that a text begins with.
+    /// The ids of a prompt; of an empty one the token that a text begins with. Of one that fits the model in
+    /// no way and is not cut either (`truncate`), the end may be missing.
     ///
     /// # Errors
     /// What the tokenizer says.
-    pub fn encode(&self, prompt: &str) -> Result<Vec<u32>> {
-        let mut ids = self.tokenizer.encode_prompt(prompt)?;
+    pub fn encode(&self, prompt: &str, truncate: bool) -> Result<Vec<u32>> {
+        let mut ids = match truncate {
+            true => self.tokenizer.encode_prompt(prompt)?,
+            false => self.tokenizer.encode_prompt_within(prompt, self.max_positions() + 1)?,
+        };
         if ids.is_empty() {
             ids.extend(self.loaded.config.special.beginning);
         }

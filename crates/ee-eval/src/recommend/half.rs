@@ -117,7 +117,9 @@ impl<'a> Source<'a> {
         };
         let numbers = examples(trace).into_iter().map(|rows| trace.example[rows.start] as usize);
         let prompts = numbers.map(|number| match self.all.get(number) {
-            Some(example) => Ok(room.fit(number, self.subject.encode(&example.prompt)?)?.ids),
+            Some(example) => {
+                Ok(room.fit(number, self.subject.encode(&example.prompt, room.truncate)?)?.ids)
+            }
             None => Ok(Vec::new()),
         });
         prompts.collect()

@@ -149,7 +149,7 @@ fn prepare(
             answer.truncate(new_tokens);
             (prompt, answer)
         } else {
-            (subject.encode(&example.prompt)?, Vec::new())
+            (subject.encode(&example.prompt, work.truncate)?, Vec::new())
         };
         let needed = if work.teacher_forced { answer.len() } else { new_tokens };
         let room = Room {

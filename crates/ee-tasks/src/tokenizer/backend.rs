@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tokenizers::{Encoding, PostProcessor, Tokenizer, TruncationDirection};
 
 use super::guard::caught;
-use super::long::Placed;
+use super::long::{Placed, Spelled};
 use super::settings::{Kind, Settings};
 use super::{build, long, over};
 use crate::error::Error;
@@ -74,10 +74,10 @@ impl Backend {
 
     /// The tokens of a text without what is put around it; a long one in pieces. With `enough` it may end after
     /// so many tokens.
-    pub(super) fn spell(&self, text: &str, enough: Option<usize>) -> Result<Vec<Placed>, Error> {
+    pub(super) fn spell(&self, text: &str, enough: Option<usize>) -> Result<Spelled, Error> {
         match long::spell(text, enough, |piece| self.whole(piece))? {
-            Some(tokens) => Ok(tokens),
-            None => self.whole(text),
+            Some(spelled) => Ok(spelled),
+            None => Ok((self.whole(text)?, true)),
         }
     }
 
@@ -110,11 +110,11 @@ impl Backend {
         let room = max_length - self.n_around(pair.is_some());
         let is_prefix = self.direction == TruncationDirection::Right;
         let Some(pair) = pair else {
-            let tokens = self.spell(text, is_prefix.then_some(room))?;
+            let (tokens, _) = self.spell(text, is_prefix.then_some(room))?;
             return self.checked(self.framed(self.side(&tokens, room), None, text)?);
         };
         // Which of the two is the longer decides: both are spelled to their end.
-        let (first, second) = (self.spell(text, None)?, self.spell(pair, None)?);
+        let ((first, _), (second, _)) = (self.spell(text, None)?, self.spell(pair, None)?);
         let [n_first, n_second] = longest_first([first.len(), second.len()], room);
         let second = self.side(&second, n_second);
         self.checked(self.framed(self.side(&first, n_first), Some(second), text)?)

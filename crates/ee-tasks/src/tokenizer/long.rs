@@ -14,6 +14,9 @@ const SHARED: usize = 1 << 13;
 /// Tokens in a row that must be alike where two pieces are joined.
 const ALIKE: usize = 8;
 
+/// Tokens, and whether they are the whole text's.
+pub(super) type Spelled = (Vec<Placed>, bool);
+
 /// A token with where its text begins and ends, in bytes.
 pub(super) type Placed = (u32, usize, usize);
 
@@ -26,7 +29,7 @@ pub(super) fn spell(
     text: &str,
     enough: Option<usize>,
     whole: impl Fn(&str) -> Result<Vec<Placed>, Error>,
-) -> Result<Option<Vec<Placed>>, Error> {
+) -> Result<Option<Spelled>, Error> {
     if text.len() <= LONG {
         return Ok(None);
     }
@@ -38,7 +41,7 @@ fn in_pieces(
     enough: Option<usize>,
     [size, shared]: [usize; 2],
     whole: impl Fn(&str) -> Result<Vec<Placed>, Error>,
-) -> Result<Option<Vec<Placed>>, Error> {
+) -> Result<Option<Spelled>, Error> {
     let mut tokens: Vec<Placed> = Vec::new();
     let (mut begin, mut before) = (0, 0);
     loop {
@@ -55,8 +58,9 @@ fn in_pieces(
         }
         let sure = tokens.iter().rev().take_while(|token| token.2 + shared > end).count();
         let has_enough = enough.is_some_and(|enough| tokens.len() >= enough + sure);
-        if end == text.len() || has_enough {
-            return Ok(Some(tokens));
+        let is_whole = end == text.len();
+        if is_whole || has_enough {
+            return Ok(Some((tokens, is_whole)));
         }
         (begin, before) = (boundary(text, end - shared), end);
     }

@@ -78,6 +78,15 @@ fn truncation_takes_from_the_longer_text() {
 }
 
 #[test]
+fn a_long_text_is_cut_as_a_short_one_is() {
+    let long = "the cat, ".repeat(70_000);
+    let tokenizer = wordpiece(8);
+    assert_eq!(ids(&tokenizer, &long, None), ids(&tokenizer, &long[..900], None));
+    assert_eq!(ids(&tokenizer, &long, Some("cat")), ids(&tokenizer, &long[..900], Some("cat")));
+    assert_eq!(ids(&tokenizer, "cat", Some(&long)), ids(&tokenizer, "cat", Some(&long[..900])));
+}
+
+#[test]
 fn an_empty_text_is_its_special_tokens() {
     assert_eq!(ids(&wordpiece(16), "", None).0, [2, 3]);
     assert_eq!(ids(&wordpiece(16), "", Some("")).0, [2, 3, 3]);

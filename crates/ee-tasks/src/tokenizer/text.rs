@@ -78,7 +78,15 @@ impl TextTokenizer {
     /// # Errors
     /// A model that cannot spell the text: a vocabulary without an unknown token.
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, Error> {
-        Ok(self.encode(text)?.0)
+        Ok(self.encode(text, None)?.0)
+    }
+
+    /// The same, where more than so many tokens are of no use: of a long text the rest may be missing.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::encode_prompt`].
+    pub fn encode_prompt_within(&self, text: &str, enough: usize) -> Result<Vec<u32>, Error> {
+        Ok(self.encode(text, Some(enough))?.0)
     }
 
     /// The ids of a prompt followed by its response, and where the response begins. A token with
@@ -87,7 +95,29 @@ impl TextTokenizer {
     /// # Errors
     /// As [`TextTokenizer::encode_prompt`].
     pub fn encode_prompted(&self, prompt: &str, response: &str) -> Result<PromptedEncoding, Error> {
-        let (ids, ends) = self.encode(&format!("{prompt}{response}"))?;
+        self.prompted(prompt, response, None)
+    }
+
+    /// The same, where more than so many tokens are of no use: of a long text the rest may be missing.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::encode_prompt`].
+    pub fn encode_prompted_within(
+        &self,
+        prompt: &str,
+        response: &str,
+        enough: usize,
+    ) -> Result<PromptedEncoding, Error> {
+        self.prompted(prompt, response, Some(enough))
+    }
+
+    fn prompted(
+        &self,
+        prompt: &str,
+        response: &str,
+        enough: Option<usize>,
+    ) -> Result<PromptedEncoding, Error> {
+        let (ids, ends) = self.encode(&format!("{prompt}{response}"), enough)?;
         let prompt_length = ends.iter().position(|end| *end > prompt.len()).unwrap_or(ids.len());
         Ok(PromptedEncoding { ids, prompt_length })
     }
@@ -148,8 +178,8 @@ impl TextTokenizer {
     }
 
     /// Ids, and for each the end of its text in bytes.
-    fn encode(&self, text: &str) -> Result<(Vec<u32>, Vec<usize>), Error> {
-        let spelled = self.backend.spell(text, None)?;
+    fn encode(&self, text: &str, enough: Option<usize>) -> Result<(Vec<u32>, Vec<usize>), Error> {
+        let (spelled, _) = self.backend.spell(text, enough)?;
         let mut ids = self.before(spelled.first(), text)?;
         let mut ends = vec![0; ids.len()];
         ids.extend(spelled.iter().map(|token| token.0));

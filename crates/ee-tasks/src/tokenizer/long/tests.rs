@@ -42,7 +42,7 @@ fn pieces_join_to_the_whole() {
             Ok(placed(&tokenizer, piece))
         };
         let joined = in_pieces(&text, None, SIZES, spell).expect("spelled");
-        assert_eq!(joined.expect("joined"), whole, "{name}");
+        assert_eq!(joined.expect("joined"), (whole, true), "{name}");
         assert!(n_pieces.get() > 20);
     }
 }
@@ -58,7 +58,9 @@ fn what_is_enough_is_the_beginning_of_the_whole_and_ends_early() {
             longest.set(longest.get() + piece.len());
             Ok(placed(&tokenizer, piece))
         };
-        let found = in_pieces(&text, Some(enough), SIZES, spell).expect("spelled").expect("joined");
+        let found = in_pieces(&text, Some(enough), SIZES, spell).expect("spelled");
+        let (found, is_whole) = found.expect("joined");
+        assert!(!is_whole);
         assert_eq!(found[..enough], whole[..enough]);
         assert!(longest.get() < text.len() / 2, "{enough}: {}", longest.get());
     }
@@ -77,7 +79,7 @@ fn a_gap_without_tokens_is_no_obstacle_and_disagreement_is_seen() {
     let text =
         format!("{}{}{}", "one two three ".repeat(60), " ".repeat(2000), "four five ".repeat(60));
     let found = in_pieces(&text, None, SIZES, |piece| Ok(words(piece))).unwrap();
-    assert_eq!(found.expect("joined"), words(&text));
+    assert_eq!(found.expect("joined"), (words(&text), true));
     // Ids that hang on where the piece begins never agree.
     let moody =
         |piece: &str| Ok(words(piece).into_iter().map(|(_, a, b)| (a as u32, a, b)).collect());

@@ -144,6 +144,22 @@ fn a_prompt_and_its_response_are_spelled_as_one_text() {
 }
 
 #[test]
+fn a_long_text_is_spelled_in_pieces_and_only_as_far_as_needed() {
+    let text = "The play was good, 12345 € and 日本語. ".repeat(14_000);
+    for (tokenizer, _) in goldens() {
+        let whole = tokenizer.backend.inner.encode(&*text, true).expect("ids");
+        assert_eq!(tokenizer.encode_prompt(&text).expect("ids"), whole.get_ids());
+        let some = tokenizer.encode_prompt_within(&text, 100).expect("ids");
+        assert!(some.len() >= 100 && some.len() < whole.len() / 2, "{}", some.len());
+        assert!(whole.get_ids().starts_with(&some[..100]));
+        let prompted = tokenizer.encode_prompted(&text, "the end").expect("ids");
+        assert!((0..8).contains(&(prompted.ids.len() - prompted.prompt_length)));
+        let within = tokenizer.encode_prompted_within("the", &text, 100).expect("ids");
+        assert!(within.ids.len() < whole.len() / 2 && within.prompt_length < 5);
+    }
+}
+
+#[test]
 fn a_token_shows_its_space() {
     let (bytes, pieces) = (tokenizer("tokenizer-bytes"), tokenizer("tokenizer-pieces"));
     let shown = |tokenizer: &TextTokenizer, name: &str| {

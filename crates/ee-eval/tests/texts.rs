@@ -123,7 +123,8 @@ fn a_task_s_scores_are_the_same_in_every_command_and_stop_texts_cut_before_scori
     let decoded = spoken("decode --gate none");
     for score in &found.summaries[0].scores {
         let shown = format!("{:.3}", score.score.unwrap());
-        assert!(score.score.unwrap() > 0.0, "{table}");
+        // No four tokens match: BLEU is 0.
+        assert!(score.score.unwrap() > 0.0 || score.name == "bleu", "{table}");
         assert!(generated.contains(&format!("{} {shown} (", score.name)), "{generated}");
         let line = speculated.lines().find(|line| line.starts_with(&score.name)).unwrap();
         assert_eq!(line.matches(&shown).count(), 2, "{line}");

@@ -358,11 +358,19 @@ fn json(playground: &Playground, name: &str) -> Value {
     serde_json::from_str(&fs::read_to_string(playground.path(name)).unwrap()).unwrap()
 }
 
+/// Trains a model of one epoch, `base`; further runs begin with the checkpoint of `--model`.
+fn with_base() -> Playground {
+    let playground = texts();
+    succeeded(&playground.train("base", &["--set", "training.epochs=1"]));
+    let run = fs::read_to_string(playground.path("run.toml")).unwrap();
+    playground.write("run.toml", &run[run.find("[task]").unwrap()..]);
+    playground
+}
+
 #[test]
 fn a_saved_folder_ends_texts_where_training_taught_it_and_where_it_ended_before() {
-    let playground = texts();
+    let playground = with_base();
     let short = ["--set", "training.epochs=1"];
-    succeeded(&playground.train("base", &short));
     let made = json(&playground, "base/best/generation_config.json");
     assert_eq!(made["eos_token_id"], 1);
     // Other end tokens than the tokenizer's 1, in both files.
@@ -400,9 +408,8 @@ fn a_saved_folder_ends_texts_where_training_taught_it_and_where_it_ended_before(
 
 #[test]
 fn a_token_behind_the_embedding_stops_training_where_it_occurs() {
-    let playground = texts();
+    let playground = with_base();
     let short = ["--set", "training.epochs=1"];
-    succeeded(&playground.train("base", &short));
     let mut tokenizer = json(&playground, "base/best/tokenizer.json");
     tokenizer["added_tokens"].as_array_mut().unwrap().push(serde_json::json!({
         "id": 11, "content": "+", "single_word": false, "lstrip": false, "rstrip": false,

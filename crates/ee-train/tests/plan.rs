@@ -89,7 +89,7 @@ fn no_size_overflows_and_none_is_taken_for_granted() {
     let plan = &["plan", "--memory", "1GiB"][..];
     // Sizes that wrap to nothing in 64 bits, and a billion layers that are never built.
     for sets in [
-        &["model.layers=1000000000", "model.d_model=1073741824", "model.heads=16777216"][..],
+        &["model.layers=1000000000", "model.d_model=536870912", "model.heads=8388608"][..],
         &["model.layers=2147483647"],
         &["model.inner=2147483647", "model.layers=1073741824"],
         &["lora.rank=2147483647", "model.layers=2147483647"],

@@ -59,6 +59,11 @@ impl<'a> Keys<'a> {
         self.json.keys().map(String::as_str)
     }
 
+    /// Whether nothing was wrong so far. Where something was, what stands in for it fits nothing else.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.complaints.is_empty()
+    }
+
     pub(crate) fn complain(&mut self, complaint: String) {
         self.complaints.push(complaint);
     }

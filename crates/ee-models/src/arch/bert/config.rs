@@ -86,6 +86,21 @@ impl EncoderConfig {
     }
 
     fn check(&self, keys: &mut Keys<'_>) {
+        if keys.is_sound() {
+            self.check_sizes(keys);
+        }
+        let kind = keys.text("position_embedding_type").unwrap_or("absolute");
+        if kind != "absolute" {
+            keys.complain(format!("position_embedding_type '{kind}' is not supported"));
+        }
+        for key in ["is_decoder", "add_cross_attention"] {
+            if keys.truth(key, false) {
+                keys.complain(format!("'{key}': true is not supported by the encoder"));
+            }
+        }
+    }
+
+    fn check_sizes(&self, keys: &mut Keys<'_>) {
         let heads = self.num_attention_heads.max(1);
         if !self.hidden_size.is_multiple_of(heads) {
             let (size, heads) = (self.hidden_size, self.num_attention_heads);
@@ -102,15 +117,6 @@ impl EncoderConfig {
             keys.complain(format!(
                 "max_position_embeddings {positions} leave none behind pad_token_id {id}"
             ));
-        }
-        let kind = keys.text("position_embedding_type").unwrap_or("absolute");
-        if kind != "absolute" {
-            keys.complain(format!("position_embedding_type '{kind}' is not supported"));
-        }
-        for key in ["is_decoder", "add_cross_attention"] {
-            if keys.truth(key, false) {
-                keys.complain(format!("'{key}': true is not supported by the encoder"));
-            }
         }
     }
 

@@ -140,6 +140,16 @@ impl LlamaConfig {
     }
 
     fn check(&self, keys: &mut Keys<'_>) {
+        if keys.is_sound() {
+            self.check_sizes(keys);
+        }
+        let function = keys.text("hidden_act").unwrap_or("silu");
+        if Activation::named(function) != Some(Activation::Silu) {
+            keys.complain(format!("hidden_act '{function}' is not supported, expected silu"));
+        }
+    }
+
+    fn check_sizes(&self, keys: &mut Keys<'_>) {
         let (heads, kv_heads) = (self.num_attention_heads, self.num_key_value_heads);
         if !heads.is_multiple_of(kv_heads) {
             keys.complain(format!(
@@ -154,10 +164,6 @@ impl LlamaConfig {
             keys.complain(format!(
                 "hidden_size {size} is not a multiple of num_attention_heads {heads}"
             ));
-        }
-        let function = keys.text("hidden_act").unwrap_or("silu");
-        if Activation::named(function) != Some(Activation::Silu) {
-            keys.complain(format!("hidden_act '{function}' is not supported, expected silu"));
         }
     }
 

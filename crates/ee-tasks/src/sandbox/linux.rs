@@ -1,20 +1,25 @@
 //! The sandbox itself: finds Python, tests the walls, runs programs.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use seccompiler::BpfProgram;
+use tempfile::TempDir;
 
 use super::interpreter::Interpreter;
-use super::supervise::supervise;
+use super::supervise::{Process, supervise};
 use super::walls::Walls;
 use super::{Limits, Outcome, syscalls};
 use crate::error::Error;
 
-/// Runs the program and says when every statement was run.
-const HARNESS: &str = include_str!("harness.py");
+/// Runs the program and answers what its tests ask.
+const PROGRAM: &str = include_str!("program.py");
+
+/// Runs the tests, which decide.
+const CHECKER: &str = include_str!("checker.py");
 
 /// Tries what must be refused.
 const PROBE: &str = include_str!("probe.py");
@@ -58,31 +63,65 @@ impl Sandbox {
         self.limits
     }
 
-    /// Runs a program to its end or to a limit, in a folder that is gone afterwards.
+    /// Runs a program to its end or to a limit, in a folder that is gone afterwards. That it passed is what the
+    /// program says of itself.
     ///
     /// # Errors
     /// Only what is no fault of the program: no folder or process could be made.
     pub fn run(&self, program: &str) -> Result<Outcome, Error> {
-        let place = std::env::temp_dir();
-        let folder = tempfile::tempdir().map_err(|reason| Error::io(&place, reason))?;
-        let walls = Walls::prepare(&self.interpreter, folder.path(), &self.filter, &self.limits)?;
+        self.check(program, "")
+    }
+
+    /// Runs a program, and tests of it in a second process, behind the same walls in a folder of its own. The tests
+    /// decide, and nothing of them is where the program could reach it.
+    ///
+    /// # Errors
+    /// As [`Sandbox::run`].
+    pub fn check(&self, program: &str, tests: &str) -> Result<Outcome, Error> {
+        let [of_program, of_checker] = [folder()?, folder()?];
+        for (name, text) in [("program", program), ("tests", tests)] {
+            let path = of_checker.path().join(name);
+            fs::write(&path, text).map_err(|reason| Error::io(&path, reason))?;
+        }
+        let failed = |reason| Error::io(of_program.path(), reason);
+        let (questions, asks) = io::pipe().map_err(failed)?;
+        let (answers, says) = io::pipe().map_err(failed)?;
+        let (printed, prints) = io::pipe().map_err(failed)?;
+        let prints_too = prints.try_clone().map_err(failed)?;
+        let process = |source, folder: &TempDir, [input, output, errors]: [Stdio; 3]| {
+            self.start(source, folder.path(), [input, output, errors])
+        };
+        let program =
+            process(PROGRAM, &of_program, [questions.into(), says.into(), prints.into()])?;
+        let checker =
+            process(CHECKER, &of_checker, [answers.into(), asks.into(), prints_too.into()])?;
+        supervise([program, checker], printed, of_program.path(), &self.limits).map_err(failed)
+    }
+
+    /// Starts Python behind the walls.
+    fn start(
+        &self,
+        source: &str,
+        folder: &Path,
+        [input, output, errors]: [Stdio; 3],
+    ) -> Result<Process, Error> {
+        let walls = Walls::prepare(&self.interpreter, folder, &self.filter, &self.limits)?;
         let mut command = Command::new(&self.interpreter.executable);
         command
-            .args(["-s", "-S", "-B", "-c", HARNESS])
+            .args(["-s", "-S", "-B", "-c", source])
             .env_clear()
             // Sets of strings have the same order in every run, hence the same score. The option
             // `-I` would disregard this; what else it does, the empty environment and folder do.
             .env("PYTHONHASHSEED", "0")
-            .current_dir(folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .current_dir(folder)
+            .stdin(input)
+            .stdout(output)
+            .stderr(errors);
         walls.surround(&mut command);
         let child = command.spawn().map_err(|reason| {
             Error::Isolation(format!("the isolated process could not be started: {reason}"))
         })?;
-        supervise(child, program, folder.path(), &self.limits)
-            .map_err(|reason| Error::io(folder.path(), reason))
+        Ok(Process::of(child))
     }
 
     /// Fails unless everything that must be refused is refused.
@@ -103,5 +142,12 @@ impl Sandbox {
     }
 }
 
+/// An empty folder.
+fn folder() -> Result<TempDir, Error> {
+    tempfile::tempdir().map_err(|reason| Error::io(&std::env::temp_dir(), reason))
+}
+
+#[cfg(test)]
+mod forging;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,14 @@
 //! Runs a Python program that a model wrote, so that nothing but its own run can come to harm.
 //!
-//! Each program is one process of one thread in an empty folder, behind two locks that need no
+//! Each program is one process of one thread in an empty folder, its tests are another, both behind two locks that need no
 //! privilege and that no program can open again: a seccomp filter that lists the system calls there
 //! are (no process or thread can be started, no socket opened, no signal sent) and a Landlock
 //! ruleset (Python's own folders can be read, the empty folder written, nothing else).
-//! Both are required: where the system lacks one, [`Sandbox::new`] fails. Since there is never a second process,
-//! the limits of one process are the limits of the program, and killing it ends all that it started.
+//! Both are required: where the system lacks one, [`Sandbox::new`] fails. Since a program never has a second process,
+//! the limits of one process are its limits, and killing it ends all that it started.
+//! In one interpreter a program can read and change everything, and so forge any verdict that is reached there. So
+//! tests run where it cannot reach: they call it from outside, get plain data back and compare it themselves. What
+//! they cannot find out: whether a program computes what it returns or knew the tests beforehand.
 //! The cost: a correct program that needs a thread, a child or a folder of its own fails.
 
 use std::time::Duration;

@@ -1,10 +1,10 @@
-//! Feeds a program to its process, watches the limits that the kernel does not keep, and judges the end.
+//! Watches a program and the tests of it in their two processes, keeps the limits that the kernel does not keep, and
+//! judges the end.
 //!
-//! What the program prints is read to the end, so that it never waits for us, and all but the
-//! last part is thrown away.
+//! What is printed is read to the end, so that nobody waits for us, and all but the last part is thrown away.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, PipeReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ExitStatus};
@@ -22,37 +22,35 @@ const KEPT: usize = 4096;
 /// Time between two looks at the folder.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Runs a started harness with `program` to its end.
+/// The checker's exit code where the program has ended before its tests.
+const GONE: i32 = 3;
+
+/// Watches a program, which works in `folder`, and its checker to their ends.
 pub(super) fn supervise(
-    mut child: Child,
-    program: &str,
+    mut processes: [Process; 2],
+    mut printed: PipeReader,
     folder: &Path,
     limits: &Limits,
 ) -> io::Result<Outcome> {
-    let word = format!("{:032x}", rand::random::<u128>());
-    let mut input = child.stdin.take().expect("a pipe");
-    let mut said = child.stdout.take().expect("a pipe");
-    let mut printed = child.stderr.take().expect("a pipe");
     thread::scope(|scope| {
-        // Ends with this closure, before the scope waits for the readers: they end when it has.
-        let mut process = Process(child);
-        let text = format!("{word}\n{program}");
-        // A program that ends before it has read this breaks the pipe: no error of ours.
-        Builder::new().spawn_scoped(scope, move || input.write_all(text.as_bytes()).ok())?;
-        let said = Builder::new().spawn_scoped(scope, move || Tail::of(&mut said))?;
         let printed = Builder::new().spawn_scoped(scope, move || Tail::of(&mut printed))?;
-        let ending = process.watch(folder, limits);
-        process.end();
-        let said = said.join().expect("reading does not panic")?;
-        let output =
-            String::from_utf8_lossy(&printed.join().expect("reading does not panic")?).into_owned();
+        let ending = watch(&mut processes, folder, limits);
+        // Before the reader is waited for: it ends when they have.
+        processes.iter_mut().for_each(Process::end);
+        let printed = printed.join().expect("reading does not panic")?;
+        let output = String::from_utf8_lossy(&printed).into_owned();
         Ok(match ending? {
             Ending::Stopped(outcome) => outcome,
-            Ending::Exited(status) if status.success() && said == word.as_bytes() => {
+            Ending::Exited([program, checker]) if program.success() && checker.success() => {
                 Outcome::Passed
             }
-            Ending::Exited(status) => {
-                let early = if status.success() { " before its last statement" } else { "" };
+            Ending::Exited([program, checker]) => {
+                let is_early = checker.code() == Some(GONE);
+                let status = if is_early || checker.success() { program } else { checker };
+                let early = match is_early && program.success() {
+                    true => " before its last statement",
+                    false => "",
+                };
                 Outcome::Failed { ending: format!("{status}{early}"), output }
             }
         })
@@ -63,24 +61,26 @@ pub(super) fn supervise(
 const TICKS: Duration = Duration::from_millis(200);
 
 /// A process that does not outlive this value.
-struct Process(Child);
+pub(super) struct Process(Child);
 
-/// How the watch over a process ended.
+/// How the watch over processes ended.
 enum Ending {
-    Exited(ExitStatus),
+    Exited([ExitStatus; 2]),
     Stopped(Outcome),
 }
 
-impl Process {
-    /// Waits for the end or for a limit.
-    fn watch(&mut self, folder: &Path, limits: &Limits) -> io::Result<Ending> {
-        let started = Instant::now();
-        let pidfd = rustix::process::pidfd_open(Pid::from_child(&self.0), PidfdFlags::empty())?;
-        loop {
+/// Waits for both ends or for a limit: the end of one is soon that of the other.
+fn watch(processes: &mut [Process; 2], folder: &Path, limits: &Limits) -> io::Result<Ending> {
+    let started = Instant::now();
+    let mut ended = [None; 2];
+    for (process, status) in processes.iter_mut().zip(&mut ended) {
+        let pid = Pid::from_child(&process.0);
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        let found = loop {
             let left = limits.wall.saturating_sub(started.elapsed());
             let wait = Timespec::try_from(left.min(LOOK)).expect("a short time");
-            let mut ended = [PollFd::new(&pidfd, PollFlags::IN)];
-            match rustix::event::poll(&mut ended, Some(&wait)) {
+            let mut readable = [PollFd::new(&pidfd, PollFlags::IN)];
+            match rustix::event::poll(&mut readable, Some(&wait)) {
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(reason) => return Err(reason.into()),
                 Ok(0) if left.is_zero() => return Ok(Ending::Stopped(Outcome::TimedOut)),
@@ -88,19 +88,27 @@ impl Process {
                     return Ok(Ending::Stopped(Outcome::WroteTooMuch));
                 }
                 Ok(0) => continue,
-                Ok(_) => {}
+                Ok(_) => break process.0.wait()?,
             }
-            let status = self.0.wait()?;
-            // It can send no signal, so this one came from the kernel. One thread: a process that
-            // used up its processor time has run as long.
-            // The kernel counts it in ticks, which may run ahead of the clock.
-            let used_up = status.signal() == Some(libc::SIGKILL)
-                && started.elapsed() + TICKS >= Duration::from_secs(limits.processor_seconds);
-            return Ok(match used_up {
-                true => Ending::Stopped(Outcome::TimedOut),
-                false => Ending::Exited(status),
-            });
+        };
+        // It can send no signal, so this one came from the kernel. One thread: a process that
+        // used up its processor time has run as long.
+        // The kernel counts it in ticks, which may run ahead of the clock.
+        let used_up = found.signal() == Some(libc::SIGKILL)
+            && started.elapsed() + TICKS >= Duration::from_secs(limits.processor_seconds);
+        if used_up {
+            return Ok(Ending::Stopped(Outcome::TimedOut));
         }
+        *status = Some(found);
+    }
+    let [program, checker] = ended.map(|status| status.expect("both have ended"));
+    Ok(Ending::Exited([program, checker]))
+}
+
+impl Process {
+    /// A process that has just been started.
+    pub(super) fn of(child: Child) -> Self {
+        Self(child)
     }
 
     /// Ends it if it still runs; it has no children.

@@ -1,8 +1,10 @@
 //! pass@1 of generated Python programs: the share that passes its tests at the first try.
 //!
 //! The references of an example are lines of Python that run after the program in their order: set-up first,
-//! then the assertions. All runs as one script, in a [`Sandbox`]; a sample passes if every statement
-//! was run and the exit code is 0. What the program is in a generated text is stated at [`program`].
+//! then the assertions. They run in a process of their own, to which the program's names are those of another one
+//! ([`Sandbox::check`]), so that a program can neither read nor forge what is expected of it; a sample
+//! passes if every statement of both was run and both exit codes are 0. Objects of a program's own class equal
+//! nothing but themselves there. What the program is in a generated text is stated at [`program`].
 
 use super::TextMetric;
 use crate::error::Error;
@@ -46,7 +48,7 @@ impl TextMetric for PassAt1 {
     fn signature(&self, _n_references: Option<usize>) -> String {
         let limits = self.sandbox.limits();
         format!(
-            "pass@1|python:{}|seconds:{}|memory:{}MiB|ee-tasks:{}",
+            "pass@1|python:{}|tests:apart|seconds:{}|memory:{}MiB|ee-tasks:{}",
             self.sandbox.python_version(),
             limits.processor_seconds,
             limits.memory >> 20,
@@ -55,8 +57,8 @@ impl TextMetric for PassAt1 {
     }
 
     fn statistics(&self, hypothesis: &str, references: &[&str]) -> Result<Vec<f64>, Error> {
-        let script = format!("{}\n{}\n", program(hypothesis), references.join("\n"));
-        let passed = self.sandbox.run(&script)? == Outcome::Passed;
+        let tests = references.join("\n");
+        let passed = self.sandbox.check(program(hypothesis), &tests)? == Outcome::Passed;
         Ok(vec![f64::from(passed), 1.0])
     }
 

@@ -18,7 +18,7 @@ const SHORT: Limits = Limits {
     files: 64,
 };
 
-fn sandbox() -> Option<Sandbox> {
+pub(super) fn sandbox() -> Option<Sandbox> {
     match impossible() {
         Some(_) => None,
         None => Some(Sandbox::with_limits(None, SHORT).expect("isolation is possible here")),

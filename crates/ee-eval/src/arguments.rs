@@ -15,7 +15,7 @@ use ee_models::checkpoint::Precision;
 
 pub use self::bench::{
     Bench, BenchArguments, DecodeBenchArguments, DecoderSizes, DecoderTraceArguments,
-    EncoderTraceArguments, ExitsBenchArguments, SpeculateBenchArguments,
+    EncoderTraceArguments, ExitsBenchArguments, PromiseBenchArguments, SpeculateBenchArguments,
 };
 pub use self::calibrate::CalibrateArguments;
 pub use self::decode::DecodeArguments;
@@ -178,7 +178,7 @@ pub struct GatesArguments {
     /// One trace, or all shards of one.
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     pub trace: Vec<PathBuf>,
-    /// The share of the full score that a gate has to keep.
+    /// The share of the full score that a gate has to keep; of generated text the share of its tokens.
     #[arg(long, value_name = "SHARE", default_value = "0.98", value_parser = share)]
     pub keep: f64,
     /// A `certificate.json` of `ee-eval calibrate` for these very weights and this task, to see what it certifies do
@@ -241,7 +241,7 @@ pub struct CompareArguments {
     /// Speed is measured on at most N examples at even distances [default: 256, for generated text 24].
     #[arg(long, value_name = "N", value_parser = positive)]
     pub speed_rows: Option<usize>,
-    /// Timed rounds [default: 5, for generated text 1].
+    /// Timed rounds [default: 5, for generated text 3].
     #[arg(long, value_name = "N", value_parser = positive)]
     pub rounds: Option<usize>,
     /// Generated text: the first N new tokens never leave; the first one never does.

@@ -22,6 +22,7 @@ use crate::interrupt::Interrupt;
 use crate::output::{check_writable, write_text};
 use crate::pace;
 use crate::recommend;
+use crate::replay::{self, Replay};
 use crate::report::{self, View, findings};
 use crate::results::{Results, Speed, write_json};
 use crate::score::Scorer;
@@ -54,6 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 Bench::Decode(arguments) => bench::decode(arguments)?,
                 Bench::Exits(arguments) => bench::exits(arguments)?,
                 Bench::Speculate(arguments) => bench::speculate(arguments)?,
+                Bench::Promise(arguments) => bench::promise(arguments)?,
             };
             println!("{line}");
             Ok(())
@@ -177,6 +179,12 @@ fn run_ideal(arguments: &IdealArguments) -> Result<()> {
 
 fn run_gates(arguments: &GatesArguments) -> Result<()> {
     let merged = trace::read_all(&arguments.trace)?;
+    if merged.trace.facts.generation.is_some() {
+        if !arguments.certificate.is_empty() {
+            bail!("--certificate: of generated text `ee-eval decode` takes it, which runs the model");
+        }
+        return replay_gates(&merged.trace, arguments, merged.notices);
+    }
     let mut results = Results::of_trace(&merged.trace, arguments.keep, merged.notices)?;
     for path in &arguments.certificate {
         results.certified.push(Certificate::read(path)?.check(path, &merged.trace)?);
@@ -194,6 +202,18 @@ fn run_gates(arguments: &GatesArguments) -> Result<()> {
     let page = report::write(&view, &arguments.output)?;
     print!("{}\n{}", report::tables::headline(&view).plain(), report::tables::gates(&view).plain());
     println!("\n{}\n\n{}", findings::sentences(&view).join("\n"), page.display());
+    Ok(())
+}
+
+/// The same of tokens, whose gates agree with the full model or do not.
+fn replay_gates(trace: &Trace, arguments: &GatesArguments, notices: Vec<String>) -> Result<()> {
+    let found = Replay::of_trace(trace, arguments.keep, notices)?;
+    for notice in &found.notices {
+        eprintln!("notice: {notice}");
+    }
+    let page = found.write(&arguments.output)?;
+    print!("{}\n{}\n", replay::table(&found).plain(), found.findings.join("\n"));
+    println!("\n{}", page.display());
     Ok(())
 }
 

@@ -27,6 +27,7 @@ pub mod pace;
 pub mod paired;
 pub mod progress;
 pub mod recommend;
+pub mod replay;
 pub mod report;
 pub mod results;
 pub mod score;

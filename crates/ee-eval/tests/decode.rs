@@ -54,6 +54,44 @@ fn prompts_are_continued_under_every_gate_and_policy() {
 }
 
 #[test]
+fn a_gate_that_loses_the_end_of_texts_gains_nothing_by_it() {
+    let world = world();
+    let here = world.path();
+    std::fs::write(here.join("four.txt"), "The cat\nA dog and\nSay\nThe dog and a cat\n").unwrap();
+    let words = "decode --model model --prompts four.txt --max-new-tokens 15 --batch 4 --show 0";
+    succeed(here, &format!("{words} --gate none --rounds 1 --output free"));
+    // A token of the first text ends texts from now on.
+    let end = results(here, "free").plain.outputs[0].tokens[2];
+    let config = format!("{{\"eos_token_id\": [{end}]}}");
+    std::fs::write(here.join("model/generation_config.json"), config).unwrap();
+    succeed(here, &format!("{words} --gate fixed:1 --min-tokens 1 --kv copy --output out"));
+    let found = results(here, "out");
+    let run = &found.runs[0];
+    let lengths = |texts: &ee_eval::decode::results::Texts| -> Vec<usize> {
+        texts.outputs.iter().map(|output| output.tokens.len()).collect()
+    };
+    let (plain, ours) = (lengths(&found.plain), lengths(&run.texts));
+    assert!(plain[0] <= 3 && ours[0] > plain[0], "{plain:?} {ours:?}");
+    let rows = |lengths: &[usize]| {
+        lengths.iter().sum::<usize>() as f64 / *lengths.iter().max().unwrap() as f64
+    };
+    assert_eq!((found.plain.rows, run.texts.rows), (rows(&plain), rows(&ours)));
+    assert!(run.texts.rows > found.plain.rows);
+    // Three rounds by default, of the same rows and tokens; the speed-up is that of the medians.
+    let [ours, theirs] = [&run.timed, &found.plain_timed].map(|timed| &timed[0]);
+    assert_eq!((ours.tokens, ours.seconds.len()), (plain.iter().sum(), 3));
+    assert_eq!((theirs.tokens, theirs.seconds.len()), (ours.tokens, 3));
+    let median = |seconds: &[f64]| {
+        let mut sorted = seconds.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        sorted[1]
+    };
+    let ratio = median(&theirs.seconds) / median(&ours.seconds);
+    assert!((run.speed.pace.speed_up - ratio).abs() < 1e-9 * ratio);
+    assert_eq!(run.speed.pace.speed_up_interval, None, "one batch");
+}
+
+#[test]
 fn a_task_is_scored_and_batches_change_nothing() {
     let world = world();
     let here = world.path();

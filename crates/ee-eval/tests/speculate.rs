@@ -38,11 +38,12 @@ fn greedy_texts_are_those_of_generate_and_results_hold_together() {
         let results = results(here, folder);
         assert_eq!((results.same_tokens, results.differing_texts), (Some(true), Some(0)));
         assert_eq!((results.texts, results.batch, results.layers), (EXAMPLES, 3, 4));
-        assert_eq!(results.speculation.tokens, EXAMPLES * 12, "no token ends a text here");
+        assert_eq!(results.rounds, 3);
+        assert_eq!(results.speculation.tokens, 3 * EXAMPLES * 12, "no token ends a text here");
         assert_eq!(results.plain.tokens, results.speculation.tokens);
         // One token of each text comes with its prompt.
         let row_rounds: usize = results.plans.iter().map(|plan| plan.row_rounds).sum();
-        let per_round = (EXAMPLES * 11) as f64 / row_rounds as f64;
+        let per_round = (3 * EXAMPLES * 11) as f64 / row_rounds as f64;
         assert!((results.tokens_per_round - per_round).abs() < 1e-12);
         let shares = results.shares;
         let sum = shares.prompts + shares.draft_layers + shares.verification_layers;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use ee_eval::calibrate::Calibration;
 use ee_eval::decoding::read_texts;
 use ee_eval::ideal::{IdealResults, Mode};
+use ee_eval::replay::Replay;
 use ee_eval::trace;
 use ee_tasks::TextTokenizer;
 use fixture::{decoder, ee_eval, fail, succeed};
@@ -247,10 +248,14 @@ fn ideal_exits_of_texts_stand_with_their_scores() {
     let ([low, high], score) = (chrf.interval.unwrap(), chrf.score.unwrap());
     assert!(0.0 < low && low <= score && score <= high && high < 100.0, "{chrf:?}");
     assert_eq!((gold.mode, gold.examples, gold.scores.len()), (Mode::TeacherForced, EXAMPLES, 0));
-    fail(
-        here,
-        "gates --trace gold.parquet --output gates",
-        1,
-        &["echo", "`ee-eval ideal` reads this trace"],
-    );
+    for (trace, context) in [("gold.parquet", "gold text"), ("traces/echo.parquet", "own text")] {
+        let printed = succeed(here, &format!("gates --trace {trace} --keep 0.5 --output gates"));
+        assert!(printed.contains("leaves at") && printed.contains("fixed"), "{printed}");
+        let replay = std::fs::read_to_string(here.join("gates/results.json")).unwrap();
+        let replay: Replay = serde_json::from_str(&replay).unwrap();
+        assert!(replay.notices[0].contains(context), "{:?}", replay.notices);
+        assert_eq!(replay.gates.len(), 5);
+        let page = std::fs::read_to_string(here.join("gates/report.html")).unwrap();
+        assert!(page.contains("agreement with the full model"), "said in the report, too");
+    }
 }

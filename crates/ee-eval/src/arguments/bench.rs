@@ -28,6 +28,28 @@ pub enum Bench {
     /// Self-speculation beside plain decoding with a Llama of random weights whose layers above the draft exit
     /// change little; prints one JSON line.
     Speculate(SpeculateBenchArguments),
+    /// How often what `recommend` recommends in made-up worlds is what it is said to be; prints one JSON line.
+    Promise(PromiseBenchArguments),
+}
+
+/// `ee-eval bench promise`.
+#[derive(Debug, Args)]
+pub struct PromiseBenchArguments {
+    /// Recommendations in each world.
+    #[arg(long, default_value = "500", value_parser = positive)]
+    pub runs: usize,
+    /// The share of the full model's quality to keep.
+    #[arg(long, value_name = "SHARE", default_value = "0.98", value_parser = share)]
+    pub keep: f64,
+    /// Of the promise.
+    #[arg(long, value_name = "SHARE", default_value = "0.95", value_parser = super::calibrate::inside)]
+    pub confidence: f64,
+    /// Texts that each recommendation rests on; one half chooses, the other tries.
+    #[arg(long, value_name = "N", default_value = "600", value_parser = positive)]
+    pub texts: usize,
+    /// Settings that are tried.
+    #[arg(long, value_name = "N", default_value = "10", value_parser = positive)]
+    pub tries: usize,
 }
 
 /// A Llama of random weights.

@@ -48,7 +48,7 @@ pub struct DecodeArguments {
     #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
     pub batch: usize,
     /// Timed rounds, each of plain decoding and every setting in turn.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    #[arg(long, value_name = "N", default_value = "3", value_parser = positive)]
     pub rounds: usize,
     /// Print the first N texts of every setting, with their exits [default: all, of a task 3].
     #[arg(long, value_name = "N")]

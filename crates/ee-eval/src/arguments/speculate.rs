@@ -20,6 +20,9 @@ pub struct SpeculateArguments {
     /// Texts per batch.
     #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
     pub batch: usize,
+    /// Timed rounds of both ways.
+    #[arg(long, value_name = "N", default_value = "3", value_parser = positive)]
+    pub rounds: usize,
     /// A folder for results.json, the table as CSV and the texts.
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,

@@ -111,7 +111,8 @@ fn plain(model: &Llama, prompt: &[u32], new: usize) -> Result<f64> {
 
 fn clock(model: &Llama, prompt: &[u32], new: usize, settings: &Settings) -> Result<Clock> {
     let prompts = [prompt.to_vec()];
-    Ok(decode(model, &prompts, &options(new), settings, &mut Unwatched)?.clock)
+    let clock = Clock::new(model.device());
+    Ok(decode(model, &prompts, &options(new), (settings, clock), &mut Unwatched)?.clock)
 }
 
 /// Seconds of one of each.

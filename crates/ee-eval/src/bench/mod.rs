@@ -4,6 +4,7 @@
 mod decoder;
 mod encoder;
 mod exits;
+mod promise;
 mod speculate;
 
 use std::time::Instant;
@@ -12,6 +13,7 @@ pub(crate) use decoder::read_bandwidth;
 pub use decoder::{decode, decoder_trace};
 pub use encoder::encoder_trace;
 pub use exits::exits;
+pub use promise::promise;
 pub use speculate::speculate;
 
 use crate::results::Spread;

@@ -8,7 +8,7 @@ use ee_models::{Decoder, ExitModel};
 use ee_tasks::GenerationTask;
 
 use super::material::{Material, material, texts};
-use super::measure::{Way, measure};
+use super::measure::{Runs, Way, measure};
 use super::report;
 use super::results::{DecodeFacts, DecodeResults, RunResults};
 use super::rule::{ExitRule, Rule};
@@ -45,19 +45,23 @@ pub fn run(arguments: &DecodeArguments) -> Result<()> {
     let material = material(arguments, &subject)?;
     let interrupt = Interrupt::listen()?;
     let ways: Vec<Way> = settings.iter().cloned().map(Way::Exits).collect();
-    let mut ways = measure(&subject, &material.work, &ways, &interrupt)?;
+    let Runs { mut ways, load } = measure(&subject, &material.work, &ways, &interrupt)?;
     let facts = facts(arguments, &subject, &material, &settings[0]);
-    let plain = texts(&material, ways.remove(0))?.0;
+    let plain = ways.remove(0);
+    let plain_timed = plain.timed.clone();
+    let plain = texts(&material, plain)?.0;
     let mut runs = Vec::with_capacity(settings.len());
     for (settings, way) in settings.iter().zip(ways) {
+        let timed = way.timed.clone();
         let names = [settings.rule.to_string(), settings.policy.name().to_owned()];
         let (texts, clock) = texts(&material, way)?;
         let takes_effect = settings.policy.takes_effect();
-        let mut run = RunResults::of(names, takes_effect, texts, &clock, &plain, &facts);
+        let (ours, theirs) = ((texts, &*timed, &clock), (&plain, &*plain_timed));
+        let mut run = RunResults::of(names, takes_effect, ours, theirs, &facts);
         run.notices = notices(&run, settings, &facts);
         runs.push(run);
     }
-    let results = DecodeResults { facts, plain, runs };
+    let results = DecodeResults { facts, load, plain, plain_timed, runs };
     show(&results, &subject, arguments)?;
     if let Some(folder) = &arguments.output {
         let page = report::write(&results, subject.tokenizer(), folder)?;
@@ -193,6 +197,9 @@ fn show(
         for notice in &run.notices {
             eprintln!("notice: {} with {}: {notice}", run.gate, run.kv);
         }
+    }
+    if let Some(notice) = results.load.and_then(|load| load.notice()) {
+        eprintln!("notice: {notice}");
     }
     println!(
         "true early exit, head {}: texts may differ from the full model's\n",

@@ -111,7 +111,7 @@ impl Material {
 /// # Errors
 /// What the metrics say.
 pub(crate) fn texts(material: &Material, way: Measured) -> Result<(Texts, Clock)> {
-    let Measured { texts, exits, seconds, prompts, clock, .. } = way;
+    let Measured { texts, exits, rows, timed, prompts, clock, .. } = way;
     let mut outputs = Vec::with_capacity(texts.len());
     for (asked, (generated, exits)) in
         material.request.examples.iter().zip(texts.into_iter().zip(exits))
@@ -128,7 +128,7 @@ pub(crate) fn texts(material: &Material, way: Measured) -> Result<(Texts, Clock)
             ended: generated.has_ended,
         });
     }
-    let mut texts = Texts::of(outputs, seconds.as_secs_f64(), prompts.as_secs_f64());
+    let mut texts = Texts::of(outputs, rows, &timed, prompts.as_secs_f64());
     let metrics = material.scoring.metrics().iter();
     texts.scores = metrics.map(|metric| metric_score(&**metric, &texts, material)).collect();
     Ok((texts, clock))

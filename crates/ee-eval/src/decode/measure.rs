@@ -1,28 +1,30 @@
 //! Texts of some prompts, decoded in several ways beside the plain one.
 //!
-//! Every batch is decoded plainly and in each way in turn, beginning with another one each time, so that a
-//! machine that slows down slows all of them. The yardstick is [`generate`], our own fastest way.
+//! First every way decodes every batch once and ends where it ends: that gives the texts, their exits and,
+//! by a clock that waits for the device between parts, where the time goes. Then come the timed rounds, which
+//! run without that clock: every batch is decoded plainly and in each way in turn, beginning with another one
+//! each time, so that a machine that slows down slows all of them. In a timed round every row ends where
+//! plain decoding ended it. So all ways have the same rows at every step and give as many tokens: one
+//! that loses an end token would else keep a batch full and spread a prompt over more tokens, and seem
+//! faster. The yardstick is [`generate`], our own fastest way.
 
-use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ee_models::ExitModel;
-use ee_models::generate::{Choice, Options, Watcher, generate};
-use ee_models::signal::{Agreement, Signal};
+use ee_models::generate::{Choice, Options, generate};
 use ee_models::speculate::{Strategy, Tally, speculate};
 use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
+use super::lengths::{Lengths, Stopwatch, mean_rows};
 use super::settings::Settings;
 use super::walk::decode;
 use crate::decoding::{DecoderSubject, Generated, TextWatcher};
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
+use crate::machine::{Load, LoadWatch};
 use crate::progress::Progress;
 use crate::speculate::Drafts;
-
-/// New tokens of the texts that warm up.
-const WARM_UP: usize = 4;
 
 /// Prompts, and how far to continue them.
 #[derive(Debug, Clone)]
@@ -35,7 +37,7 @@ pub struct Work {
     pub max_new_tokens: usize,
     /// Texts per batch.
     pub batch: usize,
-    /// Timed rounds.
+    /// Timed rounds; none where only the texts are wanted.
     pub rounds: usize,
 }
 
@@ -82,6 +84,8 @@ impl<'w> Runner<'w> {
 pub struct Timed {
     /// The places of its texts among the prompts.
     pub texts: Vec<usize>,
+    /// New tokens of each round.
+    pub tokens: usize,
     /// Of every round.
     pub seconds: Vec<f64>,
 }
@@ -89,23 +93,32 @@ pub struct Timed {
 /// Texts of one way of decoding, in the order of the prompts.
 #[derive(Debug, Clone, Default)]
 pub struct Measured {
-    /// Texts of the first round.
+    /// Each ended where this way ended it.
     pub texts: Vec<Generated>,
     /// The exits of their tokens; none where all tokens are the last exit's.
     pub exits: Vec<Vec<usize>>,
-    /// All rounds.
-    pub seconds: Duration,
-    /// Of it, every batch's.
-    pub timed: Vec<Timed>,
-    /// Of it, until the first new tokens.
-    pub prompts: Duration,
-    /// Where the steps' time went under early exit, of all rounds.
+    /// Rows that a step of these texts had on average.
+    pub rows: f64,
+    /// Where the time of these texts' steps went under early exit.
     pub clock: Clock,
-    /// What speculation counted, of all rounds.
+    /// What every batch took in the timed rounds.
+    pub timed: Vec<Timed>,
+    /// Of all rounds, until the first new tokens.
+    pub prompts: Duration,
+    /// What speculation counted in the timed rounds; where there are none, in the texts.
     pub tally: Tally,
 }
 
-/// Decodes plainly, then in each of the ways; in that order in the result.
+/// What came of all ways.
+#[derive(Debug)]
+pub struct Runs {
+    /// Plain decoding, then each of the ways.
+    pub ways: Vec<Measured>,
+    /// What others took of the machine in the timed rounds.
+    pub load: Option<Load>,
+}
+
+/// Decodes plainly and in each of the ways.
 ///
 /// # Errors
 /// Settings that do not go together; a prompt that cannot be continued; an interrupt.
@@ -114,132 +127,167 @@ pub fn measure(
     work: &Work,
     ways: &[Way],
     interrupt: &Interrupt,
-) -> Result<Vec<Measured>> {
+) -> Result<Runs> {
     ways.iter().try_for_each(|way| way.check(subject))?;
     let layers = subject.model().n_layers();
     let others = ways.iter().map(|way| Runner::of(way, layers));
     let mut runners: Vec<Runner<'_>> = std::iter::once(Runner::Plain).chain(others).collect();
-    let n_ways = runners.len();
     // Texts of one length together: little padding.
     let mut order: Vec<usize> = (0..work.prompts.len()).collect();
     order.sort_by_key(|&at| std::cmp::Reverse(work.prompts[at].len()));
     let batches: Vec<&[usize]> = order.chunks(work.batch).collect();
-    let timed = |texts: &&[usize]| Timed { texts: texts.to_vec(), seconds: Vec::new() };
-    let empty = Measured {
-        texts: vec![Generated::default(); work.prompts.len()],
-        exits: vec![Vec::new(); work.prompts.len()],
-        timed: batches.iter().map(timed).collect(),
-        ..Measured::default()
-    };
-    let mut measured = vec![empty; n_ways];
-    warm_up(subject, work, &mut runners, batches[0], interrupt)?;
-    let progress = Progress::new("decoding", work.prompts.len() * n_ways * work.rounds);
-    for turn in 0..work.rounds * batches.len() {
-        let batch = batches[turn % batches.len()];
-        let prompts: Vec<Vec<u32>> = batch.iter().map(|&at| work.prompts[at].clone()).collect();
-        for way in (0..n_ways).map(|way| (way + turn) % n_ways) {
-            let options = options(subject, work.max_new_tokens);
-            let runner = &mut runners[way];
-            let once = run(subject, &prompts, &work.stop, &options, runner, interrupt)?;
-            measured[way].add(turn % batches.len(), once);
-            progress.advance(batch.len());
-        }
+    let decoder = Batches { subject, work, batches, interrupt };
+    let n_runs = work.prompts.len() * runners.len() * (work.rounds + 1);
+    let progress = Progress::new("decoding", n_runs);
+    let mut measured = Vec::with_capacity(runners.len());
+    for runner in &mut runners {
+        measured.push(decoder.freely(runner, &progress)?);
+    }
+    let watch = LoadWatch::start();
+    if work.rounds > 0 {
+        decoder.timed(&mut runners, &mut measured, &progress)?;
     }
     progress.finish();
-    Ok(measured)
+    Ok(Runs { ways: measured, load: watch.read().filter(|_| work.rounds > 0) })
 }
 
-fn options(subject: &DecoderSubject, max_new_tokens: usize) -> Options {
-    Options {
-        max_new_tokens,
-        choice: Choice::Greedy,
-        ends: subject.ends().to_vec(),
-        first_number: 0,
-    }
+/// Prompts in batches.
+struct Batches<'a> {
+    subject: &'a DecoderSubject,
+    work: &'a Work,
+    batches: Vec<&'a [usize]>,
+    interrupt: &'a Interrupt,
 }
 
-fn warm_up(
-    subject: &DecoderSubject,
-    work: &Work,
-    runners: &mut [Runner<'_>],
-    batch: &[usize],
-    interrupt: &Interrupt,
-) -> Result<()> {
-    let prompts: Vec<Vec<u32>> = batch.iter().map(|&at| work.prompts[at].clone()).collect();
-    let options = options(subject, WARM_UP.min(work.max_new_tokens));
-    for runner in runners {
-        run(subject, &prompts, &work.stop, &options, runner, interrupt)?;
-    }
-    Ok(())
-}
-
-/// One batch, one way.
-fn run(
-    subject: &DecoderSubject,
-    prompts: &[Vec<u32>],
-    stop: &[String],
-    options: &Options,
-    runner: &mut Runner<'_>,
-    interrupt: &Interrupt,
-) -> Result<Measured> {
-    let mut silent = |_: usize, _: &str| {};
-    let watcher = TextWatcher::new(subject, prompts.len(), stop, false, interrupt, &mut silent);
-    let mut stopwatch = Stopwatch { inner: watcher, started: Instant::now(), first: None };
-    let model = subject.model();
-    let mut once = Measured { exits: vec![Vec::new(); prompts.len()], ..Measured::default() };
-    match runner {
-        Runner::Plain => {
-            generate(model, prompts, options, &mut stopwatch)?;
+impl Batches<'_> {
+    /// Every batch once, each row to its own end.
+    fn freely(&self, runner: &mut Runner<'_>, progress: &Progress) -> Result<Measured> {
+        let n = self.work.prompts.len();
+        let mut found = Measured {
+            texts: vec![Generated::default(); n],
+            exits: vec![Vec::new(); n],
+            ..Measured::default()
+        };
+        for batch in &self.batches {
+            let prompts = self.prompts(batch);
+            let options = self.options(self.subject.ends().to_vec());
+            let mut silent = |_: usize, _: &str| {};
+            let stop = &self.work.stop;
+            let mut watcher = TextWatcher::new(
+                self.subject,
+                prompts.len(),
+                stop,
+                false,
+                self.interrupt,
+                &mut silent,
+            );
+            let model = self.subject.model();
+            match runner {
+                Runner::Plain => {
+                    generate(model, &prompts, &options, &mut watcher)?;
+                }
+                Runner::Exits(settings) => {
+                    let clock = Clock::new(model.device());
+                    let way = (*settings, clock);
+                    let decoded = decode(model, &prompts, &options, way, &mut watcher)?;
+                    found.clock.add(&decoded.clock);
+                    for (&at, exits) in batch.iter().zip(decoded.exits) {
+                        found.exits[at] = exits;
+                    }
+                }
+                Runner::Speculation(strategy) => {
+                    let said = speculate(model, &prompts, &options, strategy, &mut watcher)?;
+                    found.tally.add(&said.tally);
+                }
+            }
+            self.go_on()?;
+            for (&at, text) in batch.iter().zip(watcher.finish()?) {
+                found.texts[at] = text;
+            }
+            progress.advance(batch.len());
         }
-        Runner::Exits(settings) => {
-            let decoded = decode(model, prompts, options, settings, &mut stopwatch)?;
-            (once.exits, once.clock) = (decoded.exits, decoded.clock);
-        }
-        Runner::Speculation(strategy) => {
-            once.tally = speculate(model, prompts, options, strategy, &mut stopwatch)?.tally;
-        }
+        let lengths: Vec<usize> = found.texts.iter().map(|text| text.tokens.len()).collect();
+        found.rows = mean_rows(&self.batches, &lengths);
+        Ok(found)
     }
-    let seconds = stopwatch.started.elapsed();
-    (once.seconds, once.prompts) = (seconds, stopwatch.first.unwrap_or(seconds));
-    if interrupt.is_pressed() {
-        return Err(EvalError::Interrupted { what: "interrupted: nothing is kept".to_owned() });
-    }
-    once.texts = stopwatch.inner.finish()?;
-    Ok(once)
-}
 
-impl Measured {
-    /// Adds what came of a batch in the next round; its texts, too, where they are the first.
-    fn add(&mut self, batch: usize, once: Self) {
-        self.seconds += once.seconds;
-        self.prompts += once.prompts;
-        self.clock.add(&once.clock);
-        self.tally.add(&once.tally);
-        let timed = &mut self.timed[batch];
-        if timed.seconds.is_empty() {
-            for ((&at, text), exits) in timed.texts.iter().zip(once.texts).zip(once.exits) {
-                (self.texts[at], self.exits[at]) = (text, exits);
+    /// The timed rounds.
+    fn timed(
+        &self,
+        runners: &mut [Runner<'_>],
+        measured: &mut [Measured],
+        progress: &Progress,
+    ) -> Result<()> {
+        let lengths: Vec<usize> = measured[0].texts.iter().map(|text| text.tokens.len()).collect();
+        for way in measured.iter_mut() {
+            let empty =
+                |texts: &&[usize]| Timed { texts: texts.to_vec(), tokens: 0, seconds: vec![] };
+            way.timed = self.batches.iter().map(empty).collect();
+            way.tally = Tally::default();
+        }
+        for turn in 0..self.work.rounds * self.batches.len() {
+            let (place, n_ways) = (turn % self.batches.len(), runners.len());
+            let batch = self.batches[place];
+            let prompts = self.prompts(batch);
+            let ends: Vec<usize> = batch.iter().map(|&at| lengths[at]).collect();
+            for way in (0..n_ways).map(|way| (way + turn) % n_ways) {
+                self.once(&mut runners[way], &prompts, &ends, &mut measured[way], place)?;
+                progress.advance(batch.len());
             }
         }
-        timed.seconds.push(once.seconds.as_secs_f64());
+        Ok(())
     }
-}
 
-/// Notes when the first new token came.
-struct Stopwatch<W> {
-    inner: W,
-    started: Instant,
-    first: Option<Duration>,
-}
+    /// One batch in one way, against the clock; its rows end after so many tokens.
+    fn once(
+        &self,
+        runner: &mut Runner<'_>,
+        prompts: &[Vec<u32>],
+        ends: &[usize],
+        way: &mut Measured,
+        place: usize,
+    ) -> Result<()> {
+        let model = self.subject.model();
+        let options = self.options(match runner {
+            // Its drafts look for the end; its texts are plain decoding's, and end where those do.
+            Runner::Speculation(_) => self.subject.ends().to_vec(),
+            Runner::Plain | Runner::Exits(_) => Vec::new(),
+        });
+        let mut watcher = Stopwatch::start(Lengths::new(ends, self.interrupt));
+        match runner {
+            Runner::Plain => {
+                generate(model, prompts, &options, &mut watcher)?;
+            }
+            Runner::Exits(settings) => {
+                decode(model, prompts, &options, (*settings, Clock::default()), &mut watcher)?;
+            }
+            Runner::Speculation(strategy) => {
+                let said = speculate(model, prompts, &options, strategy, &mut watcher)?;
+                way.tally.add(&said.tally);
+            }
+        }
+        let (seconds, first) = watcher.read();
+        self.go_on()?;
+        way.prompts += first;
+        way.timed[place].tokens = watcher.inner.tokens();
+        way.timed[place].seconds.push(seconds.as_secs_f64());
+        Ok(())
+    }
 
-impl<W: Watcher> Watcher for Stopwatch<W> {
-    fn token(
-        &mut self,
-        row: usize,
-        token: u32,
-        signals: Option<&[(Signal, Agreement)]>,
-    ) -> ControlFlow<()> {
-        self.first.get_or_insert_with(|| self.started.elapsed());
-        self.inner.token(row, token, signals)
+    fn prompts(&self, batch: &[usize]) -> Vec<Vec<u32>> {
+        batch.iter().map(|&at| self.work.prompts[at].clone()).collect()
+    }
+
+    fn options(&self, ends: Vec<u32>) -> Options {
+        let max_new_tokens = self.work.max_new_tokens;
+        Options { max_new_tokens, choice: Choice::Greedy, ends, first_number: 0 }
+    }
+
+    fn go_on(&self) -> Result<()> {
+        if self.interrupt.is_pressed() {
+            let what = "interrupted: nothing is kept".to_owned();
+            return Err(EvalError::Interrupted { what });
+        }
+        Ok(())
     }
 }

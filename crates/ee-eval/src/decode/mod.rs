@@ -2,7 +2,7 @@
 //!
 //! One loop ([`walk`]) runs every rule ([`rule`]), every policy for the keys and values of skipped layers
 //! ([`policy`]) and every way to read the head ([`head`]). [`mod@measure`] times it against plain decoding,
-//! prompt by prompt in turn; [`fidelity`] says what became of the texts.
+//! prompt by prompt in turn, at the same rows and tokens; [`fidelity`] says what became of the texts.
 
 mod ask;
 pub mod clock;
@@ -10,8 +10,10 @@ pub mod command;
 pub mod decay;
 pub mod fidelity;
 pub mod head;
+pub(crate) mod lengths;
 pub(crate) mod material;
 pub mod measure;
+pub mod pace;
 pub mod policy;
 pub mod report;
 pub mod results;

@@ -27,7 +27,11 @@ pub fn speed(results: &DecodeResults) -> Table {
         "tokens/s",
         "plain tokens/s",
         "speed-up",
+        "lowest",
+        "highest",
         "without prompts",
+        "rows per step",
+        "plain's",
         "bandwidth allows, tokens/s",
         "heads per token",
         "layers",
@@ -44,8 +48,12 @@ pub fn speed(results: &DecodeResults) -> Table {
             Cell::number(run.average_exit, 4),
             Cell::number(speed.tokens_per_second, 1),
             Cell::number(speed.plain_tokens_per_second, 1),
-            Cell::factor(speed.speed_up),
+            Cell::factor(speed.pace.speed_up),
+            Cell::factor(speed.pace.speed_up_by_round.min),
+            Cell::factor(speed.pace.speed_up_by_round.max),
             Cell::factor(speed.step_speed_up),
+            Cell::number(run.texts.rows, 2),
+            Cell::number(results.plain.rows, 2),
             speed.bandwidth_bound.map_or(Cell::Absent, |bound| Cell::number(bound, 1)),
             Cell::number(speed.head_reads_per_token, 2),
             Cell::percent(shares.layers),
@@ -58,12 +66,30 @@ pub fn speed(results: &DecodeResults) -> Table {
     Table {
         file: "speed",
         title: "Speed".into(),
-        note: "Wall-clock time against our own plain decoding of the same prompts, run in turn. Shares are of the \
-               steps after the prompts; layers that `deferred` makes up for count as layers. What bandwidth allows \
-               is the steps' speed if nothing but their weights had to be read from memory."
-            .into(),
+        note: format!(
+            "Wall-clock time against our own plain decoding of the same {} texts ({}), batch {}, in turn, {} rounds: of the \
+             medians, and of the lowest and highest round. In timed rounds each text ends where plain decoding ended \
+             it, so that both ways have the same rows at every step; the rows per step stand here that each way's own texts \
+             would keep. Shares are of the steps after the prompts of one more run, in which parts are timed; layers \
+             that `deferred` makes up for count as layers. What bandwidth allows is the steps' speed if nothing but \
+             their weights had to be read from memory.",
+            results.plain.outputs.len(),
+            rows(results),
+            results.facts.batch,
+            results.facts.rounds,
+        ),
         columns: columns.map(str::to_owned).to_vec(),
         rows: results.runs.iter().map(row).collect(),
+    }
+}
+
+/// Which texts were decoded.
+fn rows(results: &DecodeResults) -> String {
+    let first = results.plain.outputs.first().map_or(0, |output| output.example);
+    let last = results.plain.outputs.last().map_or(0, |output| output.example);
+    match &results.facts.task {
+        Some([task, split]) => format!("{task} {split}, examples {first} to {last}"),
+        None => "from the command line".to_owned(),
     }
 }
 
@@ -208,7 +234,7 @@ fn page(results: &DecodeResults) -> Page {
     Page {
         title: "Early exit while decoding".into(),
         findings: vec![],
-        notices: notices.collect(),
+        notices: notices.chain(results.load.and_then(|load| load.notice())).collect(),
         tables: vec![speed(results), fidelity(results)],
         plots: vec![],
         sources: [vec![("Decoding".to_owned(), source)], rules(results)].concat(),

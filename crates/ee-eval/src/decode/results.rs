@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::{Clock, Part};
 use super::fidelity::{Fidelity, repetition};
+use super::measure::Timed;
+use super::pace::Pace;
 use crate::ideal::MetricScore;
+use crate::machine::Load;
 use crate::trace::{MetricFacts, Objective};
 
 /// Everything of one call.
@@ -15,8 +18,12 @@ use crate::trace::{MetricFacts, Objective};
 pub struct DecodeResults {
     /// What was run.
     pub facts: DecodeFacts,
+    /// What other programs took of the machine in the timed rounds; none where the system does not tell.
+    pub load: Option<Load>,
     /// The full model's texts, decoded plainly.
     pub plain: Texts,
+    /// What every batch of them took.
+    pub plain_timed: Vec<Timed>,
     /// One per rule and policy. Early exit that takes effect may change texts: none of these is lossless.
     pub runs: Vec<RunResults>,
 }
@@ -66,7 +73,11 @@ pub struct DecodeFacts {
 pub struct Texts {
     /// In the order of the prompts.
     pub outputs: Vec<Output>,
-    /// Seconds of all texts, prompts included, summed over the rounds.
+    /// Rows that a step of these texts had on average.
+    pub rows: f64,
+    /// New tokens of a timed round, whose rows end where plain decoding's do.
+    pub timed_tokens: usize,
+    /// Seconds of all timed rounds, prompts included.
     pub seconds: f64,
     /// Seconds of it until the first new tokens.
     pub prompt_seconds: f64,
@@ -113,6 +124,8 @@ pub struct RunResults {
     pub histogram: Vec<usize>,
     /// Speed against plain decoding of the same prompts, run in turn.
     pub speed: DecodeSpeed,
+    /// What every batch took.
+    pub timed: Vec<Timed>,
     /// Closeness to plain decoding.
     pub fidelity: Fidelity,
     /// The texts.
@@ -128,11 +141,12 @@ pub struct DecodeSpeed {
     pub tokens_per_second: f64,
     /// The same of plain decoding.
     pub plain_tokens_per_second: f64,
-    /// The ratio of both.
-    pub speed_up: f64,
-    /// The ratio without prompts and first tokens.
+    /// One by the other.
+    #[serde(flatten)]
+    pub pace: Pace,
+    /// The ratio without prompts and first tokens, of all rounds.
     pub step_speed_up: f64,
-    /// Seconds of the steps after the prompts.
+    /// Seconds of the steps after the prompts of a run of its own, in which parts are timed.
     pub step_seconds: f64,
     /// Shares of them: layers, whole heads, gates, keys and values, the rest.
     pub shares: Shares,
@@ -174,8 +188,11 @@ impl Shares {
 impl Texts {
     /// Texts with what follows from their tokens.
     #[must_use]
-    pub fn of(outputs: Vec<Output>, seconds: f64, prompt_seconds: f64) -> Self {
+    pub fn of(outputs: Vec<Output>, rows: f64, timed: &[Timed], prompt_seconds: f64) -> Self {
+        let seconds = timed.iter().flat_map(|batch| &batch.seconds).sum();
         Self {
+            rows,
+            timed_tokens: timed.iter().map(|batch| batch.tokens).sum(),
             repeated_4_grams: repetition(outputs.iter().map(|output| output.tokens.as_slice())),
             unfinished: outputs.iter().filter(|output| !output.ended).count(),
             outputs,
@@ -183,12 +200,6 @@ impl Texts {
             prompt_seconds,
             scores: Vec::new(),
         }
-    }
-
-    /// New tokens of all texts.
-    #[must_use]
-    pub fn tokens(&self) -> usize {
-        self.outputs.iter().map(|output| output.tokens.len()).sum()
     }
 
     /// New tokens after the first of each text.
@@ -200,14 +211,15 @@ impl Texts {
     /// New tokens per second of `rounds`, prompts included.
     #[must_use]
     pub fn tokens_per_second(&self, rounds: usize) -> f64 {
-        (rounds * self.tokens()) as f64 / self.seconds.max(f64::MIN_POSITIVE)
+        (rounds * self.timed_tokens) as f64 / self.seconds.max(f64::MIN_POSITIVE)
     }
 
     /// The same without prompts and first tokens.
     #[must_use]
     pub fn step_tokens_per_second(&self, rounds: usize) -> f64 {
         let seconds = self.seconds - self.prompt_seconds;
-        (rounds * self.step_tokens()) as f64 / seconds.max(f64::MIN_POSITIVE)
+        let tokens = self.timed_tokens.saturating_sub(self.outputs.len());
+        (rounds * tokens) as f64 / seconds.max(f64::MIN_POSITIVE)
     }
 }
 
@@ -217,16 +229,15 @@ impl RunResults {
     pub fn of(
         [gate, kv]: [String; 2],
         takes_effect: bool,
-        texts: Texts,
-        clock: &Clock,
-        plain: &Texts,
+        (texts, timed, clock): (Texts, &[Timed], &Clock),
+        (plain, plain_timed): (&Texts, &[Timed]),
         facts: &DecodeFacts,
     ) -> Self {
         let exits: Vec<usize> =
             texts.outputs.iter().flat_map(|output| output.exits.iter().copied()).collect();
         let rounds = facts.rounds;
         let (ours, theirs) = (texts.tokens_per_second(rounds), plain.tokens_per_second(rounds));
-        let steps = (rounds * texts.step_tokens()) as f64;
+        let steps = texts.step_tokens() as f64;
         let bound = |bandwidth: f64| steps * bandwidth / (clock.weight_bytes as f64).max(1.0);
         let pairs = texts.outputs.iter().zip(&plain.outputs);
         let pairs = pairs.map(|(ours, full)| (ours.tokens.as_slice(), full.tokens.as_slice()));
@@ -239,7 +250,7 @@ impl RunResults {
             speed: DecodeSpeed {
                 tokens_per_second: ours,
                 plain_tokens_per_second: theirs,
-                speed_up: ours / theirs,
+                pace: Pace::of(timed, plain_timed),
                 step_speed_up: texts.step_tokens_per_second(rounds)
                     / plain.step_tokens_per_second(rounds),
                 step_seconds: clock.steps.as_secs_f64(),
@@ -248,6 +259,7 @@ impl RunResults {
                 bandwidth_bound: facts.read_bytes_per_second.map(bound),
                 head_reads_per_token: clock.head_reads as f64 / steps.max(1.0),
             },
+            timed: timed.to_vec(),
             fidelity: Fidelity::of(pairs),
             texts,
             notices: Vec::new(),

@@ -9,6 +9,7 @@ use ee_models::kernels::Rows;
 use ee_models::signal::{Agreement, Signal};
 use ee_models::{Decoder, ExitModel, KvCache};
 
+use super::clock::Clock;
 use super::head::HEADS;
 use super::policy::{self, POLICIES};
 use super::rule::names;
@@ -54,7 +55,8 @@ fn heads() -> Vec<String> {
 }
 
 fn run(model: &Llama, prompts: &[Vec<u32>], settings: &Settings) -> Decoded {
-    decode(model, prompts, &options(), settings, &mut Unwatched).unwrap()
+    decode(model, prompts, &options(), (settings, Clock::new(model.device())), &mut Unwatched)
+        .unwrap()
 }
 
 /// Whether the rule goes with the head, and with what it is.
@@ -128,7 +130,7 @@ fn deferred_layers_have_the_full_models_keys_and_values() {
     for rule in ["fixed:2", "confidence:0.4", "ideal"] {
         let settings = settings(&model, rule, "deferred", "full");
         let both = [short.clone(), long.clone()];
-        let (mut walk, mut chosen) = Walk::begin(&model, &both, NEW, &settings);
+        let (mut walk, mut chosen) = Walk::begin(&model, &both, NEW, (&settings, Clock::default()));
         let mut texts = both.clone();
         let mut ragged = false;
         for _ in 0..NEW - 2 {
@@ -145,7 +147,8 @@ fn deferred_layers_have_the_full_models_keys_and_values() {
         for (row, text) in texts.iter().enumerate() {
             let prompt = &both[row];
             // The same tokens through the full model, step by step.
-            let (mut full, _) = Walk::begin(&model, std::slice::from_ref(prompt), NEW, &plain);
+            let (mut full, _) =
+                Walk::begin(&model, std::slice::from_ref(prompt), NEW, (&plain, Clock::default()));
             for &token in &text[prompt.len()..] {
                 full.advance(&[token], 1, Rows::Few);
             }
@@ -171,7 +174,8 @@ fn skipped_layers_hold_the_exit_state_at_its_own_position() {
     let len = both[1].len() + 4;
     let cache_of = |policy: &str, prompts: &[Vec<u32>]| {
         let settings = Settings { min_tokens: 1, ..settings(&model, "fixed:2", policy, "full") };
-        let (mut walk, mut chosen) = Walk::begin(&model, prompts, NEW, &settings);
+        let (mut walk, mut chosen) =
+            Walk::begin(&model, prompts, NEW, (&settings, Clock::default()));
         for _ in 0..4 {
             let inputs: Vec<u32> = chosen.iter().map(|taken| taken.token).collect();
             chosen = walk.advance(&inputs, 1, Rows::Few);
@@ -213,8 +217,8 @@ fn recomputed_keys_and_values_are_projected_from_the_exit_state() {
         let settings = Settings { min_tokens: 1, ..settings(&model, rule, "recompute", "full") };
         let plain = Settings { rule: "none".parse().unwrap(), ..settings.clone() };
         let one = std::slice::from_ref(&prompt);
-        let (mut walk, mut chosen) = Walk::begin(&model, one, NEW, &settings);
-        let (mut full, _) = Walk::begin(&model, one, NEW, &plain);
+        let (mut walk, mut chosen) = Walk::begin(&model, one, NEW, (&settings, Clock::default()));
+        let (mut full, _) = Walk::begin(&model, one, NEW, (&plain, Clock::default()));
         let mut start = prompt.len();
         // Up to the first token that leaves, both are the full model.
         let (token, exit) = loop {

@@ -36,7 +36,7 @@ pub struct Decoded {
 }
 
 /// Continues every prompt greedily, as [`ee_models::generate::generate`] does; of the options the choice is
-/// not looked at.
+/// not looked at. The clock times the parts of a step, or only counts.
 ///
 /// # Errors
 /// Settings that do not go together; a prompt that cannot be continued.
@@ -44,7 +44,7 @@ pub fn decode(
     model: &dyn Decoder,
     prompts: &[Vec<u32>],
     options: &Options,
-    settings: &Settings,
+    (settings, clock): (&Settings, Clock),
     watcher: &mut dyn Watcher,
 ) -> Result<Decoded> {
     settings.check(model)?;
@@ -55,7 +55,8 @@ pub fn decode(
         return Ok(Decoded { tokens, exits, clock: Clock::default() });
     }
     let started = Instant::now();
-    let (mut walk, mut chosen) = Walk::begin(model, prompts, options.max_new_tokens, settings);
+    let limit = options.max_new_tokens;
+    let (mut walk, mut chosen) = Walk::begin(model, prompts, limit, (settings, clock));
     walk.clock.end_prompts(started.elapsed());
     let started = Instant::now();
     for number in 0..options.max_new_tokens {
@@ -103,7 +104,7 @@ impl<'m> Walk<'m> {
         model: &'m dyn Decoder,
         prompts: &[Vec<u32>],
         limit: usize,
-        settings: &'m Settings,
+        (settings, clock): (&'m Settings, Clock),
     ) -> (Self, Vec<Taken>) {
         let width = prompts.iter().map(Vec::len).max().expect("there are prompts");
         let padding: Arc<[usize]> = prompts.iter().map(|prompt| width - prompt.len()).collect();
@@ -123,7 +124,7 @@ impl<'m> Walk<'m> {
             live: (0..prompts.len()).collect(),
             filling: settings.policy.begin(prompts.len()),
             bytes: model.weight_bytes(),
-            clock: Clock::new(model.device()),
+            clock,
         };
         let first = walk.advance(&tokens, width, Rows::Many);
         (walk, first)

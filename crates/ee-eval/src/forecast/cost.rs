@@ -63,6 +63,22 @@ impl Cost<'_> {
         seconds
     }
 
+    /// Seconds where every token that may leave does so at one exit, its head read once; `deferred` makes up for
+    /// nothing, as no later token goes deeper.
+    #[must_use]
+    pub fn cut(&self, watched: &Watched<'_>, exits: &[usize], kv: &str) -> f64 {
+        let head = self.times.head;
+        let unasked = Asked {
+            name: String::new(),
+            first: 0.0,
+            later: 0.0,
+            leave_at_first: head,
+            leave_later: head,
+        };
+        let kv = if kv == "recompute" { kv } else { "copy" };
+        self.exits(watched, exits, &unasked, kv)
+    }
+
     /// Seconds in rounds of one plan.
     #[must_use]
     pub fn speculation(&self, plan: Plan) -> f64 {

@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::calibrate::certify;
 use crate::decode::ExitRule;
 use crate::decode::decay::{Position, undecayed};
-use crate::decode::rule::{AnyGate, OpenRule};
+use crate::decode::rule::{AnyGate, OpenRule, Rule};
 use crate::error::{EvalError, Result};
-use crate::gates::{ExitSpace, Numbers};
+use crate::gates::{Comparison, ExitSpace, Numbers, Range, Scale};
 use crate::oracle;
 use crate::sweep::{Agreement, RowScores, WholeTexts, best, curve_of};
 use crate::trace::Trace;
@@ -39,7 +39,7 @@ pub struct Watched<'t> {
 /// A gate at a threshold, on the full model's context.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenGate {
-    /// The threshold.
+    /// The threshold; of a fixed depth the exit.
     pub threshold: f32,
     /// The mean exit of all tokens.
     pub average_exit: f64,
@@ -62,11 +62,20 @@ impl<'t> Watched<'t> {
     /// [`EvalError::Setting`] for a trace that is not of greedy text, [`EvalError::Empty`] where no token may
     /// leave.
     pub fn new(trace: &'t Trace, exits: &[usize], min_tokens: usize) -> Result<Self> {
-        let facts = trace.facts.generation.as_ref().filter(|facts| !facts.teacher_forced);
-        let Some(facts) = facts else {
+        let facts = trace.facts.generation.as_ref();
+        if facts.is_none_or(|facts| facts.teacher_forced) {
             let reason = "expected a trace of text that the model wrote itself".to_owned();
             return Err(EvalError::Setting { reason });
-        };
+        }
+        Self::of_any(trace, exits, min_tokens)
+    }
+
+    /// The same of any trace of text, a teacher-forced one included: its tokens stand behind the gold ones.
+    ///
+    /// # Errors
+    /// [`EvalError::Empty`] where no token may leave.
+    pub fn of_any(trace: &'t Trace, exits: &[usize], min_tokens: usize) -> Result<Self> {
+        let limit = trace.facts.generation.as_ref().map_or(1, |facts| facts.max_new_tokens);
         let first = min_tokens.max(1);
         let rows: Vec<usize> =
             (0..trace.rows()).filter(|&row| trace.position[row] as usize >= first).collect();
@@ -79,7 +88,6 @@ impl<'t> Watched<'t> {
         let exits: Vec<usize> =
             exits.iter().copied().filter(|&exit| exit < trace.layers()).collect();
         let asked = trace.select(&rows).at_exits(&exits);
-        let limit = facts.max_new_tokens;
         Ok(Self { trace, exits, rows, asked, limit, states: None })
     }
 
@@ -116,6 +124,46 @@ impl<'t> Watched<'t> {
         let scale = gate.scale(self.space());
         let threshold = certify(&self.asked, scale, exits, risk, confidence)?;
         self.that_fires(gate, threshold)
+    }
+
+    /// The shallowest exit at which all tokens that may leave can, while this share of them stays the full
+    /// model's: the model cut off there. None where that is only the last one.
+    #[must_use]
+    pub fn cut_keeping(&self, keep: f64) -> Option<ExitRule> {
+        self.cut(&Agreement { trace: &self.asked }, keep)
+    }
+
+    /// The same while this share of the texts stays the full model's, token for token.
+    #[must_use]
+    pub fn cut_keeping_texts(&self, keep: f64) -> Option<ExitRule> {
+        self.cut(&WholeTexts::new(&self.asked), keep)
+    }
+
+    /// The shallowest exit that is certified to change at most this share of a text's tokens, tested from the
+    /// deepest on; none where none is.
+    #[must_use]
+    pub fn cut_certified(&self, risk: f64, confidence: f64) -> Option<ExitRule> {
+        let places = self.asked.layers() as f32;
+        let range = Range { never: places, always: 1.0 };
+        let scale = Scale { comparison: Comparison::AtLeast, range };
+        let exits = |place: f32| vec![place as usize; self.rows.len()];
+        let place = certify(&self.asked, scale, exits, risk, confidence)?;
+        self.fixed(place as usize)
+    }
+
+    fn cut(&self, scores: &impl RowScores, keep: f64) -> Option<ExitRule> {
+        let keeps = |place: &usize| {
+            let mut sum = scores.zero();
+            (0..self.rows.len()).for_each(|row| scores.add(&mut sum, row, *place, 1.0));
+            scores.score(&sum) >= keep
+        };
+        (1..self.asked.layers()).find(keeps).and_then(|place| self.fixed(place))
+    }
+
+    /// The rule of a place among the exits that are read.
+    fn fixed(&self, place: usize) -> Option<ExitRule> {
+        let exit = *self.exits.get(place - 1)?;
+        Some(ExitRule { rule: Rule::Fixed(exit), decays: false })
     }
 
     fn shallowest(&self, gate: OpenRule, scores: &impl RowScores, keep: f64) -> Option<ExitRule> {
@@ -172,6 +220,10 @@ impl<'t> Watched<'t> {
     pub fn exits(&self, rule: ExitRule) -> Vec<usize> {
         let layers = self.trace.layers();
         let mut exits = vec![layers; self.trace.rows()];
+        if let Rule::Fixed(exit) = rule.rule {
+            self.rows.iter().for_each(|&row| exits[row] = exit.min(layers));
+            return exits;
+        }
         for (&row, place) in self.rows.iter().zip(self.places(rule)) {
             exits[row] = self.exits.get(place - 1).copied().unwrap_or(layers);
         }
@@ -196,7 +248,10 @@ impl<'t> Watched<'t> {
             exit.abs_diff(ideal)
         });
         TokenGate {
-            threshold: rule.gate().map_or(f32::NAN, |(_, threshold)| threshold),
+            threshold: match rule.rule {
+                Rule::Fixed(exit) => exit as f32,
+                _ => rule.gate().map_or(f32::NAN, |(_, threshold)| threshold),
+            },
             average_exit: oracle::average(&exits),
             equal_share: equal_share(self.trace, &exits),
             distance: apart.sum::<usize>() as f64 / n,

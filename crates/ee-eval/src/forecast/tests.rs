@@ -11,6 +11,7 @@ use ee_models::generate::{Options, Unwatched, Watcher, generate};
 use ee_models::signal::{Agreement, Signal};
 
 use super::*;
+use crate::decode::clock::Clock;
 use crate::decode::policy::by_name;
 use crate::decode::sample::{LAYERS, NEW, VOCABULARY, model, options, prompt};
 use crate::decode::states::STATE_GATES;
@@ -123,7 +124,14 @@ fn tokens_leave_as_predicted() {
             let predicted = watched.exits(rule);
             let live = |policy| {
                 let settings = settings(&model, rule, &exits, policy);
-                decode(&model, &prompts(), &options(), &settings, &mut Unwatched).unwrap()
+                decode(
+                    &model,
+                    &prompts(),
+                    &options(),
+                    (&settings, Clock::default()),
+                    &mut Unwatched,
+                )
+                .unwrap()
             };
             // Exits that take no effect: every token.
             let full = live("full");
@@ -152,7 +160,8 @@ fn thresholds_that_decay_depend_on_the_longest_text() {
     };
     let settings = settings(&model, "confidence:0.4@decay".parse().unwrap(), &[1, 2, 3, 4], "full");
     let options = Options { max_new_tokens: 80, ..options() };
-    let found = decode(&model, &prompts(), &options, &settings, &mut Unwatched).unwrap();
+    let found = decode(&model, &prompts(), &options, (&settings, Clock::default()), &mut Unwatched)
+        .unwrap();
     let mut rows = exits(80).into_iter();
     for (text, rows_of) in found.exits.iter().zip(crate::calibrate::examples(&trace)) {
         let predicted: Vec<usize> = rows.by_ref().take(rows_of.len()).collect();

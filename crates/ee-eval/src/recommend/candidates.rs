@@ -4,13 +4,14 @@ use super::half::Observed;
 use super::results::{CandidateResults, Origin};
 use crate::decode::Settings;
 use crate::decode::measure::Way;
-use crate::decode::policy::POLICIES;
-use crate::decode::rule::{AnyGate, ExitRule, OpenRule};
+use crate::decode::policy::{KvPolicy, POLICIES};
+use crate::decode::rule::{AnyGate, ExitRule, OpenRule, Rule};
 use crate::error::Result;
 use crate::forecast::Watched;
 use crate::forecast::cost::Cost;
 use crate::forecast::states::StateNumbers;
 use crate::forecast::times::{Ask, Times};
+use crate::gates::GATES;
 use crate::speculate::Drafts;
 use crate::trace::Trace;
 use crate::trial::WayFacts;
@@ -27,7 +28,7 @@ pub struct Search<'a> {
     pub asks: &'a [Ask],
     /// The share of tokens to keep.
     pub keep: f64,
-    /// Of a guarantee.
+    /// Of everything that is promised.
     pub confidence: f64,
     /// So many new tokens never leave.
     pub min_tokens: usize,
@@ -36,6 +37,17 @@ pub struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// The confidence of each guaranteed threshold alone, so that all of them hold at once with the stated one:
+    /// every gate, still and decaying, at every set of exits is a sequence of tests of its own, and so are the
+    /// depths at which all tokens leave.
+    #[must_use]
+    pub fn confidence_of_each(&self) -> f64 {
+        let states = self.asks.iter().filter(|ask| ask.state_gate().is_some()).count();
+        let gates = GATES.len() + states;
+        let sequences = 1 + 2 * gates * exit_sets(self.trace.layers()).len();
+        1.0 - (1.0 - self.confidence) / sequences as f64
+    }
+
     /// Some texts as gates meet them that are read at these exits.
     fn watched<'t>(
         &self,
@@ -49,19 +61,34 @@ impl Search<'_> {
 
     /// The thresholds of a gate that the rules find, each once.
     fn thresholds(&self, watched: &Watched<'_>, open: OpenRule) -> Vec<(ExitRule, Origin)> {
-        let mut set: Vec<(ExitRule, Origin)> = Vec::new();
-        for (found, origin) in [
+        let (risk, confidence) = (1.0 - self.keep, self.confidence_of_each());
+        distinct([
             (watched.keeping(open, self.keep), Origin::Keep),
             (watched.keeping_texts(open, self.keep), Origin::KeepTexts),
-            (watched.certified(open, 1.0 - self.keep, self.confidence), Origin::Guarantee),
-        ] {
-            // A threshold that two rules find is one setting, named by the stricter rule.
-            let Some(found) = found else { continue };
-            set.retain(|(other, _)| other.to_string() != found.to_string());
-            set.push((found, origin));
-        }
-        set
+            (watched.certified(open, risk, confidence), Origin::Guarantee),
+        ])
     }
+
+    /// The depths at which the model can be cut off, each once.
+    fn depths(&self, watched: &Watched<'_>) -> Vec<(ExitRule, Origin)> {
+        let (risk, confidence) = (1.0 - self.keep, self.confidence_of_each());
+        distinct([
+            (watched.cut_keeping(self.keep), Origin::Keep),
+            (watched.cut_keeping_texts(self.keep), Origin::KeepTexts),
+            (watched.cut_certified(risk, confidence), Origin::Guarantee),
+        ])
+    }
+}
+
+/// A rule that two ways of choosing find is one setting, named by the stricter of them, which comes later.
+fn distinct<const N: usize>(found: [(Option<ExitRule>, Origin); N]) -> Vec<(ExitRule, Origin)> {
+    let mut set: Vec<(ExitRule, Origin)> = Vec::new();
+    for (rule, origin) in found {
+        let Some(rule) = rule else { continue };
+        set.retain(|(other, _)| other.to_string() != rule.to_string());
+        set.push((rule, origin));
+    }
+    set
 }
 
 /// A setting with its promise.
@@ -118,6 +145,11 @@ pub fn exit_sets(layers: usize) -> Vec<Vec<usize>> {
 pub fn candidates(search: &Search<'_>) -> Result<Vec<Candidate>> {
     let cost = Cost { trace: search.trace, times: search.times };
     let mut found = speculation(&cost, cost.plain());
+    let every: Vec<usize> = (1..search.trace.layers()).collect();
+    let watched = search.watched(search.trace, None, &every)?;
+    for depth in search.depths(&watched) {
+        found.extend(cutting(search, &cost, &watched, depth)?);
+    }
     // Gates on states are judged on the texts that were run again for them.
     let states = search.observed.map(|of| (&of.trace, Some(&of.numbers)));
     for (trace, states) in std::iter::once((search.trace, None)).chain(states) {
@@ -172,6 +204,44 @@ fn exiting(
         }
     }
     Ok(found)
+}
+
+/// The model cut off at a depth, with every policy.
+fn cutting(
+    search: &Search<'_>,
+    cost: &Cost<'_>,
+    watched: &Watched<'_>,
+    (rule, origin): (ExitRule, Origin),
+) -> Result<Vec<Candidate>> {
+    let (judged, exits, plain) = (watched.judge(rule), watched.exits(rule), cost.plain());
+    let policies = POLICIES.iter().copied().filter(|policy| policy.takes_effect());
+    let candidate = |policy: &'static dyn KvPolicy| -> Result<Candidate> {
+        let seconds = cost.cut(watched, &exits, policy.name());
+        let settings = Settings {
+            rule,
+            policy,
+            head: "full".parse()?,
+            exits: every_exit_of(rule),
+            min_tokens: search.min_tokens,
+            fitted: None,
+        };
+        Ok(Candidate {
+            way: Way::Exits(settings),
+            origin,
+            average_exit: Some(judged.average_exit),
+            predicted_speed_up: plain / seconds,
+            predicted_equal: judged.equal_share,
+        })
+    };
+    policies.map(candidate).collect()
+}
+
+/// The only exit that a fixed depth has.
+fn every_exit_of(rule: ExitRule) -> Vec<usize> {
+    match rule.rule {
+        Rule::Fixed(exit) => vec![exit],
+        _ => Vec::new(),
+    }
 }
 
 /// The plan that the trace promises most of, and plans chosen while decoding, which can find it.
@@ -237,6 +307,58 @@ pub(super) mod tests {
         let numbers = confidences.flat_map(|row| row[..exits].to_vec()).collect();
         let numbers = StateNumbers::of(exits, vec![("cosine", numbers)]);
         Observed { trace: trace.clone(), numbers }
+    }
+
+    #[test]
+    fn the_model_can_be_cut_off_where_enough_agrees() {
+        // Exit 1 is the last one's answer in no text, exit 2 in all but one token of the fourth text, exit 3 always.
+        let mut rows: Vec<&[u32]> = vec![&[0, 1, 1, 1]; 16];
+        rows[13] = &[0, 0, 1, 1];
+        let trace = sample::as_text(sample::of_predictions(&rows, &[1; 16], 2), &[4; 4]);
+        let (asks, times) = parts();
+        let mut search = Search {
+            trace: &trace,
+            observed: None,
+            times: &times,
+            asks: &asks,
+            keep: 0.9,
+            confidence: 0.5,
+            min_tokens: 1,
+            max_new_tokens: 4,
+        };
+        let depths = |search: &Search<'_>| -> Vec<(String, Origin)> {
+            let all = candidates(search).unwrap().into_iter();
+            let of = all.filter(|of| of.gate_name().is_none() && of.settings().is_some());
+            let mut found: Vec<(String, Origin)> = of
+                .filter(|of| of.settings().unwrap().policy.name() == "deferred")
+                .map(|of| (of.rule().unwrap().to_string(), of.origin))
+                .collect();
+            found.sort_by(|a, b| a.0.cmp(&b.0));
+            found
+        };
+        // 11 of 12 tokens that may leave, three of four texts.
+        let (two, three) = ("fixed:2".to_owned(), "fixed:3".to_owned());
+        assert_eq!(depths(&search), [(two.clone(), Origin::Keep), (three, Origin::KeepTexts)]);
+        search.keep = 0.7;
+        assert_eq!(depths(&search), [(two, Origin::KeepTexts)]);
+    }
+
+    #[test]
+    fn guarantees_are_corrected_for_all_sequences() {
+        let trace = sample::generated(&[20; 40], 6, 3, 5);
+        let (asks, times) = parts();
+        let search = Search {
+            trace: &trace,
+            observed: None,
+            times: &times,
+            asks: &asks,
+            keep: 0.5,
+            confidence: 0.9,
+            min_tokens: 2,
+            max_new_tokens: 20,
+        };
+        // Four gates on signals and one on states, still or decaying, at three sets of exits; and the depths.
+        assert!((search.confidence_of_each() - (1.0 - 0.1 / 31.0)).abs() < 1e-12);
     }
 
     #[test]

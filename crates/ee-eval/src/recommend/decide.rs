@@ -1,27 +1,68 @@
 //! The answer, from what was measured alone.
+//!
+//! What may be doubted is shared out over every choice that was made. A fifth of it goes to speed, in equal parts to
+//! all settings that were tried, and the rest to quality, in equal parts to the few that are judged; those are
+//! chosen by texts that do not judge them. So "faster" and "kept" are all true at once with the stated confidence,
+//! whichever of them is recommended (Bonferroni).
 
 use serde::{Deserialize, Serialize};
 
-/// Below this a gain is not worth a setting, nor told from noise.
+use crate::trial::quality::Kept;
+
+/// Below this a gain is not worth a setting.
 pub const LEAST: f64 = 1.03;
 
+/// The part of the doubt that is spent on speed: times are told apart by few texts, quality is not.
+const SPEED_PART: f64 = 0.2;
+
+/// Settings whose quality is judged at most: each more takes doubt from all.
+pub const JUDGED: usize = 3;
+
+/// The doubt that is left of each single claim, where all of them together leave 1 − `confidence`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// That one setting is no faster.
+    pub speed: f64,
+    /// That one setting keeps less.
+    pub quality: f64,
+}
+
+impl Doubt {
+    /// Of so many settings that are tried, and so many of them that are judged.
+    #[must_use]
+    pub fn of(confidence: f64, tried: usize, judged: usize) -> Self {
+        let all = 1.0 - confidence;
+        Self {
+            speed: SPEED_PART * all / tried.max(1) as f64,
+            quality: (1.0 - SPEED_PART) * all / judged.max(1) as f64,
+        }
+    }
+}
+
 /// One setting that was tried.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// Whether it leaves texts as they are.
     pub lossless: bool,
-    /// Whether it kept the quality.
-    pub kept: bool,
+    /// Whether it kept the quality on the texts that were timed.
+    pub seems_kept: bool,
+    /// Whether it keeps the quality on further texts; none where that was not judged.
+    pub kept: Option<Kept>,
     /// Measured.
     pub speed_up: f64,
-    /// The lower end of its 95 % interval; none where nothing tells it.
+    /// What it is at least, but for its doubt; none where nothing tells it.
     pub at_least: Option<f64>,
 }
 
 impl Finding {
-    /// Whether it may be used: it keeps the quality and is faster beyond doubt, by enough.
+    /// Whether it is faster beyond doubt, by enough.
+    fn is_faster(&self) -> bool {
+        self.speed_up >= LEAST && self.at_least.is_some_and(|low| low > 1.0)
+    }
+
+    /// Whether it may be used: it is faster and keeps the quality beyond doubt.
     fn is_usable(&self) -> bool {
-        self.kept && self.speed_up >= LEAST && self.at_least.is_some_and(|low| low > 1.0)
+        self.is_faster() && (self.lossless || self.kept == Some(Kept::Yes))
     }
 }
 
@@ -41,14 +82,25 @@ pub enum Verdict {
     },
     /// Neither.
     Plain {
-        /// The fastest trial that kept the quality, which is not fast enough or not surely faster; none where none
-        /// kept it.
+        /// The fastest trial that is surely faster and whose quality these texts do not tell; else the fastest that
+        /// kept it on the timed texts; none where none did.
         fastest: Option<usize>,
     },
 }
 
-/// The fastest setting of those that keep the quality, are faster by [`LEAST`] and whose interval lies above 1;
-/// of two that are as fast to within [`LEAST`] the lossless one.
+/// The places of the settings whose quality is worth judging, the fastest first: those that kept it on the timed
+/// texts and are surely faster.
+#[must_use]
+pub fn worth_judging(findings: &[Finding]) -> Vec<usize> {
+    let wanted = |of: &Finding| !of.lossless && of.seems_kept && of.is_faster();
+    let mut places: Vec<usize> =
+        (0..findings.len()).filter(|&place| wanted(&findings[place])).collect();
+    places.sort_by(|&a, &b| findings[b].speed_up.total_cmp(&findings[a].speed_up));
+    places.truncate(JUDGED);
+    places
+}
+
+/// The fastest setting of those that may be used; of two that are as fast to within [`LEAST`] the lossless one.
 #[must_use]
 pub fn decide(findings: &[Finding]) -> Verdict {
     let fastest = |wanted: &dyn Fn(&Finding) -> bool| {
@@ -58,7 +110,9 @@ pub fn decide(findings: &[Finding]) -> Verdict {
             .map(|(at, of)| (at, of.speed_up))
     };
     let Some((first, speed_up)) = fastest(&Finding::is_usable) else {
-        return Verdict::Plain { fastest: fastest(&|of| of.kept).map(|(at, _)| at) };
+        let open = fastest(&|of| of.is_faster() && of.kept == Some(Kept::Unknown));
+        let seeming = || fastest(&|of| of.lossless || of.seems_kept && of.kept != Some(Kept::No));
+        return Verdict::Plain { fastest: open.or_else(seeming).map(|(at, _)| at) };
     };
     match fastest(&|of| of.lossless && of.is_usable()) {
         Some((trial, lossless)) if lossless * LEAST >= speed_up => Verdict::Speculation { trial },
@@ -70,14 +124,21 @@ pub fn decide(findings: &[Finding]) -> Verdict {
 mod tests {
     use super::*;
 
-    fn decided(findings: &[(bool, bool, f64)]) -> Verdict {
-        let finding = |&(lossless, kept, speed_up): &(bool, bool, f64)| Finding {
+    /// An exit that kept the quality surely, or not even on the timed texts; or a lossless one.
+    fn finding(lossless: bool, kept: bool, speed_up: f64) -> Finding {
+        Finding {
             lossless,
-            kept,
+            seems_kept: kept,
+            kept: (kept && !lossless).then_some(Kept::Yes),
             speed_up,
             at_least: Some(speed_up - 0.01),
-        };
-        decide(&findings.iter().map(finding).collect::<Vec<_>>())
+        }
+    }
+
+    fn decided(findings: &[(bool, bool, f64)]) -> Verdict {
+        let one =
+            |&(lossless, kept, speed_up): &(bool, bool, f64)| finding(lossless, kept, speed_up);
+        decide(&findings.iter().map(one).collect::<Vec<_>>())
     }
 
     #[test]
@@ -119,25 +180,43 @@ mod tests {
 
     #[test]
     fn what_may_be_slower_is_not_used() {
-        let finding =
-            |lossless, speed_up, at_least| Finding { lossless, kept: true, speed_up, at_least };
-        let unsure = finding(false, 1.5, Some(0.99));
-        let sure = finding(false, 1.1, Some(1.01));
-        assert_eq!(decide(&[unsure]), Verdict::Plain { fastest: Some(0) });
-        assert_eq!(decide(&[finding(false, 1.5, Some(1.0))]), Verdict::Plain { fastest: Some(0) });
-        assert_eq!(decide(&[finding(false, 1.5, None)]), Verdict::Plain { fastest: Some(0) });
+        let at = |speed_up, at_least| Finding { at_least, ..finding(false, true, speed_up) };
+        let unsure = at(1.5, Some(0.99));
+        let sure = at(1.1, Some(1.01));
+        for refused in [unsure, at(1.5, Some(1.0)), at(1.5, None), at(1.02, Some(1.01))] {
+            assert_eq!(decide(&[refused]), Verdict::Plain { fastest: Some(0) });
+        }
         assert_eq!(decide(&[unsure, sure]), Verdict::EarlyExit { trial: 1 });
-        // Sure, and not worth it.
-        assert_eq!(
-            decide(&[finding(false, 1.02, Some(1.01))]),
-            Verdict::Plain { fastest: Some(0) }
-        );
         // An unsure lossless one does not take the place of a sure one.
-        let lossless = finding(true, 1.1, Some(0.9));
-        assert_eq!(decide(&[sure, lossless]), Verdict::EarlyExit { trial: 0 });
-        assert_eq!(
-            decide(&[sure, finding(true, 1.09, Some(1.05))]),
-            Verdict::Speculation { trial: 1 }
-        );
+        let lossless =
+            |speed_up, low| Finding { at_least: Some(low), ..finding(true, true, speed_up) };
+        assert_eq!(decide(&[sure, lossless(1.1, 0.9)]), Verdict::EarlyExit { trial: 0 });
+        assert_eq!(decide(&[sure, lossless(1.09, 1.05)]), Verdict::Speculation { trial: 1 });
+    }
+
+    #[test]
+    fn what_may_lose_quality_is_not_used() {
+        let with = |kept, speed_up| Finding { kept, ..finding(false, true, speed_up) };
+        let open = with(Some(Kept::Unknown), 1.4);
+        for kept in [None, Some(Kept::No), Some(Kept::Unknown)] {
+            assert!(matches!(decide(&[with(kept, 2.0)]), Verdict::Plain { .. }), "{kept:?}");
+        }
+        // What more texts could tell is named before what was not judged.
+        assert_eq!(decide(&[with(None, 2.0), open]), Verdict::Plain { fastest: Some(1) });
+        assert_eq!(decide(&[with(Some(Kept::No), 2.0)]), Verdict::Plain { fastest: None });
+        assert_eq!(decide(&[open, with(Some(Kept::Yes), 1.2)]), Verdict::EarlyExit { trial: 1 });
+    }
+
+    #[test]
+    fn few_are_judged_and_all_claims_together_keep_the_confidence() {
+        let findings: Vec<Finding> =
+            [(false, true, 1.2), (true, true, 1.9), (false, true, 1.5), (false, false, 1.8)]
+                .into_iter()
+                .chain([(false, true, 1.4), (false, true, 1.01), (false, true, 1.3)])
+                .map(|(lossless, kept, speed_up)| finding(lossless, kept, speed_up))
+                .collect();
+        assert_eq!(worth_judging(&findings), [2, 4, 6]);
+        let doubt = Doubt::of(0.95, 9, 3);
+        assert!((9.0 * doubt.speed + 3.0 * doubt.quality - 0.05).abs() < 1e-12);
     }
 }

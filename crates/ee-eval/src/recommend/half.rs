@@ -20,6 +20,9 @@ use crate::trace::Trace;
 /// Texts that the numbers of gates on states are read of where a guarantee needs no more.
 const STATE_TEXTS: usize = 150;
 
+/// Texts per batch where no clock runs.
+const FURTHER_BATCH: usize = 8;
+
 /// What gates on states make of some texts.
 pub struct Observed {
     /// The texts.
@@ -56,29 +59,48 @@ impl<'a> Source<'a> {
         Ok(Self { arguments, task, subject, all, max_new_tokens })
     }
 
-    /// The examples of a half that are tried, at even distances.
+    /// The examples of a half that are timed, at even distances, and all others, on which quality is judged.
     ///
     /// # Errors
     /// A prompt that does not fit the model; no example.
-    pub(super) fn material(&self, half: &Trace) -> Result<Material> {
+    pub(super) fn material(&self, half: &Trace) -> Result<[Option<Material>; 2]> {
         let numbers: Vec<usize> =
             examples(half).into_iter().map(|rows| half.example[rows.start] as usize).collect();
-        let chosen = spread(numbers.len(), self.arguments.live_rows).map(|at| numbers[at]);
-        let chosen = chosen.filter_map(|number| Some((number, self.all.get(number)?.clone())));
+        let places: Vec<usize> = spread(numbers.len(), self.arguments.live_rows).collect();
+        let rest = (0..numbers.len()).filter(|place| !places.contains(place)).collect();
+        let (batch, rounds) = (1, self.arguments.rounds);
+        Ok([
+            self.of_examples(&numbers, places, (batch, rounds))?,
+            self.of_examples(&numbers, rest, (FURTHER_BATCH, 0))?,
+        ])
+    }
+
+    fn of_examples(
+        &self,
+        numbers: &[usize],
+        places: Vec<usize>,
+        (batch, rounds): (usize, usize),
+    ) -> Result<Option<Material>> {
+        let chosen = places.into_iter().map(|place| numbers[place]);
+        let chosen: Vec<(usize, TextExample)> =
+            chosen.filter_map(|number| Some((number, self.all.get(number)?.clone()))).collect();
+        if chosen.is_empty() {
+            return Ok(None);
+        }
         let continuation = Continuation {
             max_new_tokens: Some(self.max_new_tokens),
             truncate: self.arguments.truncate,
-            batch: 1,
-            rounds: self.arguments.rounds,
+            batch,
+            rounds,
             allow_code_execution: self.arguments.allow_code_execution,
         };
         let split = split(self.arguments, self.task);
-        Material::of_examples(self.subject, self.task, split, chosen, continuation)
+        Material::of_examples(self.subject, self.task, split, chosen, continuation).map(Some)
     }
 
     /// Runs the model over texts of the half that chooses, at even distances: those of which a token may leave,
-    /// no more than a guarantee needs where nothing is lost, [`STATE_TEXTS`] at least. None where there is no
-    /// such text or no exit before the last.
+    /// no more than a guarantee of this confidence needs where nothing is lost, [`STATE_TEXTS`] at least. None where
+    /// there is no such text or no exit before the last.
     ///
     /// # Errors
     /// Prompts that are not those of the trace; an interrupt.
@@ -86,9 +108,10 @@ impl<'a> Source<'a> {
         &self,
         half: &Trace,
         asks: &[Ask],
+        confidence: f64,
         interrupt: &Interrupt,
     ) -> Result<Option<Observed>> {
-        let RecommendArguments { keep, confidence, min_tokens, .. } = *self.arguments;
+        let RecommendArguments { keep, min_tokens, .. } = *self.arguments;
         let mut texts = examples(half);
         texts.retain(|rows| rows.len() > min_tokens.max(1));
         if texts.is_empty() || half.layers() < 2 {

@@ -2,16 +2,19 @@
 //!
 //! One half of the traced examples chooses thresholds and predicts speed ([`candidates`]), with one more pass of the
 //! model over at most as many of its texts as a guarantee needs, for gates on states ([`half`]); the few settings
-//! that promise most are tried on the other half beside plain decoding, and only what was measured there
-//! decides ([`decide`]).
+//! that promise most are timed beside plain decoding on some texts of the other half, and the quality of the few that
+//! are faster there is judged on all its other texts. Only what was measured decides ([`decide`]), and is
+//! corrected for every choice that was made ([`choose`]).
 
 mod answer;
 pub mod candidates;
+pub mod choose;
 pub mod decide;
 pub mod half;
 mod report;
 mod results;
 pub mod shortlist;
+pub mod simulation;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +27,7 @@ pub use results::{Origin, Recommendation};
 use crate::arguments::RecommendArguments;
 use crate::calibrate::{Halves, examples};
 use crate::decode::HeadChoice;
+use crate::decode::material::Material;
 use crate::decode::measure::Way;
 use crate::decoding::DecoderSubject;
 use crate::error::{EvalError, Result};
@@ -35,11 +39,11 @@ use crate::output::check_writable;
 use crate::results::Ideal;
 use crate::trace::tokens::{TokenWork, trace_tokens};
 use crate::trace::{self, Shard, Trace};
-use crate::trial;
-use candidates::{Candidate, Search, candidates};
-use decide::{Finding, decide};
+use crate::trial::quality::Worth;
+use crate::trial::{self, Trials};
+use candidates::{Candidate, Search};
+use choose::{Live, Tried, choose};
 use half::{Source, state_asks};
-use shortlist::shortlist;
 
 /// Outputs that a pruned head reads.
 const PRUNED: usize = 64;
@@ -145,15 +149,15 @@ fn recommend(
     let Halves { calibration, held_out } = Halves::draw(trace, arguments.seed);
     let model = subject.model();
     let source = Source::read(arguments, task, subject, trace)?;
-    let material = source.material(&held_out)?;
+    let [timed, further] = source.material(&held_out)?;
+    let timed = timed.ok_or_else(|| EvalError::Empty { what: "there is no prompt".to_owned() })?;
     let state_asks = state_asks(arguments, model)?;
-    let observed = source.observe(&calibration, &state_asks, interrupt)?;
     let mut asks: Vec<Ask> = heads(subject)?.into_iter().map(Ask::Head).collect();
-    asks.extend(state_asks);
-    let times = Times::measure(model, &material.work.prompts, &asks);
-    let search = Search {
+    asks.extend(state_asks.iter().cloned());
+    let times = Times::measure(model, &timed.work.prompts, &asks);
+    let mut search = Search {
         trace: &calibration,
-        observed: observed.as_ref(),
+        observed: None,
         times: &times,
         asks: &asks,
         keep: arguments.keep,
@@ -161,25 +165,25 @@ fn recommend(
         min_tokens: arguments.min_tokens,
         max_new_tokens: source.max_new_tokens,
     };
-    let candidates = candidates(&search)?;
-    let tried = shortlist(&candidates, arguments.tries);
-    let ways: Vec<Way> = tried.iter().map(|&at| candidates[at].way.clone()).collect();
-    let trials = trial::run(subject, &material, &ways, interrupt)?;
-    let findings = trials.trials.iter().map(|trial| Finding {
-        lossless: trial.lossless,
-        kept: trials.keeps(trial, arguments.keep),
-        speed_up: trial.speed_up_by_round.median,
-        at_least: trial.speed_up_interval.map(|[low, _]| low),
-    });
-    let verdict = decide(&findings.collect::<Vec<_>>());
+    let confidence = search.confidence_of_each();
+    let observed = source.observe(&calibration, &state_asks, confidence, interrupt)?;
+    search.observed = observed.as_ref();
+    let mut live =
+        Texts { subject, timed: &timed, further: further.as_ref(), interrupt, trials: None };
+    let chosen = choose(&search, arguments.tries, &mut live)?;
+    let trials =
+        live.trials.ok_or_else(|| EvalError::Empty { what: "nothing was tried".to_owned() })?;
     let state_texts = observed.as_ref().map_or(0, |of| examples(&of.trace).len());
-    let notices = notices(arguments, &candidates);
+    let mut notices = notices(arguments, &chosen.candidates);
+    notices.extend(trials.load.and_then(|load| load.notice()));
     Ok(Recommendation {
         subject: words(&source),
         layers: model.n_layers(),
         weights: subject.weights().to_owned(),
         keep: arguments.keep,
         confidence: arguments.confidence,
+        confidence_of_each_guarantee: confidence,
+        doubt: chosen.doubt,
         min_tokens: arguments.min_tokens,
         seed: arguments.seed,
         calibration_texts: examples(&calibration).len(),
@@ -187,14 +191,49 @@ fn recommend(
         state_texts,
         ideal: Ideal::of_trace(&calibration, &oracle::ideal_exits(&calibration)),
         agreement_per_exit: agreement_per_exit(&calibration),
-        times,
         notices,
-        candidates: candidates.iter().map(Candidate::results).collect(),
-        tried,
+        candidates: chosen.candidates.iter().map(Candidate::results).collect(),
+        tried: chosen.tried,
         trials,
-        verdict,
+        findings: chosen.findings,
+        judged: chosen.judged,
+        verdict: chosen.verdict,
         trace: trace.facts.clone(),
+        times,
     })
+}
+
+/// The texts of the other half, decoded by the model.
+struct Texts<'a> {
+    subject: &'a DecoderSubject,
+    timed: &'a Material,
+    further: Option<&'a Material>,
+    interrupt: &'a Interrupt,
+    trials: Option<Trials>,
+}
+
+impl Live for Texts<'_> {
+    fn timed(&mut self, ways: &[Way]) -> Result<Vec<Tried>> {
+        let trials = trial::run(self.subject, self.timed, ways, self.interrupt)?;
+        let tried = trials.trials.iter().map(|trial| Tried {
+            lossless: trial.lossless,
+            pace: trial.pace,
+            share: trials.kept(trial),
+        });
+        let tried = tried.collect();
+        self.trials = Some(trials);
+        Ok(tried)
+    }
+
+    fn further(&mut self, places: &[usize], ways: &[Way]) -> Result<Vec<Worth>> {
+        let none = || vec![Worth::of_means("equal tokens", vec![]); places.len()];
+        let (Some(material), Some(trials)) = (self.further, self.trials.as_mut()) else {
+            return Ok(none());
+        };
+        trial::run_further(self.subject, material, (trials, places), ways, self.interrupt)?;
+        let worth = places.iter().map(|&place| trials.further_worth(&trials.trials[place]));
+        Ok(worth.collect::<Option<_>>().unwrap_or_else(none))
+    }
 }
 
 /// The heads that gates on signals can ask of this vocabulary.
@@ -240,7 +279,11 @@ fn notices(arguments: &RecommendArguments, candidates: &[Candidate]) -> Vec<Stri
                 .to_owned(),
         );
     } else if !candidates.iter().any(|candidate| candidate.origin == Origin::Guarantee) {
-        notices.push("no threshold could be guaranteed: too few examples, or too much differs even at the tightest".to_owned());
+        notices.push(
+            "no threshold could be guaranteed: too few examples for all that were looked at together, or too much differs \
+             even at the tightest"
+                .to_owned(),
+        );
     }
     notices.push(
         "predictions judge each token on the full model's own context and count no bookkeeping; measurements decide"

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::answer::answer;
+use super::decide::{Finding, JUDGED};
 use super::results::{CandidateResults, Recommendation};
+use crate::decode::results::Output;
 use crate::decode::rule::DECAY;
 use crate::error::Result;
 use crate::output::write_text;
@@ -12,6 +14,7 @@ use crate::report::plots::{Plot, ideal_exits};
 use crate::report::table::{Cell, Table};
 use crate::report::{Page, provenance};
 use crate::results::write_json;
+use crate::trial::quality::Quality;
 use crate::trial::{Trial, WayFacts};
 
 /// Columns that name a setting.
@@ -24,35 +27,41 @@ pub(super) fn table(found: &Recommendation) -> Table {
     let columns = [
         "predicted speed-up",
         "measured speed-up",
-        "95 % from",
-        "95 % to",
+        "surely at least",
         "lowest",
         "highest",
         "average exit",
         "predicted equal tokens",
         "equal tokens",
         &format!("{}, of full", found.trials.quality()),
+        "further texts",
+        "there, of full",
+        "surely kept",
         "quality kept",
         "same tokens",
     ];
-    let rows = found.tried.iter().zip(&found.trials.trials).map(|(&at, trial)| {
-        let candidate = &found.candidates[at];
-        let spread = trial.speed_up_by_round;
+    let places = found.tried.iter().enumerate();
+    let rows = places.map(|(place, &at)| {
+        let (candidate, trial) = (&found.candidates[at], &found.trials.trials[place]);
+        let (finding, judged) = (&found.findings[place], found.judged[place].as_ref());
+        let spread = trial.pace.speed_up_by_round;
+        let of = |cell: &dyn Fn(&Quality) -> Cell| judged.map_or(Cell::Absent, cell);
         let mut cells = setting(&candidate.way);
-        let kept = found.trials.keeps(trial, found.keep);
         cells.extend([
             Cell::text(candidate.origin.name()),
             Cell::factor(candidate.predicted_speed_up),
-            Cell::factor(spread.median),
-            end(trial, 0),
-            end(trial, 1),
+            Cell::factor(finding.speed_up),
+            finding.at_least.map_or(Cell::Absent, Cell::factor),
             Cell::factor(spread.min),
             Cell::factor(spread.max),
             average_exit(trial),
             Cell::percent(candidate.predicted_equal),
             Cell::percent(trial.fidelity.equal_share),
             Cell::percent(found.trials.kept(trial)),
-            yes(kept),
+            of(&|quality| Cell::number(quality.texts as f64, 0)),
+            of(&|quality| Cell::percent(quality.share)),
+            of(&|quality| Cell::percent(quality.at_least)),
+            Cell::text(kept(finding)),
             yes(trial.fidelity.same_tokens),
         ]);
         cells
@@ -61,17 +70,44 @@ pub(super) fn table(found: &Recommendation) -> Table {
         file: "recommend",
         title: "What was tried".into(),
         note: format!(
-            "Wall-clock time against plain decoding of the same {} texts, in turn, one text at a time, {} rounds (median, \
-             lowest, highest; the 95 % interval is a bootstrap over the texts, each with its own plain time). True early \
-             exit may change texts; lossless never does. Predictions come from {} other texts of the trace, of gates on \
-             states from {} of them, and from the times of single parts.",
+            "Wall-clock time against plain decoding of the same {} texts ({}), in turn, one text at a time, each as long as \
+             plain decoding makes it, {} rounds: of the medians, and of the lowest and highest round. What a speed-up \
+             surely is at least, and what is surely kept on texts that were not timed, holds for all settings at once with \
+             a confidence of {:.0} %. The quality of the up to {JUDGED} fastest is judged that kept it on the timed texts and \
+             are surely faster. True early exit may change texts; lossless never does. Predictions come from {} other \
+             texts of the trace, of gates on states from {} of them, and from the times of single parts.",
             found.trials.plain.outputs.len(),
+            examples(found),
             found.trials.rounds,
+            100.0 * found.confidence,
             found.calibration_texts,
             found.state_texts,
         ),
         columns: SETTING.iter().chain(&columns).map(|&name| name.to_owned()).collect(),
         rows: rows.collect(),
+    }
+}
+
+/// Which texts were timed.
+fn examples(found: &Recommendation) -> String {
+    let outputs = &found.trials.plain.outputs;
+    let number = |output: Option<&Output>| output.map_or(0, |output| output.example);
+    format!(
+        "of the half that does not choose, at even distances: examples {} to {} of {} {}",
+        number(outputs.first()),
+        number(outputs.last()),
+        found.trace.task,
+        found.trace.split
+    )
+}
+
+/// Whether the quality is kept.
+fn kept(finding: &Finding) -> &'static str {
+    match finding.kept {
+        _ if finding.lossless => "yes",
+        Some(kept) => kept.name(),
+        None if finding.seems_kept => "not judged",
+        None => "not on the timed texts",
     }
 }
 
@@ -115,11 +151,6 @@ fn setting(way: &WayFacts) -> Vec<Cell> {
     }
 }
 
-/// An end of the interval of a speed-up.
-fn end(trial: &Trial, which: usize) -> Cell {
-    trial.speed_up_interval.map_or(Cell::Absent, |ends| Cell::factor(ends[which]))
-}
-
 fn average_exit(trial: &Trial) -> Cell {
     trial.left.as_ref().map_or(Cell::Absent, |left| Cell::number(left.average_exit, 2))
 }
@@ -146,11 +177,12 @@ fn all(found: &Recommendation) -> Table {
         title: "What was thought of".into(),
         note: format!(
             "Thresholds that keep {:.0} % of the tokens that may leave, or of whole texts, are the exact best on the half that chooses; \
-             guaranteed ones change at most {:.0} % of a text's tokens with a confidence of {:.0} %. Predicted on the full \
-             model's own context, without bookkeeping.",
+             guaranteed ones change at most {:.0} % of a text's tokens, all of them with a confidence of {:.0} % ({:.2} % each). \
+             Predicted on the full model's own context, without bookkeeping.",
             100.0 * found.keep,
             100.0 * (1.0 - found.keep),
             100.0 * found.confidence,
+            100.0 * found.confidence_of_each_guarantee,
         ),
         columns: SETTING.iter().chain(&columns).map(|&name| name.to_owned()).collect(),
         rows: found.candidates.iter().map(row).collect(),
@@ -228,8 +260,9 @@ fn plots(found: &Recommendation) -> Vec<Plot> {
 pub(super) fn write(found: &Recommendation, folder: &Path) -> Result<PathBuf> {
     write_json(&folder.join("results.json"), found)?;
     let live = format!(
-        "{} texts of the other half, at most {} new tokens each, the first {} never leaving, {} rounds on {}; weights {}.",
+        "{} texts of the other half timed, and the quality of the fastest judged on its {} others; at most {} new tokens each, the first {} never leaving, {} rounds on {}; weights {}.",
         found.trials.plain.outputs.len(),
+        found.held_out_texts - found.trials.plain.outputs.len().min(found.held_out_texts),
         found.trials.max_new_tokens,
         found.min_tokens,
         found.trials.rounds,

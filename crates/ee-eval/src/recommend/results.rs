@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::decide::Verdict;
+use super::decide::{Doubt, Finding, Verdict};
 use crate::forecast::times::Times;
 use crate::results::Ideal;
 use crate::trace::TraceFacts;
+use crate::trial::quality::Quality;
 use crate::trial::{Trials, WayFacts};
 
 /// Where a threshold or plan comes from.
@@ -16,7 +17,7 @@ pub enum Origin {
     Keep,
     /// The shallowest exits that keep the share of whole texts on it: what metrics of whole answers need.
     KeepTexts,
-    /// Certified on it with the stated confidence.
+    /// Certified on it, all such settings together with the stated confidence.
     Guarantee,
     /// The agreement of an exit measured on it.
     Agreement,
@@ -64,8 +65,12 @@ pub struct Recommendation {
     pub weights: String,
     /// The share of the full model's quality to keep.
     pub keep: f64,
-    /// Of guaranteed thresholds.
+    /// Of everything that is promised: of all guaranteed thresholds together, and of the recommendation.
     pub confidence: f64,
+    /// Of each guaranteed threshold alone, so that all hold at once.
+    pub confidence_of_each_guarantee: f64,
+    /// The doubt that each claim of the recommendation leaves, so that all hold at once.
+    pub doubt: Doubt,
     /// So many new tokens never leave.
     pub min_tokens: usize,
     /// From which the halves follow.
@@ -88,6 +93,10 @@ pub struct Recommendation {
     pub tried: Vec<usize>,
     /// What was measured on examples of the other half.
     pub trials: Trials,
+    /// What decides, of every trial.
+    pub findings: Vec<Finding>,
+    /// The quality of every trial on further texts of the other half; none where it was not judged.
+    pub judged: Vec<Option<Quality>>,
     /// The answer.
     pub verdict: Verdict,
     /// What a reader should know, one sentence each.

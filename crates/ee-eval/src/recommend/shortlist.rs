@@ -7,10 +7,10 @@ use crate::decode::measure::Way;
 use crate::decode::rule::{ExitRule, Rule};
 
 /// The places of at most `most` settings that are worth trying, unlike enough to learn from: both ways of
-/// speculating; still thresholds of gates on signals that keep tokens, keep whole texts or are guaranteed, with
-/// exact and projected keys and values (they promise alike and keep unlike); of gates on states what promises
-/// most and what keeps whole texts, of thresholds that decay what promises most, with exact keys and values;
-/// then what promises most of each other gate, and of all.
+/// speculating; the model cut off where it keeps tokens; still thresholds of gates on signals that keep tokens, keep
+/// whole texts or are guaranteed, with exact and projected keys and values (they promise alike and keep unlike); of
+/// gates on states what promises most and what keeps whole texts, of thresholds that decay what promises most,
+/// with exact keys and values; then what promises most of each other gate, and of all.
 #[must_use]
 pub fn shortlist(candidates: &[Candidate], most: usize) -> Vec<usize> {
     let mut chosen: Vec<usize> = Vec::new();
@@ -23,6 +23,7 @@ pub fn shortlist(candidates: &[Candidate], most: usize) -> Vec<usize> {
     choose(&|of, _| of.origin == Origin::Adaptive);
     choose(&|of, _| of.is_plainest(Origin::Keep, "deferred"));
     choose(&|of, _| of.is_plainest(Origin::KeepTexts, "deferred"));
+    choose(&|of, _| of.is_cut() && of.is_exact());
     choose(&|of, _| of.reads_states() && of.is_exact());
     choose(&|of, _| of.origin == Origin::Agreement);
     choose(&|of, _| of.is_plainest(Origin::KeepTexts, "recompute"));
@@ -59,6 +60,11 @@ impl Candidate {
 
     pub(super) fn reads_states(&self) -> bool {
         self.rule().is_some_and(|rule| matches!(rule.rule, Rule::States(..)))
+    }
+
+    /// Whether all tokens leave at one depth.
+    pub(super) fn is_cut(&self) -> bool {
+        self.rule().is_some_and(|rule| matches!(rule.rule, Rule::Fixed(_)))
     }
 
     fn decays(&self) -> bool {
@@ -106,8 +112,8 @@ mod tests {
         let all = candidates(&search).unwrap();
         assert!(all.is_sorted_by(|a, b| a.predicted_speed_up >= b.predicted_speed_up));
         assert!(all.iter().all(|candidate| candidate.predicted_equal >= 0.5));
-        let short: Vec<&Candidate> = shortlist(&all, 9).iter().map(|&at| &all[at]).collect();
-        assert_eq!(short.len(), 9);
+        let short: Vec<&Candidate> = shortlist(&all, 10).iter().map(|&at| &all[at]).collect();
+        assert_eq!(short.len(), 10);
         let kinds = |origin| short.iter().filter(|of| of.origin == origin).count();
         assert_eq!((kinds(Origin::Adaptive), kinds(Origin::Agreement)), (1, 1));
         let first = |fits: &dyn Fn(&Candidate) -> bool| {
@@ -125,6 +131,7 @@ mod tests {
         }
         first(&|of| of.reads_states() && of.is_exact());
         first(&|of| of.decays() && of.is_exact());
-        assert_eq!(shortlist(&all, 1), shortlist(&all, 9)[..1]);
+        first(&|of| of.is_cut() && of.is_exact());
+        assert_eq!(shortlist(&all, 1), shortlist(&all, 10)[..1]);
     }
 }

@@ -1,7 +1,8 @@
 //! `ee-eval speculate`: lossless self-speculation beside plain decoding, text by text the same work.
 //!
-//! Every batch is decoded both ways, in turn, so that a machine that slows down slows both. Greedy texts must
-//! be the same, token for token, and are compared; drawn ones have the same distribution.
+//! Every batch is decoded both ways, in turn, in several rounds, so that a machine that slows down slows both.
+//! Greedy texts must be the same, token for token, and are compared; drawn ones have the same distribution. The
+//! clock of speculation waits for the device between its parts in timed rounds, too: adaptive drafts follow from it.
 
 mod drafts;
 mod results;
@@ -19,9 +20,11 @@ pub use self::results::{
     Bound, ExitAcceptance, MetricScores, PlanCount, Shares, SpeculateResults, Timing,
 };
 use crate::arguments::SpeculateArguments;
+use crate::decode::measure::Timed;
 use crate::decoding::{DecoderSubject, Generated, Request, Scoring, TextWatcher, write_texts};
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
+use crate::machine::{Load, LoadWatch};
 use crate::output::{check_writable, write_text};
 use crate::progress::Progress;
 use crate::results::write_json;
@@ -31,11 +34,12 @@ use crate::results::write_json;
 struct Both {
     plain: Vec<Generated>,
     speculated: Vec<Generated>,
-    plain_seconds: Vec<f64>,
-    seconds: Vec<f64>,
-    /// Steps of plain decoding after the prompts; each reads all weights once.
+    plain_timed: Vec<Timed>,
+    timed: Vec<Timed>,
+    /// Steps of plain decoding after the prompts of the first round; each reads all weights once.
     plain_steps: usize,
     tally: Tally,
+    load: Option<Load>,
 }
 
 /// Continues prompts, or those of a task's examples, plainly and in rounds of drafting and verifying.
@@ -64,6 +68,9 @@ pub fn run(arguments: &SpeculateArguments) -> Result<()> {
     let plain = score::records(&request, &scoring, &prompts, &both.plain)?;
     let scores = score::scores(&scoring, &records, &plain);
     let results = SpeculateResults::of(&subject, arguments, &request, &both, scores);
+    if let Some(notice) = results.load.and_then(|load| load.notice()) {
+        eprintln!("notice: {notice}");
+    }
     let table = table::table(&results);
     print!("\n{}", table.plain());
     if let Some(folder) = &arguments.output {
@@ -93,11 +100,16 @@ fn decode(
     // Weights are touched for the first time before the clock runs.
     let short = Options { max_new_tokens: request.max_new_tokens.min(3), ..options(0) };
     generate(subject.model(), &prompts[..prompts.len().min(1)], &short, &mut Unwatched)?;
-    let progress = Progress::new("decoding twice", prompts.len());
+    let (rounds, batches) = (arguments.rounds, prompts.chunks(arguments.batch).len());
+    let progress = Progress::new("decoding twice", prompts.len() * rounds);
     let mut both = Both::default();
-    for (index, batch) in prompts.chunks(arguments.batch).enumerate() {
-        let options = options(index * arguments.batch);
-        for speculates in [index % 2 == 1, index % 2 == 0] {
+    let watch = LoadWatch::start();
+    for turn in 0..rounds * batches {
+        let index = turn % batches;
+        let first = index * arguments.batch;
+        let batch = &prompts[first..prompts.len().min(first + arguments.batch)];
+        let options = options(first);
+        for speculates in [turn % 2 == 1, turn % 2 == 0] {
             let mut silent = |_: usize, _: &str| {};
             let mut watcher = TextWatcher::new(
                 subject,
@@ -110,23 +122,42 @@ fn decode(
             let started = Instant::now();
             if speculates {
                 let found = speculate(subject.model(), batch, &options, strategy, &mut watcher)?;
-                both.seconds.push(started.elapsed().as_secs_f64());
+                let seconds = started.elapsed().as_secs_f64();
                 both.tally.add(&found.tally);
-                both.speculated.extend(watcher.finish()?);
+                note(&mut both.timed, index, &found.texts, seconds);
+                if turn < batches {
+                    both.speculated.extend(watcher.finish()?);
+                }
             } else {
                 let texts = generate(subject.model(), batch, &options, &mut watcher)?;
-                both.plain_seconds.push(started.elapsed().as_secs_f64());
-                let longest = texts.iter().map(Vec::len).max().unwrap_or(0);
-                both.plain_steps += longest.saturating_sub(1);
-                both.plain.extend(watcher.finish()?);
+                note(&mut both.plain_timed, index, &texts, started.elapsed().as_secs_f64());
+                if turn < batches {
+                    let longest = texts.iter().map(Vec::len).max().unwrap_or(0);
+                    both.plain_steps += longest.saturating_sub(1);
+                    both.plain.extend(watcher.finish()?);
+                }
             }
         }
         if interrupt.is_pressed() {
-            let what = format!("interrupted after {} whole texts", index * arguments.batch);
+            let what = format!("interrupted after {turn} of {} batches", rounds * batches);
             return Err(EvalError::Interrupted { what });
         }
         progress.advance(batch.len());
     }
     progress.finish();
+    both.load = watch.read();
     Ok(both)
+}
+
+/// Notes what a batch took in its next round. Drawn texts of adaptive drafts differ from round to round: their
+/// time is counted as for the tokens of the first one.
+fn note(timed: &mut Vec<Timed>, index: usize, texts: &[Vec<u32>], seconds: f64) {
+    let tokens: usize = texts.iter().map(Vec::len).sum();
+    match timed.get_mut(index) {
+        None => timed.push(Timed { texts: vec![], tokens, seconds: vec![seconds] }),
+        Some(batch) => {
+            let as_long = batch.tokens as f64 / tokens.max(1) as f64;
+            batch.seconds.push(seconds * as_long);
+        }
+    }
 }

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::Both;
 use crate::arguments::SpeculateArguments;
 use crate::bench::read_bandwidth;
+use crate::decode::measure::Timed;
+use crate::decode::pace::Pace;
 use crate::decoding::{DecoderSubject, Request};
+use crate::machine::Load;
 use crate::results::Spread;
 
 /// The most memory that is read to measure how fast memory is.
@@ -33,6 +36,8 @@ pub struct SpeculateResults {
     pub texts: usize,
     /// Texts per batch.
     pub batch: usize,
+    /// Timed rounds.
+    pub rounds: usize,
     /// New tokens per text at most.
     pub max_new_tokens: usize,
     /// Whether the most probable token is taken; drawn ones follow from the seed.
@@ -47,10 +52,13 @@ pub struct SpeculateResults {
     pub plain: Timing,
     /// Speculation.
     pub speculation: Timing,
-    /// Speculation's tokens per second by plain decoding's, over all batches.
-    pub ratio: f64,
+    /// Speculation's tokens per second by plain decoding's.
+    #[serde(flatten)]
+    pub pace: Pace,
     /// The same batch by batch.
     pub ratio_per_batch: Spread,
+    /// What other programs took of the machine meanwhile; none where the system does not tell.
+    pub load: Option<Load>,
     /// α: the share of examined drafts that stayed.
     pub agreement: Option<f64>,
     /// The same by draft exit.
@@ -78,7 +86,7 @@ pub struct SpeculateResults {
 /// How fast a way of decoding was.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
-    /// New tokens, end tokens included.
+    /// New tokens of all rounds, end tokens included.
     pub tokens: usize,
     /// Seconds, prompts included.
     pub seconds: f64,
@@ -164,10 +172,8 @@ impl SpeculateResults {
         let greedy = arguments.generate.sampling.choice() == Choice::Greedy;
         let pairs = both.plain.iter().zip(&both.speculated);
         let differing = pairs.filter(|(plain, found)| plain.tokens != found.tokens).count();
-        let tokens =
-            |texts: &[crate::decoding::Generated]| texts.iter().map(|text| text.tokens.len()).sum();
-        let plain = Timing::of(tokens(&both.plain), &both.plain_seconds);
-        let speculation = Timing::of(tokens(&both.speculated), &both.seconds);
+        let plain = Timing::of(&both.plain_timed);
+        let speculation = Timing::of(&both.timed);
         let tally = &both.tally;
         Self {
             model: subject.folder().display().to_string(),
@@ -178,14 +184,16 @@ impl SpeculateResults {
             task: request.task.as_ref().map(|task| task.name.clone()),
             texts: both.speculated.len(),
             batch: arguments.batch,
+            rounds: arguments.rounds,
             max_new_tokens: request.max_new_tokens,
             greedy,
             temperature: arguments.generate.sampling.temperature,
             seed: arguments.generate.sampling.seed,
             draft: arguments.draft.to_string(),
-            ratio: speculation.tokens_per_second / plain.tokens_per_second,
-            ratio_per_batch: ratios(both, arguments.batch),
-            bound: Bound::of(subject, both, plain.tokens),
+            pace: Pace::of(&both.timed, &both.plain_timed),
+            ratio_per_batch: ratios(both),
+            load: both.load,
+            bound: Bound::of(subject, both),
             plain,
             speculation,
             agreement: tally.agreement(),
@@ -203,21 +211,10 @@ impl SpeculateResults {
 }
 
 /// Speculation's tokens per second by plain decoding's, batch by batch.
-fn ratios(both: &Both, batch: usize) -> Spread {
-    let tokens = |texts: &[crate::decoding::Generated]| -> Vec<f64> {
-        let of = |texts: &[crate::decoding::Generated]| {
-            texts.iter().map(|text| text.tokens.len()).sum::<usize>() as f64
-        };
-        texts.chunks(batch).map(of).collect()
-    };
-    let (plain, found) = (tokens(&both.plain), tokens(&both.speculated));
-    let rates = found.iter().zip(&both.seconds).zip(plain.iter().zip(&both.plain_seconds));
-    let ratios: Vec<f64> = rates
-        .map(|((tokens, seconds), (plain, plain_seconds))| {
-            (tokens / seconds) / (plain / plain_seconds)
-        })
-        .collect();
-    Spread::of(&ratios)
+fn ratios(both: &Both) -> Spread {
+    let rate = |batch: &Timed| batch.tokens as f64 / Spread::of(&batch.seconds).median;
+    let pairs = both.timed.iter().zip(&both.plain_timed);
+    Spread::of(&pairs.map(|(ours, plain)| rate(ours) / rate(plain)).collect::<Vec<_>>())
 }
 
 fn acceptance(tally: &Tally) -> Vec<ExitAcceptance> {
@@ -239,8 +236,9 @@ fn plans(tally: &Tally) -> Vec<PlanCount> {
 }
 
 impl Timing {
-    fn of(tokens: usize, seconds: &[f64]) -> Self {
-        let seconds = seconds.iter().sum();
+    fn of(timed: &[Timed]) -> Self {
+        let tokens = timed.iter().map(|batch| batch.tokens * batch.seconds.len()).sum();
+        let seconds = timed.iter().flat_map(|batch| &batch.seconds).sum();
         Self { tokens, seconds, tokens_per_second: tokens as f64 / seconds }
     }
 }
@@ -261,7 +259,7 @@ impl Shares {
 }
 
 impl Bound {
-    fn of(subject: &DecoderSubject, both: &Both, plain_tokens: usize) -> Self {
+    fn of(subject: &DecoderSubject, both: &Both) -> Self {
         let model = subject.model();
         let (layer_bytes, head_bytes) = subject.weight_bytes();
         let all = model.n_layers() * layer_bytes + head_bytes;
@@ -271,6 +269,7 @@ impl Bound {
             tokens as f64 * read / bytes.max(1) as f64
         };
         let (steps, tally) = (both.plain_steps, &both.tally);
+        let plain_tokens: usize = both.plain.iter().map(|text| text.tokens.len()).sum();
         Self {
             layer_bytes,
             head_bytes,

@@ -15,7 +15,9 @@ pub(super) fn table(results: &SpeculateResults) -> Table {
     let share = |name: &str, share: f64| only(name, Cell::percent(share));
     let mut rows = vec![
         both("tokens per second", r.plain.tokens_per_second, r.speculation.tokens_per_second, 1),
-        line("ratio", Cell::factor(1.0), Cell::factor(r.ratio)),
+        line("ratio", Cell::factor(1.0), Cell::factor(r.pace.speed_up)),
+        only("lowest round", Cell::factor(r.pace.speed_up_by_round.min)),
+        only("highest round", Cell::factor(r.pace.speed_up_by_round.max)),
         both("bound by reading weights, tokens per second", r.bound.plain, r.bound.speculation, 1),
         only("drafts", Cell::text(&r.draft)),
         only("drafts that stay (α)", r.agreement.map_or(Cell::Absent, |a| Cell::number(a, 3))),
@@ -40,8 +42,11 @@ pub(super) fn table(results: &SpeculateResults) -> Table {
     Table {
         file: "speculate",
         title: "Lossless self-speculation".into(),
-        note: "Lossless: the texts are the full model's. Both ways ran in turn, batch by batch."
-            .into(),
+        note: format!(
+            "Lossless: the texts are the full model's. Both ways ran in turn on {} texts, batch {}, {} rounds; the ratio is of the \
+             medians of a batch's rounds.",
+            r.texts, r.batch, r.rounds
+        ),
         columns: vec!["lossless".into(), "plain".into(), "speculation".into()],
         rows,
     }

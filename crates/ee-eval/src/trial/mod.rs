@@ -1,10 +1,11 @@
 //! Ways of decoding tried on examples of a task, side by side: speed, texts and scores of each.
 //!
 //! Every way runs beside plain decoding, batch by batch in turn ([`crate::decode::measure`]). True early exit
-//! and lossless speculation stand in one table here, and every line says which it is.
+//! and lossless speculation stand in one table here, and every line says which it is. What further texts may
+//! expect of a way's quality is judged in [`quality`].
 
-mod pace;
 mod places;
+pub mod quality;
 mod results;
 mod way;
 
@@ -18,7 +19,7 @@ pub use results::{Drafted, Left, Trial, Trials};
 pub use way::WayFacts;
 
 use crate::decode::material::{Material, texts};
-use crate::decode::measure::{Way, measure};
+use crate::decode::measure::{Runs, Way, measure};
 use crate::decoding::DecoderSubject;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
@@ -34,7 +35,7 @@ pub(crate) fn run(
     interrupt: &Interrupt,
 ) -> Result<Trials> {
     announce(subject, material, ways.len())?;
-    let mut measured = measure(subject, &material.work, ways, interrupt)?;
+    let Runs { ways: mut measured, load } = measure(subject, &material.work, ways, interrupt)?;
     let plain = measured.remove(0);
     let plain_timed = plain.timed.clone();
     let plain = texts(material, plain)?.0;
@@ -58,11 +59,36 @@ pub(crate) fn run(
         max_new_tokens: material.work.max_new_tokens,
         metrics: material.metric_facts(),
         device: subject.device().to_owned(),
+        load,
         plain_tokens_per_second: plain.tokens_per_second(material.work.rounds),
         plain,
         plain_timed,
+        further: None,
         trials,
     })
+}
+
+/// Decodes further prompts, once and against no clock, plainly and in the ways of the trials at these places.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_further(
+    subject: &DecoderSubject,
+    material: &Material,
+    (trials, places): (&mut Trials, &[usize]),
+    ways: &[Way],
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let ways: Vec<Way> = places.iter().map(|&place| ways[place].clone()).collect();
+    let mut measured = measure(subject, &material.work, &ways, interrupt)?.ways;
+    let plain = texts(material, measured.remove(0))?.0;
+    for (&place, measured) in places.iter().zip(measured) {
+        let mut texts = texts(material, measured)?.0;
+        texts.outputs.iter_mut().for_each(|output| output.prompt.clear());
+        trials.trials[place].further = Some(texts);
+    }
+    trials.further = Some(plain);
+    Ok(())
 }
 
 /// Says how long it will take, if every way were as slow as plain decoding is on the longest prompt.
@@ -78,7 +104,7 @@ fn announce(subject: &DecoderSubject, material: &Material, ways: usize) -> Resul
     };
     let started = Instant::now();
     generate(subject.model(), std::slice::from_ref(prompt), &options, &mut Unwatched)?;
-    let runs = (ways + 1) * work.prompts.len() * work.rounds;
+    let runs = (ways + 1) * work.prompts.len() * (work.rounds + 1);
     let minutes = started.elapsed().as_secs_f64() * runs as f64 / 60.0;
     eprintln!(
         "{ways} ways of decoding beside the plain one, {} texts, {} rounds: at most about {minutes:.1} minutes",

@@ -4,17 +4,17 @@ use ee_models::speculate::Tally;
 use ee_tasks::metrics::bootstrap_of;
 use serde::{Deserialize, Serialize};
 
-use super::pace::Pace;
 use super::places::{Place, places};
+use super::quality::{Quality, Worth};
 use super::way::WayFacts;
 use crate::decode::clock::Clock;
 use crate::decode::fidelity::Fidelity;
 use crate::decode::measure::Timed;
-use crate::decode::results::{Shares, Texts};
+use crate::decode::pace::Pace;
+use crate::decode::results::{Output, Shares, Texts};
+use crate::machine::Load;
 use crate::oracle;
-use crate::results::Spread;
 use crate::score::BOOTSTRAP_SEED;
-use crate::sweep::floor;
 use crate::trace::MetricFacts;
 
 /// Some ways of decoding on the same examples.
@@ -30,12 +30,17 @@ pub struct Trials {
     pub metrics: Vec<MetricFacts>,
     /// The device.
     pub device: String,
+    /// What other programs took of the machine in the timed rounds; none where the system does not tell.
+    pub load: Option<Load>,
     /// New tokens per second of plain decoding, prompts included.
     pub plain_tokens_per_second: f64,
     /// The full model's texts, decoded plainly.
     pub plain: Texts,
     /// Its times.
     pub plain_timed: Vec<Timed>,
+    /// Its texts of further prompts that quality alone is judged on, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub further: Option<Texts>,
     /// Every way.
     pub trials: Vec<Trial>,
 }
@@ -49,12 +54,9 @@ pub struct Trial {
     pub lossless: bool,
     /// New tokens per second, prompts included.
     pub tokens_per_second: f64,
-    /// The same by plain decoding's.
-    pub speed_up: f64,
-    /// The same round by round.
-    pub speed_up_by_round: Spread,
-    /// The bootstrap 95 % interval of its median, resampling batches of texts; none of a single batch.
-    pub speed_up_interval: Option<[f64; 2]>,
+    /// The same by plain decoding's, at the same rows and tokens.
+    #[serde(flatten)]
+    pub pace: Pace,
     /// What every batch took.
     pub timed: Vec<Timed>,
     /// Closeness to plain decoding.
@@ -69,6 +71,9 @@ pub struct Trial {
     pub drafted: Option<Drafted>,
     /// The texts; their prompts stand with the plain ones.
     pub texts: Texts,
+    /// Those of the further prompts, where they were decoded in this way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub further: Option<Texts>,
 }
 
 /// What early exit has.
@@ -106,17 +111,33 @@ impl Trials {
         self.metrics.first().map(|metric| metric.name.as_str())
     }
 
-    /// Whether a way keeps this share of the full model's quality: of the leading metric where the full model
-    /// scores in it at all, else of its tokens.
+    /// What a way's timed texts are worth beside the full model's.
     #[must_use]
-    pub fn keeps(&self, trial: &Trial, keep: f64) -> bool {
-        match (self.full_score(), trial.score()) {
-            (Some(full), Some(score)) if full > 0.0 => score >= floor(full, keep),
-            _ => trial.fidelity.equal_share >= keep,
-        }
+    pub fn worth(&self, trial: &Trial) -> Worth {
+        self.worth_of(&trial.texts, &self.plain)
     }
 
-    /// What [`Trials::keeps`] looks at.
+    /// The same of the further texts; none where they were not decoded.
+    #[must_use]
+    pub fn further_worth(&self, trial: &Trial) -> Option<Worth> {
+        Some(self.worth_of(trial.further.as_ref()?, self.further.as_ref()?))
+    }
+
+    fn worth_of(&self, ours: &Texts, full: &Texts) -> Worth {
+        let [ours, full] = [ours, full].map(|texts| texts.outputs.iter().collect::<Vec<&Output>>());
+        Worth::of(self.metrics.first(), &ours, &full)
+    }
+
+    /// Whether every true early exit keeps this share of the full model's quality on further texts, judged by the
+    /// timed ones; the doubt is shared out over all of them.
+    #[must_use]
+    pub fn qualities(&self, keep: f64, doubt: f64) -> Vec<Option<Quality>> {
+        let n = self.trials.iter().filter(|trial| !trial.lossless).count().max(1);
+        let judge = |trial: &Trial| self.worth(trial).judge(keep, doubt / n as f64);
+        self.trials.iter().map(|trial| (!trial.lossless).then(|| judge(trial))).collect()
+    }
+
+    /// What [`Trials::worth`] looks at.
     #[must_use]
     pub fn quality(&self) -> &str {
         match (self.full_score(), self.metric()) {
@@ -125,13 +146,10 @@ impl Trials {
         }
     }
 
-    /// A way's part of it, 1 for the full model.
+    /// A way's part of it on the timed texts, 1 for the full model.
     #[must_use]
     pub fn kept(&self, trial: &Trial) -> f64 {
-        match (self.full_score(), trial.score()) {
-            (Some(full), Some(score)) if full > 0.0 => score / full,
-            _ => trial.fidelity.equal_share,
-        }
+        self.worth(trial).share()
     }
 
     /// Where a way's texts part from the full model's.
@@ -151,15 +169,11 @@ impl Trial {
         layers: usize,
     ) -> Self {
         let rounds = plain_timed[0].seconds.len();
-        let (ours, theirs) = (lengths(&texts), lengths(plain));
-        let pace = Pace { tokens: &ours, timed: &timed };
-        let (speed_up_by_round, speed_up_interval) =
-            pace.against(Pace { tokens: &theirs, timed: plain_timed });
         let tokens_per_second = texts.tokens_per_second(rounds);
         let lossless = way.is_lossless();
         let exits: Vec<usize> =
             texts.outputs.iter().flat_map(|output| output.exits.iter().copied()).collect();
-        let steps = (rounds * texts.step_tokens()).max(1) as f64;
+        let steps = texts.step_tokens().max(1) as f64;
         let left = (!lossless).then(|| Left {
             average_exit: oracle::average(&exits),
             histogram: oracle::histogram(&exits, layers),
@@ -177,15 +191,14 @@ impl Trial {
             way,
             lossless,
             tokens_per_second,
-            speed_up: tokens_per_second / plain.tokens_per_second(rounds),
-            speed_up_by_round,
-            speed_up_interval,
+            pace: Pace::of(&timed, plain_timed),
             timed,
             fidelity,
             equal_interval,
             left,
             drafted,
             texts,
+            further: None,
         }
     }
 
@@ -194,10 +207,6 @@ impl Trial {
     pub fn score(&self) -> Option<f64> {
         leading(&self.texts)
     }
-}
-
-fn lengths(texts: &Texts) -> Vec<usize> {
-    texts.outputs.iter().map(|output| output.tokens.len()).collect()
 }
 
 fn leading(texts: &Texts) -> Option<f64> {

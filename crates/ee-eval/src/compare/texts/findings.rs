@@ -1,7 +1,9 @@
 //! What joint training cost, gave and broke, and what is fastest, in sentences computed from the numbers.
 
-use super::results::{TextComparison, TextResults};
+use super::results::{FIXED, TextComparison, TextResults};
 use crate::trace::Objective;
+use crate::trial::Trial;
+use crate::trial::quality::Kept;
 
 /// Sentences on every model against the first, then on every model alone.
 #[must_use]
@@ -56,8 +58,8 @@ fn recompute((first_name, first): Named<'_>, (name, other): Named<'_>) -> Option
     let (before, after) = (first.ideal("recompute")?, other.ideal("recompute")?);
     let is_joint =
         other.summary.objective == Objective::Joint && first.summary.objective != Objective::Joint;
-    let exit = |of: &crate::trial::Trial| of.left.as_ref().map_or(0.0, |left| left.average_exit);
-    let share = |of: &crate::trial::Trial| {
+    let exit = |of: &Trial| of.left.as_ref().map_or(0.0, |left| left.average_exit);
+    let share = |of: &Trial| {
         let [low, high] = of.equal_interval.map(|end| 100.0 * end);
         format!("{:.1} % ({low:.1} to {high:.1})", 100.0 * of.fidelity.equal_share)
     };
@@ -82,23 +84,75 @@ fn recompute((first_name, first): Named<'_>, (name, other): Named<'_>) -> Option
 }
 
 fn fastest(comparison: &TextComparison, name: &str, results: &TextResults) -> String {
-    let share = format!("{:.0} % of {}", 100.0 * comparison.keep, results.trials.quality());
-    let exit = match results.fastest(comparison.keep) {
+    let (keep, texts) = (comparison.keep, results.trials.plain.outputs.len());
+    let share = format!("{:.0} % of {}", 100.0 * keep, results.trials.quality());
+    let exit = match results.fastest(keep) {
         Some(trial) => format!(
-            "the fastest true early exit that keeps {share} is {}, at {:.2}× the speed of plain decoding and {:.1} % of its \
-             tokens",
+            "the fastest of {} true early exits that kept {share} on these {texts} texts is {}, at {} the speed of plain \
+             decoding and {:.1} % of its tokens{}{}",
+            results.of_gates().count(),
             trial.way,
-            trial.speed_up,
-            100.0 * trial.fidelity.equal_share
+            speed(trial),
+            100.0 * trial.fidelity.equal_share,
+            further(results, trial),
+            cut_off(results, trial, keep),
         ),
-        None => format!("none of the true early exits keeps {share}"),
+        None => format!("none of the true early exits kept {share} on these {texts} texts"),
     };
     let lossless = results.lossless().map_or_else(String::new, |trial| {
         let same = match trial.fidelity.same_tokens {
             true => "with the same tokens",
             false => "with texts that differ",
         };
-        format!("; {}, lossless, runs at {:.2}× {same}", trial.way, trial.speed_up)
+        format!("; {}, lossless, runs at {} {same}", trial.way, speed(trial))
     });
-    format!("On {name} {exit}{lossless}.")
+    let rounds = match results.trials.rounds {
+        1 => " One round tells little of speed: nothing is called faster on its account.",
+        _ => "",
+    };
+    format!("On {name} {exit}{lossless}.{rounds}")
+}
+
+/// A speed-up and its range.
+fn speed(trial: &Trial) -> String {
+    let range = trial.pace.speed_up_by_round;
+    format!("{:.2}× ({:.2} to {:.2} by round)", trial.pace.speed_up, range.min, range.max)
+}
+
+/// What further texts may expect.
+fn further(results: &TextResults, trial: &Trial) -> String {
+    match results.quality(trial) {
+        Some(quality) if quality.kept == Kept::Yes => {
+            format!("; on further texts it surely keeps {:.1} %", 100.0 * quality.at_least)
+        }
+        Some(quality) => {
+            let needs = match quality.needed {
+                Some(needed) => format!("that needs about {needed}, see `recommend`"),
+                None => "more would hardly help".to_owned(),
+            };
+            format!(
+                "; whether further texts keep it cannot be told from {} ({needs})",
+                quality.texts
+            )
+        }
+        None => String::new(),
+    }
+}
+
+/// How a gate compares with the model cut off at one depth for all tokens.
+fn cut_off(results: &TextResults, fastest: &Trial, keep: f64) -> String {
+    let is_cut = |trial: &Trial| trial.way.gate_name() == Some(FIXED);
+    let other = results.fastest_of(keep, |trial| is_cut(trial) != is_cut(fastest));
+    match (is_cut(fastest), other) {
+        (true, Some(gate)) => format!(
+            "; cutting the model off there for every token is the better answer here: the fastest gate, {}, is at {}",
+            gate.way,
+            speed(gate)
+        ),
+        (true, None) => {
+            "; cutting the model off there for every token is the better answer here: no gate kept as much".to_owned()
+        }
+        (false, Some(cut)) => format!("; the model cut off for every token, {}, is at {}", cut.way, speed(cut)),
+        (false, None) => "; the model cut off at one depth for every token did not keep it".to_owned(),
+    }
 }

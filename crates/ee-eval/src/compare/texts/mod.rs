@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use ee_tasks::{GenerationTask, TextExample};
 use indexmap::IndexMap;
 
+use results::FIXED;
 pub use results::{TextComparison, TextResults};
 
 use crate::arguments::{CompareArguments, NamedModel};
@@ -39,6 +40,10 @@ use crate::trial;
 
 /// Texts on which ways of decoding are tried.
 const SPEED_ROWS: usize = 24;
+/// The doubt that statements on further texts leave together.
+const DOUBT: f64 = 0.05;
+/// Timed rounds.
+const ROUNDS: usize = 3;
 /// Examples per batch of the trace.
 const TRACE_BATCH: usize = 8;
 
@@ -117,9 +122,15 @@ impl Examination<'_> {
                     .push(format!("{} cannot open without losing too many tokens", gate.name())),
             }
         }
-        let ways = ways(&set, &all, &heads(self.subject)?, self.arguments.min_tokens)?;
+        // The model cut off where that keeps enough, else as mildly as it can be.
+        let mildest = ExitRule { rule: Rule::Fixed((layers - 1).max(1)), decays: false };
+        let cut = watched.cut_keeping(self.arguments.keep).unwrap_or(mildest);
+        gates.insert(FIXED.to_owned(), watched.judge(cut));
+        let ways = ways(&set, cut, &all, &heads(self.subject)?, self.arguments.min_tokens)?;
         let trials = trial::run(self.subject, &self.material(&trace)?, &ways, self.interrupt)?;
+        notices.extend(trials.load.and_then(|load| load.notice()));
         Ok(TextResults {
+            qualities: trials.qualities(self.arguments.keep, DOUBT),
             confidence_per_exit: confidence_per_exit(&trace),
             agreement_per_exit: agreement_per_exit(&trace),
             summary,
@@ -161,16 +172,17 @@ impl Examination<'_> {
             max_new_tokens: of_trace,
             truncate: self.arguments.truncate,
             batch: self.arguments.speed_batch.first().copied().unwrap_or(1),
-            rounds: self.arguments.rounds.unwrap_or(1),
+            rounds: self.arguments.rounds.unwrap_or(ROUNDS),
             allow_code_execution: self.arguments.allow_code_execution,
         };
         Material::of_examples(self.subject, self.task, self.split, chosen, continuation)
     }
 }
 
-/// Ideal exits with every policy, every gate with every policy and head, and speculation.
+/// Ideal exits and the model cut off with every policy, every gate with every policy and head, and speculation.
 fn ways(
     gates: &[ExitRule],
+    cut: ExitRule,
     exits: &[usize],
     heads: &[HeadChoice],
     min_tokens: usize,
@@ -183,6 +195,7 @@ fn ways(
             ways.push(Way::Exits(Settings { rule, policy, head, exits, min_tokens, fitted: None }));
         };
         add(ExitRule { rule: Rule::Ideal, decays: false }, full);
+        add(cut, full);
         for &gate in gates {
             heads.iter().for_each(|&head| add(gate, head));
         }

@@ -54,7 +54,9 @@ pub(super) fn all(comparison: &TextComparison) -> Vec<Plot> {
                 "speed-up in time (×)",
                 "Tokens per second against plain decoding, with the faster head; 1 is no gain, no bar a gate that cannot open.",
             ),
-            |results, gate| results.with(gate, "recompute").map_or(0.0, |trial| trial.speed_up),
+            |results, gate| {
+                results.with(gate, "recompute").map_or(0.0, |trial| trial.pace.speed_up)
+            },
         ),
     ];
     plots.extend([

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::forecast::TokenGate;
 use crate::ideal::Summary;
+use crate::trial::quality::Quality;
 use crate::trial::{Trial, Trials};
 
 /// What `compare` stores of a task of generated text.
@@ -33,21 +34,27 @@ pub struct TextResults {
     pub agreement_per_exit: Vec<f64>,
     /// The mean of the highest probability at exits 1..=N.
     pub confidence_per_exit: Vec<f64>,
-    /// Every gate at its best threshold on the trace; shut where none keeps enough.
+    /// Every gate at its best threshold on the trace, shut where none keeps enough; and the model cut off at the
+    /// shallowest depth that does, else before the last.
     pub gates: IndexMap<String, TokenGate>,
     /// What was decoded for real.
     pub trials: Trials,
+    /// What the texts decoded say of each way's quality on further ones, all of it at once with a confidence of 95 %;
+    /// none of what is lossless.
+    pub qualities: Vec<Option<Quality>>,
     /// What a reader should know, one sentence each.
     pub notices: Vec<String>,
 }
 
 /// The rule that leaves where the answer is already the last exit's.
 pub(super) const IDEAL: &str = "ideal";
+/// The rule that leaves at one depth.
+pub(super) const FIXED: &str = "fixed";
 
 impl TextResults {
-    /// The gate of the shallowest average exit.
+    /// The gate of the shallowest average exit; a fixed depth is none.
     pub(super) fn best_gate(&self) -> (&str, &TokenGate) {
-        let gates = self.gates.iter();
+        let gates = self.gates.iter().filter(|(name, _)| *name != FIXED);
         let best = gates.min_by(|a, b| a.1.average_exit.total_cmp(&b.1.average_exit));
         let (name, gate) = best.expect("there is at least one gate");
         (name, gate)
@@ -65,10 +72,26 @@ impl TextResults {
         trials.find(|trial| trial.way.gate_name() == Some(IDEAL) && trial.way.kv() == Some(kv))
     }
 
-    /// The fastest true early exit that keeps the quality.
+    /// The fastest true early exit that kept the quality on the texts that were decoded.
     pub(super) fn fastest(&self, keep: f64) -> Option<&Trial> {
-        let kept = self.of_gates().filter(|trial| self.trials.keeps(trial, keep));
-        kept.max_by(|a, b| a.speed_up.total_cmp(&b.speed_up))
+        self.fastest_of(keep, |_| true)
+    }
+
+    /// The same of the gates alone, or of the model cut off alone.
+    pub(super) fn fastest_of(
+        &self,
+        keep: f64,
+        is_wanted: impl Fn(&Trial) -> bool,
+    ) -> Option<&Trial> {
+        let kept =
+            self.of_gates().filter(|trial| is_wanted(trial) && self.trials.kept(trial) >= keep);
+        kept.max_by(|a, b| a.pace.speed_up.total_cmp(&b.pace.speed_up))
+    }
+
+    /// What further texts may expect of a trial's quality; none of what is lossless.
+    pub(super) fn quality(&self, trial: &Trial) -> Option<&Quality> {
+        let place = self.trials.trials.iter().position(|other| std::ptr::eq(other, trial))?;
+        self.qualities[place].as_ref()
     }
 
     /// Speculation.
@@ -81,6 +104,6 @@ impl TextResults {
         let of = self
             .of_gates()
             .filter(|trial| trial.way.gate_name() == Some(gate) && trial.way.kv() == Some(kv));
-        of.max_by(|a, b| a.speed_up.total_cmp(&b.speed_up))
+        of.max_by(|a, b| a.pace.speed_up.total_cmp(&b.pace.speed_up))
     }
 }

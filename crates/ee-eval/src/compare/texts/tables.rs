@@ -44,7 +44,7 @@ pub(super) fn headline(comparison: &TextComparison) -> Table {
         let fastest = results.fastest(comparison.keep);
         let lossless = results.lossless();
         let speed = |trial: Option<&Trial>| {
-            trial.map_or(Cell::Absent, |trial| Cell::factor(trial.speed_up))
+            trial.map_or(Cell::Absent, |trial| Cell::factor(trial.pace.speed_up))
         };
         vec![
             Cell::text(name),
@@ -76,8 +76,8 @@ pub(super) fn headline(comparison: &TextComparison) -> Table {
             "Exits are layers run. The ideal exit is the shallowest that already gives the last one's token; by chance is what \
              it would be if every exit's tokens were shuffled. The shallowest gate keeps {:.0} % of the tokens that may \
              leave (all but the first {} of a text) on the full model's own context. Speed-ups are measured against plain \
-             decoding: of the fastest true early exit that keeps {:.0} % of the quality, whose texts may differ, and of \
-             speculation, which is lossless.",
+             decoding: of the fastest true early exit that kept {:.0} % of the quality on the texts decoded, whose texts may \
+             differ, and of speculation, which is lossless.",
             100.0 * comparison.keep,
             comparison.min_tokens.max(1),
             100.0 * comparison.keep,
@@ -123,7 +123,8 @@ fn gates(comparison: &TextComparison) -> Table {
     table(
         "gates",
         format!("Gates that keep {:.0} % of the tokens, on the trace", 100.0 * comparison.keep),
-        "The exact best threshold of each gate on the full model's own context, chosen on these very tokens. Distance is the \
+        "The exact best threshold of each gate on the full model's own context, chosen on these very tokens; `fixed` cuts the \
+         model off at one exit for all of them. Distance is the \
          mean of |gate exit − ideal exit| in layers over tokens that may leave; premature and late are the shares of them \
          that leave before and after their ideal exit."
             .into(),
@@ -188,18 +189,22 @@ fn live(comparison: &TextComparison) -> Table {
     let rows = comparison.models.iter().flat_map(|(name, results)| {
         let trials = results.of_gates().chain(results.lossless());
         trials.map(move |trial| {
-            let spread = trial.speed_up_by_round;
+            let spread = trial.pace.speed_up_by_round;
+            let quality = results.quality(trial);
             let mut cells = vec![Cell::text(name)];
             cells.extend(way(&trial.way));
             cells.extend([
                 Cell::number(trial.tokens_per_second, 1),
                 Cell::number(results.trials.plain_tokens_per_second, 1),
-                Cell::factor(trial.speed_up),
+                Cell::factor(trial.pace.speed_up),
                 Cell::factor(spread.min),
                 Cell::factor(spread.max),
+                Cell::number(trial.texts.rows, 2),
+                Cell::number(results.trials.plain.rows, 2),
                 average_exit(trial),
                 trial.score().map_or(Cell::Absent, |score| Cell::number(score, 4)),
-                yes(results.trials.keeps(trial, comparison.keep)),
+                Cell::text(quality.map_or("yes", |quality| quality.kept.name())),
+                Cell::percent(quality.map_or(1.0, |quality| quality.at_least)),
                 Cell::percent(trial.fidelity.equal_share),
             ]);
             cells.extend(texts(results, trial));
@@ -214,8 +219,11 @@ fn live(comparison: &TextComparison) -> Table {
         "live",
         "Decoded for real".into(),
         format!(
-            "{n} texts, {rounds} rounds, each batch plainly and in every way in turn; speed-ups are tokens per second against \
-             plain decoding, prompts included. True early exit may change texts; lossless never does. Divergence is the \
+            "{n} texts at even distances of the split, {rounds} rounds, each batch plainly and in every way in turn, each text as \
+             long as plain decoding makes it, so that the rows are the same; the rows per step stand here that each \
+             way's own texts would keep. Speed-ups are tokens per second against plain decoding, prompts included, of the \
+             medians, and of the lowest and highest round. Whether the quality is kept is judged of further texts, for all \
+             ways together with a confidence of 95 %. True early exit may change texts; lossless never does. Divergence is the \
              position of the first new token, from 0, that differs: the earliest in any text, and the mean over texts \
              that differ."
         ),
@@ -230,9 +238,12 @@ fn live(comparison: &TextComparison) -> Table {
             "speed-up",
             "lowest",
             "highest",
+            "rows per step",
+            "plain's",
             "average exit",
             metric,
             "quality kept",
+            "surely at least",
             "equal tokens",
             "first divergence",
             "mean divergence",

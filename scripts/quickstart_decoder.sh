@@ -23,7 +23,7 @@ done
 # Answers are a few tokens long: with the usual four first tokens that never leave, little would be left to leave.
 step "comparing both, live"
 "$bin/ee-eval" compare --model "plain=$folder/plain/best" --model "joint=$folder/joint/best" \
-    --task configs/tasks/numbers.toml --split test --min-tokens 1 --limit 300 --speed-rows 60 --rounds 2 \
+    --task configs/tasks/numbers.toml --split test --min-tokens 1 --limit 300 --speed-rows 60 \
     --output "$folder/report"
 
 step "what to use with the joint model"

@@ -1,6 +1,6 @@
 use super::*;
 
-const RUNS: u64 = 150;
+const RUNS: u64 = 80;
 const CONFIDENCE: f64 = 0.9;
 
 fn outcome(world: World) -> Outcome {

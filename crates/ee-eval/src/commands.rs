@@ -181,7 +181,9 @@ fn run_gates(arguments: &GatesArguments) -> Result<()> {
     let merged = trace::read_all(&arguments.trace)?;
     if merged.trace.facts.generation.is_some() {
         if !arguments.certificate.is_empty() {
-            bail!("--certificate: of generated text `ee-eval decode` takes it, which runs the model");
+            bail!(
+                "--certificate: of generated text `ee-eval decode` takes it, which runs the model"
+            );
         }
         return replay_gates(&merged.trace, arguments, merged.notices);
     }

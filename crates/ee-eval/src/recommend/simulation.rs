@@ -24,7 +24,7 @@ use crate::decode::pace::Pace;
 use crate::error::Result;
 use crate::forecast::Watched;
 use crate::forecast::times::{Ask, Asked, Times};
-use crate::trace::{ExitColumns, GenerationFacts, Objective, Shard, Trace, TraceFacts};
+use crate::trace::{ExitColumns, GenerationFacts, Objective, Shard, Trace, TraceFacts, TrainedOn};
 use crate::trial::quality::Worth;
 
 /// Exits.
@@ -144,6 +144,7 @@ fn facts(texts: usize, rows: usize) -> TraceFacts {
         checkpoint_sha256: String::new(),
         architecture: String::new(),
         objective: Objective::Unknown,
+        training: TrainedOn::default(),
         task: String::new(),
         split: String::new(),
         labels: vec![],

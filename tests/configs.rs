@@ -41,6 +41,7 @@ fn read_of_decoder(config: &LlamaConfig, key: &str) -> Value {
         "max_position_embeddings" => json!(config.max_position_embeddings),
         "tie_word_embeddings" => json!(config.tie_word_embeddings),
         "initializer_range" => json!(config.initializer_range),
+        "attention_dropout" => json!(config.attention_dropout),
         "attention_bias" => json!(config.output_bias),
         "mlp_bias" => json!(config.mlp_bias),
         "sliding_window" => json!(config.sliding_window),
@@ -59,8 +60,8 @@ fn read_of_decoder(config: &LlamaConfig, key: &str) -> Value {
 
 #[test]
 fn absent_keys_of_decoders_mean_what_transformers_takes_them_for() {
-    // The model has one function and drops nothing; that a window is used is seen by its layers.
-    let elsewhere = ["hidden_act", "attention_dropout", "use_sliding_window", "max_window_layers"];
+    // The model has one function; that a window is used is seen by its layers.
+    let elsewhere = ["hidden_act", "use_sliding_window", "max_window_layers"];
     let all = defaults();
     for model_type in ["llama", "mistral", "qwen2"] {
         let golden = &all[model_type];

@@ -124,7 +124,14 @@ impl From<bert::Loaded> for Loaded<Encoder> {
 impl From<llama::Loaded> for Loaded<Llama> {
     fn from(loaded: llama::Loaded) -> Self {
         let llama::Loaded { model, config, names, unused } = loaded;
-        let notices = config.notices.iter().cloned().chain(unused_tensors(&unused)).collect();
+        let mut notices = config.notices.clone();
+        notices.extend(unused_tensors(&unused));
+        if config.attention_dropout > 0.0 {
+            let probability = config.attention_dropout;
+            notices.push(format!(
+                "decoders train without dropout: 'attention_dropout' {probability} of config.json has no effect"
+            ));
+        }
         Self { model, config, written: names.clone(), names, notices }
     }
 }

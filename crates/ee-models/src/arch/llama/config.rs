@@ -36,6 +36,8 @@ pub struct LlamaConfig {
     pub windowed: Windowed,
     /// How rotary frequencies were changed for longer contexts.
     pub scaling: RotaryScaling,
+    /// What transformers drops of attention in training, where decoders here drop nothing.
+    pub attention_dropout: f64,
     /// Whether queries, keys and values have a bias.
     pub qkv_bias: bool,
     /// Whether attention's output has a bias.
@@ -96,8 +98,7 @@ impl LlamaConfig {
         let mut special = SpecialTokens::default();
         let notices = special.take(&json, vocab_size);
         let special = family.special(special, &keys, vocab_size);
-        // Heeded by transformers in training alone, where this project does without.
-        let _ = keys.or_null("attention_dropout", |keys, key| keys.dropout(key, 0.0));
+        let dropout = keys.or_null("attention_dropout", |keys, key| keys.dropout(key, 0.0));
         let not_negative = |x: f64| x >= 0.0;
         let config = Self {
             architecture,
@@ -116,6 +117,7 @@ impl LlamaConfig {
             sliding_window,
             windowed,
             scaling: rope.scaling,
+            attention_dropout: dropout.unwrap_or(0.0),
             qkv_bias,
             output_bias,
             mlp_bias,

@@ -177,6 +177,8 @@ def main():
                 run = folder / f"{name}-{runs}"
                 some, wrong = run_killed(command, run, duration, chance, quota - kills)
                 wrong = wrong or compare(run, whole)
+                # The undisturbed run may have met a busier or an idler machine than the others do.
+                duration *= 0.7 if some < 3 else 1.3 if some > 8 else 1.0
                 kills, runs, faults = kills + some, runs + 1, faults + bool(wrong)
                 print(f"{name}: killed {some} times: {wrong or 'same bits, nothing lost'}", flush=True)
                 shutil.rmtree(run) if not wrong else print(f"  see {run}")

@@ -59,11 +59,24 @@ fn half_written_checkpoints_are_cleared_and_not_believed() {
     fs::write(unfinished.join("model.safetensors"), "half").unwrap();
     fs::create_dir(checkpoints.join("step-00000099")).unwrap();
     fs::write(checkpoints.join("step-00000099/model.safetensors"), "whose is this?").unwrap();
+    // Killed while it removed an older one, after the last one was written.
+    let last = playground.path("broken/last");
+    let state = fs::read_to_string(last.join("training_state.json")).unwrap();
+    playground.write(
+        "broken/checkpoints/step-00000001/training_state.json",
+        state.replace("\"step\": 32,", "\"step\": 1,"),
+    );
+    playground.write("broken/checkpoints/step-00000001/vocab.txt", "");
+    playground.write("broken/checkpoints/step-00000003/vocab.txt", "not known to be ours");
+    fs::create_dir(checkpoints.join("step-00000002")).unwrap();
     fs::remove_file(playground.path("broken/best")).unwrap();
     let best = fs::read_link(playground.path("whole/best")).unwrap();
     let resumed = playground.train("broken", &["--resume"]);
     succeeded(&resumed);
     assert!(!unfinished.exists());
+    assert!(!checkpoints.join("step-00000001").exists());
+    assert!(!checkpoints.join("step-00000002").exists());
+    assert!(checkpoints.join("step-00000003/vocab.txt").exists());
     assert!(checkpoints.join("step-00000099/model.safetensors").exists());
     assert!(stderr(&resumed).contains("step-00000099"), "{}", stderr(&resumed));
     assert_eq!(fs::read_link(playground.path("broken/best")).unwrap(), best);

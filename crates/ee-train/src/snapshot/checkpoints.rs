@@ -150,6 +150,9 @@ impl Checkpoints {
                 moments::read(optimizer, loaded.model, &loaded.names, state.step, &moments)?;
         }
         loaded.notices.splice(0..0, notices);
+        // What a process that was killed after its last checkpoint did not come to remove. Only now, when the
+        // newest one is known to be readable.
+        self.clear(&state)?;
         Ok(Some(Resumed { loaded, state }))
     }
 

@@ -11,8 +11,8 @@ use std::path::Path;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Tensor, TensorData};
 use ee_models::checkpoint::ParameterNames;
-use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, View};
+use safetensors::{SafeTensorError, SafeTensors};
 
 use crate::error::{Error, Result};
 use crate::optimizer::{AdamW, Moments};
@@ -31,8 +31,10 @@ pub(super) fn write<M: Module>(
     let keeps_values = is_rounded(model) || has_additions(names);
     let mut collector = Collector { names, optimizer, keeps_values, tensors: Vec::new() };
     model.visit(&mut collector);
-    safetensors::serialize_to_file(collector.tensors, None, path)
-        .map_err(|error| Error::io("cannot write", path)(std::io::Error::other(error)))
+    safetensors::serialize_to_file(collector.tensors, None, path).map_err(|error| match error {
+        SafeTensorError::IoError(source) => Error::io("cannot write", path)(source),
+        other => Error::broken(path, other),
+    })
 }
 
 /// Whether a model has low-rank additions; nothing else is trained then.

@@ -140,3 +140,30 @@ fn unused_tensors(names: &[String]) -> Option<String> {
     let names = (!names.is_empty()).then(|| names.join(", "))?;
     Some(format!("tensors of the checkpoint not used: {names}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn dropout_that_has_no_effect_is_told() {
+        let notices = |dropout: f64| {
+            let Value::Object(json) = json!({
+                "model_type": "llama", "vocab_size": 12, "hidden_size": 8, "num_hidden_layers": 1,
+                "num_attention_heads": 2, "intermediate_size": 12, "attention_dropout": dropout,
+            }) else {
+                unreachable!("the literal is an object")
+            };
+            let config = LlamaConfig::from_json(json, Path::new("config.json")).unwrap();
+            Loaded::from(llama::random(config, 1, Precision::F32, &Device::flex())).notices
+        };
+        assert!(notices(0.0).is_empty());
+        let told = notices(0.25);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].contains("'attention_dropout' 0.25"), "{told:?}");
+    }
+}

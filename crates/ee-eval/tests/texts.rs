@@ -4,7 +4,7 @@ mod fixture;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ee_eval::calibrate::Calibration;
 use ee_eval::decoding::read_texts;
@@ -142,16 +142,16 @@ fn disturbed(here: &Path, signal: &str) -> std::process::Output {
     };
     let before = done();
     let words = "trace --model model --task task.toml --split many --batch 1 --max-new-tokens 150 --output long.parquet";
-    let child = Command::new(env!("CARGO_BIN_EXE_ee-eval"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ee-eval"))
         .current_dir(here)
         .args(words.split_whitespace())
         .stderr(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let started = Instant::now();
     while done() < before + 2 {
-        assert!(started.elapsed() < Duration::from_secs(60), "two batches take no minute");
+        // No clock: on a busy machine two batches take as long as they take.
+        assert!(child.try_wait().unwrap().is_none(), "the trace ended before it was disturbed");
         std::thread::sleep(Duration::from_millis(1));
     }
     Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();

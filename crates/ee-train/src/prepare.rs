@@ -189,7 +189,8 @@ impl<'a> Start<'a> {
 fn check_data(state: &mut TrainingState, train: &Split, resumed_at: Option<u64>) -> Result<()> {
     let data = train.fingerprint();
     if resumed_at.is_some() && state.data != data {
-        let message = "the training examples are not those that the run was begun with";
+        let message = "the training examples are not those that the run was begun with: \
+                       training_state.json holds the fingerprint of others";
         return Err(Error::Mismatch(message.to_owned()));
     }
     state.data = data;

@@ -78,7 +78,8 @@ fn typed(prompts: &[String], file: Option<&Path>) -> Result<Vec<TextExample>> {
         let text = ee_tasks::text::read(path)?;
         prompts.extend(text.lines().filter(|line| !line.is_empty()).map(str::to_owned));
         if prompts.is_empty() {
-            return Err(EvalError::Empty { what: "there is no prompt".to_owned() });
+            let what = format!("{}: there is no prompt in it", path.display());
+            return Err(EvalError::Empty { what });
         }
     }
     let example = |(line, prompt)| TextExample {

@@ -41,6 +41,13 @@ impl Backend {
     /// The tokenizer of `tokenizer.json`, or that of the older vocabulary files.
     pub(super) fn open(folder: &Path, kind: Option<Kind>) -> Result<(Self, Settings), Error> {
         let settings = Settings::read(folder, kind)?;
+        if let Some(class) = kind.and_then(|kind| settings.class_unlike(kind)) {
+            let message = format!(
+                "found vocabulary files of a {class}, expected those of a BertTokenizer or RobertaTokenizer, or \
+                 tokenizer.json"
+            );
+            return Err(Error::file(folder, message));
+        }
         let (path, inner) = match kind {
             None => {
                 let path = folder.join("tokenizer.json");

@@ -63,7 +63,7 @@ fn set_prefix_space(inner: &mut Tokenizer, settings: &Settings) {
     let is_stated = settings.says("add_prefix_space");
     let class = settings.class();
     let is_left = class.leaves_prefix_space()
-        || (class.is_plain() && !is_stated && (settings.is_newer || !settings.names_class));
+        || (class.is_plain() && !is_stated && (settings.is_newer || !settings.names_class()));
     let wanted = match settings.truth("add_prefix_space") {
         Some(wanted) => wanted,
         None if is_stated => return,
@@ -166,7 +166,7 @@ fn set_frame(inner: &mut Tokenizer, settings: &Settings) -> Result<(), String> {
     let is_stated = keys.iter().any(|key| settings.truth(key).is_some());
     let defaults = match settings.class().frame {
         Some(defaults) => defaults,
-        None if !settings.names_class && is_stated => [true, false],
+        None if !settings.names_class() && is_stated => [true, false],
         None => return Ok(()),
     };
     if settings.is_newer {

@@ -135,8 +135,8 @@ pub(super) struct Settings {
     /// Tokens that `added_tokens.json` adds.
     added: BTreeMap<u32, String>,
     class: Class,
-    /// Whether a class is named, rather than guessed from the model's type.
-    pub(super) names_class: bool,
+    /// The class, where one is named rather than guessed from the model's type.
+    named: Option<String>,
     /// Whether transformers 5 wrote the folder: what it writes over `tokenizer.json` is in the file then.
     pub(super) is_newer: bool,
 }
@@ -178,11 +178,26 @@ impl Settings {
             },
         };
         let is_newer = named.as_deref() == Some("TokenizersBackend") || all.contains_key("backend");
-        Ok(Self { all, added, class, names_class: named.is_some(), is_newer })
+        Ok(Self { all, added, class, named, is_newer })
     }
 
     pub(super) fn class(&self) -> Class {
         self.class
+    }
+
+    /// Whether a class is named, rather than guessed from the model's type.
+    pub(super) fn names_class(&self) -> bool {
+        self.named.is_some()
+    }
+
+    /// The named class where vocabulary files alone are not read as it reads them: it may cut words, or put
+    /// tokens around a text, in a way that no file tells.
+    pub(super) fn class_unlike(&self, kind: Kind) -> Option<&str> {
+        let is_alike = match kind {
+            Kind::WordPiece => self.class == BERT,
+            Kind::ByteLevel => self.class == ROBERTA,
+        };
+        self.named.as_deref().filter(|_| !is_alike)
     }
 
     /// The text of a special token: the folder's, else the class's.

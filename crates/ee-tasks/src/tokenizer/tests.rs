@@ -190,6 +190,13 @@ fn unusable_folders_are_explained() {
     assert_eq!(short, "a length of 4 tokens has no room for a pair, expected 5 or more");
     let added = message(&[("vocab.txt", WORDPIECE), ("added_tokens.json", r#"{"a": -1}"#)], 16);
     assert!(added.contains("added_tokens.json: expected an id for token `a`, found -1"), "{added}");
+    let words = r#"{"tokenizer_class": "BertJapaneseTokenizer"}"#;
+    let class = message(&[("vocab.txt", WORDPIECE), ("tokenizer_config.json", words)], 16);
+    assert!(class.contains("found vocabulary files of a BertJapaneseTokenizer"), "{class}");
+    let bytes = r#"{"tokenizer_class": "GPT2TokenizerFast"}"#;
+    let files = [("vocab.json", "{}"), ("merges.txt", ""), ("tokenizer_config.json", bytes)];
+    let class = message(&files, 16);
+    assert!(class.contains("found vocabulary files of a GPT2TokenizerFast"), "{class}");
     let merges =
         message(&[("vocab.json", r#"{"a": 0}"#), ("merges.txt", "#version: 0.2\na\n")], 16);
     assert!(merges.contains("merges.txt: line 2: expected two tokens"), "{merges}");

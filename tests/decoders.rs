@@ -334,8 +334,9 @@ fn states_in_chunks_give_the_signals_of_one_product() {
         stream = model.layer(index, stream);
         states.push(stream.hidden.clone());
     }
-    let chunked = Signals::of_states(&model, &states);
-    let at_once = Signals::read(model.read(Tensor::cat(states, 0), None), model.n_layers());
+    let chunked = Signals::of_states(&model, &states).unwrap();
+    let logits = model.read(Tensor::cat(states, 0), None);
+    let at_once = Signals::read(logits, model.n_layers()).unwrap();
     assert_eq!(chunked.n_rows(), 400);
     for row in 0..400 {
         for (a, b) in chunked.row(row).iter().zip(at_once.row(row)) {

@@ -277,6 +277,26 @@ fn causal_attention_over_some_rows_of_a_cache() {
 }
 
 #[test]
+fn statistics_of_what_is_not_finite() {
+    for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for place in [0, 5, 56] {
+            let mut numbers = values(random([3, 57], 1));
+            numbers[57 + place] = wrong;
+            let logits = Tensor::<2>::from_data(TensorData::new(numbers, [3, 57]), &Device::flex());
+            for given in [None, Some(&[1, 2, 3][..])] {
+                let finite = |rows: Vec<RowStatistics>| {
+                    rows.iter().map(RowStatistics::is_finite).collect::<Vec<_>>()
+                };
+                let ours = finite(kernels::row_statistics(logits.clone(), given));
+                let theirs = finite(plain::row_statistics(logits.clone(), given));
+                assert_eq!(ours, [true, false, true], "{wrong} at {place}");
+                assert_eq!(theirs, ours, "{wrong} at {place}");
+            }
+        }
+    }
+}
+
+#[test]
 fn row_statistics() {
     // Halves tie often.
     let logits = (random([30, 57], 1).inner() * 2.0).round() / 2.0;

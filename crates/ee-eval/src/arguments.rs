@@ -113,9 +113,6 @@ pub struct TraceArguments {
     /// Only part i of n (i from 1): example e, from 0, belongs to part e mod n + 1.
     #[arg(long, value_name = "i/n", default_value = "1/1")]
     pub shard: Shard,
-    /// Recorded with the trace; neither a classifier's trace nor a greedy one depends on chance.
-    #[arg(long, value_name = "N", default_value = "0")]
-    pub seed: u64,
     /// Generated text: give the model the gold answer rather than let it write its own.
     #[arg(long)]
     pub teacher_forced: bool,

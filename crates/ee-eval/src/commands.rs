@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ee_tasks::{AnyTask, GenerationTask, Task};
 use serde::Serialize;
 
@@ -17,9 +17,10 @@ use crate::compare::{compare, open};
 use crate::constant::Constant;
 use crate::decode;
 use crate::decoding::{self, DecoderSubject};
+use crate::error::EvalError;
 use crate::ideal;
 use crate::interrupt::Interrupt;
-use crate::output::{check_writable, write_text};
+use crate::output::{check_writable, claim, write_text};
 use crate::pace;
 use crate::recommend;
 use crate::replay::{self, Replay};
@@ -31,6 +32,7 @@ use crate::speed::{Timed, measure};
 use crate::trace::observe::observe;
 use crate::trace::tokens::{TokenWork, output_of, trace_tokens};
 use crate::trace::{self, Shard, Trace, TraceFacts};
+use crate::words::count;
 
 /// Does what was typed.
 ///
@@ -57,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 Bench::Speculate(arguments) => bench::speculate(arguments)?,
                 Bench::Promise(arguments) => bench::promise(arguments)?,
             };
-            println!("{line}");
+            ee_files::say!("{line}");
             Ok(())
         }
     }
@@ -67,9 +69,10 @@ fn run_trace(arguments: &TraceArguments) -> Result<()> {
     let n_folders = arguments.data_dir.len();
     if n_folders > 1 && n_folders != arguments.task.len() {
         let n_tasks = arguments.task.len();
-        bail!(
+        let reason = format!(
             "expected --data-dir once, or once for each of the {n_tasks} tasks, found {n_folders}"
         );
+        return Err(EvalError::Setting { reason }.into());
     }
     let tasks: Vec<AnyTask> =
         arguments.task.iter().map(|path| AnyTask::read(path)).collect::<Result<_, _>>()?;
@@ -79,7 +82,8 @@ fn run_trace(arguments: &TraceArguments) -> Result<()> {
             let subject = open_decoder(arguments)?;
             let output = arguments.output.clone();
             trace_texts(arguments, &subject, &Interrupt::listen()?, 0, task, output.clone())?;
-            print_ideal(&[output])
+            // What went into a device or a pipe cannot be read again.
+            if ee_files::is_stream(&output)? { Ok(()) } else { print_ideal(&[output]) }
         }
         several => {
             let subject = open_decoder(arguments)?;
@@ -87,10 +91,11 @@ fn run_trace(arguments: &TraceArguments) -> Result<()> {
             let mut traces = Vec::new();
             for (index, task) in several.iter().enumerate() {
                 let AnyTask::Generation(task) = task else {
-                    bail!(
+                    let reason = format!(
                         "several tasks in one call must all be of generated text; `{}` is a classification",
                         task.name()
                     );
+                    return Err(EvalError::Setting { reason }.into());
                 };
                 let output = output_of(&arguments.output, &task.name, arguments.shard);
                 trace_texts(arguments, &subject, &interrupt, index, task, output.clone())?;
@@ -128,10 +133,11 @@ fn trace_texts(
         output: &output,
     };
     let trace = trace_tokens(subject, &work, interrupt)?;
-    summarise(&trace, &output, "tokens");
+    summarise(&trace, &output, "token")?;
     let truncated = trace.facts.generation.as_ref().map_or(0, |facts| facts.truncated);
     if truncated > 0 {
-        eprintln!("notice: {truncated} prompts of {} were cut to fit the model", task.name);
+        let (cut, were) = (count(truncated, "prompt"), if truncated == 1 { "was" } else { "were" });
+        ee_files::note!("notice: {cut} of {} {were} cut to fit the model", task.name);
     }
     Ok(())
 }
@@ -141,38 +147,46 @@ fn trace_labels(arguments: &TraceArguments, task: &Task) -> Result<()> {
     let (subject, workload) = open(&arguments.model, task, &examples, arguments.shard)?;
     check_writable(&arguments.output)?;
     let batch = arguments.batch.unwrap_or(32);
-    let trace = observe(&subject, &workload, batch, arguments.shard, arguments.seed)?;
+    let trace = observe(&subject, &workload, batch, arguments.shard)?;
     trace::write(&trace, &arguments.output)?;
-    summarise(&trace, &arguments.output, "examples");
+    summarise(&trace, &arguments.output, "example")?;
     Ok(())
 }
 
 /// The table that `ee-eval ideal` prints of these traces.
 fn print_ideal(traces: &[PathBuf]) -> Result<()> {
-    print!("\n{}", ideal::table(&ideal::summaries(traces)?).plain());
+    ee_files::show!("\n{}", ideal::table(&ideal::summaries(traces)?).plain());
     Ok(())
 }
 
 /// One line on a trace that was written.
-fn summarise(trace: &Trace, output: &Path, rows: &str) {
-    println!(
-        "{}: {} {rows}, {} exits, {:.1} s, {:.1} {rows}/s",
+fn summarise(trace: &Trace, output: &Path, row: &str) -> Result<()> {
+    let line = format!(
+        "{}: {}, {}, {:.1} s, {:.1} {row}s/s",
         output.display(),
-        trace.rows(),
-        trace.layers(),
+        count(trace.rows(), row),
+        count(trace.layers(), "exit"),
         trace.facts.seconds,
         trace.rows() as f64 / trace.facts.seconds
     );
+    // The output itself may be what `/dev/stdout` leads to.
+    if ee_files::is_stream(output)? {
+        ee_files::note!("{line}");
+    } else {
+        ee_files::say!("{line}");
+    }
+    Ok(())
 }
 
 fn run_ideal(arguments: &IdealArguments) -> Result<()> {
     let summaries = ideal::summaries(&arguments.trace)?;
     for notice in ideal::notices(&summaries) {
-        eprintln!("notice: {notice}");
+        ee_files::note!("notice: {notice}");
     }
-    print!("{}", ideal::table(&summaries).plain());
+    ee_files::show!("{}", ideal::table(&summaries).plain());
     if let Some(folder) = &arguments.output {
-        println!("\n{}", ideal::write(summaries, folder)?.display());
+        let _lock = claim(folder, "a report of ee-eval ideal")?;
+        ee_files::say!("\n{}", ideal::write(summaries, folder)?.display());
     }
     Ok(())
 }
@@ -192,7 +206,7 @@ fn run_gates(arguments: &GatesArguments) -> Result<()> {
         results.certified.push(Certificate::read(path)?.check(path, &merged.trace)?);
     }
     for notice in &results.notices {
-        eprintln!("notice: {notice}");
+        ee_files::note!("notice: {notice}");
     }
     let name = name_of(&results.trace);
     let view = View {
@@ -200,10 +214,15 @@ fn run_gates(arguments: &GatesArguments) -> Result<()> {
         models: vec![(&name, &results)],
         paired: vec![],
     };
+    let _lock = claim(&arguments.output, "a report of ee-eval gates")?;
     write_json(&arguments.output.join("results.json"), &results)?;
     let page = report::write(&view, &arguments.output)?;
-    print!("{}\n{}", report::tables::headline(&view).plain(), report::tables::gates(&view).plain());
-    println!("\n{}\n\n{}", findings::sentences(&view).join("\n"), page.display());
+    ee_files::show!(
+        "{}\n{}",
+        report::tables::headline(&view).plain(),
+        report::tables::gates(&view).plain()
+    );
+    ee_files::say!("\n{}\n\n{}", findings::sentences(&view).join("\n"), page.display());
     Ok(())
 }
 
@@ -211,11 +230,11 @@ fn run_gates(arguments: &GatesArguments) -> Result<()> {
 fn replay_gates(trace: &Trace, arguments: &GatesArguments, notices: Vec<String>) -> Result<()> {
     let found = Replay::of_trace(trace, arguments.keep, notices)?;
     for notice in &found.notices {
-        eprintln!("notice: {notice}");
+        ee_files::note!("notice: {notice}");
     }
     let page = found.write(&arguments.output)?;
-    print!("{}\n{}\n", replay::table(&found).plain(), found.findings.join("\n"));
-    println!("\n{}", page.display());
+    ee_files::show!("{}\n{}\n", replay::table(&found).plain(), found.findings.join("\n"));
+    ee_files::say!("\n{}", page.display());
     Ok(())
 }
 
@@ -223,11 +242,16 @@ fn run_calibrate(arguments: &CalibrateArguments) -> Result<()> {
     let merged = trace::read_all(&arguments.trace)?;
     let found = calibrate(&merged.trace, &arguments.request(), merged.notices)?;
     for notice in &found.notices {
-        eprintln!("notice: {notice}");
+        ee_files::note!("notice: {notice}");
     }
+    let _lock = claim(&arguments.output, "a report of ee-eval calibrate")?;
     let page = calibrate::write(&found, &arguments.output)?;
-    println!("{}\n{}\n", calibrate::table(&found).plain(), calibrate::findings(&found).join("\n"));
-    println!("{}", page.display());
+    ee_files::say!(
+        "{}\n{}\n",
+        calibrate::table(&found).plain(),
+        calibrate::findings(&found).join("\n")
+    );
+    ee_files::say!("{}", page.display());
     Ok(())
 }
 
@@ -253,8 +277,10 @@ fn run_speed(arguments: &SpeedArguments) -> Result<()> {
             gate.check(subject.space())?;
         }
     }
+    let kind = "a report of ee-eval speed";
+    let _lock = arguments.output.as_ref().map(|folder| claim(folder, kind)).transpose()?;
     let trace = if arguments.trace.is_empty() {
-        observe(&subject, &workload, 32, Shard::WHOLE, 0)?
+        observe(&subject, &workload, 32, Shard::WHOLE)?
     } else {
         workload.rows_of(trace::read_all(&arguments.trace)?.trace, subject.checksum())?
     };
@@ -266,20 +292,20 @@ fn run_speed(arguments: &SpeedArguments) -> Result<()> {
         warn_of(run, &trace.facts);
     }
     for notice in pace::notices(&speed) {
-        eprintln!("notice: {notice}");
+        ee_files::note!("notice: {notice}");
     }
     let constant = Constant::of_trace(&trace, &Scorer::of_trace(&trace)?);
     let name = name_of(&trace.facts);
     let models = [(name.as_str(), speed.as_slice())].into_iter();
     let table = report::tables::speed(models, &trace.facts, &constant);
-    print!("{}", table.plain());
-    println!("\n{} rows of {} {}", trace.rows(), trace.facts.task, trace.facts.split);
+    ee_files::show!("{}", table.plain());
+    ee_files::say!("\n{} rows of {} {}", trace.rows(), trace.facts.task, trace.facts.split);
     if let Some(folder) = &arguments.output {
         write_text(&folder.join("speed.csv"), &table.csv())?;
         let path = folder.join("results.json");
         let layers = trace.layers();
         write_json(&path, &SpeedResults { layers, constant, speed, trace: trace.facts })?;
-        println!("\n{}", path.display());
+        ee_files::say!("\n{}", path.display());
     }
     Ok(())
 }
@@ -287,20 +313,27 @@ fn run_speed(arguments: &SpeedArguments) -> Result<()> {
 /// Says what a reader of the table might overlook.
 fn warn_of(run: &Speed, facts: &TraceFacts) {
     if run.gate != "ideal" && run.average_exit >= facts.layers as f64 {
-        eprintln!("notice: {} never fired on these {} rows", run.gate, run.rows);
+        ee_files::note!(
+            "notice: {} never fired on {} of the trace",
+            run.gate,
+            count(run.rows, "row")
+        );
     }
     if run.differing_rows > 0 {
-        eprintln!(
-            "notice: with {} at batch {}, {} of {} rows left or answered otherwise than the trace predicts; \
+        ee_files::note!(
+            "notice: with {} at batch {}, {} of {} left or answered otherwise than the trace predicts; \
              their signals lie within rounding of a threshold or of a tie",
-            run.gate, run.batch, run.differing_rows, run.rows
+            run.gate,
+            run.batch,
+            run.differing_rows,
+            count(run.rows, "row")
         );
     }
 }
 
 fn run_compare(arguments: &CompareArguments) -> Result<()> {
     let (page, headline) = compare(arguments).context("the comparison was not finished")?;
-    println!("{headline}\n{}", page.display());
+    ee_files::say!("{headline}\n{}", page.display());
     Ok(())
 }
 

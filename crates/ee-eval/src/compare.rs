@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::arguments::{CompareArguments, ExampleArguments, NamedModel};
 use crate::error::{EvalError, Result};
 use crate::gates::rules;
-use crate::output::check_writable;
+use crate::output::claim;
 use crate::paired::Paired;
 use crate::report::{self, View, findings};
 use crate::results::{Results, write_json};
@@ -23,7 +23,11 @@ use crate::speed::{Timed, measure};
 use crate::subject::Subject;
 use crate::trace::observe::observe;
 use crate::trace::{self, Shard, Trace};
+use crate::words::count;
 use crate::workload::{Selection, Workload};
+
+/// The mark of the folders that `compare` writes.
+const REPORT: &str = "a report of ee-eval compare";
 
 /// What `compare` stores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,12 +63,12 @@ fn compare_labels(arguments: &CompareArguments, task: Task) -> Result<(PathBuf, 
         .iter()
         .map(|model| Ok((model, open(&model.folder, &task, &arguments.examples, Shard::WHOLE)?)))
         .collect::<Result<_>>()?;
-    check_writable(&arguments.output.join("results.json"))?;
+    let _lock = claim(&arguments.output, REPORT)?;
     let mut models = IndexMap::new();
     let mut answers: Vec<Answers> = Vec::new();
     let mut paired = IndexMap::new();
     for (model, (subject, workload)) in opened {
-        eprintln!("{}: {}", model.name, model.folder.display());
+        ee_files::note!("{}: {}", model.name, model.folder.display());
         let (results, own) = examine(&model.name, &subject, &workload, arguments)?;
         models.insert(model.name.clone(), results);
         if let Some(first) = answers.first() {
@@ -80,7 +84,7 @@ fn compare_labels(arguments: &CompareArguments, task: Task) -> Result<(PathBuf, 
         paired: paired.values().copied().collect(),
     };
     for notice in view.notices() {
-        eprintln!("notice: {notice}");
+        ee_files::note!("notice: {notice}");
     }
     let headline = report::tables::headline(&view).plain();
     let findings = findings::sentences(&view);
@@ -118,7 +122,7 @@ fn examine(
     workload: &Workload,
     arguments: &CompareArguments,
 ) -> Result<(Results, Answers)> {
-    let trace = observe(subject, workload, arguments.batch.unwrap_or(32), Shard::WHOLE, 0)?;
+    let trace = observe(subject, workload, arguments.batch.unwrap_or(32), Shard::WHOLE)?;
     trace::write(&trace, &arguments.output.join(format!("traces/{name}.parquet")))?;
     let mut results = Results::of_trace(&trace, arguments.keep, vec![])?;
     let answers = Answers::of(&trace)?;
@@ -166,11 +170,11 @@ pub fn open(
     };
     let workload = Workload::read(task, &selection, &tokenizer)?;
     let layers = subject.model().n_layers();
-    eprintln!(
-        "{} layers on {}, {} examples of {}",
-        layers,
+    ee_files::note!(
+        "{} on {}, {} of {}",
+        count(layers, "layer"),
         subject.device(),
-        workload.rows(),
+        count(workload.rows(), "example"),
         workload.split()
     );
     Ok((subject, workload))

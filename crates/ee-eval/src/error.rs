@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use ee_models::signal::NotFinite;
+
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, EvalError>;
 
@@ -61,19 +63,18 @@ pub enum EvalError {
         /// The file that repeats it.
         path: PathBuf,
     },
-    /// Signals that no model with finite logits gives.
+    /// An exit gives no finite numbers for an example.
     #[error(
-        "example {example} has {name} {value} at exit {exit}; the model's logits are not finite"
+        "example {example}{}: exit {exit} gives NaN or infinity, the model's numbers overflow at it or below",
+        position.map(|position| format!(", new token {position}")).unwrap_or_default()
     )]
     NotFinite {
-        /// The example.
-        example: u32,
+        /// The example's number, from 0.
+        example: usize,
+        /// The new token, from 0, where texts are continued.
+        position: Option<usize>,
         /// The exit, from 1.
         exit: usize,
-        /// The signal.
-        name: &'static str,
-        /// Its value.
-        value: f32,
     },
     /// A certificate that cannot be used.
     #[error("{}: {reason}", path.display())]
@@ -239,4 +240,34 @@ pub enum EvalError {
         /// The encoder's reason.
         source: serde_json::Error,
     },
+}
+
+impl EvalError {
+    /// Whether it lies in what was typed: settings that do not go together, names that are none.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Unknown { .. }
+                | Self::Setting { .. }
+                | Self::UnknownGate { .. }
+                | Self::GateSyntax { .. }
+                | Self::NeverFires { .. }
+                | Self::ModelName { .. }
+                | Self::Model(ee_models::Error::Device { .. })
+        )
+    }
+
+    /// What ee-models says of a batch, in the numbers of its examples; `example` gives a row's.
+    pub(crate) fn of_batch(
+        error: impl Into<ee_models::Error>,
+        example: impl FnOnce(usize) -> usize,
+    ) -> Self {
+        match error.into() {
+            ee_models::Error::NotFinite(NotFinite { exit, row, token }) => {
+                Self::NotFinite { example: example(row), position: token, exit }
+            }
+            other => Self::Model(other),
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C as a wish: long work looks now and then, keeps what is done and ends.
+//! Ctrl-C, SIGTERM and a closed terminal as a wish: long work looks now and then, keeps what is done and ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,13 +15,8 @@ impl Interrupt {
     /// # Errors
     /// When the system lets nobody listen.
     pub fn listen() -> Result<Self> {
-        let pressed = Arc::new(AtomicBool::new(false));
-        let failed = |source| EvalError::Signal { source };
-        // In this order: the first press finds the flag down and raises it.
-        let signal = signal_hook::consts::SIGINT;
-        signal_hook::flag::register_conditional_shutdown(signal, 130, pressed.clone())
-            .map_err(failed)?;
-        signal_hook::flag::register(signal, pressed.clone()).map_err(failed)?;
+        let pressed =
+            ee_files::interrupt::listen().map_err(|source| EvalError::Signal { source })?;
         Ok(Self(pressed))
     }
 

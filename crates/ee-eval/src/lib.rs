@@ -38,6 +38,7 @@ pub mod summary;
 pub mod sweep;
 pub mod trace;
 pub mod trial;
+mod words;
 pub mod workload;
 
 pub use error::{EvalError, Result};

@@ -3,21 +3,34 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use ee_eval::EvalError;
 use ee_eval::arguments::Arguments;
 
 fn main() -> ExitCode {
     ee_models::device::keep_freed_memory();
     let arguments = Arguments::parse();
     if let Err(error) = ee_models::device::check_environment() {
-        eprintln!("error: {error}");
+        ee_files::note!("error: {error}");
         return ExitCode::from(2);
     }
     // On a thread of the pool, kernels share their work without waking anybody to begin with.
-    match rayon::scope(|_| ee_eval::commands::run(&arguments)) {
+    let done = rayon::scope(|_| ee_eval::commands::run(&arguments));
+    // Output that a full disk swallowed is told last: files are safe by now.
+    let printed = ee_files::stream::finish().map_err(anyhow::Error::from);
+    match done.and(printed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            ee_files::note!("error: {error:#}");
+            ExitCode::from(code(&error))
         }
+    }
+}
+
+/// 2 for what should have been typed otherwise, as clap's own, 130 after Ctrl-C, else 1.
+fn code(error: &anyhow::Error) -> u8 {
+    match error.chain().find_map(|cause| cause.downcast_ref::<EvalError>()) {
+        Some(EvalError::Interrupted { .. }) => 130,
+        Some(error) if error.is_usage() => 2,
+        _ => 1,
     }
 }

@@ -1,7 +1,9 @@
-//! Files that are whole or absent; see [`ee_files`].
+//! Files that are whole or absent, and folders that are a report's alone; see [`ee_files`].
 
 use std::fs::File;
 use std::path::Path;
+
+use ee_files::{FolderLock, Mark};
 
 use crate::error::Result;
 
@@ -27,4 +29,37 @@ pub fn write_text(path: &Path, text: &str) -> Result<()> {
 /// What [`ee_files::check_writable`] says.
 pub fn check_writable(path: &Path) -> Result<()> {
     Ok(ee_files::check_writable(path)?)
+}
+
+/// Takes a folder for the report of a command, which no other process writes as long as the lock lives: a new
+/// folder, an empty one, or an earlier report of the same command. `kind` is `a report of ee-eval VERB`.
+///
+/// # Errors
+/// What ee-files says of a folder that holds something else, is in use or cannot be written.
+pub fn claim(folder: &Path, kind: &'static str) -> Result<FolderLock> {
+    Mark::new(kind).claim(folder)?;
+    Ok(FolderLock::take(folder, "ee-eval")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_written_over_by_its_own_command_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("report");
+        let (gates, ideal) = ("a report of ee-eval gates", "a report of ee-eval ideal");
+        let lock = claim(&folder, gates).unwrap();
+        let second = claim(&folder, gates).unwrap_err().to_string();
+        assert!(second.contains("in use"), "{second}");
+        drop(lock);
+        // Killed before its first file, then a whole one.
+        drop(claim(&folder, gates).unwrap());
+        std::fs::write(folder.join("results.json"), "{}").unwrap();
+        drop(claim(&folder, gates).unwrap());
+        let other = claim(&folder, ideal).unwrap_err().to_string();
+        assert!(other.contains("results.json") && other.contains(ideal), "{other}");
+        assert_eq!(std::fs::read_to_string(folder.join("results.json")).unwrap(), "{}");
+    }
 }

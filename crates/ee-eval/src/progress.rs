@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use crate::words::count;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Between two plain lines at least so long passes.
@@ -30,7 +31,7 @@ impl Progress {
             ProgressBar::new(total as u64).with_style(style).with_message(work.to_owned())
         });
         if bar.is_none() {
-            eprintln!("{work}: {total} rows");
+            ee_files::note!("{work}: {}", count(total, "row"));
         }
         Self {
             work: work.to_owned(),
@@ -48,7 +49,7 @@ impl Progress {
             bar.inc(rows as u64);
         } else if self.last_line.get().elapsed() >= SILENCE {
             self.last_line.set(Instant::now());
-            eprintln!("{}: {} of {} rows", self.work, self.done.get(), self.total);
+            ee_files::note!("{}: {} of {}", self.work, self.done.get(), count(self.total, "row"));
         }
     }
 

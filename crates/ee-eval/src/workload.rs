@@ -157,6 +157,12 @@ impl Workload {
         self.examples
     }
 
+    /// The example number of a row.
+    #[must_use]
+    pub fn number(&self, row: usize) -> usize {
+        self.numbers[row] as usize
+    }
+
     /// The example number of every row.
     #[must_use]
     pub fn numbers(&self) -> &[u32] {

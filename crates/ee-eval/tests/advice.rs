@@ -254,17 +254,17 @@ fn what_cannot_be_recommended_is_explained() {
     fail(
         here,
         &format!("{words} --min-tokens 10"),
-        1,
+        2,
         &["more than 10 new tokens", "--min-tokens"],
     );
     fail(here, &format!("{words} --limit 1"), 1, &["at least 2 examples", "found 1"]);
     fail(here, &format!("{words} --keep 1.5"), 2, &["a share above 0"]);
     fixture::task(here, &["no", "yes"]);
-    fail(here, words, 1, &["generated text", "ee-eval compare"]);
+    fail(here, words, 2, &["generated text", "ee-eval compare"]);
     let compare = "compare --model a=plain --task echo.toml --output o --speed-batch 1,2";
     let task = "name = \"echo\"\nkind = \"generation\"\nformat = \"jsonl\"\nprompt = \"{text}\"\n\
                 references = [\"text\"]\nmetrics = [\"chrf\"]\nmax_new_tokens = 10\n\
                 data_dir = \".\"\n[splits.dev]\nfiles = [\"dev.jsonl\"]\n";
     std::fs::write(here.join("echo.toml"), task).unwrap();
-    fail(here, compare, 1, &["--speed-batch", "one size"]);
+    fail(here, compare, 2, &["--speed-batch", "one size"]);
 }

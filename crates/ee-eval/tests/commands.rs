@@ -268,7 +268,7 @@ fn bad_input_ends_with_one_and_names_what_is_wrong() {
     fail(here, &trace("--model absent --task task.toml"), 1, &["absent"]);
     fail(here, &trace("--model model --task absent.toml"), 1, &["absent.toml"]);
     fail(here, &trace("--model model --task task.toml --split test"), 1, &["test", "dev"]);
-    fail(here, &trace("--model model --task task.toml --device gpu"), 1, &["gpu", "cpu"]);
+    fail(here, &trace("--model model --task task.toml --device gpu"), 2, &["gpu", "cpu"]);
     fail(
         here,
         "trace --model model --task task.toml --output /proc/no/t.parquet",
@@ -286,7 +286,7 @@ fn thresholds_that_can_never_fire_are_refused() {
     let here = world.path();
     for gate in ["confidence:1.5", "confidence:1", "entropy:0", "margin:1", "patience:5"] {
         let words = format!("speed --model model --task task.toml --gate {gate}");
-        fail(here, &words, 1, &["can never fire", gate.split(':').next().unwrap()]);
+        fail(here, &words, 2, &["can never fire", gate.split(':').next().unwrap()]);
     }
     let fixed = "speed --model model --task task.toml --gate fixed";
     fail(here, &format!("{fixed}:7"), 1, &["fixed:7", "the exits 1 to 6"]);

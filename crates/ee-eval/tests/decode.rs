@@ -123,13 +123,13 @@ fn what_cannot_be_is_explained() {
     fail(here, &format!("{decode} --gate confidense:0.5"), 2, &["did you mean `confidence`?"]);
     fail(here, &format!("{decode} --gate none --kv recomput"), 2, &["did you mean `recompute`?"]);
     fail(here, &format!("{decode} --gate none --head pruned"), 2, &["pruned:64"]);
-    fail(here, &format!("{decode} --gate fixed:9"), 1, &["fixed:9", "1 to 5"]);
-    fail(here, &format!("{decode} --gate confidence:1"), 1, &["can never fire"]);
-    fail(here, &format!("{decode} --gate ideal --exits 2,7"), 1, &["exit 7 of --exits"]);
+    fail(here, &format!("{decode} --gate fixed:9"), 2, &["fixed:9", "1 to 5"]);
+    fail(here, &format!("{decode} --gate confidence:1"), 2, &["can never fire"]);
+    fail(here, &format!("{decode} --gate ideal --exits 2,7"), 2, &["exit 7 of --exits"]);
     fail(
         here,
         &format!("{decode} --gate margin:0.5 --head gate"),
-        1,
+        2,
         &["margin:0.5", "gates on states"],
     );
     fail(here, &format!("{decode} --gate learned:0.5"), 1, &["gate.safetensors"]);

@@ -26,7 +26,7 @@ fn open(world: &Path, shard: Shard) -> (Subject, Workload) {
 
 fn traced(world: &Path, batch: usize) -> (Subject, Workload, Trace) {
     let (subject, workload) = open(world, Shard::WHOLE);
-    let trace = observe(&subject, &workload, batch, Shard::WHOLE, 0).unwrap();
+    let trace = observe(&subject, &workload, batch, Shard::WHOLE).unwrap();
     (subject, workload, trace)
 }
 
@@ -42,7 +42,7 @@ fn every_gate_leaves_where_the_trace_says_in_batches_of_any_size() {
     );
     for batch in [1, 7, 32] {
         let batches = workload.batches(batch).unwrap();
-        let run = |plan| gated(subject.model(), &batches, workload.rows(), plan, None);
+        let run = |plan| gated(subject.model(), &batches, workload.rows(), plan, None).unwrap();
         for &gate in GATES {
             let curve = sweep::curve(&trace, gate, &scorer);
             for candidate in curve.iter().step_by(1 + curve.len() / 6) {
@@ -60,7 +60,7 @@ fn every_gate_leaves_where_the_trace_says_in_batches_of_any_size() {
         }
         let answers = run(Plan::Given(&ideal));
         assert_eq!(answers.exits, ideal);
-        let whole = full(subject.model(), &batches, workload.rows());
+        let whole = full(subject.model(), &batches, workload.rows()).unwrap();
         assert_eq!(
             answers.predictions, whole.predictions,
             "the ideal exit gives the full model's answers"
@@ -79,7 +79,7 @@ fn batches_and_shards_change_nothing() {
     for index in 1..=3 {
         let shard = Shard { index, count: 3 };
         let (subject, workload) = open(world.path(), shard);
-        let part = observe(&subject, &workload, 32, shard, 0).unwrap();
+        let part = observe(&subject, &workload, 32, shard).unwrap();
         for (row, &example) in part.example.iter().enumerate() {
             assert_eq!(part.predictions(row), many.predictions(example as usize));
             assert_eq!(part.gold[row], many.gold[example as usize]);

@@ -17,4 +17,4 @@ mod whole;
 pub use error::{Error, Result};
 pub use lock::FolderLock;
 pub use mark::{Mark, foreign_entry};
-pub use whole::{check_writable, remove_abandoned, write_text, write_whole};
+pub use whole::{check_writable, is_stream, remove_abandoned, write_text, write_whole};

@@ -78,6 +78,14 @@ pub fn check_writable(path: &Path) -> Result<()> {
     }
 }
 
+/// Whether `path` leads to what is no file and so is written to as it is: nothing can lie beside it.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be looked at.
+pub fn is_stream(path: &Path) -> Result<bool> {
+    Ok(matches!(destination(path)?, Destination::Stream))
+}
+
 /// Removes the temporary files in a folder whose writers are dead. What cannot be removed stays.
 pub fn remove_abandoned(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
@@ -231,6 +239,7 @@ mod tests {
         assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
         for path in [Path::new("/dev/null"), &folder.path().join("null")] {
             check_writable(path).unwrap();
+            assert!(is_stream(path).unwrap() && !is_stream(&folder.path().join("absent")).unwrap());
             write_text(path, "gone").unwrap();
             assert!(fs::metadata(path).unwrap().file_type().is_char_device());
         }

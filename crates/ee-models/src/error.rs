@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use crate::signal::NotFinite;
+
 /// What can go wrong between a checkpoint folder and a model on a device.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -54,6 +56,9 @@ pub enum Error {
     /// A batch cannot be given to this model.
     #[error("{0}")]
     Batch(String),
+    /// An exit says nothing that could be read.
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
 }
 
 /// The crate's result.

@@ -226,7 +226,8 @@ impl Stream {
 
     /// The states of some tokens, named by row · width + place, `[n, d_model]`.
     pub fn select(&self, tokens: &[usize]) -> Tensor<2> {
-        if tokens.len() == self.hidden.dims()[0] && tokens.is_sorted() {
+        // As many as there are, each once and in order: all of them. A token may be named twice.
+        if tokens.len() == self.hidden.dims()[0] && tokens.is_sorted_by(|a, b| a < b) {
             return self.hidden.clone();
         }
         let indices: Vec<i64> = tokens.iter().map(|&token| token as i64).collect();
@@ -362,6 +363,21 @@ mod tests {
         assert!(wrong.to_string().contains("needs 6"), "{wrong}");
         let empty = Batch::new(vec![1; 6], vec![0; 6], vec![3, 0], 3).unwrap_err();
         assert!(empty.to_string().contains("row 1"), "{empty}");
+    }
+
+    #[test]
+    fn tokens_are_selected_as_often_as_they_are_named() {
+        let device = Device::flex();
+        let hidden = Tensor::<1, Int>::arange(0..6, &device).float().reshape([3, 2]);
+        let lengths = Arc::from([3].as_slice());
+        let stream = Stream { hidden, lengths, width: 3, dropout: None, placement: None };
+        let selected = |tokens: &[usize]| -> Vec<f32> {
+            stream.select(tokens).into_data().try_into_vec().unwrap()
+        };
+        assert_eq!(selected(&[0, 1, 2]), [0., 1., 2., 3., 4., 5.]);
+        assert_eq!(selected(&[0, 0, 2]), [0., 1., 0., 1., 4., 5.]);
+        assert_eq!(selected(&[1, 1]), [2., 3., 2., 3.]);
+        assert_eq!(selected(&[2, 0, 1]), [4., 5., 0., 1., 2., 3.]);
     }
 
     #[test]

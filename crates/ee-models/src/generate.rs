@@ -14,8 +14,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::cache::KvCache;
 use crate::error::{Error, Result};
 use crate::exit::{Block, Decoder, Stream};
-use crate::kernels::{self, Rows};
-use crate::signal::{Agreement, Signal, Signals};
+use crate::kernels::Rows;
+use crate::signal::{Agreement, NotFinite, Signal, Signals, on_host, statistics};
 
 /// How the next token follows from the last exit's logits.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,7 +88,7 @@ impl Watcher for Unwatched {
 /// Continues every prompt; gives the new tokens of each, an end token included.
 ///
 /// # Errors
-/// An empty prompt, one that leaves no room for its new tokens, an unknown token.
+/// An empty prompt, one that leaves no room for its new tokens, an unknown token; logits that are not finite.
 pub fn generate(
     model: &dyn Decoder,
     prompts: &[Vec<u32>],
@@ -102,7 +102,9 @@ pub fn generate(
     }
     let mut run = Run::begin(model, prompts, options);
     for step in 0..options.max_new_tokens {
-        let chosen = run.choose(watcher);
+        let chosen = run
+            .choose(watcher)
+            .map_err(|error| error.of_row(|place| run.live[place].row).at_token(step))?;
         let mut stay = Vec::with_capacity(run.live.len());
         for (place, &(token, ref signals)) in chosen.iter().enumerate() {
             let row = run.live[place].row;
@@ -125,7 +127,7 @@ pub fn generate(
 /// Whether every prompt can be continued.
 ///
 /// # Errors
-/// As [`generate`].
+/// As [`generate`], of the prompts.
 pub fn check(model: &dyn Decoder, prompts: &[Vec<u32>], options: &Options) -> Result<()> {
     for (row, prompt) in prompts.iter().enumerate() {
         let complain = |complaint: String| Err(Error::Batch(format!("prompt {row}: {complaint}")));
@@ -254,40 +256,43 @@ impl<'m> Run<'m> {
     }
 
     /// The next token of every row, with the signals of all exits if wanted.
-    fn choose(&mut self, watcher: &dyn Watcher) -> Vec<Chosen> {
+    fn choose(&mut self, watcher: &dyn Watcher) -> std::result::Result<Vec<Chosen>, NotFinite> {
         let n = self.live.len();
         if !watcher.wants_signals() {
             let state = self.states.pop().expect("the last exit's states are kept");
             let logits = self.model.read_step(state);
-            return self.tokens(logits).into_iter().map(|token| (token, None)).collect();
+            return Ok(self.tokens(logits)?.into_iter().map(|token| (token, None)).collect());
         }
         let n_exits = self.states.len();
         // All exits in one product with the head.
         let logits = self.model.read_step(Tensor::cat(std::mem::take(&mut self.states), 0));
         let tokens = match self.choice {
             Choice::Greedy => None,
-            Choice::Sample(_) => Some(self.tokens(logits.clone().narrow(0, (n_exits - 1) * n, n))),
+            Choice::Sample(_) => Some(logits.clone().narrow(0, (n_exits - 1) * n, n)),
         };
-        let signals = Signals::read(logits, n_exits);
-        (0..n)
+        // First of all: an exit that is not finite is named even where the last one is.
+        let signals = Signals::read(logits, n_exits)?;
+        let tokens = tokens.map(|last| self.tokens(last)).transpose()?;
+        let chosen = (0..n)
             .map(|row| {
                 let exits = signals.row(row).to_vec();
                 let best = exits[n_exits - 1].0.prediction;
                 (tokens.as_ref().map_or(best, |tokens| tokens[row]), Some(exits))
             })
-            .collect()
+            .collect();
+        Ok(chosen)
     }
 
     /// Tokens from the last exit's logits, `[rows, vocabulary]`.
-    fn tokens(&mut self, logits: Tensor<2>) -> Vec<u32> {
+    fn tokens(&mut self, logits: Tensor<2>) -> std::result::Result<Vec<u32>, NotFinite> {
+        let exit = self.model.n_layers();
         let Choice::Sample(sampling) = self.choice else {
-            return kernels::row_statistics(logits, None).iter().map(|row| row.argmax).collect();
+            return Ok(statistics(logits, exit)?.iter().map(|row| row.argmax).collect());
         };
         let [_, vocabulary] = logits.dims();
-        let logits: Vec<f32> =
-            logits.into_data().try_into_vec_as().expect("logits are floating-point numbers");
+        let logits = on_host(logits, exit)?;
         let rows = logits.chunks_exact(vocabulary).zip(&mut self.live);
-        rows.map(|(logits, live)| draw(logits, sampling, live.random.random())).collect()
+        Ok(rows.map(|(logits, live)| draw(logits, sampling, live.random.random())).collect())
     }
 }
 
@@ -308,7 +313,7 @@ fn draw(logits: &[f32], sampling: Sampling, point: f64) -> u32 {
 /// Tokens among which the most probable ones are sought before all are put in order.
 const FIRST: usize = 256;
 
-/// The tokens that can be drawn, with their weights: probabilities but for their sum.
+/// The tokens that can be drawn, with their weights: probabilities but for their sum. Logits are finite.
 pub(crate) fn kept(logits: &[f32], sampling: Sampling) -> Vec<(u32, f64)> {
     let mut order: Vec<u32> = (0..logits.len() as u32).collect();
     let falling =

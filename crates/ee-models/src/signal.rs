@@ -4,6 +4,9 @@
 //! read signals, never logits. Entropy is log Z − Σ p z with every logit z shifted by the largest, so that
 //! neither exp overflows nor p log p is taken at p = 0. Logits are reduced where they are; only these
 //! numbers travel to the host.
+//!
+//! A row of which a logit is NaN or infinite is no distribution, and whoever reads it is stopped with a
+//! [`NotFinite`]: what a gate or an argmax would make of it looks like an answer.
 
 use burn::tensor::Tensor;
 
@@ -14,6 +17,35 @@ use crate::kernels::{self, RowStatistics};
 /// Bytes of logits that are alive at once; somewhat less than the allocator keeps for the next chunk
 /// ([`crate::device::keep_freed_memory`]).
 const CHUNK_BYTES: usize = 32_768_000;
+
+/// A state or a logit of an exit is NaN or infinite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "row {row}{}: exit {exit} gives NaN or infinity, the model's numbers overflow at it or below",
+    token.map(|token| format!(", new token {token}")).unwrap_or_default()
+)]
+pub struct NotFinite {
+    /// The exit, from 1.
+    pub exit: usize,
+    /// The row of the batch.
+    pub row: usize,
+    /// The new token of the row's text, from 0, where texts are continued.
+    pub token: Option<usize>,
+}
+
+impl NotFinite {
+    /// The same of the row that `row` says this one is.
+    #[must_use]
+    pub fn of_row(self, row: impl FnOnce(usize) -> usize) -> Self {
+        Self { row: row(self.row), ..self }
+    }
+
+    /// The same, at a new token.
+    #[must_use]
+    pub fn at_token(self, token: usize) -> Self {
+        Self { token: Some(token), ..self }
+    }
+}
 
 /// What one exit says about one prediction, on its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,9 +83,12 @@ impl Signals {
     /// # Shapes
     /// `logits` `[exits * rows, outputs]`, exit after exit, as [`crate::ExitModel::exit_logits`] gives them.
     ///
+    /// # Errors
+    /// [`NotFinite`], of the shallowest exit that is not.
+    ///
     /// # Panics
     /// When the rows are no multiple of the exits.
-    pub fn read(logits: Tensor<2>, n_exits: usize) -> Self {
+    pub fn read(logits: Tensor<2>, n_exits: usize) -> Result<Self, NotFinite> {
         let [n, _] = logits.dims();
         assert_eq!(n % n_exits, 0, "every exit has as many rows");
         let n_rows = n / n_exits;
@@ -67,7 +102,10 @@ impl Signals {
     ///
     /// # Shapes
     /// `states`: `[rows, d_model]` for each of the exits 1..=N.
-    pub fn of_states(model: &dyn ExitModel, states: &[Tensor<2>]) -> Self {
+    ///
+    /// # Errors
+    /// As [`Signals::read`].
+    pub fn of_states(model: &dyn ExitModel, states: &[Tensor<2>]) -> Result<Self, NotFinite> {
         let n_exits = states.len();
         let [outputs, _] = model.head_weight().matrix.dims();
         let chunk = (CHUNK_BYTES / size_of::<f32>() / outputs.max(1)).max(1);
@@ -100,13 +138,16 @@ impl Signals {
         n_exits: usize,
         n_rows: usize,
         statistics: impl Fn(usize, usize) -> RowStatistics,
-    ) -> Self {
-        let values = (0..n_rows).flat_map(|row| (0..n_exits).map(move |exit| (exit, row)));
-        let values = values.map(|(exit, row)| {
-            let statistics = statistics(exit, row);
-            (Signal::of(&statistics), Agreement::of(&statistics))
-        });
-        Self { n_exits, values: values.collect() }
+    ) -> Result<Self, NotFinite> {
+        let mut values = Vec::with_capacity(n_rows * n_exits);
+        for row in 0..n_rows {
+            for exit in 0..n_exits {
+                let statistics = statistics(exit, row);
+                check(&statistics, exit + 1, row)?;
+                values.push((Signal::of(&statistics), Agreement::of(&statistics)));
+            }
+        }
+        Ok(Self { n_exits, values })
     }
 
     /// Number of exits.
@@ -143,13 +184,39 @@ impl Agreement {
     }
 }
 
-/// The signals of one exit for each row of its logits, `[rows, outputs]` (one host synchronisation).
-pub fn exit_signals(logits: Tensor<2>) -> Vec<Signal> {
-    kernels::row_statistics(logits, None).iter().map(Signal::of).collect()
+fn check(row: &RowStatistics, exit: usize, number: usize) -> Result<(), NotFinite> {
+    if row.is_finite() { Ok(()) } else { Err(NotFinite { exit, row: number, token: None }) }
+}
+
+/// The statistics of one exit's logits, `[rows, outputs]`, all of them finite (one host synchronisation).
+pub(crate) fn statistics(logits: Tensor<2>, exit: usize) -> Result<Vec<RowStatistics>, NotFinite> {
+    let rows = kernels::row_statistics(logits, None);
+    rows.iter().enumerate().try_for_each(|(number, row)| check(row, exit, number))?;
+    Ok(rows)
+}
+
+/// The logits of one exit on the host, row after row, all of them finite (one host synchronisation, which
+/// moves all of them).
+pub(crate) fn on_host(logits: Tensor<2>, exit: usize) -> Result<Vec<f32>, NotFinite> {
+    let [_, outputs] = logits.dims();
+    let logits: Vec<f32> =
+        logits.into_data().try_into_vec_as().expect("logits are floating-point numbers");
+    match logits.iter().position(|logit| !logit.is_finite()) {
+        Some(at) => Err(NotFinite { exit, row: at / outputs, token: None }),
+        None => Ok(logits),
+    }
+}
+
+/// The signals of one exit, from 1, for each row of its logits, `[rows, outputs]` (one host synchronisation).
+///
+/// # Errors
+/// [`NotFinite`].
+pub fn exit_signals(logits: Tensor<2>, exit: usize) -> Result<Vec<Signal>, NotFinite> {
+    Ok(statistics(logits, exit)?.iter().map(Signal::of).collect())
 }
 
 /// The ids of the `k` largest logits of each row, falling; of equal ones the lowest id first (one host
-/// synchronisation, which moves all logits).
+/// synchronisation, which moves all logits). Logits are finite: who calls this has read their signals.
 ///
 /// # Shapes
 /// `logits` `[rows, outputs]`
@@ -199,7 +266,7 @@ fn largest_in_block<const N: usize>(block: &[f32; N]) -> f32 {
     lanes.iter().copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
-/// cos(a, b) per row (one host synchronisation); 0 where one of them is 0.
+/// cos(a, b) per row (one host synchronisation); 0 where one of them is 0, NaN where one holds NaN or infinity.
 ///
 /// # Shapes
 /// `a`, `b` `[rows, d]`
@@ -209,7 +276,7 @@ pub fn cosine(a: Tensor<2>, b: Tensor<2>) -> Vec<f32> {
     let sums: Vec<f32> = sums.into_data().try_into_vec_as().expect("states are numbers");
     let of_row = |[ab, aa, bb]: &[f32; 3]| {
         let norms = (f64::from(*aa) * f64::from(*bb)).sqrt();
-        if norms > 0.0 { (f64::from(*ab) / norms) as f32 } else { 0.0 }
+        if norms == 0.0 { 0.0 } else { (f64::from(*ab) / norms) as f32 }
     };
     sums.as_chunks().0.iter().map(of_row).collect()
 }
@@ -285,11 +352,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_finite_stops_whoever_reads_it_and_names_the_shallowest_exit() {
+        let device = burn::tensor::Device::flex();
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            // Exits 1 to 3 of two rows; the second one's is wrong from exit 2 on.
+            let logits =
+                [[0.0, 1.0], [2.0, 1.0], [5.0, 1.0], [wrong, 3.0], [1.0, 2.0], [1.0, wrong]];
+            let logits = Tensor::<2>::from_data(logits, &device);
+            let expected = NotFinite { exit: 2, row: 1, token: None };
+            assert_eq!(Signals::read(logits.clone(), 3), Err(expected), "{wrong}");
+            let second = logits.narrow(0, 2, 2);
+            assert_eq!(exit_signals(second.clone(), 2), Err(expected), "{wrong}");
+            assert_eq!(on_host(second, 2), Err(expected), "{wrong}");
+        }
+        let message = NotFinite { exit: 2, row: 1, token: None }.at_token(5).to_string();
+        assert!(message.contains("row 1, new token 5: exit 2 gives NaN"), "{message}");
+    }
+
+    #[test]
+    fn cosines_of_what_is_not_finite_are_no_numbers() {
+        let device = burn::tensor::Device::flex();
+        for wrong in [f32::NAN, f32::INFINITY] {
+            let a = Tensor::<2>::from_data([[3.0, wrong], [3.0, 4.0]], &device);
+            let found = cosine(a, Tensor::from_data([[1.0, 1.0], [3.0, 4.0]], &device));
+            assert!(found[0].is_nan() && found[1] == 1.0, "{found:?}");
+        }
+    }
+
+    #[test]
     fn last_exit_agrees_with_itself() {
         let device = burn::tensor::Device::flex();
         let logits =
             Tensor::<2>::from_data([[0.0, 1.0], [2.0, 1.0], [5.0, 1.0], [1.0, 3.0]], &device);
-        let signals = Signals::read(logits, 2);
+        let signals = Signals::read(logits, 2).unwrap();
         assert_eq!((signals.n_rows(), signals.n_exits()), (2, 2));
         let (first, second) = (signals.row(0), signals.row(1));
         assert_eq!((first[0].0.prediction, first[1].0.prediction), (1, 0));

@@ -36,6 +36,14 @@ pub enum Error {
     /// Parts that are each sound and do not go together.
     #[error("{0}")]
     Mismatch(String),
+    /// An exit no longer gives finite numbers on the validation split.
+    #[error("validation after step {step}: {place}")]
+    Invalid {
+        /// Steps made.
+        step: u64,
+        /// The exit and the row of the split.
+        place: ee_models::signal::NotFinite,
+    },
     /// The loss or the gradient is no longer a finite number.
     #[error(
         "step {step}: {what} is {value} at learning rate {learning_rate:e}; {}",

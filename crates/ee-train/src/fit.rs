@@ -217,7 +217,13 @@ impl<M: Trainable> Run<M> {
     fn validate(&mut self, model: &M) -> Result<()> {
         let started = Instant::now();
         let batch = self.config.training.evaluation_batch;
-        let scores = self.measure.scores(model, &self.validation, batch)?;
+        let scores = self.measure.scores(model, &self.validation, batch);
+        let scores = scores.map_err(|error| match error {
+            Error::Model(ee_models::Error::NotFinite(place)) => {
+                Error::Invalid { step: self.state.step, place }
+            }
+            other => other,
+        })?;
         let (step, score) = (self.state.step, scores[0].last());
         if self.measure.improves(score, self.state.best.map(|best| best.score)) {
             self.state.best = Some(Best { step, score });

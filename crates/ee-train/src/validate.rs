@@ -1,7 +1,7 @@
 //! Scores every exit on the validation split: no graph, no dropout, the whole split each time.
 
 use ee_models::loss::evaluate;
-use ee_models::signal::Signals;
+use ee_models::signal::{NotFinite, Signals};
 use ee_tasks::metrics::{self, Metric};
 use serde::Serialize;
 
@@ -66,7 +66,8 @@ impl Measure {
     /// Every metric at every exit; the leading metric first.
     ///
     /// # Errors
-    /// When a batch cannot be given to the model.
+    /// When a batch cannot be given to the model, or an exit is no longer finite on an example, whose row in the
+    /// split is named.
     pub fn scores<M: Trainable>(
         &self,
         model: &M,
@@ -91,7 +92,8 @@ fn of_labels<M: Trainable>(
     let (labels, mut predictions) = (split.labels(), vec![vec![0; split.len()]; n_exits]);
     for rows in split.evaluation_order(batch_size) {
         let MicroBatch { batch, .. } = split.batch(&rows)?;
-        let signals = Signals::read(model.exit_logits(&batch), n_exits);
+        let signals = Signals::read(model.exit_logits(&batch), n_exits)
+            .map_err(|error| ee_models::Error::from(error.of_row(|place| rows[place])))?;
         for (place, &row) in rows.iter().enumerate() {
             for (exit, (signal, _)) in signals.row(place).iter().enumerate() {
                 predictions[exit][row] = signal.prediction as usize;
@@ -118,7 +120,14 @@ fn of_tokens<M: Trainable>(model: &M, split: &Split, batch_size: usize) -> Resul
         }
         let n = targets.len() as f64;
         tokens += n;
-        for (exit, reading) in evaluate(model, &batch, &targets).into_iter().enumerate() {
+        let readings = evaluate(model, &batch, &targets);
+        if let Some(exit) = readings.iter().position(|reading| !reading.loss.is_finite()) {
+            let row = not_finite(model, split, &rows, exit)?;
+            return Err(
+                ee_models::Error::from(NotFinite { exit: exit + 1, row, token: None }).into()
+            );
+        }
+        for (exit, reading) in readings.into_iter().enumerate() {
             losses[exit] += n * reading.loss;
             right[exit] += n * reading.accuracy;
         }
@@ -130,6 +139,22 @@ fn of_tokens<M: Trainable>(model: &M, split: &Split, batch_size: usize) -> Resul
         ExitScores::new("token_accuracy", mean(&right)),
         ExitScores::new("loss", losses),
     ])
+}
+
+/// The first of some rows whose loss at the exit of an index is not finite.
+fn not_finite<M: Trainable>(
+    model: &M,
+    split: &Split,
+    rows: &[usize],
+    exit: usize,
+) -> Result<usize> {
+    for &row in rows {
+        let MicroBatch { batch, targets } = split.batch(&[row])?;
+        if !targets.is_empty() && !evaluate(model, &batch, &targets)[exit].loss.is_finite() {
+            return Ok(row);
+        }
+    }
+    Ok(rows[0])
 }
 
 #[cfg(test)]

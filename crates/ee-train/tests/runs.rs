@@ -88,7 +88,7 @@ fn a_diverged_loss_names_step_rate_and_checkpoint() {
             "--set",
             "schedule.kind=constant",
             "--set",
-            "training.evaluate_every_steps=1",
+            "training.checkpoint_every_steps=1",
         ],
     );
     let message = stderr(&output);
@@ -96,6 +96,18 @@ fn a_diverged_loss_names_step_rate_and_checkpoint() {
     assert!(message.contains("step 2: the loss is"), "{message}");
     assert!(message.contains("learning rate 1e36") && message.contains("run/last"), "{message}");
     assert!(playground.path("run/last/model.safetensors").is_file());
+}
+
+#[test]
+fn an_exit_that_is_no_longer_finite_stops_at_its_validation() {
+    let playground = Playground::new();
+    let far = ["--set", "optimizer.learning_rate=1e36", "--set", "schedule.kind=constant"];
+    let soon = ["--set", "training.evaluate_every_steps=1", "--set", "training.max_steps=1"];
+    let output = playground.train("run", &[&far[..], &soon[..]].concat());
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("validation after step 1: row "), "{message}");
+    assert!(message.contains("gives NaN or infinity"), "{message}");
 }
 
 /// Each of these ends with this code and this message, and leaves no run folder.

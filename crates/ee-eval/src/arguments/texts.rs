@@ -63,9 +63,9 @@ pub struct SamplingArguments {
     /// Draw from the most probable tokens that together have this probability.
     #[arg(long, value_name = "P", value_parser = share, requires = "temperature")]
     pub top_p: Option<f64>,
-    /// From which all draws follow.
-    #[arg(long, value_name = "N", default_value = "0")]
-    pub seed: u64,
+    /// From which all draws follow [default: 0].
+    #[arg(long, value_name = "N", requires = "temperature")]
+    pub seed: Option<u64>,
 }
 
 impl SamplingArguments {
@@ -74,7 +74,7 @@ impl SamplingArguments {
     pub fn choice(self) -> Choice {
         let Self { temperature, top_k, top_p, seed } = self;
         temperature.map_or(Choice::Greedy, |temperature| {
-            Choice::Sample(Sampling { temperature, top_k, top_p, seed })
+            Choice::Sample(Sampling { temperature, top_k, top_p, seed: seed.unwrap_or(0) })
         })
     }
 }

@@ -9,7 +9,7 @@ use ee_models::{Batch, Block, Decoder, ExitModel, KvCache};
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::{SEED, timed, token};
+use super::{FINITE, SEED, timed, token};
 use crate::arguments::{DecodeBenchArguments, DecoderSizes, DecoderTraceArguments};
 use crate::error::Result;
 use crate::results::Spread;
@@ -55,7 +55,7 @@ pub fn decoder_trace(arguments: &DecoderTraceArguments) -> Result<String> {
             })
             .collect();
         // Reading the signals waits for the device.
-        assert_eq!(Signals::of_states(&model, &states).n_rows(), batch * seq);
+        assert_eq!(Signals::of_states(&model, &states).expect(FINITE).n_rows(), batch * seq);
     });
     Ok(json!({
         "verb": "decoder-trace", "layers": sizes.layers, "dim": sizes.dim, "inner": sizes.inner,
@@ -174,7 +174,7 @@ impl<'m> Text<'m> {
         for at in 1..=new {
             let exits = states.len();
             let logits = self.model.read_step(Tensor::cat(std::mem::take(&mut states), 0));
-            let signals = Signals::read(logits, exits);
+            let signals = Signals::read(logits, exits).expect(FINITE);
             let next = signals.row(0)[exits - 1].0.prediction;
             if at == new {
                 break;
@@ -188,7 +188,7 @@ impl<'m> Text<'m> {
         self.crop(self.prompt);
         let tokens: Vec<u32> = (0..width).map(|at| token(at, self.vocabulary)).collect();
         let states = self.run(&tokens, self.prompt, Rows::Few, false);
-        let signals = Signals::read(self.model.read_step(Tensor::cat(states, 0)), 1);
+        let signals = Signals::read(self.model.read_step(Tensor::cat(states, 0)), 1).expect(FINITE);
         assert_eq!(signals.n_rows(), width);
     }
 

@@ -4,7 +4,7 @@ use ee_models::signal::Signals;
 use ee_models::{Batch, ExitModel};
 use serde_json::json;
 
-use super::{SEED, timed, token};
+use super::{FINITE, SEED, timed, token};
 use crate::arguments::EncoderTraceArguments;
 use crate::error::Result;
 use crate::results::Spread;
@@ -30,7 +30,7 @@ pub fn encoder_trace(arguments: &EncoderTraceArguments) -> Result<String> {
     let batch = Batch::new(tokens, vec![0; batch * seq], vec![seq; batch], seq)?;
     let Spread { median, min, max } = timed(steps, || {
         // Reading the signals waits for the device.
-        let signals = Signals::read(model.exit_logits(&batch), layers);
+        let signals = Signals::read(model.exit_logits(&batch), layers).expect(FINITE);
         assert_eq!(signals.n_rows(), batch.n_rows());
     });
     Ok(json!({

@@ -9,7 +9,7 @@ use ee_models::signal::exit_signals;
 use ee_models::{Block, Decoder, ExitModel, KvCache, Stream};
 use serde_json::json;
 
-use super::{decoder, token};
+use super::{FINITE, decoder, token};
 use crate::arguments::ExitsBenchArguments;
 use crate::decode::clock::{Clock, Part};
 use crate::decode::{Settings, decode};
@@ -143,7 +143,8 @@ impl Parts {
             let stream = run(model, &[token(at, 97)], prompt.len() + at, Rows::Few, cache);
             spent[0] += started.elapsed();
             let started = Instant::now();
-            let signals = exit_signals(model.read_step(stream.hidden.clone()));
+            let signals =
+                exit_signals(model.read_step(stream.hidden.clone()), layers).expect(FINITE);
             spent[1] += started.elapsed();
             assert_eq!(signals.len(), 1);
             let started = Instant::now();

@@ -21,6 +21,9 @@ use crate::results::Spread;
 /// The seed of weights and tokens.
 const SEED: u64 = 0;
 
+/// Small random weights, whatever the sizes.
+const FINITE: &str = "small random weights give finite logits";
+
 /// Seconds of `steps` runs, after one that warms up.
 fn timed(steps: usize, mut step: impl FnMut()) -> Spread {
     step();

@@ -147,7 +147,7 @@ impl Certificate {
             return Err(refused(format!("it is for the task {}, this is {task}", self.task)));
         }
         let Promised { risk, confidence, n, .. } = &self.promised;
-        eprintln!(
+        ee_files::note!(
             "{}: {gate}:{}, certified for {} {}: risk at most {risk} with confidence {confidence}, by {n} examples",
             path.display(),
             certified.threshold,
@@ -155,7 +155,7 @@ impl Certificate {
             self.split,
         );
         for notice in &self.notices {
-            eprintln!("notice: {notice}");
+            ee_files::note!("notice: {notice}");
         }
         format!("{gate}:{}", certified.threshold).parse()
     }

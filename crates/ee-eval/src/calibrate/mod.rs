@@ -29,6 +29,7 @@ use crate::score::Scorer;
 use crate::sweep::{self, Agreement, LabelScores};
 use crate::trace::Trace;
 
+use crate::words::count;
 pub(crate) use bound::binomial_tail;
 use bound::examples_needed;
 pub use losses::Against;
@@ -306,7 +307,8 @@ fn rejected(gate: &dyn Gate, found: &GateCalibration, promised: &Promised) -> Op
     };
     Some(format!(
         "no threshold of {name} could be certified: at {name}:{threshold}, the first that was tested, the risk is \
-         {risk:.4} on {n} examples (p = {p_value:.3}); {more}",
+         {risk:.4} on {} (p = {p_value:.3}); {more}",
+        count(n, "example"),
         name = gate.name()
     ))
 }

@@ -1,7 +1,7 @@
 //! Asking a rule at the exits of one token of each row.
 
 use burn::tensor::{Int, Tensor, TensorData};
-use ee_models::signal::Signal;
+use ee_models::signal::{NotFinite, Signal};
 use ee_models::{Decoder, Stream};
 
 use super::clock::Part;
@@ -69,26 +69,29 @@ impl<'s> Asking<'s> {
 
     /// The places in the stream of the rows that leave at an exit; `before` holds their states one layer
     /// before, where the rule compares.
+    ///
+    /// # Errors
+    /// [`NotFinite`] of a row of the cache.
     pub(super) fn leave(
         &mut self,
         reader: &mut Reader<'_>,
-        exit: usize,
         stream: &Stream,
         before: Option<Tensor<2>>,
-    ) -> Vec<usize> {
+    ) -> Result<Vec<usize>, NotFinite> {
+        let exit = reader.exit;
         let rows = stream.cache_rows();
         // Where no exit takes effect, rows go on after theirs and are not asked again.
         let asked: Vec<usize> =
             (0..rows.len()).filter(|&at| self.rows[rows[at]].exit.is_none()).collect();
         if asked.is_empty() {
-            return asked;
+            return Ok(asked);
         }
         let names: Vec<usize> = asked.iter().map(|&at| rows[at]).collect();
         let state = select(&reader.model.exit_state(stream), &asked);
         let fired: Vec<usize> = match self.settings.rule.rule {
             Rule::None | Rule::Ideal => Vec::new(),
             Rule::Fixed(_) => {
-                self.leave_unasked(reader, &names, (0..asked.len()).collect(), &state)
+                self.leave_unasked(reader, &names, (0..asked.len()).collect(), &state)?
             }
             Rule::States(gate, _) => {
                 let before = select(&before.expect("the rule compares"), &asked);
@@ -96,15 +99,19 @@ impl<'s> Asking<'s> {
                 let view = StateView { exit, before, state: state.clone(), fitted };
                 let threshold = self.threshold();
                 let numbers = reader.clock.time(Part::Gates, || gate.numbers(view));
+                // A state that is not finite has no number that a threshold could be compared with.
+                if let Some(at) = numbers.iter().position(|number| !number.is_finite()) {
+                    return Err(NotFinite { exit, row: names[at], token: None });
+                }
                 let fired = (0..asked.len()).filter(|&at| numbers[at] > threshold).collect();
-                self.leave_unasked(reader, &names, fired, &state)
+                self.leave_unasked(reader, &names, fired, &state)?
             }
-            Rule::Signals(gate) => self.leave_by_signals(reader, gate, &names, &state),
+            Rule::Signals(gate) => self.leave_by_signals(reader, gate, &names, &state)?,
         };
         for &at in &fired {
             self.rows[names[at]].exit = Some(exit);
         }
-        fired.into_iter().map(|at| asked[at]).collect()
+        Ok(fired.into_iter().map(|at| asked[at]).collect())
     }
 
     /// The gate's threshold at this position.
@@ -120,14 +127,15 @@ impl<'s> Asking<'s> {
         names: &[usize],
         fired: Vec<usize>,
         state: &Tensor<2>,
-    ) -> Vec<usize> {
+    ) -> Result<Vec<usize>, NotFinite> {
         if !fired.is_empty() && self.settings.policy.takes_effect() {
-            let (_, signals) = reader.whole(select(state, &fired));
-            for (&at, signal) in fired.iter().zip(signals) {
-                self.rows[names[at]].token = Some(signal.prediction);
+            let rows: Vec<usize> = fired.iter().map(|&at| names[at]).collect();
+            let (_, signals) = reader.whole(&rows, select(state, &fired))?;
+            for (&row, signal) in rows.iter().zip(signals) {
+                self.rows[row].token = Some(signal.prediction);
             }
         }
-        fired
+        Ok(fired)
     }
 
     /// The rows for which a gate fires, confirmed by the whole head where it was not read.
@@ -137,11 +145,11 @@ impl<'s> Asking<'s> {
         gate: SetGate,
         names: &[usize],
         state: &Tensor<2>,
-    ) -> Vec<usize> {
+    ) -> Result<Vec<usize>, NotFinite> {
         let threshold = self.threshold();
         let fires =
             |row: &Row| gate.gate.comparison().fires(gate.gate.number(&row.seen), threshold);
-        let said = self.reading.read(reader, names, state.clone());
+        let said = self.reading.read(reader, names, state.clone())?;
         let (mut fired, mut unsure) = (Vec::new(), Vec::new());
         for (at, said) in said.into_iter().enumerate() {
             let row = &mut self.rows[names[at]];
@@ -153,7 +161,7 @@ impl<'s> Asking<'s> {
         }
         if !unsure.is_empty() {
             let rows: Vec<usize> = unsure.iter().map(|&at| names[at]).collect();
-            let signals = self.reading.confirm(reader, &rows, select(state, &unsure));
+            let signals = self.reading.confirm(reader, &rows, select(state, &unsure))?;
             for (at, signal) in unsure.into_iter().zip(signals) {
                 let row = &mut self.rows[names[at]];
                 row.seen.pop();
@@ -168,7 +176,7 @@ impl<'s> Asking<'s> {
             let row = &mut self.rows[names[at]];
             row.token = row.seen.last().map(|signal| signal.prediction);
         }
-        fired
+        Ok(fired)
     }
 
     /// Rows that have reached the last exit.
@@ -192,7 +200,7 @@ impl<'s> Asking<'s> {
 
 /// Some rows of a tensor.
 pub(super) fn select(tensor: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
-    if rows.len() == tensor.dims()[0] && rows.is_sorted() {
+    if rows.len() == tensor.dims()[0] && rows.is_sorted_by(|a, b| a < b) {
         return tensor.clone();
     }
     let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();

@@ -20,7 +20,7 @@ use crate::calibrate::certificate::Certificate;
 use crate::decoding::DecoderSubject;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
-use crate::output::check_writable;
+use crate::output::claim;
 use crate::report::passage::{Passage, legend};
 
 /// Texts of a task that are printed.
@@ -33,9 +33,8 @@ const MOST_READ: usize = 512 << 20;
 /// # Errors
 /// What opening the checkpoint or reading the task says; settings that do not go together; an interrupt.
 pub fn run(arguments: &DecodeArguments) -> Result<()> {
-    if let Some(folder) = &arguments.output {
-        check_writable(&folder.join("results.json"))?;
-    }
+    let kind = "a report of ee-eval decode";
+    let _lock = arguments.output.as_ref().map(|folder| claim(folder, kind)).transpose()?;
     let TextArguments { model, weights, device, .. } = &arguments.texts;
     let subject = DecoderSubject::open(model, *weights, device)?;
     let settings = settings(arguments, &subject)?;
@@ -65,7 +64,7 @@ pub fn run(arguments: &DecodeArguments) -> Result<()> {
     show(&results, &subject, arguments)?;
     if let Some(folder) = &arguments.output {
         let page = report::write(&results, subject.tokenizer(), folder)?;
-        println!("\n{}", page.display());
+        ee_files::say!("\n{}", page.display());
     }
     Ok(())
 }
@@ -79,7 +78,7 @@ fn certified(
     let certificate = Certificate::read(path)?;
     let task = arguments.texts.task.as_deref().map(GenerationTask::read).transpose()?;
     let rule = certificate.rule(path, subject.checksum(), task.as_ref().map(|task| &*task.name))?;
-    eprintln!(
+    ee_files::note!(
         "notice: the certificate judges each token on the full model's own context; what early exits change of the \
          context while decoding is not in its promise"
     );
@@ -181,7 +180,7 @@ fn show(
     let shown = arguments.show.unwrap_or(default);
     let layers = results.facts.layers;
     if is_terminal && shown > 0 {
-        println!("exits {}\n", legend(layers).terminal());
+        ee_files::say!("exits {}\n", legend(layers).terminal());
     }
     for run in &results.runs {
         for output in run.texts.outputs.iter().take(shown) {
@@ -195,22 +194,22 @@ fn show(
     }
     for run in &results.runs {
         for notice in &run.notices {
-            eprintln!("notice: {} with {}: {notice}", run.gate, run.kv);
+            ee_files::note!("notice: {} with {}: {notice}", run.gate, run.kv);
         }
     }
     if let Some(notice) = results.load.and_then(|load| load.notice()) {
-        eprintln!("notice: {notice}");
+        ee_files::note!("notice: {notice}");
     }
-    println!(
+    ee_files::say!(
         "true early exit, head {}: texts may differ from the full model's\n",
         results.facts.head
     );
-    print!("{}\n{}", report::speed(results).plain(), report::fidelity(results).plain());
+    ee_files::show!("{}\n{}", report::speed(results).plain(), report::fidelity(results).plain());
     Ok(())
 }
 
 fn print_passage(passage: &Passage, is_terminal: bool) {
-    println!("{}", passage.title);
-    println!("{}", if is_terminal { passage.terminal() } else { passage.text() });
-    println!("{}\n", passage.exits());
+    ee_files::say!("{}", passage.title);
+    ee_files::say!("{}", if is_terminal { passage.terminal() } else { passage.text() });
+    ee_files::say!("{}\n", passage.exits());
 }

@@ -84,6 +84,7 @@ impl Material {
         let prompts = (0..request.examples.len()).map(|place| request.ids(subject, place));
         let work = Work {
             prompts: prompts.collect::<Result<_>>()?,
+            examples: request.examples.iter().map(|(number, _)| *number).collect(),
             stop: request.stop.clone(),
             max_new_tokens: request.max_new_tokens,
             batch,

@@ -31,6 +31,8 @@ use crate::speculate::Drafts;
 pub struct Work {
     /// Ids of each prompt.
     pub prompts: Vec<Vec<u32>>,
+    /// The number of each one's example.
+    pub examples: Vec<usize>,
     /// Texts at which to end.
     pub stop: Vec<String>,
     /// New tokens per text at most.
@@ -184,19 +186,22 @@ impl Batches<'_> {
             let model = self.subject.model();
             match runner {
                 Runner::Plain => {
-                    generate(model, &prompts, &options, &mut watcher)?;
+                    generate(model, &prompts, &options, &mut watcher)
+                        .map_err(|error| self.named(error, batch))?;
                 }
                 Runner::Exits(settings) => {
                     let clock = Clock::new(model.device());
                     let way = (*settings, clock);
-                    let decoded = decode(model, &prompts, &options, way, &mut watcher)?;
+                    let decoded = decode(model, &prompts, &options, way, &mut watcher)
+                        .map_err(|error| self.named(error, batch))?;
                     found.clock.add(&decoded.clock);
                     for (&at, exits) in batch.iter().zip(decoded.exits) {
                         found.exits[at] = exits;
                     }
                 }
                 Runner::Speculation(strategy) => {
-                    let said = speculate(model, &prompts, &options, strategy, &mut watcher)?;
+                    let said = speculate(model, &prompts, &options, strategy, &mut watcher)
+                        .map_err(|error| self.named(error, batch))?;
                     found.tally.add(&said.tally);
                 }
             }
@@ -247,7 +252,7 @@ impl Batches<'_> {
         way: &mut Measured,
         place: usize,
     ) -> Result<()> {
-        let model = self.subject.model();
+        let (model, batch) = (self.subject.model(), self.batches[place]);
         let options = self.options(match runner {
             // Its drafts look for the end; its texts are plain decoding's, and end where those do.
             Runner::Speculation(_) => self.subject.ends().to_vec(),
@@ -256,13 +261,16 @@ impl Batches<'_> {
         let mut watcher = Stopwatch::start(Lengths::new(ends, self.interrupt));
         match runner {
             Runner::Plain => {
-                generate(model, prompts, &options, &mut watcher)?;
+                generate(model, prompts, &options, &mut watcher)
+                    .map_err(|error| self.named(error, batch))?;
             }
             Runner::Exits(settings) => {
-                decode(model, prompts, &options, (*settings, Clock::default()), &mut watcher)?;
+                decode(model, prompts, &options, (*settings, Clock::default()), &mut watcher)
+                    .map_err(|error| self.named(error, batch))?;
             }
             Runner::Speculation(strategy) => {
-                let said = speculate(model, prompts, &options, strategy, &mut watcher)?;
+                let said = speculate(model, prompts, &options, strategy, &mut watcher)
+                    .map_err(|error| self.named(error, batch))?;
                 way.tally.add(&said.tally);
             }
         }
@@ -281,6 +289,16 @@ impl Batches<'_> {
     fn options(&self, ends: Vec<u32>) -> Options {
         let max_new_tokens = self.work.max_new_tokens;
         Options { max_new_tokens, choice: Choice::Greedy, ends, first_number: 0 }
+    }
+
+    /// An error of a batch in the numbers of its examples.
+    fn named(&self, error: impl Into<EvalError>, batch: &[usize]) -> EvalError {
+        match error.into() {
+            EvalError::Model(error) => {
+                EvalError::of_batch(error, |row| self.work.examples[batch[row]])
+            }
+            other => other,
+        }
     }
 
     fn go_on(&self) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::report::Page;
 use crate::report::passage::Passage;
 use crate::report::table::{Cell, Table};
 use crate::results::write_json;
+use crate::words::count;
 
 /// Texts per run that the page shows.
 const SHOWN: usize = 20;
@@ -212,18 +213,18 @@ fn page(results: &DecodeResults) -> Page {
     };
     let metrics: Vec<&str> = facts.metrics.iter().map(|metric| &*metric.signature).collect();
     let source = format!(
-        "{} ({}, SHA-256 {sha}…, weights in {}), {} texts of {what}, at most {} new tokens each, the first {} never \
-         leaving, gates read at {:?} by head {}, batch {}, {} rounds on {} with ee-eval {}; metrics: {}.",
+        "{} ({}, SHA-256 {sha}…, weights in {}), {} of {what}, at most {} each, the first {} never \
+         leaving, gates read at {:?} by head {}, batch {}, {} on {} with ee-eval {}; metrics: {}.",
         facts.model,
         facts.architecture,
         facts.weights,
-        results.plain.outputs.len(),
-        facts.max_new_tokens,
-        facts.min_tokens,
+        count(results.plain.outputs.len(), "text"),
+        count(facts.max_new_tokens, "new token"),
+        facts.min_tokens.max(1),
         facts.exits,
         facts.head,
         facts.batch,
-        facts.rounds,
+        count(facts.rounds, "round"),
         facts.device,
         facts.version,
         metrics.join("; "),

@@ -11,7 +11,7 @@ use std::time::Instant;
 use burn::tensor::Tensor;
 use ee_models::generate::{Options, Watcher, check};
 use ee_models::kernels::Rows;
-use ee_models::signal::Signals;
+use ee_models::signal::{NotFinite, Signals};
 use ee_models::{Block, Decoder, KvCache, Stream, WeightBytes};
 
 use super::ask::{Asking, Taken, select};
@@ -39,7 +39,7 @@ pub struct Decoded {
 /// not looked at. The clock times the parts of a step, or only counts.
 ///
 /// # Errors
-/// Settings that do not go together; a prompt that cannot be continued.
+/// Settings that do not go together; a prompt that cannot be continued; states or logits that are not finite.
 pub fn decode(
     model: &dyn Decoder,
     prompts: &[Vec<u32>],
@@ -56,7 +56,7 @@ pub fn decode(
     }
     let started = Instant::now();
     let limit = options.max_new_tokens;
-    let (mut walk, mut chosen) = Walk::begin(model, prompts, limit, (settings, clock));
+    let (mut walk, mut chosen) = Walk::begin(model, prompts, limit, (settings, clock))?;
     walk.clock.end_prompts(started.elapsed());
     let started = Instant::now();
     for number in 0..options.max_new_tokens {
@@ -75,7 +75,7 @@ pub fn decode(
         }
         let inputs: Vec<u32> = stay.iter().map(|&place| chosen[place].token).collect();
         walk.keep(&stay);
-        chosen = walk.advance(&inputs, 1, Rows::Few);
+        chosen = walk.advance(&inputs, 1, Rows::Few)?;
     }
     walk.clock.steps = started.elapsed();
     Ok(Decoded { tokens, exits, clock: walk.clock })
@@ -105,7 +105,7 @@ impl<'m> Walk<'m> {
         prompts: &[Vec<u32>],
         limit: usize,
         (settings, clock): (&'m Settings, Clock),
-    ) -> (Self, Vec<Taken>) {
+    ) -> Result<(Self, Vec<Taken>)> {
         let width = prompts.iter().map(Vec::len).max().expect("there are prompts");
         let padding: Arc<[usize]> = prompts.iter().map(|prompt| width - prompt.len()).collect();
         let mut tokens = Vec::with_capacity(prompts.len() * width);
@@ -126,8 +126,8 @@ impl<'m> Walk<'m> {
             bytes: model.weight_bytes(),
             clock,
         };
-        let first = walk.advance(&tokens, width, Rows::Many);
-        (walk, first)
+        let first = walk.advance(&tokens, width, Rows::Many)?;
+        Ok((walk, first))
     }
 
     pub(super) fn keep(&mut self, places: &[usize]) {
@@ -140,7 +140,15 @@ impl<'m> Walk<'m> {
     }
 
     /// Runs a block of tokens; gives the token that follows each row.
-    pub(super) fn advance(&mut self, tokens: &[u32], width: usize, rows: Rows) -> Vec<Taken> {
+    ///
+    /// # Errors
+    /// Of a prompt, states or logits that are not finite.
+    pub(super) fn advance(
+        &mut self,
+        tokens: &[u32],
+        width: usize,
+        rows: Rows,
+    ) -> Result<Vec<Taken>> {
         let n_rows = self.live.len();
         let block = Block {
             width,
@@ -150,19 +158,29 @@ impl<'m> Walk<'m> {
             rows,
         };
         let stream = self.model.embed_block(tokens, &block).in_cache_rows((0..n_rows).collect());
-        let may_leave = self.number >= self.settings.min_tokens
-            && (self.number > 0 || !self.settings.policy.takes_effect());
+        // The prompt's pass gives the first one: every layer runs for it, whatever the policy.
+        let may_leave = self.number >= self.settings.min_tokens.max(1);
         let taken = match self.settings.rule.rule {
             Rule::Ideal if may_leave => self.look_back(stream),
             _ => self.look_ahead(stream, may_leave),
         };
+        let taken = taken.map_err(|error| {
+            ee_models::Error::from(error.of_row(|row| self.live[row]).at_token(self.number))
+        })?;
         self.filled += width;
         self.number += 1;
-        taken
+        Ok(taken)
     }
 
     /// Layer by layer, rows leaving where their rule says so.
-    fn look_ahead(&mut self, stream: Stream, may_leave: bool) -> Vec<Taken> {
+    ///
+    /// # Errors
+    /// [`NotFinite`] of a row of the cache.
+    fn look_ahead(
+        &mut self,
+        stream: Stream,
+        may_leave: bool,
+    ) -> std::result::Result<Vec<Taken>, NotFinite> {
         let (layers, n_rows) = (self.model.n_layers(), stream.n_rows());
         let position = Position { number: self.number, limit: self.limit };
         let mut asking = Asking::new(self.settings, self.model, n_rows, position);
@@ -177,7 +195,7 @@ impl<'m> Walk<'m> {
                     (is_asked && asking.compares()).then(|| self.model.exit_state(&stream));
                 let stream = self.layer(index, stream);
                 let places = match is_asked {
-                    true => asking.leave(&mut self.reader(), exit, &stream, before),
+                    true => asking.leave(&mut self.reader(exit), &stream, before)?,
                     false => Vec::new(),
                 };
                 stay.extend(self.part(exit, stream, &places));
@@ -189,10 +207,11 @@ impl<'m> Walk<'m> {
         }
         for stream in &streams {
             let state = self.model.exit_state(stream);
-            let (_, signals) = self.reader().whole(state);
-            asking.end(&stream.cache_rows(), &signals, layers);
+            let rows = stream.cache_rows();
+            let (_, signals) = self.reader(layers).whole(&rows, state)?;
+            asking.end(&rows, &signals, layers);
         }
-        asking.taken()
+        Ok(asking.taken())
     }
 
     /// What goes on of a stream when the rows at some places leave.
@@ -212,7 +231,10 @@ impl<'m> Walk<'m> {
 
     /// All layers, then the exit that looks at the last one's answer; the policy treats the token as if it
     /// had left there.
-    fn look_back(&mut self, stream: Stream) -> Vec<Taken> {
+    ///
+    /// # Errors
+    /// [`NotFinite`] of a row of the cache.
+    fn look_back(&mut self, stream: Stream) -> std::result::Result<Vec<Taken>, NotFinite> {
         let (layers, n_rows) = (self.model.n_layers(), stream.n_rows());
         let exits: Vec<usize> = self.settings.exits.iter().copied().chain([layers]).collect();
         let mut states = Vec::with_capacity(exits.len());
@@ -230,6 +252,8 @@ impl<'m> Walk<'m> {
         let signals = self.clock.time(Part::Heads, || {
             Signals::read(model.read_step(Tensor::cat(states.clone(), 0)), n_exits)
         });
+        let signals =
+            signals.map_err(|error| NotFinite { exit: exits[error.exit - 1], ..error })?;
         let taken: Vec<Taken> = (0..n_rows)
             .map(|row| {
                 let said: Vec<u32> =
@@ -245,7 +269,7 @@ impl<'m> Walk<'m> {
                 }
             }
         }
-        taken
+        Ok(taken)
     }
 
     /// Forgets what some rows computed of the step's token above an exit.
@@ -296,7 +320,7 @@ impl<'m> Walk<'m> {
         clock.weight_bytes += (projected * bytes.key_value) as u64;
     }
 
-    fn reader(&mut self) -> Reader<'_> {
-        Reader { model: self.model, bytes: self.bytes, clock: &mut self.clock }
+    fn reader(&mut self, exit: usize) -> Reader<'_> {
+        Reader { model: self.model, exit, bytes: self.bytes, clock: &mut self.clock }
     }
 }

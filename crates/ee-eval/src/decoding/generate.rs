@@ -1,6 +1,5 @@
 //! `ee-eval generate`: texts on stdout as they come, and a task's scores after them.
 
-use std::io::Write;
 use std::time::Instant;
 
 use ee_models::generate::{Options, generate};
@@ -11,6 +10,7 @@ use super::{
 use crate::arguments::GenerateArguments;
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
+use crate::words::count;
 
 /// Continues prompts, or those of a task's examples, one after the other.
 ///
@@ -27,7 +27,7 @@ pub fn run(arguments: &GenerateArguments) -> Result<()> {
     for (place, (number, example)) in request.examples.iter().enumerate() {
         let ids = request.ids(&subject, place)?;
         if *show_prompt {
-            print!("{}", example.prompt);
+            ee_files::show!("{}", example.prompt);
         }
         let options = Options {
             max_new_tokens: request.max_new_tokens,
@@ -36,19 +36,22 @@ pub fn run(arguments: &GenerateArguments) -> Result<()> {
             first_number: *number as u64,
         };
         let mut show = |_: usize, piece: &str| {
-            print!("{piece}");
-            // A reader that went away shows at the next print.
-            let _ = std::io::stdout().flush();
+            ee_files::show!("{piece}");
+            ee_files::stream::flush();
         };
         let mut watcher =
             TextWatcher::new(&subject, 1, &request.stop, false, &interrupt, &mut show);
         if *show_prompt {
             watcher.follow(0, &ids)?;
         }
-        let found = generate(subject.model(), &[ids], &options, &mut watcher)?;
+        let found = generate(subject.model(), &[ids], &options, &mut watcher)
+            .map_err(|error| EvalError::of_batch(error, |_| *number))?;
         let generated = watcher.finish()?.remove(0);
         tokens += found[0].len();
-        println!();
+        ee_files::say!();
+        if !ee_files::stream::is_open() {
+            break;
+        }
         if interrupt.is_pressed() {
             let what = format!("interrupted after {place} whole texts");
             return Err(EvalError::Interrupted { what });
@@ -58,7 +61,8 @@ pub fn run(arguments: &GenerateArguments) -> Result<()> {
     }
     show_scores(&request, &scoring, &statistics);
     let seconds = started.elapsed().as_secs_f64();
-    eprintln!("{tokens} tokens in {seconds:.2} s, {:.1} tokens/s", tokens as f64 / seconds);
+    let written = count(tokens, "token");
+    ee_files::note!("{written} in {seconds:.2} s, {:.1} tokens/s", tokens as f64 / seconds);
     Ok(())
 }
 
@@ -68,6 +72,6 @@ fn show_scores(request: &Request, scoring: &Scoring, statistics: &[Statistics]) 
     for (place, metric) in scoring.metrics().iter().enumerate() {
         let score = score(&**metric, &of_metric(&**metric, statistics));
         let gap = if place == 0 { "\n" } else { "" };
-        println!("{gap}{} {score:.3} ({})", metric.name(), metric.signature(n_references));
+        ee_files::say!("{gap}{} {score:.3} ({})", metric.name(), metric.signature(n_references));
     }
 }

@@ -21,7 +21,9 @@ impl Scoring {
         let names = task.iter().flat_map(|task| task.metrics.iter().map(move |name| (task, name)));
         let built = names.filter_map(|(task, name)| {
             ee_tasks::metrics::text::by_name(name, allow_code_execution)
-                .inspect_err(|error| eprintln!("notice: {} is not scored: {error}", task.name))
+                .inspect_err(|error| {
+                    ee_files::note!("notice: {} is not scored: {error}", task.name)
+                })
                 .ok()
         });
         Self { metrics: built.collect(), task: task.cloned() }

@@ -32,10 +32,10 @@ impl DecoderSubject {
         let loaded = llama::load(folder, weights, &device(device_name)?)?;
         let tokenizer = tokenizer.for_rows(loaded.config.vocab_size);
         for notice in &loaded.config.notices {
-            eprintln!("notice: {notice}");
+            ee_files::note!("notice: {notice}");
         }
         if loaded.config.special.ends.is_empty() {
-            eprintln!(
+            ee_files::note!(
                 "notice: {} names no end token: every text goes on to its longest length",
                 folder.display()
             );

@@ -37,7 +37,8 @@ impl StateNumbers {
     /// Runs the model over every text of a greedy trace, behind its prompt; `fitted` is what a fitted gate needs.
     ///
     /// # Errors
-    /// [`EvalError::OtherTrace`] where prompts are not those of the trace, [`EvalError::Interrupted`].
+    /// [`EvalError::OtherTrace`] where prompts are not those of the trace, [`EvalError::NotFinite`],
+    /// [`EvalError::Interrupted`].
     pub fn observe(
         model: &dyn Decoder,
         trace: &Trace,
@@ -55,15 +56,25 @@ impl StateNumbers {
             same("prompt_tokens", trace.prompt_tokens[rows.start] as usize, prompt.len())?;
             // The last token of a text is no input.
             let tokens = &trace.gold[rows.start..rows.end - 1];
+            let mut wrong = None;
             run(model, prompt, tokens, |exit, before, state| {
                 for (gate, (_, numbers)) in gates.iter().zip(&mut of_gates) {
                     let view =
                         StateView { exit, before: before.clone(), state: state.clone(), fitted };
                     for (row, number) in (rows.start + 1..).zip(gate.numbers(view)) {
                         numbers[row * exits + exit - 1] = number;
+                        // NaN means a row that never leaves: a state must not say so.
+                        if !number.is_finite() {
+                            wrong.get_or_insert((row, exit));
+                        }
                     }
                 }
             });
+            if let Some((row, exit)) = wrong {
+                let (example, position) = (trace.example[row], trace.position[row]);
+                let (example, position) = (example as usize, Some(position as usize));
+                return Err(EvalError::NotFinite { example, position, exit });
+            }
             if interrupt.is_pressed() {
                 let what = "interrupted: a trace that was made is kept".to_owned();
                 return Err(EvalError::Interrupted { what });

@@ -260,7 +260,7 @@ impl<'m> Bench<'m> {
     fn ask(&self, ask: &Ask, stream: &Stream, times: &mut [Vec<f64>; 3]) {
         let mut clock = Clock::default();
         let bytes = self.model.weight_bytes();
-        let mut reader = Reader { model: self.model, bytes, clock: &mut clock };
+        let mut reader = Reader { model: self.model, exit: 1, bytes, clock: &mut clock };
         let state = self.model.exit_state(stream);
         match ask {
             Ask::Head(choice) => {
@@ -280,7 +280,7 @@ impl<'m> Bench<'m> {
                 for seconds in &mut times[..2] {
                     seconds.push(self.time(|| gate.numbers(view())).1);
                 }
-                times[2].push(self.time(|| reader.whole(state)).1);
+                times[2].push(self.time(|| reader.whole(&[0], state)).1);
             }
         }
     }

@@ -24,6 +24,7 @@ use crate::error::{EvalError, Result};
 use crate::oracle;
 use crate::results::Ideal;
 use crate::trace::{self, Merged, Objective, TraceFacts};
+use crate::words::count;
 use length::Examples;
 use scores::Find;
 
@@ -169,8 +170,9 @@ fn summary(run: &Run, model: String, find: Find<'_>) -> Result<Summary> {
         None => (scores::of_labels(&trace)?, None, trace.rows()),
         Some(generation) => {
             if generation.truncated > 0 {
-                let n = generation.truncated;
-                notices.push(format!("{n} prompts were cut to fit the model's positions"));
+                let cut = count(generation.truncated, "prompt");
+                let were = if generation.truncated == 1 { "was" } else { "were" };
+                notices.push(format!("{cut} {were} cut to fit the model's positions"));
             }
             let mut examples = Examples::of(&trace, &ideal_exits);
             let texts = scores::texts_of(&run.files, &examples, &mut notices)?;

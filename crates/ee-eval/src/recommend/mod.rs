@@ -35,7 +35,7 @@ use crate::forecast::agreement_per_exit;
 use crate::forecast::times::{Ask, Times};
 use crate::interrupt::Interrupt;
 use crate::oracle;
-use crate::output::check_writable;
+use crate::output::claim;
 use crate::results::Ideal;
 use crate::trace::tokens::{TokenWork, trace_tokens};
 use crate::trace::{self, Shard, Trace};
@@ -62,19 +62,18 @@ pub fn run(arguments: &RecommendArguments) -> Result<()> {
                 .to_owned();
         return Err(EvalError::Setting { reason });
     };
-    if let Some(folder) = &arguments.output {
-        check_writable(&folder.join("results.json"))?;
-    }
+    let kind = "a report of ee-eval recommend";
+    let _lock = arguments.output.as_ref().map(|folder| claim(folder, kind)).transpose()?;
     let subject = DecoderSubject::open(&arguments.model, arguments.weights, &arguments.device)?;
     let interrupt = Interrupt::listen()?;
     let trace = traced(arguments, &task, &subject, &interrupt)?;
     let found = recommend(arguments, &task, &subject, &trace, &interrupt)?;
     for notice in &found.notices {
-        eprintln!("notice: {notice}");
+        ee_files::note!("notice: {notice}");
     }
-    println!("{}\n{}", report::table(&found).plain(), answer::answer(&found));
+    ee_files::say!("{}\n{}", report::table(&found).plain(), answer::answer(&found));
     if let Some(folder) = &arguments.output {
-        println!("\n{}", report::write(&found, folder)?.display());
+        ee_files::say!("\n{}", report::write(&found, folder)?.display());
     }
     Ok(())
 }

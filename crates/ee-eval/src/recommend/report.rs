@@ -16,6 +16,7 @@ use crate::report::{Page, provenance};
 use crate::results::write_json;
 use crate::trial::quality::Quality;
 use crate::trial::{Trial, WayFacts};
+use crate::words::count;
 
 /// Columns that name a setting.
 const SETTING: [&str; 8] =
@@ -70,17 +71,17 @@ pub(super) fn table(found: &Recommendation) -> Table {
         file: "recommend",
         title: "What was tried".into(),
         note: format!(
-            "Wall-clock time against plain decoding of the same {} texts ({}), in turn, one text at a time, each as long as \
-             plain decoding makes it, {} rounds: of the medians, and of the lowest and highest round. What a speed-up \
+            "Wall-clock time against plain decoding of the same {} ({}), in turn, one text at a time, each as long as \
+             plain decoding makes it, {}: of the medians, and of the lowest and highest round. What a speed-up \
              surely is at least, and what is surely kept on texts that were not timed, holds for all settings at once with \
              a confidence of {:.0} %. The quality of the up to {JUDGED} fastest is judged that kept it on the timed texts and \
-             are surely faster. True early exit may change texts; lossless never does. Predictions come from {} other \
-             texts of the trace, of gates on states from {} of them, and from the times of single parts.",
-            found.trials.plain.outputs.len(),
+             are surely faster. True early exit may change texts; lossless never does. Predictions come from {} of \
+             the trace, of gates on states from {} of them, and from the times of single parts.",
+            count(found.trials.plain.outputs.len(), "text"),
             examples(found),
-            found.trials.rounds,
+            count(found.trials.rounds, "round"),
             100.0 * found.confidence,
-            found.calibration_texts,
+            count(found.calibration_texts, "other text"),
             found.state_texts,
         ),
         columns: SETTING.iter().chain(&columns).map(|&name| name.to_owned()).collect(),
@@ -260,12 +261,12 @@ fn plots(found: &Recommendation) -> Vec<Plot> {
 pub(super) fn write(found: &Recommendation, folder: &Path) -> Result<PathBuf> {
     write_json(&folder.join("results.json"), found)?;
     let live = format!(
-        "{} texts of the other half timed, and the quality of the fastest judged on its {} others; at most {} new tokens each, the first {} never leaving, {} rounds on {}; weights {}.",
-        found.trials.plain.outputs.len(),
+        "{} of the other half timed, and the quality of the fastest judged on its {} others; at most {} each, the first {} never leaving, {} on {}; weights {}.",
+        count(found.trials.plain.outputs.len(), "text"),
         found.held_out_texts - found.trials.plain.outputs.len().min(found.held_out_texts),
-        found.trials.max_new_tokens,
-        found.min_tokens,
-        found.trials.rounds,
+        count(found.trials.max_new_tokens, "new token"),
+        found.min_tokens.max(1),
+        count(found.trials.rounds, "round"),
         found.trials.device,
         found.weights,
     );

@@ -90,15 +90,14 @@ impl Table {
     /// The table as Markdown, without its title.
     #[must_use]
     pub fn markdown(&self) -> String {
-        let escape = |text: &str| text.replace('|', "\\|");
         let mut text = String::new();
-        let names: Vec<String> = self.columns.iter().map(|name| escape(name)).collect();
+        let names: Vec<String> = self.columns.iter().map(|name| escape_markdown(name)).collect();
         let rules: Vec<&str> = (0..self.columns.len())
             .map(|column| if self.is_numeric(column) { "---:" } else { "---" })
             .collect();
         let _ = writeln!(text, "| {} |\n| {} |", names.join(" | "), rules.join(" | "));
         for row in &self.rows {
-            let cells: Vec<String> = row.iter().map(|cell| escape(cell.shown())).collect();
+            let cells: Vec<String> = row.iter().map(|cell| escape_markdown(cell.shown())).collect();
             let _ = writeln!(text, "| {} |", cells.join(" | "));
         }
         text
@@ -142,15 +141,16 @@ impl Table {
     /// The table in columns of spaces, for a terminal.
     #[must_use]
     pub fn plain(&self) -> String {
+        let shown = |cell: &Cell| on_one_line(cell.shown());
         let width = |column: usize| {
-            let cells = self.rows.iter().map(|row| row[column].shown().chars().count());
-            cells.chain([self.columns[column].chars().count()]).max().unwrap_or(0)
+            let cells = self.rows.iter().map(|row| shown(&row[column]).chars().count());
+            cells.chain([on_one_line(&self.columns[column]).chars().count()]).max().unwrap_or(0)
         };
         let mut text = String::new();
         let names: Vec<Cell> = self.columns.iter().map(Cell::text).collect();
         for row in std::iter::once(&names).chain(&self.rows) {
             let cells = row.iter().enumerate().map(|(column, cell)| {
-                let (shown, width) = (cell.shown(), width(column));
+                let (shown, width) = (shown(cell), width(column));
                 if self.is_numeric(column) {
                     format!("{shown:>width$}")
                 } else {
@@ -162,6 +162,26 @@ impl Table {
         }
         text
     }
+}
+
+/// Text without what would break a line or steer a terminal.
+#[must_use]
+pub fn on_one_line(text: &str) -> String {
+    text.replace("\r\n", " ").replace(char::is_control, " ")
+}
+
+/// Text on one line that Markdown shows as it is, in a table's cell, too.
+#[must_use]
+pub fn escape_markdown(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for sign in on_one_line(text).chars() {
+        // An underscore inside a word is shown as it is.
+        if matches!(sign, '\\' | '|' | '`' | '*' | '<' | '[') {
+            escaped.push('\\');
+        }
+        escaped.push(sign);
+    }
+    escaped
 }
 
 /// Text that is safe inside an HTML element or attribute.
@@ -191,10 +211,31 @@ mod tests {
     fn people_read_rounded_numbers_and_scripts_whole_ones() {
         assert_eq!(
             table().markdown(),
-            "| gate | exit |\n| --- | ---: |\n| a\\|b, <c> | 0.33 |\n| d | – |\n"
+            "| gate | exit |\n| --- | ---: |\n| a\\|b, \\<c> | 0.33 |\n| d | – |\n"
         );
         assert_eq!(table().csv(), "gate,exit\n\"a|b, <c>\",0.3333333333333333\nd,\n");
         assert_eq!(table().plain(), "gate      exit\na|b, <c>  0.33\nd            –\n");
+    }
+
+    #[test]
+    fn names_cannot_break_a_table() {
+        let wild = "a\\|b\r\nc\"d\", *e* [f](g) `h`\x1b[2J";
+        let table = Table {
+            rows: vec![vec![Cell::text(wild), Cell::number(1.0, 0)]],
+            columns: vec!["line\nbreak".into(), "n|m".into()],
+            ..table()
+        };
+        let markdown = table.markdown();
+        assert_eq!(markdown.lines().count(), 3, "{markdown}");
+        let row = markdown.lines().last().unwrap();
+        assert_eq!(row, r#"| a\\\|b c"d", \*e\* \[f](g) \`h\` \[2J | 1 |"#);
+        assert_eq!(table.plain().lines().count(), 2, "{}", table.plain());
+        assert!(!table.plain().contains('\x1b'));
+        // What reads CSV gets the very text back.
+        let csv = table.csv();
+        let mut reader = csv::Reader::from_reader(csv.as_bytes());
+        assert_eq!(reader.headers().unwrap(), &csv::StringRecord::from(vec!["line\nbreak", "n|m"]));
+        assert_eq!(&reader.records().next().unwrap().unwrap()[0], wild);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::words::count;
 use ee_models::speculate::{Adaptive, Plan, Strategy};
 
 /// One plan for all rounds, or the plan that measurements promise most of.
@@ -27,7 +28,9 @@ impl Drafts {
 impl fmt::Display for Drafts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fixed(Plan { exit, drafts }) => write!(formatter, "exit {exit}, {drafts} tokens"),
+            Self::Fixed(Plan { exit, drafts }) => {
+                write!(formatter, "exit {exit}, {}", count(*drafts, "token"))
+            }
             Self::Adaptive => formatter.write_str("adaptive"),
         }
     }

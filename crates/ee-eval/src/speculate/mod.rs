@@ -25,7 +25,7 @@ use crate::decoding::{DecoderSubject, Generated, Request, Scoring, TextWatcher, 
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
 use crate::machine::{Load, LoadWatch};
-use crate::output::{check_writable, write_text};
+use crate::output::{claim, write_text};
 use crate::progress::Progress;
 use crate::results::write_json;
 
@@ -50,18 +50,19 @@ struct Both {
 pub fn run(arguments: &SpeculateArguments) -> Result<()> {
     let texts = &arguments.generate.texts;
     let request = Request::read(texts)?;
-    if let Some(folder) = &arguments.output {
-        check_writable(&folder.join("results.json"))?;
-    }
+    let kind = "a report of ee-eval speculate";
+    let _lock = arguments.output.as_ref().map(|folder| claim(folder, kind)).transpose()?;
     let subject = DecoderSubject::open(&texts.model, texts.weights, &texts.device)?;
     let mut strategy = arguments.draft.strategy(subject.model().n_layers());
-    strategy.check(subject.model().n_layers())?;
+    strategy
+        .check(subject.model().n_layers())
+        .map_err(|error| EvalError::Setting { reason: error.to_string() })?;
     let prompts = (0..request.examples.len()).map(|number| request.ids(&subject, number));
     let prompts = prompts.collect::<Result<Vec<_>>>()?;
     let both = decode(&subject, arguments, &request, &prompts, &mut strategy)?;
     for ((_, example), generated) in request.examples.iter().zip(&both.speculated) {
         let prompt = if arguments.generate.show_prompt { example.prompt.as_str() } else { "" };
-        println!("{prompt}{}", generated.text);
+        ee_files::say!("{prompt}{}", generated.text);
     }
     let scoring = Scoring::of(request.task.as_ref(), arguments.generate.allow_code_execution);
     let records = score::records(&request, &scoring, &prompts, &both.speculated)?;
@@ -69,16 +70,16 @@ pub fn run(arguments: &SpeculateArguments) -> Result<()> {
     let scores = score::scores(&scoring, &records, &plain);
     let results = SpeculateResults::of(&subject, arguments, &request, &both, scores);
     if let Some(notice) = results.load.and_then(|load| load.notice()) {
-        eprintln!("notice: {notice}");
+        ee_files::note!("notice: {notice}");
     }
     let table = table::table(&results);
-    print!("\n{}", table.plain());
+    ee_files::show!("\n{}", table.plain());
     if let Some(folder) = &arguments.output {
         write_text(&folder.join("speculate.csv"), &table.csv())?;
         write_texts(&folder.join("speculate.parquet"), &records)?;
         let path = folder.join("results.json");
         write_json(&path, &results)?;
-        println!("\n{}", path.display());
+        ee_files::say!("\n{}", path.display());
     }
     Ok(())
 }
@@ -99,7 +100,8 @@ fn decode(
     };
     // Weights are touched for the first time before the clock runs.
     let short = Options { max_new_tokens: request.max_new_tokens.min(3), ..options(0) };
-    generate(subject.model(), &prompts[..prompts.len().min(1)], &short, &mut Unwatched)?;
+    generate(subject.model(), &prompts[..prompts.len().min(1)], &short, &mut Unwatched)
+        .map_err(|error| EvalError::of_batch(error, |row| request.examples[row].0))?;
     let (rounds, batches) = (arguments.rounds, prompts.chunks(arguments.batch).len());
     let progress = Progress::new("decoding twice", prompts.len() * rounds);
     let mut both = Both::default();
@@ -109,6 +111,8 @@ fn decode(
         let first = index * arguments.batch;
         let batch = &prompts[first..prompts.len().min(first + arguments.batch)];
         let options = options(first);
+        let example = |row: usize| request.examples[first + row].0;
+        let named = |error: ee_models::Error| EvalError::of_batch(error, example);
         for speculates in [turn % 2 == 1, turn % 2 == 0] {
             let mut silent = |_: usize, _: &str| {};
             let mut watcher = TextWatcher::new(
@@ -121,7 +125,8 @@ fn decode(
             );
             let started = Instant::now();
             if speculates {
-                let found = speculate(subject.model(), batch, &options, strategy, &mut watcher)?;
+                let found = speculate(subject.model(), batch, &options, strategy, &mut watcher)
+                    .map_err(named)?;
                 let seconds = started.elapsed().as_secs_f64();
                 both.tally.add(&found.tally);
                 note(&mut both.timed, index, &found.texts, seconds);
@@ -129,7 +134,8 @@ fn decode(
                     both.speculated.extend(watcher.finish()?);
                 }
             } else {
-                let texts = generate(subject.model(), batch, &options, &mut watcher)?;
+                let texts =
+                    generate(subject.model(), batch, &options, &mut watcher).map_err(named)?;
                 note(&mut both.plain_timed, index, &texts, started.elapsed().as_secs_f64());
                 if turn < batches {
                     let longest = texts.iter().map(Vec::len).max().unwrap_or(0);

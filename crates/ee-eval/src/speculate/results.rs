@@ -188,7 +188,7 @@ impl SpeculateResults {
             max_new_tokens: request.max_new_tokens,
             greedy,
             temperature: arguments.generate.sampling.temperature,
-            seed: arguments.generate.sampling.seed,
+            seed: arguments.generate.sampling.seed.unwrap_or(0),
             draft: arguments.draft.to_string(),
             pace: Pace::of(&both.timed, &both.plain_timed),
             ratio_per_batch: ratios(both),

@@ -35,7 +35,10 @@ pub(super) fn table(results: &SpeculateResults) -> Table {
     }
     let same = match r.same_tokens {
         Some(true) => "yes".to_owned(),
-        Some(false) => format!("no, {} texts differ", r.differing_texts.unwrap_or(0)),
+        Some(false) => match r.differing_texts.unwrap_or(0) {
+            1 => "no, 1 text differs".to_owned(),
+            n => format!("no, {n} texts differ"),
+        },
         None => "drawn: same distribution".to_owned(),
     };
     rows.push(only("same tokens as the full model", Cell::text(same)));

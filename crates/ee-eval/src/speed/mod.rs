@@ -9,8 +9,9 @@ pub mod run;
 use std::time::Instant;
 
 use ee_models::ExitModel;
+use ee_models::signal::NotFinite;
 
-use crate::error::Result;
+use crate::error::{EvalError, Result};
 use crate::gates::SetGate;
 use crate::machine::LoadWatch;
 use crate::oracle;
@@ -87,13 +88,14 @@ pub fn measure(
     let progress =
         Progress::new(&format!("timing, batch {batch}"), rows * (rounds + 1) * (gates.len() + 1));
     // The first round warms up and yields the answers and the heads' share.
-    full(model, &batches, rows);
+    let named = |error: NotFinite| EvalError::of_batch(error, |row| workload.number(row));
+    full(model, &batches, rows).map_err(named)?;
     progress.advance(rows);
     let mut profiles = Vec::new();
     for &plan in &plans {
         let mut clock = HeadClock::default();
         let (answers, seconds) = timed(|| gated(model, &batches, rows, plan, Some(&mut clock)));
-        profiles.push((answers, clock.spent.as_secs_f64() / seconds));
+        profiles.push((answers.map_err(named)?, clock.spent.as_secs_f64() / seconds));
         progress.advance(rows);
     }
     let watch = LoadWatch::start();

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use ee_models::signal::{Signal, exit_signals};
+use ee_models::signal::{NotFinite, Signal, exit_signals};
 use ee_models::{ExitModel, Stream};
 
 use crate::gates::SetGate;
@@ -51,7 +51,14 @@ pub struct HeadClock {
 }
 
 /// Every row through every layer, the head read once at the end.
-pub fn full(model: &impl ExitModel, batches: &[RowBatch], rows: usize) -> Answers {
+///
+/// # Errors
+/// [`NotFinite`] of a row of the workload.
+pub fn full(
+    model: &impl ExitModel,
+    batches: &[RowBatch],
+    rows: usize,
+) -> Result<Answers, NotFinite> {
     let layers = model.n_layers();
     let mut answers = Answers::empty(rows);
     for part in batches {
@@ -59,22 +66,26 @@ pub fn full(model: &impl ExitModel, batches: &[RowBatch], rows: usize) -> Answer
         for index in 0..layers {
             stream = model.layer(index, stream);
         }
-        let signals = exit_signals(model.read(model.exit_state(&stream), None));
+        let signals = exit_signals(model.read(model.exit_state(&stream), None), layers);
+        let signals = signals.map_err(|error| error.of_row(|at| part.rows[at]))?;
         for (&row, signal) in part.rows.iter().zip(signals) {
             answers.set(row, layers, signal.prediction);
         }
     }
-    answers
+    Ok(answers)
 }
 
 /// Every row through as many layers as `plan` lets it.
+///
+/// # Errors
+/// [`NotFinite`] of a row of the workload.
 pub fn gated(
     model: &impl ExitModel,
     batches: &[RowBatch],
     rows: usize,
     plan: Plan<'_>,
     mut clock: Option<&mut HeadClock>,
-) -> Answers {
+) -> Result<Answers, NotFinite> {
     let mut answers = Answers::empty(rows);
     let mut seen: Vec<Vec<Signal>> = vec![Vec::new(); rows];
     for part in batches {
@@ -84,9 +95,9 @@ pub fn gated(
             stream = model.layer(exit - 1, stream);
             let started = clock.is_some().then(|| start(&model.device()));
             let stay = match plan {
-                Plan::Given(exits) => leave_at(model, &stream, &inside, exit, exits, &mut answers),
+                Plan::Given(exits) => leave_at(model, &stream, &inside, exit, exits, &mut answers)?,
                 Plan::Gate(gate) => {
-                    leave_if(model, &stream, &inside, gate, &mut seen, &mut answers)
+                    leave_if(model, &stream, &inside, gate, &mut seen, &mut answers)?
                 }
             };
             if let (Some(clock), Some(started)) = (clock.as_deref_mut(), started) {
@@ -101,7 +112,7 @@ pub fn gated(
             }
         }
     }
-    answers
+    Ok(answers)
 }
 
 /// Lets the rows go whose given exit this is; returns the places of those that stay.
@@ -112,18 +123,20 @@ fn leave_at(
     exit: usize,
     exits: &[usize],
     answers: &mut Answers,
-) -> Vec<usize> {
+) -> Result<Vec<usize>, NotFinite> {
     let (leave, stay): (Vec<usize>, Vec<usize>) =
         (0..inside.len()).partition(|&at| exits[inside[at]] <= exit || exit == model.n_layers());
     if !leave.is_empty() {
         let state = model.exit_state(stream);
         let state =
             if stay.is_empty() { state } else { state.select(0, places(&leave, &model.device())) };
-        for (&at, signal) in leave.iter().zip(exit_signals(model.read(state, None))) {
+        let signals = exit_signals(model.read(state, None), exit);
+        let signals = signals.map_err(|error| error.of_row(|at| inside[leave[at]]))?;
+        for (&at, signal) in leave.iter().zip(signals) {
             answers.set(inside[at], exit, signal.prediction);
         }
     }
-    stay
+    Ok(stay)
 }
 
 /// Lets the rows go for which the gate fires; returns the places of those that stay.
@@ -134,9 +147,12 @@ fn leave_if(
     gate: SetGate,
     seen: &mut [Vec<Signal>],
     answers: &mut Answers,
-) -> Vec<usize> {
+) -> Result<Vec<usize>, NotFinite> {
     let layers = model.n_layers();
-    let signals = exit_signals(model.read(model.exit_state(stream), None));
+    // Rows inside have been read at every exit so far.
+    let exit = seen[inside[0]].len() + 1;
+    let signals = exit_signals(model.read(model.exit_state(stream), None), exit);
+    let signals = signals.map_err(|error| error.of_row(|at| inside[at]))?;
     let mut stay = Vec::with_capacity(inside.len());
     for (at, (&row, signal)) in inside.iter().zip(signals).enumerate() {
         let seen = &mut seen[row];
@@ -147,7 +163,7 @@ fn leave_if(
             stay.push(at);
         }
     }
-    stay
+    Ok(stay)
 }
 
 /// Row numbers on the device.

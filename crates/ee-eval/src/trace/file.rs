@@ -32,10 +32,9 @@ const FACTS_KEY: &str = "ee.trace";
 ///
 /// # Errors
 /// [`EvalError::Io`] or [`EvalError::Parquet`] naming the file; nothing is left behind then.
-/// [`EvalError::NotATrace`] when the columns do not fit the facts.
+/// [`EvalError::NotATrace`] when it says what no run says, see [`Trace::check`].
 pub fn write(trace: &Trace, path: &Path) -> Result<()> {
-    trace.check_shape().map_err(|reason| EvalError::NotATrace { path: path.to_owned(), reason })?;
-    trace.check_finite()?;
+    trace.check().map_err(|reason| EvalError::NotATrace { path: path.to_owned(), reason })?;
     let facts = serde_json::to_string(&trace.facts)
         .map_err(|source| EvalError::Encode { path: path.to_owned(), source })?;
     let failed = |source| EvalError::Parquet { path: path.to_owned(), source };
@@ -57,7 +56,7 @@ pub fn write(trace: &Trace, path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// [`EvalError::Io`] when the file cannot be opened, [`EvalError::Parquet`] when it is no Parquet
-/// file, [`EvalError::NotATrace`] when it is not one of ours, [`EvalError::NotFinite`].
+/// file, [`EvalError::NotATrace`] when it is not one of ours or says what no run says.
 pub fn read(path: &Path) -> Result<Trace> {
     let not_a_trace = |reason: String| EvalError::NotATrace { path: path.to_owned(), reason };
     let failed = |source| EvalError::Parquet { path: path.to_owned(), source };
@@ -74,8 +73,7 @@ pub fn read(path: &Path) -> Result<Trace> {
         let batch = batch.map_err(|error| failed(error.into()))?;
         append(&mut trace, &batch).map_err(not_a_trace)?;
     }
-    trace.check_shape().map_err(not_a_trace)?;
-    trace.check_finite()?;
+    trace.check().map_err(not_a_trace)?;
     Ok(trace)
 }
 

@@ -1,5 +1,6 @@
 //! Traces: run the model once, ask for ever.
 
+mod check;
 pub mod file;
 pub mod merge;
 pub mod observe;

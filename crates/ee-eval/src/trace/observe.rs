@@ -6,7 +6,7 @@ use ee_models::ExitModel;
 use ee_models::signal::Signals;
 
 use super::record::{ExitColumns, FORMAT, MetricFacts, Shard, Trace, TraceFacts};
-use crate::error::Result;
+use crate::error::{EvalError, Result};
 use crate::progress::Progress;
 use crate::subject::Subject;
 use crate::workload::Workload;
@@ -14,13 +14,12 @@ use crate::workload::Workload;
 /// Runs every example of `workload` through every exit of the model, `batch` at a time.
 ///
 /// # Errors
-/// [`crate::EvalError::NotFinite`] when logits are no finite numbers, or what building batches returns.
+/// [`EvalError::NotFinite`] when logits are no finite numbers, or what building batches returns.
 pub fn observe(
     subject: &Subject,
     workload: &Workload,
     batch: usize,
     shard: Shard,
-    seed: u64,
 ) -> Result<Trace> {
     let model = subject.model();
     let layers = model.n_layers();
@@ -30,7 +29,8 @@ pub fn observe(
     let mut by_row = vec![None; workload.rows()];
     for rows in &batches {
         // One host synchronisation per batch, all exits together.
-        let signals = Signals::read(model.exit_logits(&rows.batch), layers);
+        let signals = Signals::read(model.exit_logits(&rows.batch), layers)
+            .map_err(|error| EvalError::of_batch(error, |row| workload.number(rows.rows[row])))?;
         for (at, &row) in rows.rows.iter().enumerate() {
             by_row[row] = Some(signals.row(at).to_vec());
         }
@@ -42,16 +42,14 @@ pub fn observe(
     for (signal, agreement) in by_row.into_iter().flatten().flatten() {
         signals.push(signal, agreement);
     }
-    let trace = Trace {
-        facts: facts(subject, workload, batch, shard, seed, seconds),
+    Ok(Trace {
+        facts: facts(subject, workload, batch, shard, seconds),
         example: workload.numbers().to_vec(),
         position: vec![0; workload.rows()],
         gold: workload.gold().to_vec(),
         prompt_tokens: vec![],
         signals,
-    };
-    trace.check_finite()?;
-    Ok(trace)
+    })
 }
 
 fn facts(
@@ -59,7 +57,6 @@ fn facts(
     workload: &Workload,
     batch: usize,
     shard: Shard,
-    seed: u64,
     seconds: f64,
 ) -> TraceFacts {
     let task = workload.task();
@@ -90,7 +87,7 @@ fn facts(
         max_length: workload.max_length(),
         device: subject.device().to_owned(),
         seconds,
-        seed,
+        seed: 0,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }

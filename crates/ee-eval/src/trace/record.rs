@@ -10,8 +10,6 @@ use std::path::{Component, Path};
 use ee_models::signal::{Agreement, Signal};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{EvalError, Result};
-
 /// The version of the file format that this build writes and reads.
 pub const FORMAT: u32 = 1;
 
@@ -128,7 +126,7 @@ pub struct TraceFacts {
     pub device: String,
     /// Wall-clock time of the model's run, without loading.
     pub seconds: f64,
-    /// The seed of the run (a trace of a classifier uses none of it).
+    /// Always 0: no trace depends on chance. Files of this format have it.
     pub seed: u64,
     /// The version of ee-eval.
     pub version: String,
@@ -313,74 +311,6 @@ impl Trace {
             prompt_tokens: self.prompt_tokens.clone(),
             signals: self.signals.pick(&places, 1),
         }
-    }
-
-    /// Checks that every column has its length and every value its range.
-    ///
-    /// # Errors
-    /// The reason, in words, for a column of the wrong length or an unknown label;
-    /// see [`Trace::check_finite`] for the numbers.
-    pub fn check_shape(&self) -> std::result::Result<(), String> {
-        let (rows, layers, outputs) = (self.rows(), self.layers(), self.facts.outputs());
-        if layers == 0 || outputs < 2 {
-            return Err(format!(
-                "expected at least 1 exit and 2 outputs, found {layers} and {outputs}"
-            ));
-        }
-        if self.facts.rows != rows {
-            return Err(format!("its facts say {} rows, the table has {rows}", self.facts.rows));
-        }
-        let signals = &self.signals;
-        let with_prompts = if self.facts.generation.is_some() { rows } else { 0 };
-        let lengths = [
-            ("prompt_tokens", self.prompt_tokens.len(), with_prompts),
-            ("position", self.position.len(), rows),
-            ("gold", self.gold.len(), rows),
-            ("prediction", signals.prediction.len(), rows * layers),
-            ("confidence", signals.confidence.len(), rows * layers),
-            ("margin", signals.margin.len(), rows * layers),
-            ("entropy", signals.entropy.len(), rows * layers),
-            ("final_rank", signals.final_rank.len(), rows * layers),
-            ("final_probability", signals.final_probability.len(), rows * layers),
-        ];
-        if let Some((name, found, expected)) =
-            lengths.iter().find(|(_, found, expected)| found != expected)
-        {
-            return Err(format!("column `{name}` has {found} values, expected {expected}"));
-        }
-        let unknown =
-            self.gold.iter().chain(&signals.prediction).find(|&&output| output as usize >= outputs);
-        match unknown {
-            Some(output) => {
-                Err(format!("output {output} is not one of the {outputs} of the facts"))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Checks that every signal is a finite number.
-    ///
-    /// # Errors
-    /// [`EvalError::NotFinite`] naming the first example and exit that are not.
-    pub fn check_finite(&self) -> Result<()> {
-        let columns = [
-            ("confidence", &self.signals.confidence),
-            ("margin", &self.signals.margin),
-            ("entropy", &self.signals.entropy),
-            ("final_probability", &self.signals.final_probability),
-        ];
-        for (name, values) in columns {
-            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-                let (row, exit) = (at / self.layers(), at % self.layers() + 1);
-                return Err(EvalError::NotFinite {
-                    example: self.example[row],
-                    exit,
-                    name,
-                    value: values[at],
-                });
-            }
-        }
-        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@ use ee_models::signal::{Agreement, Signal, Signals};
 use ee_models::{Batch, ExitModel};
 use ee_tasks::{GenerationTask, TextExample, TextMetric};
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use super::parts::Parts;
 use super::record::{ExitColumns, FORMAT, GenerationFacts, MetricFacts, Shard, Trace, TraceFacts};
@@ -21,6 +22,7 @@ use crate::decoding::{DecoderSubject, Room, TextRecord, TextWatcher, write_texts
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
+use crate::words::count;
 
 /// What to trace and how.
 pub struct TokenWork<'a> {
@@ -82,10 +84,20 @@ pub fn trace_tokens(
     let metrics = metrics(work);
     let facts = facts(subject, work, split, examples, &read.examples, &metrics);
     let prepared = prepare(subject, work, read.examples)?;
+    // Nothing can lie beside a device or a pipe: batches wait elsewhere then, and texts have no place.
+    let is_stream = ee_files::is_stream(work.output)?;
+    let elsewhere = is_stream.then(tempfile::tempdir).transpose();
+    let elsewhere = elsewhere.map_err(|source| EvalError::Io {
+        action: "write",
+        path: std::env::temp_dir(),
+        source,
+    })?;
+    let place = elsewhere.as_ref().map(|folder| folder.path().join("trace.parquet"));
     let mut order: Vec<usize> = (0..prepared.len()).collect();
     order.sort_by_key(|&at| std::cmp::Reverse(prepared[at].ids.len()));
     let batches: Vec<&[usize]> = order.chunks(work.batch).collect();
-    let parts = Parts::open(work.output, &identity(&facts, work))?;
+    let place = place.as_deref().unwrap_or(work.output);
+    let parts = Parts::open(place, &identity(&facts, work, &prepared))?;
     let progress = Progress::new(&work.task.name, prepared.len());
     for (index, batch) in batches.iter().enumerate() {
         if !parts.has(index) {
@@ -98,10 +110,13 @@ pub fn trace_tokens(
             };
             if interrupt.is_pressed() {
                 let done = index * work.batch;
-                let what = format!(
-                    "interrupted: {done} of {} examples are done and kept; the same command goes on",
-                    prepared.len()
-                );
+                let all = count(prepared.len(), "example");
+                let what = match is_stream {
+                    true => format!("interrupted: nothing of the {all} is kept"),
+                    false => format!(
+                        "interrupted: {done} of {all} are done and kept; the same command goes on"
+                    ),
+                };
                 return Err(EvalError::Interrupted { what });
             }
             let seconds = started.elapsed().as_secs_f64();
@@ -112,7 +127,12 @@ pub fn trace_tokens(
     }
     progress.finish();
     let (trace, texts) = parts.gather(batches.len())?;
-    write_texts(work.output, &texts)?;
+    if is_stream {
+        let output = work.output.display();
+        ee_files::note!("notice: {output} is no file: the texts of the trace are not kept");
+    } else {
+        write_texts(work.output, &texts)?;
+    }
     super::write(&trace, work.output)?;
     parts.remove()?;
     Ok(trace)
@@ -125,7 +145,9 @@ fn metrics(work: &TokenWork<'_>) -> Vec<Box<dyn TextMetric>> {
     }
     let built = work.task.metrics.iter().filter_map(|name| {
         ee_tasks::metrics::text::by_name(name, work.allow_code_execution)
-            .inspect_err(|error| eprintln!("notice: {} is not scored: {error}", work.task.name))
+            .inspect_err(|error| {
+                ee_files::note!("notice: {} is not scored: {error}", work.task.name)
+            })
             .ok()
     });
     built.collect()
@@ -219,16 +241,29 @@ fn facts(
 }
 
 /// What decides the rows of a run, one fact per line.
-fn identity(facts: &TraceFacts, work: &TokenWork<'_>) -> String {
+fn identity(facts: &TraceFacts, work: &TokenWork<'_>, prepared: &[Prepared]) -> String {
     let TraceFacts { checkpoint_sha256, task, split, examples, batch, device, version, .. } = facts;
     let Shard { index, count } = facts.shard;
     let metrics: Vec<&str> = facts.metrics.iter().map(|metric| &*metric.signature).collect();
     format!(
         "checkpoint_sha256 {checkpoint_sha256}\ntask {task}\nsplit {split}\nexamples {examples}\n\
          shard {index}/{count}\nbatch {batch}\ngeneration {:?}\ntruncate {}\nstop {:?}\n\
-         metrics {metrics:?}\ndevice {device}\nversion {version}\n",
-        facts.generation, work.truncate, work.task.stop,
+         metrics {metrics:?}\ndevice {device}\nversion {version}\ndata_sha256 {}\n",
+        facts.generation,
+        work.truncate,
+        work.task.stop,
+        data(prepared),
     )
+}
+
+/// SHA-256 of what is run and what it is compared with, in hexadecimal: data files may change between two runs.
+fn data(prepared: &[Prepared]) -> String {
+    let mut hash = Sha256::new();
+    for Prepared { number, example, ids, prompt_tokens, .. } in prepared {
+        let what = (number, ids, prompt_tokens, &example.prompt, &example.references);
+        hash.update(format!("{what:?}\n"));
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn greedy(
@@ -248,7 +283,8 @@ fn greedy(
     let mut silent = |_: usize, _: &str| {};
     let mut watcher =
         TextWatcher::new(subject, batch.len(), &work.task.stop, true, interrupt, &mut silent);
-    generate(subject.model(), &prompts, &options, &mut watcher)?;
+    generate(subject.model(), &prompts, &options, &mut watcher)
+        .map_err(|error| EvalError::of_batch(error, |row| batch[row].number as usize))?;
     let rows = watcher.finish()?.into_iter().map(|generated| Rows {
         tokens: generated.tokens,
         signals: generated.signals,
@@ -279,7 +315,13 @@ fn teacher_forced(subject: &DecoderSubject, batch: &[&Prepared]) -> Result<Vec<R
         stream = model.layer(index, stream);
         states.push(stream.select(&places));
     }
-    let signals = Signals::of_states(model, &states);
+    let signals = Signals::of_states(model, &states).map_err(|error| {
+        let place = places[error.row];
+        let prepared = batch[place / width];
+        // The state of a place predicts the token after it.
+        let position = place % width + 1 - prepared.prompt_tokens.max(1);
+        EvalError::of_batch(error.at_token(position), |_| prepared.number as usize)
+    })?;
     let mut next = 0;
     let rows = batch.iter().map(|prepared| {
         let tokens = prepared.ids[prepared.prompt_tokens.max(1)..].to_vec();

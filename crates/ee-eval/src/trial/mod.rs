@@ -21,8 +21,9 @@ pub use way::WayFacts;
 use crate::decode::material::{Material, texts};
 use crate::decode::measure::{Runs, Way, measure};
 use crate::decoding::DecoderSubject;
-use crate::error::Result;
+use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
+use crate::words::count;
 
 /// Tries every way on every prompt.
 ///
@@ -94,8 +95,9 @@ pub(crate) fn run_further(
 /// Says how long it will take, if every way were as slow as plain decoding is on the longest prompt.
 fn announce(subject: &DecoderSubject, material: &Material, ways: usize) -> Result<()> {
     let work = &material.work;
-    let longest = work.prompts.iter().max_by_key(|prompt| prompt.len());
-    let Some(prompt) = longest else { return Ok(()) };
+    let longest = (0..work.prompts.len()).max_by_key(|&at| work.prompts[at].len());
+    let Some(longest) = longest else { return Ok(()) };
+    let prompt = &work.prompts[longest];
     let options = Options {
         max_new_tokens: work.max_new_tokens,
         choice: Choice::Greedy,
@@ -103,13 +105,15 @@ fn announce(subject: &DecoderSubject, material: &Material, ways: usize) -> Resul
         first_number: 0,
     };
     let started = Instant::now();
-    generate(subject.model(), std::slice::from_ref(prompt), &options, &mut Unwatched)?;
+    generate(subject.model(), std::slice::from_ref(prompt), &options, &mut Unwatched)
+        .map_err(|error| EvalError::of_batch(error, |_| work.examples[longest]))?;
     let runs = (ways + 1) * work.prompts.len() * (work.rounds + 1);
     let minutes = started.elapsed().as_secs_f64() * runs as f64 / 60.0;
-    eprintln!(
-        "{ways} ways of decoding beside the plain one, {} texts, {} rounds: at most about {minutes:.1} minutes",
-        work.prompts.len(),
-        work.rounds
+    ee_files::note!(
+        "{} of decoding beside the plain one, {}, {}: at most about {minutes:.1} minutes",
+        count(ways, "way"),
+        count(work.prompts.len(), "text"),
+        count(work.rounds, "round")
     );
     Ok(())
 }

@@ -9,6 +9,7 @@
 //! sums run in F32 anyway.
 
 mod find;
+mod finite;
 mod format;
 mod headers;
 mod json;

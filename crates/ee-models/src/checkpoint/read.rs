@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::Precision;
 use super::find::{self, Form};
+use super::finite::first_not_finite;
 use super::format::{Format, decode};
 use super::headers;
 use crate::caught::caught;
@@ -122,7 +123,8 @@ impl Weights {
     /// The values of a tensor in some format.
     ///
     /// # Errors
-    /// When the name is unknown, the values are no floating-point numbers, or the file cannot be read.
+    /// When the name is unknown, the values are no floating-point numbers, one of them is NaN or infinite in
+    /// that format, or the file cannot be read.
     pub fn data(&self, name: &str, precision: Precision) -> Result<TensorData> {
         let Some((file, entry)) = self.entries.get(name) else {
             let complaint = format!("no tensor '{name}'");
@@ -144,7 +146,17 @@ impl Weights {
         };
         let n: usize = shape.iter().product();
         match format.count(bytes.len()) {
-            Some(found) if found == n => Ok(decode(&bytes, shape, *format, precision)),
+            Some(found) if found == n => {
+                let data = decode(&bytes, shape, *format, precision);
+                drop(bytes);
+                match first_not_finite(&data) {
+                    Some((place, value)) => {
+                        let dtype = data.dtype();
+                        Err(complain(format!("'{name}' holds {value} at {place:?}, as {dtype:?}")))
+                    }
+                    None => Ok(data),
+                }
+            }
             found => {
                 let found = found.unwrap_or(0);
                 Err(complain(format!("'{name}' of shape {shape:?} holds {found} numbers")))

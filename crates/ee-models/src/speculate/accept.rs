@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::generate::{Choice, Sampling, kept};
-use crate::kernels;
+use crate::signal::{NotFinite, on_host, statistics};
 
 /// A guessed token and, where tokens are drawn, the distribution that it was drawn from.
 #[derive(Clone, Debug)]
@@ -24,20 +24,21 @@ pub(super) enum Said {
 }
 
 impl Said {
-    /// Brings to the host what choosing needs of `[positions, vocabulary]` (one synchronisation).
-    pub(super) fn of(logits: Tensor<2>, choice: Choice) -> Self {
+    /// Brings to the host what choosing needs of what an exit says, `[positions, vocabulary]` (one
+    /// synchronisation).
+    ///
+    /// # Errors
+    /// [`NotFinite`], whose row is a position.
+    pub(super) fn of(logits: Tensor<2>, exit: usize, choice: Choice) -> Result<Self, NotFinite> {
         match choice {
             Choice::Greedy => {
-                let rows = kernels::row_statistics(logits, None);
-                Self::Best(rows.iter().map(|row| (row.argmax, 1.0 / row.partition)).collect())
+                let rows = statistics(logits, exit)?;
+                let best = rows.iter().map(|row| (row.argmax, 1.0 / row.partition));
+                Ok(Self::Best(best.collect()))
             }
             Choice::Sample(sampling) => {
                 let [_, vocabulary] = logits.dims();
-                let numbers = logits
-                    .into_data()
-                    .try_into_vec_as()
-                    .expect("logits are floating-point numbers");
-                Self::Logits { numbers, vocabulary, sampling }
+                Ok(Self::Logits { numbers: on_host(logits, exit)?, vocabulary, sampling })
             }
         }
     }

@@ -6,6 +6,7 @@ use super::accept::Said;
 use super::adapt::Outcome;
 use crate::exit::Decoder;
 use crate::generate::Choice;
+use crate::signal::NotFinite;
 
 /// Positions that one look takes. Distributions are dearer to make than a single best token.
 pub(super) fn positions(choice: Choice) -> usize {
@@ -52,21 +53,29 @@ impl Watched {
     }
 
     /// Reads the head on every watched exit at some positions; `full` is what the last one says there.
+    ///
+    /// # Errors
+    /// [`NotFinite`], whose row is one of `places`.
     pub(super) fn look(
         self,
         model: &dyn Decoder,
         choice: Choice,
         places: &[usize],
         full: &Said,
-    ) -> Vec<Outcome> {
+    ) -> Result<Vec<Outcome>, NotFinite> {
         let (exits, states): (Vec<usize>, Vec<Tensor<2>>) =
             self.states.into_iter().map(|(exit, state)| (exit, pick(state, places))).unzip();
-        let said = Said::of(model.read_step(Tensor::cat(states, 0)), choice);
+        // All exits in one product; which of them is not finite follows from the row.
+        let said =
+            Said::of(model.read_step(Tensor::cat(states, 0)), 0, choice).map_err(|error| {
+                NotFinite { exit: exits[error.row / places.len()], ..error }
+                    .of_row(|at| places[at % places.len()])
+            })?;
         let outcome = |at: usize| {
             let (confidence, stays) = full.judge(places[at % places.len()], &said, at);
             Outcome { exit: exits[at / places.len()], confidence, stays }
         };
-        (0..exits.len() * places.len()).map(outcome).collect()
+        Ok((0..exits.len() * places.len()).map(outcome).collect())
     }
 }
 

@@ -124,13 +124,13 @@ pub fn speculate(
         let texts = vec![Vec::new(); prompts.len()];
         return Ok(Speculated { texts, tally: Tally::default() });
     }
-    let (mut run, seen) = Run::begin(model, prompts, options, strategy, watcher);
+    let (mut run, seen) = Run::begin(model, prompts, options, strategy, watcher)?;
     if let Strategy::Adaptive(adaptive) = &mut *strategy {
         adaptive.learn_looks(&seen, run.look_seconds());
     }
     while let Some(most) = run.most_drafts() {
         let course = strategy.course(run.rows());
-        let round = run.round(Course { plan: course.plan.at_most(most), ..course });
+        let round = run.round(Course { plan: course.plan.at_most(most), ..course })?;
         if let Strategy::Adaptive(adaptive) = &mut *strategy {
             adaptive.learn(&round.lesson);
         }

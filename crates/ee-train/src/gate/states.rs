@@ -68,7 +68,10 @@ pub(super) fn observe(
             stream = model.layer(index, stream);
             states.push(stream.select(targets.places()));
         }
-        let signals = Signals::of_states(model, &states);
+        let signals = Signals::of_states(model, &states).map_err(|error| {
+            let place = targets.places()[error.row] / batch.width();
+            ee_models::Error::from(error.of_row(|_| rows[place]))
+        })?;
         for exit in 0..n_exits {
             features_of[exit].push(features(states[exit].clone()));
             let agree = |row: usize| f32::from(signals.row(row)[exit].1.final_rank == 1);

@@ -31,7 +31,7 @@ use crate::forecast::{TokenGate, Watched, agreement_per_exit};
 use crate::gates::{ExitSpace, GATES};
 use crate::ideal;
 use crate::interrupt::Interrupt;
-use crate::output::check_writable;
+use crate::output::claim;
 use crate::recommend::heads;
 use crate::speculate::Drafts;
 use crate::trace::tokens::{TokenWork, trace_tokens};
@@ -67,12 +67,12 @@ pub(super) fn compare(
             Ok((model, DecoderSubject::open(&model.folder, arguments.weights, device)?))
         })
         .collect::<Result<_>>()?;
-    check_writable(&arguments.output.join("results.json"))?;
+    let _lock = claim(&arguments.output, super::REPORT)?;
     let split = arguments.examples.split.clone().unwrap_or(task.evaluation_split.clone());
     let interrupt = Interrupt::listen()?;
     let mut models = IndexMap::new();
     for (model, subject) in &opened {
-        eprintln!("{}: {}", model.name, model.folder.display());
+        ee_files::note!("{}: {}", model.name, model.folder.display());
         let examination =
             Examination { arguments, task, split: &split, subject, interrupt: &interrupt };
         models.insert(model.name.clone(), examination.run(&model.name)?);

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::output::write_text;
 use crate::report::{Page, provenance};
 use crate::results::write_json;
+use crate::words::count;
 
 /// Writes `results.json`, the tables as CSV and the page; returns the path of `report.html`.
 ///
@@ -36,11 +37,11 @@ pub(super) fn write(comparison: &TextComparison, folder: &Path) -> Result<PathBu
 fn source((name, results): (&String, &TextResults)) -> (String, String) {
     let trials = &results.trials;
     let live = format!(
-        "{} Decoded for real: {} texts, batch {}, {} rounds on {}.",
+        "{} Decoded for real: {}, batch {}, {} on {}.",
         provenance(&results.summary.trace),
-        trials.plain.outputs.len(),
+        count(trials.plain.outputs.len(), "text"),
         trials.batch,
-        trials.rounds,
+        count(trials.rounds, "round"),
         trials.device,
     );
     (name.clone(), live)

@@ -4,6 +4,7 @@ use super::results::{IDEAL, TextComparison, TextResults};
 use crate::report::table::{Cell, Table};
 use crate::report::tables::{objective, threshold};
 use crate::trial::{Place, Trial, WayFacts};
+use crate::words::count;
 
 /// Every table, in reading order.
 #[must_use]
@@ -219,13 +220,15 @@ fn live(comparison: &TextComparison) -> Table {
         "live",
         "Decoded for real".into(),
         format!(
-            "{n} texts at even distances of the split, {rounds} rounds, each batch plainly and in every way in turn, each text as \
+            "{} at even distances of the split, {}, each batch plainly and in every way in turn, each text as \
              long as plain decoding makes it, so that the rows are the same; the rows per step stand here that each \
              way's own texts would keep. Speed-ups are tokens per second against plain decoding, prompts included, of the \
              medians, and of the lowest and highest round. Whether the quality is kept is judged of further texts, for all \
              ways together with a confidence of 95 %. True early exit may change texts; lossless never does. Divergence is the \
              position of the first new token, from 0, that differs: the earliest in any text, and the mean over texts \
-             that differ."
+             that differ.",
+            count(n, "text"),
+            count(rounds, "round"),
         ),
         &[
             "model",

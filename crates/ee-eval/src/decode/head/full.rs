@@ -1,7 +1,7 @@
 //! The whole head at every exit that a gate asks: exact, and as dear as several layers each.
 
 use burn::tensor::Tensor;
-use ee_models::signal::Signal;
+use ee_models::signal::{NotFinite, Signal};
 
 use super::{Head, Reader, Reading, Said};
 
@@ -24,12 +24,22 @@ impl Head for Full {
 }
 
 impl Reading for Full {
-    fn read(&mut self, reader: &mut Reader<'_>, _: &[usize], state: Tensor<2>) -> Vec<Said> {
-        let (_, signals) = reader.whole(state);
-        signals.into_iter().map(|signal| Said { signal, is_whole: true }).collect()
+    fn read(
+        &mut self,
+        reader: &mut Reader<'_>,
+        rows: &[usize],
+        state: Tensor<2>,
+    ) -> Result<Vec<Said>, NotFinite> {
+        let (_, signals) = reader.whole(rows, state)?;
+        Ok(signals.into_iter().map(|signal| Said { signal, is_whole: true }).collect())
     }
 
-    fn confirm(&mut self, reader: &mut Reader<'_>, _: &[usize], state: Tensor<2>) -> Vec<Signal> {
-        reader.whole(state).1
+    fn confirm(
+        &mut self,
+        reader: &mut Reader<'_>,
+        rows: &[usize],
+        state: Tensor<2>,
+    ) -> Result<Vec<Signal>, NotFinite> {
+        Ok(reader.whole(rows, state)?.1)
     }
 }

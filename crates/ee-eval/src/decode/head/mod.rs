@@ -11,11 +11,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Tensor;
-use ee_models::signal::{Signal, exit_signals};
+use ee_models::signal::{NotFinite, Signal, exit_signals};
 use ee_models::{Decoder, WeightBytes};
 
 use super::clock::{Clock, Part};
-use crate::error::{EvalError, Result};
+use crate::error::EvalError;
 
 /// Every way to read the head; the command line, its help and the tests walk this list.
 pub const HEADS: &[&dyn Head] = &[&full::Full, &pruned::Pruned, &gate::Gate];
@@ -50,33 +50,58 @@ pub struct Said {
 /// A head at work.
 pub trait Reading {
     /// The signals of some rows' states at the next exit, `[rows, d_model]`.
-    fn read(&mut self, reader: &mut Reader<'_>, rows: &[usize], state: Tensor<2>) -> Vec<Said>;
+    ///
+    /// # Errors
+    /// [`NotFinite`] of one of `rows`.
+    fn read(
+        &mut self,
+        reader: &mut Reader<'_>,
+        rows: &[usize],
+        state: Tensor<2>,
+    ) -> Result<Vec<Said>, NotFinite>;
 
     /// The whole head's signals of rows for which a gate has fired on less.
-    fn confirm(&mut self, reader: &mut Reader<'_>, rows: &[usize], state: Tensor<2>)
-    -> Vec<Signal>;
+    ///
+    /// # Errors
+    /// [`NotFinite`] of one of `rows`.
+    fn confirm(
+        &mut self,
+        reader: &mut Reader<'_>,
+        rows: &[usize],
+        state: Tensor<2>,
+    ) -> Result<Vec<Signal>, NotFinite>;
 }
 
-/// The model with the clock that its reads are booked on.
+/// The model at an exit, with the clock that its reads are booked on.
 pub struct Reader<'a> {
     /// The model.
     pub model: &'a dyn Decoder,
-    /// Its sizes.
+    /// The exit, from 1.
+    pub exit: usize,
+    /// The model's sizes.
     pub bytes: WeightBytes,
     /// Where time goes.
     pub clock: &'a mut Clock,
 }
 
 impl Reader<'_> {
-    /// The whole head on some states: logits and signals.
-    pub fn whole(&mut self, state: Tensor<2>) -> (Tensor<2>, Vec<Signal>) {
+    /// The whole head on the states of some rows: logits and signals.
+    ///
+    /// # Errors
+    /// [`NotFinite`] of one of `rows`.
+    pub fn whole(
+        &mut self,
+        rows: &[usize],
+        state: Tensor<2>,
+    ) -> Result<(Tensor<2>, Vec<Signal>), NotFinite> {
         self.clock.head_reads += 1;
         self.clock.weight_bytes += self.bytes.head as u64;
-        let model = self.model;
+        let (model, exit) = (self.model, self.exit);
         self.clock.time(Part::Heads, || {
             let logits = model.read_step(state);
-            let signals = exit_signals(logits.clone());
-            (logits, signals)
+            let signals = exit_signals(logits.clone(), exit);
+            let signals = signals.map_err(|error| error.of_row(|at| rows[at]))?;
+            Ok((logits, signals))
         })
     }
 }
@@ -93,7 +118,7 @@ pub struct HeadChoice {
 impl FromStr for HeadChoice {
     type Err = EvalError;
 
-    fn from_str(text: &str) -> Result<Self> {
+    fn from_str(text: &str) -> Result<Self, EvalError> {
         let (name, number) = match text.split_once(':') {
             Some((name, number)) => (name, Some(number)),
             None => (text, None),

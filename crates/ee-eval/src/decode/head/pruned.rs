@@ -7,7 +7,7 @@
 use burn::tensor::{Int, Tensor, TensorData};
 use ee_models::Decoder;
 use ee_models::kernels::{self, Rows, Weight};
-use ee_models::signal::{Signal, exit_signals, largest};
+use ee_models::signal::{NotFinite, Signal, exit_signals, largest};
 
 use super::{Head, Reader, Reading, Said};
 use crate::decode::clock::Part;
@@ -49,17 +49,23 @@ struct Candidates {
 }
 
 impl Reading for PrunedReading {
-    fn read(&mut self, reader: &mut Reader<'_>, rows: &[usize], state: Tensor<2>) -> Vec<Said> {
+    fn read(
+        &mut self,
+        reader: &mut Reader<'_>,
+        rows: &[usize],
+        state: Tensor<2>,
+    ) -> Result<Vec<Said>, NotFinite> {
         if rows.iter().any(|&row| self.rows[row].is_none()) {
-            let signals = self.confirm(reader, rows, state);
-            return signals.into_iter().map(|signal| Said { signal, is_whole: true }).collect();
+            let signals = self.confirm(reader, rows, state)?;
+            return Ok(signals.into_iter().map(|signal| Said { signal, is_whole: true }).collect());
         }
-        let model = reader.model;
+        let (model, exit) = (reader.model, reader.exit);
         reader.clock.time(Part::Gates, || {
             let state = model.head_state(state, None);
             let said = rows.iter().enumerate().map(|(at, &row)| {
                 let candidates = self.rows[row].as_ref().expect("rows have candidates by now");
-                candidates.read(state.clone().narrow(0, at, 1))
+                let said = candidates.read(state.clone().narrow(0, at, 1), exit);
+                said.map_err(|error| error.of_row(|_| row))
             });
             said.collect()
         })
@@ -70,15 +76,15 @@ impl Reading for PrunedReading {
         reader: &mut Reader<'_>,
         rows: &[usize],
         state: Tensor<2>,
-    ) -> Vec<Signal> {
-        let (logits, signals) = reader.whole(state);
+    ) -> Result<Vec<Signal>, NotFinite> {
+        let (logits, signals) = reader.whole(rows, state)?;
         let model = reader.model;
         reader.clock.time(Part::Gates, || {
             for (&row, ids) in rows.iter().zip(largest(logits, self.number)) {
                 self.rows[row] = Some(Candidates::of(model, ids));
             }
         });
-        signals
+        Ok(signals)
     }
 }
 
@@ -95,10 +101,10 @@ impl Candidates {
     }
 
     /// What these outputs alone say of a normed state, `[1, d_model]`.
-    fn read(&self, state: Tensor<2>) -> Said {
+    fn read(&self, state: Tensor<2>, exit: usize) -> Result<Said, NotFinite> {
         let [logits] = kernels::project(state, [self.weight.clone()], Rows::Few);
-        let mut signal = exit_signals(logits)[0];
+        let mut signal = exit_signals(logits, exit)?[0];
         signal.prediction = self.ids[signal.prediction as usize];
-        Said { signal, is_whole: false }
+        Ok(Said { signal, is_whole: false })
     }
 }

@@ -54,6 +54,8 @@ fn of_row(row: &mut [f32], label: usize, factor: Option<f64>) -> (f64, bool) {
     let gold = row[label];
     let right = gold == max && !row[..label].contains(&max);
     let sum = exponentials(row, max);
+    // NaN is larger and smaller than nothing: such a row has no argmax.
+    let right = right && sum.is_finite();
     if let Some(factor) = factor {
         scale(row, (factor / sum) as f32);
         row[label] = (factor * (f64::from(gold - max).exp() / sum - 1.0)) as f32;
@@ -145,7 +147,7 @@ mod tests {
     #[test]
     fn a_logit_that_is_no_number_makes_the_loss_none() {
         let read = cross_entropy(&mut [1.0, f32::NAN, 0.0], 3, &[0], None);
-        assert!(read.loss.is_nan(), "{read:?}");
+        assert!(read.loss.is_nan() && read.right == 0, "{read:?}");
     }
 
     #[test]

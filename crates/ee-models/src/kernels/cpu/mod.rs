@@ -66,4 +66,5 @@ pub(crate) use optimizer::{adamw, sum_of_squares};
 pub(crate) use rms_norm::{add_rms_norm, rms_norm, rms_norm_backward};
 pub(crate) use rotary::rotate;
 pub(super) use scratch::with_scratch;
+pub(super) use statistics::not_below_zero;
 pub(crate) use statistics::row_statistics;

@@ -1,4 +1,8 @@
 //! What is asked of a row of logits, without writing its softmax.
+//!
+//! A NaN stays one, and a row with an infinite logit has no entropy: +∞ leaves no probabilities, and −∞, which
+//! elsewhere masks an output, is here an overflow, as no model of ours masks its logits. So
+//! [`RowStatistics::is_finite`] tells from numbers that are there anyway whether every logit was finite.
 
 use rayon::prelude::*;
 
@@ -26,6 +30,14 @@ pub struct RowStatistics {
     pub given_rank: u32,
     /// Softmax of the given column; 0 if none was given.
     pub given_probability: f32,
+}
+
+impl RowStatistics {
+    /// Whether every logit of the row was finite (and the largest and the smallest less than 3.4e38 apart).
+    pub fn is_finite(&self) -> bool {
+        // The largest alone is asked for rows of one column: −∞ is its own largest.
+        self.max.is_finite() && self.partition.is_finite() && self.entropy.is_finite()
+    }
 }
 
 /// The statistics of every row; `given` names a column per row.
@@ -70,10 +82,15 @@ fn of_row(logits: &[f32], given: Option<u32>) -> RowStatistics {
         max,
         second,
         partition: sum,
-        entropy: (log_sum - weighted / sum).max(0.0) as f32,
+        entropy: not_below_zero(log_sum - weighted / sum) as f32,
         given_rank,
         given_probability,
     }
+}
+
+/// What rounding left below 0 is 0; NaN stays, which `f64::max` would make 0.
+pub(in crate::kernels) fn not_below_zero(entropy: f64) -> f64 {
+    if entropy < 0.0 { 0.0 } else { entropy }
 }
 
 /// Number of logits that satisfy `holds`.
@@ -113,15 +130,14 @@ vectorised! {
             let (blocks, rest) = piece.as_chunks::<LANES>();
             for block in blocks {
                 for lane in 0..LANES {
-                    // A logit of −∞ has no probability and adds nothing.
-                    let z = (block[lane] - max).max(-1e4);
+                    let z = block[lane] - max;
                     let e = exp::<FUSED>(z);
                     sum[lane] += e;
                     weighted[lane] = fused::<FUSED>(z, e, weighted[lane]);
                 }
             }
             for (lane, &z) in rest.iter().enumerate() {
-                let z = (z - max).max(-1e4);
+                let z = z - max;
                 let e = exp::<FUSED>(z);
                 sum[lane] += e;
                 weighted[lane] = fused::<FUSED>(z, e, weighted[lane]);
@@ -174,10 +190,30 @@ mod tests {
     }
 
     #[test]
-    fn large_and_excluded_logits_stay_finite() {
-        let found = row_statistics(&[1e4, f32::NEG_INFINITY, 1e4], 3, None)[0];
-        assert_eq!((found.argmax, found.second), (0, 1e4));
+    fn large_logits_stay_finite() {
+        let found = row_statistics(&[1e4, -3e38, 1e4], 3, None)[0];
+        assert_eq!((found.argmax, found.second, found.is_finite()), (0, 1e4, true));
         assert_close(&[found.entropy, found.partition as f32], &[2.0_f64.ln(), 2.0], 1e-6);
+    }
+
+    #[test]
+    fn one_logit_that_is_not_finite_shows_wherever_it_stands() {
+        // Every place of a vector register and of what is left over behind the last one.
+        for columns in [1, 2, 7, 16, 37, 300] {
+            let row = logits(1, columns);
+            assert!(row_statistics(&row, columns, None)[0].is_finite());
+            for place in 0..columns {
+                for wrong in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let mut row = row.clone();
+                    row[place] = wrong;
+                    let found = row_statistics(&row, columns, Some(&[0]))[0];
+                    assert!(!found.is_finite(), "{wrong} at {place} of {columns}: {found:?}");
+                }
+            }
+        }
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(!row_statistics(&[wrong; 20], 20, None)[0].is_finite(), "all are {wrong}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use burn::tensor::{Bool, DType, Int, Tensor, TensorData, activation};
 
-use crate::kernels::cpu::RowStatistics;
+use crate::kernels::cpu::{RowStatistics, not_below_zero};
 use crate::kernels::{CachePlace, CausalShape, Rotary, Weight};
 
 /// See [`crate::kernels::project`]; the product runs in the weight's format, its result is F32.
@@ -166,7 +166,8 @@ pub fn row_statistics(logits: Tensor<2>, given: Option<&[u32]>) -> Vec<RowStatis
     let ids = Tensor::<1, Int>::arange(0..columns as i64, &device).reshape([1, columns]);
     let is_best = ids.clone().expand([rows, columns]).equal(argmax.clone().expand([rows, columns]));
     let second = logits.clone().mask_fill(is_best, f32::NEG_INFINITY).max_dim(1);
-    let shifted = (logits.clone() - max.clone()).clamp_min(-1e4);
+    // Not clamped: what is not finite has to show in the sums.
+    let shifted = logits.clone() - max.clone();
     let weights = shifted.clone().exp();
     let partition = weights.clone().sum_dim(1);
     let weighted = (weights * shifted).sum_dim(1);
@@ -193,7 +194,8 @@ pub fn row_statistics(logits: Tensor<2>, given: Option<&[u32]>) -> Vec<RowStatis
                 max: max[row],
                 second: second[row],
                 partition,
-                entropy: (partition.ln() - f64::from(weighted[row]) / partition).max(0.0) as f32,
+                entropy: not_below_zero(partition.ln() - f64::from(weighted[row]) / partition)
+                    as f32,
                 given_rank: rank.as_ref().map_or(0, |rank| rank[row] as u32),
                 given_probability: at
                     .as_ref()

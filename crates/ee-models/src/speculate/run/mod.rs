@@ -22,6 +22,7 @@ use crate::cache::KvCache;
 use crate::exit::{Block, Decoder, Stream};
 use crate::generate::{Choice, Options, Padded, Watcher, chance, pad};
 use crate::kernels::Rows;
+use crate::signal::NotFinite;
 use round::Round;
 
 /// A prompt that is still being continued.
@@ -69,13 +70,16 @@ pub(super) struct Run<'m> {
 impl<'m> Run<'m> {
     /// Reads the prompts and chooses each one's first token; gives what exits would have said at the prompts'
     /// ends where the strategy wants to know.
+    ///
+    /// # Errors
+    /// [`NotFinite`].
     pub(super) fn begin(
         model: &'m dyn Decoder,
         prompts: &[Vec<u32>],
         options: &Options,
         strategy: &Strategy,
         watcher: &mut dyn Watcher,
-    ) -> (Self, Vec<Outcome>) {
+    ) -> Result<(Self, Vec<Outcome>), NotFinite> {
         let started = Instant::now();
         let padded = pad(prompts);
         let live = (0..prompts.len()).map(|row| Live {
@@ -98,14 +102,14 @@ impl<'m> Run<'m> {
             tally: Tally { texts: prompts.len(), ..Tally::default() },
             started,
         };
-        let seen = run.read(padded, strategy.first_looks());
+        let seen = run.read(padded, strategy.first_looks())?;
         let first: Vec<Vec<u32>> = run.live.iter().map(|live| vec![live.last]).collect();
         run.emit(&first, watcher);
-        (run, seen)
+        Ok((run, seen))
     }
 
     /// Runs the prompts through all layers.
-    fn read(&mut self, padded: Padded, looks: Vec<usize>) -> Vec<Outcome> {
+    fn read(&mut self, padded: Padded, looks: Vec<usize>) -> Result<Vec<Outcome>, NotFinite> {
         let mut clock = Clock::start();
         let Padded { width, padding, tokens } = padded;
         let mut stream = self.embed(&tokens, width, 0, Rows::Many);
@@ -116,19 +120,24 @@ impl<'m> Run<'m> {
             watched.see(index + 1, || stream.select(&ends));
         }
         self.filled = width;
-        let said = Said::of(self.model.read_step(self.model.exit_state(&stream)), self.choice);
+        let layers = self.model.n_layers();
+        let state = self.model.exit_state(&stream);
+        let said = Said::of(self.model.read_step(state), layers, self.choice)
+            .map_err(|error| error.at_token(0))?;
         for (place, live) in self.live.iter_mut().enumerate() {
             live.last = said.draw(place, || live.random.random()).token;
         }
         self.tally.seconds.prompts += clock.lap(&self.device);
         if watched.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let full = Said::of(self.model.read_step(stream.select(&ends)), self.choice);
+        let row = |error: NotFinite| error.of_row(|at| ends[at] / width);
+        let full = Said::of(self.model.read_step(stream.select(&ends)), layers, self.choice);
+        let full = full.map_err(row)?;
         let places: Vec<usize> = (0..ends.len()).collect();
-        let seen = watched.look(self.model, self.choice, &places, &full);
+        let seen = watched.look(self.model, self.choice, &places, &full).map_err(row)?;
         self.tally.seconds.looks += clock.lap(&self.device);
-        seen
+        Ok(seen)
     }
 
     /// What looking took so far.

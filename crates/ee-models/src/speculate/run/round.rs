@@ -7,6 +7,7 @@ use rand::RngExt;
 use super::{Clock, Run};
 use crate::exit::Stream;
 use crate::kernels::Rows;
+use crate::signal::NotFinite;
 use crate::speculate::Plan;
 use crate::speculate::accept::{Drafted, Said};
 use crate::speculate::adapt::{Course, Lesson, Outcome, Pace};
@@ -31,18 +32,23 @@ struct Draft {
 
 impl Run<'_> {
     /// Drafts and verifies; [`Run::take`] must follow.
-    pub(in crate::speculate) fn round(&mut self, course: Course) -> Round {
+    ///
+    /// # Errors
+    /// [`NotFinite`].
+    pub(in crate::speculate) fn round(&mut self, course: Course) -> Result<Round, NotFinite> {
         let started = Instant::now();
         let Course { plan: Plan { exit, drafts: most }, mut pace, looks } = course;
         let mut seconds = Seconds::default();
         let mut watched = Watched::new(looks);
         let room = self.live.iter().map(|live| most.min(live.left - 1)).collect();
         let Draft { drafts, steps } =
-            self.draft(exit, room, pace.as_mut(), &mut watched, &mut seconds);
+            self.draft(exit, room, pace.as_mut(), &mut watched, &mut seconds)?;
         watched.join_steps();
         let plan = Plan { exit, drafts: steps.len() - 1 };
-        let said = self.verify(plan, &drafts, steps, &mut watched, &mut seconds);
         let width = plan.drafts + 1;
+        let said = self
+            .verify(plan, &drafts, steps, &mut watched, &mut seconds)
+            .map_err(|error| self.named(error, width))?;
         let rows = self.live.iter_mut().zip(&drafts).enumerate();
         let tokens: Vec<Vec<u32>> = rows
             .map(|(row, (live, own))| said.tokens(row * width, own, || live.random.random()))
@@ -54,7 +60,8 @@ impl Run<'_> {
             });
             let places = spread(known.collect(), positions(self.choice));
             let mut clock = Clock::start();
-            outcomes.extend(watched.look(self.model, self.choice, &places, &said));
+            let seen = watched.look(self.model, self.choice, &places, &said);
+            outcomes.extend(seen.map_err(|error| self.named(error, width))?);
             seconds.looks = clock.lap(&self.device);
         }
         self.tally.rounds += 1;
@@ -69,7 +76,14 @@ impl Run<'_> {
             seconds,
             outcomes,
         };
-        Round { tokens, lesson }
+        Ok(Round { tokens, lesson })
+    }
+
+    /// Which prompt and new token a position is, of `width` a row.
+    fn named(&self, error: NotFinite, width: usize) -> NotFinite {
+        let live = &self.live[error.row / width];
+        let written = self.texts[live.row].len();
+        error.at_token(written + error.row % width).of_row(|_| live.row)
     }
 
     /// Guesses token after token, at most as many as a row has room for and none after one that ends its text;
@@ -81,7 +95,7 @@ impl Run<'_> {
         mut pace: Option<&mut Pace>,
         watched: &mut Watched,
         seconds: &mut Seconds,
-    ) -> Draft {
+    ) -> Result<Draft, NotFinite> {
         let mut drafts: Vec<Vec<Drafted>> = vec![Vec::new(); self.live.len()];
         let mut steps = Vec::new();
         let mut tokens: Vec<u32> = self.live.iter().map(|live| live.last).collect();
@@ -98,7 +112,10 @@ impl Run<'_> {
             if !goes_on || room.iter().all(|&room| room <= step) {
                 break;
             }
-            let said = Said::of(self.model.read_step(stream.hidden), self.choice);
+            let said = Said::of(self.model.read_step(stream.hidden), exit, self.choice);
+            let said = said.map_err(|error| {
+                self.named(error, 1).at_token(self.texts[self.live[error.row].row].len() + step)
+            })?;
             let rows = self.live.iter_mut().zip(&mut drafts).zip(&mut room).zip(&mut tokens);
             for (place, (((live, drafts), room), token)) in rows.enumerate() {
                 if step < *room {
@@ -115,7 +132,7 @@ impl Run<'_> {
             }
             seconds.draft_heads += clock.lap(&self.device);
         }
-        Draft { drafts, steps }
+        Ok(Draft { drafts, steps })
     }
 
     /// What the last exit says after the last token and after every draft, `drafts + 1` positions a row, from
@@ -127,7 +144,7 @@ impl Run<'_> {
         mut steps: Vec<Stream>,
         watched: &mut Watched,
         seconds: &mut Seconds,
-    ) -> Said {
+    ) -> Result<Said, NotFinite> {
         let mut clock = Clock::start();
         let mut stream = if steps.len() == 1 {
             steps.remove(0)
@@ -147,9 +164,10 @@ impl Run<'_> {
             watched.see(index + 1, || stream.hidden.clone());
         }
         seconds.verification_layers += clock.lap(&self.device);
-        let said = Said::of(self.model.read_step(stream.hidden), self.choice);
+        let layers = self.model.n_layers();
+        let said = Said::of(self.model.read_step(stream.hidden), layers, self.choice)?;
         seconds.verification_head += clock.lap(&self.device);
-        said
+        Ok(said)
     }
 
     /// What became of the drafts on which the full model had its say.

@@ -233,7 +233,8 @@ vectorised! {
 vectorised! {
     fn relu(input: &[f32], out: &mut [f32]) {
         for (out, &x) in out.iter_mut().zip(input) {
-            *out = if x > 0.0 { x } else { 0.0 };
+            // NaN stays.
+            *out = if x < 0.0 { 0.0 } else { x };
         }
     }
 }
@@ -315,6 +316,15 @@ mod tests {
             Activation::Relu => x.max(0.0),
             Activation::Silu => x / (1.0 + (-x).exp()),
             Activation::Tanh => x.tanh(),
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none() {
+        for activation in ALL {
+            let mut out = vec![0.0; 20];
+            activation_forward(activation, &[f32::NAN; 20], &mut out);
+            assert!(out.iter().all(|value| value.is_nan()), "{activation:?}: {out:?}");
         }
     }
 

@@ -6,6 +6,8 @@
 //! the clock ([`speed`]). Everything writes one `results.json` ([`results`]); reports are functions
 //! of it.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod arguments;
 pub mod bench;
 pub mod calibrate;

@@ -1,5 +1,7 @@
 //! `ee-eval`: see `ee-eval --help`.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::process::ExitCode;
 
 use clap::Parser;

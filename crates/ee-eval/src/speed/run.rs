@@ -247,7 +247,7 @@ mod tests {
         for depth in 1..=5 {
             model.layers.set(0);
             model.heads.set(0);
-            let answers = gated(&model, &batches, 2, Plan::Given(&[depth; 2]), None);
+            let answers = gated(&model, &batches, 2, Plan::Given(&[depth; 2]), None).unwrap();
             assert_eq!(answers.exits, [depth; 2]);
             assert_eq!((model.layers.get(), model.heads.get()), (depth, 1));
         }

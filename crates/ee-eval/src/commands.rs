@@ -195,9 +195,10 @@ fn run_gates(arguments: &GatesArguments) -> Result<()> {
     let merged = trace::read_all(&arguments.trace)?;
     if merged.trace.facts.generation.is_some() {
         if !arguments.certificate.is_empty() {
-            bail!(
+            let reason =
                 "--certificate: of generated text `ee-eval decode` takes it, which runs the model"
-            );
+                    .to_owned();
+            return Err(EvalError::Setting { reason }.into());
         }
         return replay_gates(&merged.trace, arguments, merged.notices);
     }
@@ -232,6 +233,7 @@ fn replay_gates(trace: &Trace, arguments: &GatesArguments, notices: Vec<String>)
     for notice in &found.notices {
         ee_files::note!("notice: {notice}");
     }
+    let _lock = claim(&arguments.output, "a report of ee-eval gates")?;
     let page = found.write(&arguments.output)?;
     ee_files::show!("{}\n{}\n", replay::table(&found).plain(), found.findings.join("\n"));
     ee_files::say!("\n{}", page.display());

@@ -162,7 +162,9 @@ impl CheckpointParameters {
             return nothing();
         }
         self.weights.data(&stored, precision).unwrap_or_else(|error| {
-            self.complaints.push(error.to_string());
+            let reason = std::error::Error::source(&error);
+            let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+            self.complaints.push(format!("{error}{reason}"));
             nothing()
         })
     }

@@ -231,6 +231,8 @@ fn what_contradicts_itself_is_an_error() {
         let found = decoder("llama", &[("architectures", architectures.clone())]);
         assert_eq!(found.is_err(), is_other, "{architectures}");
     }
+    let complaint = decoder("llama", &[("architectures", json!("LlamaModel"))]).unwrap_err();
+    assert!(complaint.contains("'architectures' must be a list of texts"), "{complaint}");
     let found = encoder("xlm-roberta", &[("architectures", json!(["XLMRobertaForMaskedLM"]))]);
     assert!(found.is_ok());
 

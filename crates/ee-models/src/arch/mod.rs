@@ -67,6 +67,9 @@ pub(crate) fn of_config(json: &Map<String, Value>, path: &Path) -> Result<&'stat
         keys.complain("missing key 'model_type'".to_owned());
     }
     let model_type = keys.text("model_type").unwrap_or_default();
+    let classes =
+        keys.or_null("architectures", |keys, key| keys.list(key, "a list of texts", Value::as_str));
+    let classes = classes.flatten().unwrap_or_default();
     keys.finish(path)?;
     let known = ARCHITECTURES.iter().find(|known| known.model_type == model_type);
     let known = known.ok_or_else(|| {
@@ -82,7 +85,7 @@ pub(crate) fn of_config(json: &Map<String, Value>, path: &Path) -> Result<&'stat
              F16 or BF16: take the checkpoint that it was made from"
         )));
     }
-    match other_family(json, known) {
+    match other_family(&classes, known) {
         Some(class) => Err(complain(format!(
             "model_type '{model_type}' and architectures '{class}' are two families; one of them is wrong"
         ))),
@@ -108,11 +111,10 @@ fn quantization(json: &Map<String, Value>) -> Option<String> {
 /// A class under `architectures` that belongs to another family than `own`.
 ///
 /// Classes of no family here are heads of other tasks or a user's own and say nothing.
-fn other_family<'a>(json: &'a Map<String, Value>, own: &Architecture) -> Option<&'a str> {
+fn other_family<'a>(classes: &[&'a str], own: &Architecture) -> Option<&'a str> {
     // `BertForSequenceClassification` begins as every class of BERT does.
     let beginning = |known: &Architecture| known.class.find("For").map(|end| &known.class[..end]);
-    let classes = json.get("architectures")?.as_array()?;
-    classes.iter().filter_map(Value::as_str).find(|class| {
+    classes.iter().copied().find(|class| {
         let named = |known: &Architecture| {
             let rest = beginning(known).and_then(|beginning| class.strip_prefix(beginning));
             rest.is_some_and(|rest| rest.starts_with("For") || rest.starts_with("Model"))

@@ -43,7 +43,7 @@ fn a_trace_is_turned_into_results_and_reports() {
     for part in ["always `no`", "one fixed depth", "best gate within"] {
         assert!(page.contains(part), "{part}");
     }
-    assert!(["Cutting the model off is", "The best gate ("].iter().any(|text| page.contains(text)));
+    assert!(page.contains("the best gate (") || page.contains("No gate is worth naming"));
     for name in ["headline", "gates", "exits", "table3", "table4"] {
         let table = std::fs::read_to_string(here.join(format!("gates/{name}.csv"))).unwrap();
         assert!(table.contains("always `no`"), "{name}: {table}");

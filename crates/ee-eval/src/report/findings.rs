@@ -41,26 +41,27 @@ fn gate_or_depth(results: &Results) -> String {
     let Cut { depth, score, against, paired, .. } = cut;
     let (layers, within) = (results.layers, against.score);
     let (gate, found) = results.best_gate().unwrap_or((cut.gate.as_str(), results.fixed()));
+    let gate_says = format!(
+        "the best gate ({gate}) leaves after {:.2} of {layers} layers and scores {:.4} in {metric}",
+        found.average_exit, found.score
+    );
+    let doubt = format!("{:+.1} points, {}", 100.0 * paired.difference, paired.words());
     let text = if cut.is_better {
         format!(
-            "Cutting the model off is the better answer: after {depth} of {layers} layers for every example it scores {score:.4} \
-             in {metric} and pays for no gate, where the best gate ({gate}) leaves after {:.2} layers at {:.4} and none of any \
-             threshold scores more than {within:.4} within {depth} layers (the difference of {:+.1} points {}).",
-            found.average_exit,
-            found.score,
-            100.0 * paired.difference,
-            paired.words(),
+            "At {depth} of {layers} layers cutting the model off is the better answer: every example there scores {score:.4} \
+             in {metric} and no gate is paid for, and no threshold of any gate scores more than {within:.4} within as many \
+             layers (fixed less gate: {doubt}); {gate_says}."
+        )
+    } else if *depth == layers {
+        format!(
+            "No depth before the last keeps {:.0} % of the full score; {gate_says}.",
+            100.0 * results.keep
         )
     } else {
         format!(
-            "The best gate ({gate}) leaves after {:.2} of {layers} layers at a {metric} of {:.4}; the shallowest fixed depth \
-             that keeps {:.0} % of the full score is {depth} at {score:.4}, and gates reach {within:.4} within as many layers \
-             (fixed less gate: {:+.1} points, {}).",
-            found.average_exit,
-            found.score,
-            100.0 * results.keep,
-            100.0 * paired.difference,
-            paired.words(),
+            "The shallowest fixed depth that keeps {:.0} % of the full score is {depth} and scores {score:.4}, and gates \
+             reach {within:.4} within as many layers (fixed less gate: {doubt}); {gate_says}.",
+            100.0 * results.keep
         )
     };
     let (fixed, gated) = (measured_as(results, &cut.typed()), measured(results, gate));

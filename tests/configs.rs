@@ -150,6 +150,8 @@ fn wrong_values_are_named_with_what_was_expected_and_found() {
         ("rope_scaling", json!("yarn"), "an object"),
         ("head_dim", json!("16"), whole),
         ("attention_dropout", json!(1), "a number from 0 to below 1"),
+        ("eos_token_id", json!("2"), "token ids"),
+        ("bos_token_id", json!([1, null]), "token ids"),
     ];
     for (key, value, expected) in others {
         let complaint = decoder("llama", &[(key, value.clone())]).unwrap_err();

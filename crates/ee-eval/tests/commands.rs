@@ -294,18 +294,19 @@ fn thresholds_that_can_never_fire_are_refused() {
 }
 
 #[test]
-fn a_vocabulary_larger_than_the_embedding_is_refused() {
+fn a_vocabulary_larger_than_the_embedding_is_no_fault_until_such_a_token_occurs() {
     let world = world();
     let here = world.path();
     let path = here.join("model/vocab.txt");
     let longer = std::fs::read_to_string(&path).unwrap() + "\nw40\nw41";
     std::fs::write(&path, longer).unwrap();
-    fail(
-        here,
-        "trace --model model --task task.toml --output t.parquet",
-        1,
-        &["47 tokens", "45 rows"],
-    );
+    let words = "trace --model model --task task.toml --output t.parquet";
+    succeed(here, words);
+    let path = here.join("dev.tsv");
+    let table = std::fs::read_to_string(&path).unwrap();
+    let label = table.lines().last().unwrap().rsplit_once('\t').unwrap().1;
+    std::fs::write(&path, format!("{table}w3 w41\t{label}\n")).unwrap();
+    fail(here, words, 1, &["token `w41` has id 46", "45 rows"]);
 }
 
 #[test]

@@ -66,7 +66,11 @@ impl LlamaConfig {
         let mut config = Self::from_json(read_json(&path)?, &path)?;
         let (generation, notice) = special::generation(&folder.join("generation_config.json"))?;
         config.notices.extend(notice);
-        config.notices.extend(config.special.take(&generation, config.vocab_size));
+        let special::Taken { wrong, notices } = config.special.take(&generation, config.vocab_size);
+        // transformers takes from this file what it can use.
+        let wrong =
+            wrong.into_iter().map(|wrong| format!("generation_config.json: {wrong}; ignored"));
+        config.notices.extend(wrong.chain(notices));
         config.generation = generation;
         Ok(config)
     }
@@ -96,7 +100,8 @@ impl LlamaConfig {
         let (sliding_window, windowed) = family.windows(&mut keys, layers);
         let rope = rope::read(&mut keys, head_dim, positions);
         let mut special = SpecialTokens::default();
-        let notices = special.take(&json, vocab_size);
+        let special::Taken { wrong, notices } = special.take(&json, vocab_size);
+        wrong.into_iter().for_each(|wrong| keys.complain(wrong));
         let special = family.special(special, &keys, vocab_size);
         let dropout = keys.or_null("attention_dropout", |keys, key| keys.dropout(key, 0.0));
         let not_negative = |x: f64| x >= 0.0;

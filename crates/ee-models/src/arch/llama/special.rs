@@ -20,14 +20,14 @@ pub struct SpecialTokens {
 }
 
 impl SpecialTokens {
-    /// Takes what a file's JSON says; the rest stays. Returns what of it is of no use.
-    pub(super) fn take(&mut self, json: &Map<String, Value>, vocab_size: usize) -> Vec<String> {
-        let mut notices = Vec::new();
+    /// Takes what a file's JSON says; the rest stays. Returns what is wrong in it, and what never occurs.
+    pub(super) fn take(&mut self, json: &Map<String, Value>, vocab_size: usize) -> Taken {
+        let (mut wrong, mut notices) = (Vec::new(), Vec::new());
         let mut ids = |key: &str| {
             let value = json.get(key).filter(|value| !value.is_null())?;
             let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
             if !values.iter().all(|value| value.is_i64() || value.is_u64()) {
-                notices.push(format!("'{key}' must be token ids, found {value}: ignored"));
+                wrong.push(format!("'{key}' must be token ids, found {value}"));
                 return None;
             }
             let usable = |value: &Value| value.as_u64().filter(|&id| id < vocab_size as u64);
@@ -45,8 +45,17 @@ impl SpecialTokens {
         if let Some(ends) = ids("eos_token_id") {
             self.ends = ends;
         }
-        notices
+        Taken { wrong, notices }
     }
+}
+
+/// What came of a file's special tokens.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Complaints of what is no token id.
+    pub(super) wrong: Vec<String>,
+    /// Of ids that the vocabulary does not have.
+    pub(super) notices: Vec<String>,
 }
 
 /// A folder's `generation_config.json`; empty where there is none. Where it is of no use the notice says so.
@@ -96,8 +105,8 @@ mod tests {
 
     fn taken(value: Value) -> (SpecialTokens, usize) {
         let mut special = SpecialTokens { beginning: Some(1), ends: vec![2] };
-        let notices = special.take(value.as_object().unwrap(), 10);
-        (special, notices.len())
+        let Taken { wrong, notices } = special.take(value.as_object().unwrap(), 10);
+        (special, wrong.len() + notices.len())
     }
 
     #[test]

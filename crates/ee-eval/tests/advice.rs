@@ -199,6 +199,21 @@ fn a_recommendation_is_what_was_measured() {
     fail(here, &format!("{other} --trace advice/trace.parquet"), 1, &["checkpoint_sha256"]);
 }
 
+#[test]
+fn without_references_the_full_model_is_what_texts_are_compared_with() {
+    let world = world();
+    let here = world.path();
+    let task = "name = \"bare\"\nkind = \"generation\"\nformat = \"jsonl\"\nprompt = \"Say {text}:\"\n\
+                max_new_tokens = 10\ndata_dir = \".\"\n[splits.dev]\nfiles = [\"dev.jsonl\"]\n";
+    std::fs::write(here.join("bare.toml"), task).unwrap();
+    let words = "recommend --model plain --task bare.toml --min-tokens 1 --rounds 2 --live-rows 3 --tries 4";
+    succeed(here, &format!("{words} --output advice"));
+    let found = json(&here.join("advice/results.json"));
+    assert!(array(&found["trials"], "metrics").is_empty());
+    let table = std::fs::read_to_string(here.join("advice/recommend.csv")).unwrap();
+    assert!(table.contains("equal tokens, of full"), "{table}");
+}
+
 /// A gate that is one number for all exits, as `ee-train gate` writes them.
 fn gate(folder: &Path) {
     let header = r#"{"weight":{"dtype":"F32","shape":[1,32],"data_offsets":[0,128]},"bias":{"dtype":"F32","shape":[1],"data_offsets":[128,132]}}"#;

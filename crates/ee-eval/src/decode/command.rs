@@ -197,7 +197,7 @@ fn show(
             ee_files::note!("notice: {} with {}: {notice}", run.gate, run.kv);
         }
     }
-    if let Some(notice) = results.load.and_then(|load| load.notice()) {
+    for notice in report::notices(results) {
         ee_files::note!("notice: {notice}");
     }
     ee_files::say!(

@@ -9,6 +9,7 @@ use super::policy::POLICIES;
 use super::results::{DecodeResults, Output, RunResults, Texts};
 use crate::error::Result;
 use crate::output::write_text;
+use crate::pace::few;
 use crate::report::Page;
 use crate::report::passage::Passage;
 use crate::report::table::{Cell, Table};
@@ -82,6 +83,13 @@ pub fn speed(results: &DecodeResults) -> Table {
         columns: columns.map(str::to_owned).to_vec(),
         rows: results.runs.iter().map(row).collect(),
     }
+}
+
+/// What a reader should know of the times.
+#[must_use]
+pub fn notices(results: &DecodeResults) -> Vec<String> {
+    let busy = results.load.and_then(|load| load.notice());
+    busy.into_iter().chain(few(results.facts.rounds)).collect()
 }
 
 /// Which texts were decoded.
@@ -235,7 +243,7 @@ fn page(results: &DecodeResults) -> Page {
     Page {
         title: "Early exit while decoding".into(),
         findings: vec![],
-        notices: notices.chain(results.load.and_then(|load| load.notice())).collect(),
+        notices: notices.chain(self::notices(results)).collect(),
         tables: vec![speed(results), fidelity(results)],
         plots: vec![],
         sources: [vec![("Decoding".to_owned(), source)], rules(results)].concat(),

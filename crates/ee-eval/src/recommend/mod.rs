@@ -36,6 +36,7 @@ use crate::forecast::times::{Ask, Times};
 use crate::interrupt::Interrupt;
 use crate::oracle;
 use crate::output::claim;
+use crate::pace::few;
 use crate::results::Ideal;
 use crate::trace::tokens::{TokenWork, trace_tokens};
 use crate::trace::{self, Shard, Trace};
@@ -174,7 +175,8 @@ fn recommend(
         live.trials.ok_or_else(|| EvalError::Empty { what: "nothing was tried".to_owned() })?;
     let state_texts = observed.as_ref().map_or(0, |of| examples(&of.trace).len());
     let mut notices = notices(arguments, &chosen.candidates);
-    notices.extend(trials.load.and_then(|load| load.notice()));
+    notices
+        .extend(trials.load.and_then(|load| load.notice()).into_iter().chain(few(trials.rounds)));
     Ok(Recommendation {
         subject: words(&source),
         layers: model.n_layers(),

@@ -26,6 +26,7 @@ use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
 use crate::machine::{Load, LoadWatch};
 use crate::output::{claim, write_text};
+use crate::pace::few;
 use crate::progress::Progress;
 use crate::results::write_json;
 
@@ -69,7 +70,8 @@ pub fn run(arguments: &SpeculateArguments) -> Result<()> {
     let plain = score::records(&request, &scoring, &prompts, &both.plain)?;
     let scores = score::scores(&scoring, &records, &plain);
     let results = SpeculateResults::of(&subject, arguments, &request, &both, scores);
-    if let Some(notice) = results.load.and_then(|load| load.notice()) {
+    for notice in results.load.and_then(|load| load.notice()).into_iter().chain(few(results.rounds))
+    {
         ee_files::note!("notice: {notice}");
     }
     let table = table::table(&results);

@@ -1,6 +1,7 @@
 //! What joint training cost, gave and broke, and what is fastest, in sentences computed from the numbers.
 
 use super::results::{FIXED, TextComparison, TextResults};
+use crate::pace::few;
 use crate::trace::Objective;
 use crate::trial::Trial;
 use crate::trial::quality::Kept;
@@ -106,11 +107,8 @@ fn fastest(comparison: &TextComparison, name: &str, results: &TextResults) -> St
         };
         format!("; {}, lossless, runs at {} {same}", trial.way, speed(trial))
     });
-    let rounds = match results.trials.rounds {
-        1 => " One round tells little of speed: nothing is called faster on its account.",
-        _ => "",
-    };
-    format!("On {name} {exit}{lossless}.{rounds}")
+    let rounds = few(results.trials.rounds).map_or_else(String::new, |few| format!(" ({few})"));
+    format!("On {name} {exit}{lossless}{rounds}.")
 }
 
 /// A speed-up and its range.

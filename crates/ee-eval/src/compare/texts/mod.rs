@@ -32,6 +32,7 @@ use crate::gates::{ExitSpace, GATES};
 use crate::ideal;
 use crate::interrupt::Interrupt;
 use crate::output::claim;
+use crate::pace::few;
 use crate::recommend::heads;
 use crate::speculate::Drafts;
 use crate::trace::tokens::{TokenWork, trace_tokens};
@@ -128,7 +129,9 @@ impl Examination<'_> {
         gates.insert(FIXED.to_owned(), watched.judge(cut));
         let ways = ways(&set, cut, &all, &heads(self.subject)?, self.arguments.min_tokens)?;
         let trials = trial::run(self.subject, &self.material(&trace)?, &ways, self.interrupt)?;
-        notices.extend(trials.load.and_then(|load| load.notice()));
+        notices.extend(
+            trials.load.and_then(|load| load.notice()).into_iter().chain(few(trials.rounds)),
+        );
         Ok(TextResults {
             qualities: trials.qualities(self.arguments.keep, DOUBT),
             confidence_per_exit: confidence_per_exit(&trace),

@@ -69,11 +69,11 @@ impl Paired {
         }
     }
 
-    /// Whether the two are told apart: the interval of their difference leaves out 0.
+    /// Whether the two are told apart: the interval of their difference leaves out 0, and McNemar's test agrees.
     #[must_use]
     pub fn is_clear(&self) -> bool {
         let [low, high] = self.interval;
-        low > 0.0 || high < 0.0
+        (low > 0.0 || high < 0.0) && self.p_value < 0.05
     }
 
     /// What is known of the difference, in words.

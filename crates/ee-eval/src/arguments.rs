@@ -80,9 +80,21 @@ pub struct ExampleArguments {
     /// Inputs are cut to N tokens, special tokens included.
     #[arg(long, value_name = "N", default_value = "128", value_parser = positive)]
     pub max_length: usize,
+    /// Classification: the task's labels in the order of the head's outputs, for a checkpoint whose labels
+    /// have no names, or other ones than the task's.
+    #[arg(long, value_name = "LABEL,…", value_delimiter = ',')]
+    pub label_order: Vec<String>,
     /// The device: cpu, cuda:0, …
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     pub device: String,
+}
+
+impl ExampleArguments {
+    /// What is stated of the head's order.
+    #[must_use]
+    pub fn label_order(&self) -> Option<&[String]> {
+        (!self.label_order.is_empty()).then_some(self.label_order.as_slice())
+    }
 }
 
 /// `ee-eval trace`.
@@ -107,6 +119,10 @@ pub struct TraceArguments {
     /// Classification: inputs are cut to N tokens, special tokens included.
     #[arg(long, value_name = "N", default_value = "128", value_parser = positive)]
     pub max_length: usize,
+    /// Classification: the task's labels in the order of the head's outputs, for a checkpoint whose labels
+    /// have no names, or other ones than the task's.
+    #[arg(long, value_name = "LABEL,…", value_delimiter = ',')]
+    pub label_order: Vec<String>,
     /// Examples per batch [default: 32, for generated text 8].
     #[arg(long, value_name = "N", value_parser = positive)]
     pub batch: Option<usize>,
@@ -146,6 +162,7 @@ impl TraceArguments {
             split: self.split.clone(),
             limit: self.limit,
             max_length: self.max_length,
+            label_order: self.label_order.clone(),
             device: self.device.clone(),
         }
     }

@@ -159,8 +159,10 @@ pub fn open(
     examples: &ExampleArguments,
     shard: Shard,
 ) -> Result<(Subject, Workload)> {
-    let subject = Subject::open(folder, &examples.device)?;
-    subject.expect_task(task)?;
+    let mut subject = Subject::open(folder, &examples.device)?;
+    if let Some(notice) = subject.answer_in(task, examples.label_order())? {
+        eprintln!("notice: {}: {notice}", folder.display());
+    }
     let tokenizer = subject.tokenizer(examples.max_length)?;
     let selection = Selection {
         data_dir: examples.data_dir.as_deref(),

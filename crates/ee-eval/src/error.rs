@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ee_models::arch::bert::LabelMismatch;
 use ee_models::signal::NotFinite;
 
 /// The crate's result.
@@ -83,6 +84,17 @@ pub enum EvalError {
         path: PathBuf,
         /// What was expected and what was found.
         reason: String,
+    },
+    /// A head whose labels are not the task's.
+    #[error("{}: {mismatch}{}", folder.display(), match mismatch {
+        LabelMismatch::Names { .. } => " (--label-order states it)",
+        _ => "",
+    })]
+    Labels {
+        /// The checkpoint's folder.
+        folder: PathBuf,
+        /// What does not go together.
+        mismatch: LabelMismatch,
     },
     /// A name that is not in its registry.
     #[error("unknown {what} `{name}`{hint}")]

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use ee_models::ExitModel;
-use ee_models::arch::bert::{self, Encoder, Head, Loaded};
+use ee_models::arch::bert::{self, Encoder, Head, LabelOrder, Loaded, TaskLabels};
 use ee_models::checkpoint::Weights;
 use ee_models::device::device;
 use ee_tasks::{Task, Tokenizer};
@@ -61,12 +61,22 @@ impl Subject {
         Ok(tokenizer.for_rows(config.vocab_size))
     }
 
-    /// Checks that the head answers with the task's labels.
+    /// Makes the head answer with the task's labels in the task's order, whatever its own; `head_order`
+    /// names them in the head's, where its names do not tell. Returns what a reader must know of it.
     ///
     /// # Errors
-    /// Another number of labels.
-    pub fn expect_task(&self, task: &Task) -> Result<()> {
-        Ok(self.loaded.config.expect_labels(&task.labels)?)
+    /// Another number of labels, or other names.
+    pub fn answer_in(
+        &mut self,
+        task: &Task,
+        head_order: Option<&[String]>,
+    ) -> Result<Option<String>> {
+        let written = task.label_values.as_deref();
+        let labels = TaskLabels { names: &task.labels, written, head_order };
+        let order = LabelOrder::of(self.loaded.config.labels(), labels)
+            .map_err(|mismatch| EvalError::Labels { folder: self.folder.clone(), mismatch })?;
+        self.loaded.answer_in(&order);
+        Ok(order.notice)
     }
 
     /// The model.

@@ -62,6 +62,9 @@ struct RunFlags {
     /// The checkpoint folder to start from
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+    /// Replace the checkpoint's classification head, if it has one, by a new one drawn with the seed
+    #[arg(long)]
+    new_head: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -137,13 +140,12 @@ impl Arguments {
 
 impl From<RunFlags> for RunFile {
     fn from(flags: RunFlags) -> Self {
-        let RunFlags { config, set, device, data_dir, model } = flags;
+        let RunFlags { config, set, device, data_dir, model, new_head } = flags;
         let (data_dir, model) = (data_dir.map(absolute), model.map(absolute));
         let file = config.expect("clap requires --config without another subcommand");
-        Self {
-            file,
-            overrides: Overrides { joint: false, set, device, seed: None, data_dir, model },
-        }
+        let overrides =
+            Overrides { joint: false, set, device, seed: None, data_dir, model, new_head };
+        Self { file, overrides }
     }
 }
 

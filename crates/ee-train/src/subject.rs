@@ -108,13 +108,17 @@ impl Trainable for Llama {
 
 impl From<bert::Loaded> for Loaded<Encoder> {
     fn from(loaded: bert::Loaded) -> Self {
-        let bert::Loaded { model, config, names, new_head, unused } = loaded;
+        let bert::Loaded { model, config, names, new_head, replaced, unused } = loaded;
         let mut notices = Vec::new();
         if !new_head.is_empty() {
             let names = new_head.join(", ");
-            notices.push(format!(
-                "the checkpoint has no classification head; initialised anew: {names}"
-            ));
+            notices.push(match replaced.as_slice() {
+                [] => format!("the checkpoint has no classification head; initialised anew: {names}"),
+                own => format!(
+                    "the checkpoint's head ({}) is replaced by a new one drawn with the run's seed: {names}",
+                    own.join(", ")
+                ),
+            });
         }
         notices.extend(unused_tensors(&unused));
         Self { model, config, written: names.clone(), names, notices }

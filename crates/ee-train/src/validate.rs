@@ -16,9 +16,18 @@ const PERPLEXITY: &str = "perplexity";
 /// What a run is validated by.
 pub enum Measure {
     /// Metrics of predicted labels.
-    Labels(Vec<Box<dyn Metric>>),
+    Labels(LabelMeasure),
     /// Perplexity and accuracy of learned tokens.
     Tokens,
+}
+
+/// How predicted labels are scored.
+pub struct LabelMeasure {
+    /// The first one leads.
+    pub metrics: Vec<Box<dyn Metric>>,
+    /// The task's label that each of the head's outputs means: metrics tell labels apart, and know the
+    /// task's alone.
+    pub label_of: Vec<usize>,
 }
 
 /// Scores of one metric at the exits 1..=N.
@@ -48,7 +57,7 @@ impl Measure {
     /// The metric that chooses the best checkpoint, by the last exit.
     pub fn leading(&self) -> &'static str {
         match self {
-            Self::Labels(metrics) => metrics[0].name(),
+            Self::Labels(measure) => measure.metrics[0].name(),
             Self::Tokens => PERPLEXITY,
         }
     }
@@ -76,7 +85,7 @@ impl Measure {
     ) -> Result<Vec<ExitScores>> {
         let model = model.valid();
         match self {
-            Self::Labels(metrics) => of_labels(&model, split, metrics, batch_size),
+            Self::Labels(measure) => of_labels(&model, split, measure, batch_size),
             Self::Tokens => of_tokens(&model, split, batch_size),
         }
     }
@@ -85,21 +94,23 @@ impl Measure {
 fn of_labels<M: Trainable>(
     model: &M,
     split: &Split,
-    metrics: &[Box<dyn Metric>],
+    measure: &LabelMeasure,
     batch_size: usize,
 ) -> Result<Vec<ExitScores>> {
+    let LabelMeasure { metrics, label_of } = measure;
     let n_exits = model.n_layers();
-    let (labels, mut predictions) = (split.labels(), vec![vec![0; split.len()]; n_exits]);
+    let (outputs, mut predictions) = (split.labels(), vec![vec![0; split.len()]; n_exits]);
     for rows in split.evaluation_order(batch_size) {
         let MicroBatch { batch, .. } = split.batch(&rows)?;
         let signals = Signals::read(model.exit_logits(&batch), n_exits)
             .map_err(|error| ee_models::Error::from(error.of_row(|place| rows[place])))?;
         for (place, &row) in rows.iter().enumerate() {
             for (exit, (signal, _)) in signals.row(place).iter().enumerate() {
-                predictions[exit][row] = signal.prediction as usize;
+                predictions[exit][row] = label_of[signal.prediction as usize];
             }
         }
     }
+    let labels: Vec<usize> = outputs.into_iter().map(|output| label_of[output]).collect();
     let scores = |metric: &dyn Metric| {
         predictions.iter().map(|exit| metrics::score(metric, exit, &labels)).collect()
     };

@@ -33,6 +33,8 @@ pub(crate) struct CheckpointParameters {
     used: BTreeSet<String>,
     complaints: Vec<String>,
     new_head: Option<NewHead>,
+    /// Tensors whose names begin so are as good as absent.
+    passed_over: Option<&'static str>,
 }
 
 impl CheckpointParameters {
@@ -51,6 +53,7 @@ impl CheckpointParameters {
             used: BTreeSet::new(),
             complaints: Vec::new(),
             new_head: None,
+            passed_over: None,
         }
     }
 
@@ -97,6 +100,15 @@ impl CheckpointParameters {
         self.weights.names().filter_map(number).max().unwrap_or(0)
     }
 
+    /// From now on, tensors whose names begin so are as good as absent.
+    pub(crate) fn pass_over(&mut self, beginning: &'static str) {
+        self.passed_over = Some(beginning);
+    }
+
+    fn is_passed_over(&self, name: &str) -> bool {
+        self.passed_over.is_some_and(|beginning| name.starts_with(beginning))
+    }
+
     /// From now on, head parameters that the checkpoint lacks are drawn.
     pub(crate) fn draw_head(&mut self, seed: u64, deviation: f64) {
         self.new_head = Some(NewHead { seed, deviation, names: Vec::new() });
@@ -114,7 +126,7 @@ impl CheckpointParameters {
         for name in self.weights.names().filter(|name| !self.used.contains(*name)) {
             let prefix = format!("{}.", self.naming.prefix);
             let bare = name.strip_prefix(&prefix).unwrap_or(name);
-            if (self.naming.unused)(bare) {
+            if (self.naming.unused)(bare) || self.is_passed_over(name) {
                 unused.push(name.to_owned());
             } else {
                 self.complaints.push(format!("extra tensor '{name}'"));
@@ -140,7 +152,9 @@ impl CheckpointParameters {
             .into_iter()
             .flatten()
             .flat_map(|name| [name.to_owned(), older(name)])
-            .find(|candidate| self.weights.shape(candidate).is_some())
+            .find(|candidate| {
+                self.weights.shape(candidate).is_some() && !self.is_passed_over(candidate)
+            })
     }
 
     /// Values of a parameter; a single zero and a complaint where the checkpoint does not fit.

@@ -55,6 +55,12 @@ pub enum ModelConfig {
     Checkpoint {
         /// The folder.
         path: PathBuf,
+        /// Whether a classifier's head is drawn anew even if the checkpoint has one.
+        #[serde(skip_serializing_if = "is_false")]
+        new_head: bool,
+        /// The task's labels in the order of the head's outputs, where its own names do not tell.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        label_order: Option<Vec<String>>,
     },
     /// A new model with random weights.
     Scratch(ScratchConfig),
@@ -64,7 +70,7 @@ impl ModelConfig {
     /// The folder that holds the tokenizer.
     pub fn tokenizer_folder(&self) -> &Path {
         match self {
-            Self::Checkpoint { path } => path,
+            Self::Checkpoint { path, .. } => path,
             Self::Scratch(scratch) => &scratch.tokenizer,
         }
     }
@@ -241,6 +247,8 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
     /// `--model`
     pub model: Option<PathBuf>,
+    /// `--new-head`
+    pub new_head: bool,
 }
 
 impl RunConfig {
@@ -303,6 +311,9 @@ impl Overrides {
         if let Some(model) = &self.model {
             set("model.path", path(model));
         }
+        if self.new_head {
+            set("model.new_head", true.into());
+        }
     }
 }
 
@@ -338,6 +349,10 @@ impl ScratchConfig {
         let inner = self.inner.unwrap_or((8 * d_model).div_ceil(3).next_multiple_of(16));
         LlamaSizes { vocabulary, d_model, layers, heads, kv_heads, inner, positions }
     }
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What a run file calls a format.

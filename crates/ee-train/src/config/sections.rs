@@ -32,13 +32,26 @@ pub(super) fn model(section: &Section<'_>, folder: &Path) -> ModelConfig {
     ];
     let sizes: Vec<&str> = SIZES.into_iter().filter(|key| section.has(key)).collect();
     let path: Option<PathBuf> = section.optional("path");
+    let new_head = section.or("new_head", false);
+    let label_order: Option<Vec<String>> = section.optional("label_order");
+    if new_head && label_order.is_some() {
+        let message = "a new head has the task's order, expected new_head or label_order";
+        section.complain("label_order", message);
+    }
+    for key in ["new_head", "label_order"] {
+        if section.has(key) && !sizes.is_empty() {
+            section.complain(key, "is said of a checkpoint's head; a new model's is new");
+        }
+    }
     let scratch = (!sizes.is_empty()).then(|| scratch(section, folder));
     // Asked for even where they are absent, so that they are known when a key is misspelt.
     for key in SIZES.into_iter().filter(|key| !section.has(key)) {
         let _: Option<String> = section.optional(key);
     }
     match (path, scratch) {
-        (Some(path), None) => ModelConfig::Checkpoint { path: resolve(folder, path) },
+        (Some(path), None) => {
+            ModelConfig::Checkpoint { path: resolve(folder, path), new_head, label_order }
+        }
         (None, Some(scratch)) => ModelConfig::Scratch(scratch),
         (path, _) => {
             let message = match path {
@@ -52,7 +65,7 @@ pub(super) fn model(section: &Section<'_>, folder: &Path) -> ModelConfig {
                 ),
             };
             section.complain("path", message);
-            ModelConfig::Checkpoint { path: PathBuf::new() }
+            ModelConfig::Checkpoint { path: PathBuf::new(), new_head, label_order }
         }
     }
 }

@@ -21,7 +21,7 @@ fn a_small_file_gets_the_defaults_and_absolute_paths() {
     let config = read(SMALLEST, &Overrides::default()).unwrap();
     assert_eq!((config.objective, config.seed), (Objective::Final, 42));
     assert_eq!((config.training.batch, config.training.micro_batch), (32, 32));
-    let ModelConfig::Checkpoint { path } = config.model else {
+    let ModelConfig::Checkpoint { path, .. } = config.model else {
         panic!("a checkpoint was asked for")
     };
     assert!(path.is_absolute() && path.ends_with("model"));
@@ -50,13 +50,21 @@ fn flags_are_written_over_the_file() {
         seed: Some(7),
         data_dir: Some("/data/glue".into()),
         model: Some("/models/b e r t".into()),
+        new_head: false,
     };
     let config = read("[task]\nfile = 'cola.toml'\n", &overrides).unwrap();
     assert_eq!((config.objective, config.seed), (Objective::Joint, 7));
     assert_eq!(config.device, "cuda:1");
     assert_eq!((config.optimizer.learning_rate, config.training.epochs), (3e-5, 5));
     assert_eq!(config.task.data_dir, Some("/data/glue".into()));
-    assert_eq!(config.model, ModelConfig::Checkpoint { path: "/models/b e r t".into() });
+    assert_eq!(
+        config.model,
+        ModelConfig::Checkpoint {
+            path: "/models/b e r t".into(),
+            new_head: false,
+            label_order: None
+        }
+    );
 }
 
 #[test]

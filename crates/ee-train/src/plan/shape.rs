@@ -37,7 +37,7 @@ impl ModelShape {
             Lessons::Text { .. } => None,
         };
         match (&config.model, labels) {
-            (ModelConfig::Checkpoint { path }, labels) => match arch::of_folder(path)?.kind {
+            (ModelConfig::Checkpoint { path, .. }, labels) => match arch::of_folder(path)?.kind {
                 Kind::Encoder => {
                     let mut encoder = EncoderConfig::read(path)?;
                     if let Some(labels) = labels {

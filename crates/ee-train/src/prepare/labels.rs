@@ -1,6 +1,8 @@
 //! A run of an encoder that classifies.
 
-use ee_models::arch::bert::{self, Encoder, EncoderConfig, Head};
+use ee_models::arch::bert::{
+    self, Encoder, EncoderConfig, Head, LabelMismatch, LabelOrder, TaskLabels,
+};
 use ee_models::checkpoint::Precision;
 use ee_tasks::{Task, Tokenizer};
 
@@ -11,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::fit::Run;
 use crate::optimizer::AdamW;
 use crate::subject::Loaded;
-use crate::validate::Measure;
+use crate::validate::{LabelMeasure, Measure};
 
 impl Start<'_> {
     pub(super) fn begin_labels(self, task: &Task) -> Result<(Run<Encoder>, Encoder)> {
@@ -23,13 +25,16 @@ impl Start<'_> {
         let folder = config.model.tokenizer_folder();
         let tokenizer = Tokenizer::from_folder(folder, config.task.max_length)?;
         let mut optimizer = AdamW::new(config.optimizer);
-        let (loaded, resumed) =
+        let (mut loaded, resumed) =
             self.model(&mut optimizer, |start| start.new_encoder(task, &tokenizer))?;
-        loaded.config.expect_labels(&task.labels)?;
+        let order = self.order(task, &loaded)?;
+        loaded.notices.extend(order.notice.clone());
+        loaded.config.set_labels(&order.head_names);
         check_length(config.task.max_length, loaded.config.max_length())?;
         let tokenizer = tokenizer.for_rows(loaded.config.vocab_size);
-        let (train, validation) = splits(&config.task, task, &tokenizer)?;
-        let measure = Measure::Labels(task.build_metrics());
+        let (train, validation) = splits(&config.task, task, &tokenizer, &order)?;
+        let metrics = task.build_metrics();
+        let measure = Measure::Labels(LabelMeasure { metrics, label_of: order.labels() });
         let validation_split =
             Some(validation_split(&config.task, &task.evaluation_split).to_owned());
         let task = task.name.clone();
@@ -49,9 +54,12 @@ impl Start<'_> {
 
     fn new_encoder(&self, task: &Task, tokenizer: &Tokenizer) -> Result<Loaded<Encoder>> {
         match &self.config.model {
-            ModelConfig::Checkpoint { path } => {
-                let seed = self.config.seed;
-                let head = Head::NewIfAbsent { labels: task.labels.clone(), seed };
+            ModelConfig::Checkpoint { path, new_head, .. } => {
+                let (labels, seed) = (task.labels.clone(), self.config.seed);
+                let head = match new_head {
+                    true => Head::New { labels, seed },
+                    false => Head::NewIfAbsent { labels, seed },
+                };
                 Ok(bert::load(path, &head, &self.devices[0])?.into())
             }
             ModelConfig::Scratch(scratch) => {
@@ -62,15 +70,42 @@ impl Start<'_> {
             }
         }
     }
+
+    /// How the head's outputs and the task's labels belong together.
+    fn order(&self, task: &Task, loaded: &Loaded<Encoder>) -> Result<LabelOrder> {
+        let head_order = match &self.config.model {
+            ModelConfig::Checkpoint { label_order, .. } => label_order.as_deref(),
+            ModelConfig::Scratch(_) => None,
+        };
+        let written = task.label_values.as_deref();
+        let labels = TaskLabels { names: &task.labels, written, head_order };
+        LabelOrder::of(loaded.config.labels(), labels).map_err(|mismatch| {
+            let remedy = match mismatch {
+                LabelMismatch::Number { .. } => "; --new-head replaces the head by a new one",
+                LabelMismatch::Names { .. } => {
+                    " (model.label_order states it; --new-head replaces the head by a new one)"
+                }
+                LabelMismatch::Stated { .. } | LabelMismatch::Contradiction { .. } => "",
+            };
+            let folder = self.config.model.tokenizer_folder().display();
+            Error::Mismatch(format!("{folder}: {mismatch}{remedy}"))
+        })
+    }
 }
 
 /// The examples to learn from and those to validate on.
-fn splits(config: &TaskConfig, task: &Task, tokenizer: &Tokenizer) -> Result<(Split, Split)> {
+fn splits(
+    config: &TaskConfig,
+    task: &Task,
+    tokenizer: &Tokenizer,
+    order: &LabelOrder,
+) -> Result<(Split, Split)> {
     let read = |name: &str, limit| -> Result<Split> {
         let split = task.read_split(name, config.data_dir.as_deref(), limit)?;
         let encodings = tokenizer.encode_all(&split.examples)?;
-        let labels: Vec<usize> = split.examples.iter().map(|example| example.label).collect();
-        Ok(Split::labelled(encodings, &labels, tokenizer.padding_id()))
+        let outputs: Vec<usize> =
+            split.examples.iter().map(|example| order.outputs[example.label]).collect();
+        Ok(Split::labelled(encodings, &outputs, tokenizer.padding_id()))
     };
     let validation = validation_split(config, &task.evaluation_split);
     Ok((read(&config.train_split, config.limit)?, read(validation, config.validation_limit)?))

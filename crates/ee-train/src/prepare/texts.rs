@@ -21,6 +21,12 @@ const NAMED: usize = 5;
 impl Start<'_> {
     pub(super) fn begin_texts(self, texts: &Texts) -> Result<(Run<Llama>, Llama)> {
         let config = &self.config;
+        if let ModelConfig::Checkpoint { new_head, label_order, .. } = &config.model
+            && (*new_head || label_order.is_some())
+        {
+            let message = "new_head and label_order are settings of classifiers";
+            return Err(Error::Mismatch(message.to_owned()));
+        }
         let tokenizer = TextTokenizer::from_folder(config.model.tokenizer_folder())?;
         let mut optimizer = AdamW::new(config.optimizer);
         let (mut loaded, resumed) =
@@ -73,7 +79,9 @@ impl Start<'_> {
     fn whole_decoder(&self, tokenizer: &TextTokenizer) -> Result<Loaded<Llama>> {
         let (precision, device) = (self.config.precision, &self.devices[0]);
         match &self.config.model {
-            ModelConfig::Checkpoint { path } => Ok(llama::load(path, precision, device)?.into()),
+            ModelConfig::Checkpoint { path, .. } => {
+                Ok(llama::load(path, precision, device)?.into())
+            }
             ModelConfig::Scratch(scratch) => {
                 let config = LlamaConfig::llama(&scratch.llama(tokenizer.vocabulary_size()))?
                     .with_tied_head(scratch.tied_head)

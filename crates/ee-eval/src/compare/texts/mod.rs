@@ -60,6 +60,11 @@ pub(super) fn compare(
         let reason = "--speed-batch: expected one size for generated text".to_owned();
         return Err(EvalError::Setting { reason });
     }
+    if arguments.examples.label_order().is_some() {
+        let reason =
+            "--label-order is said of a classification, found a task of generated text".to_owned();
+        return Err(EvalError::Setting { reason });
+    }
     let opened: Vec<(&NamedModel, DecoderSubject)> = arguments
         .model
         .iter()

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::arch::{Architecture, Family, Kind, of_kind};
 use crate::checkpoint::{Keys, read_json};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::Activation;
 
 /// The numbers of an encoder, under their Hugging Face names.
@@ -186,22 +186,13 @@ impl EncoderConfig {
         self.labels = labels.to_vec();
     }
 
-    /// # Errors
-    /// When the head answers with another number of labels.
-    pub fn expect_labels(&self, labels: &[String]) -> Result<()> {
-        if labels.len() == self.labels.len() {
-            return Ok(());
-        }
-        Err(Error::Config {
-            path: "config.json".into(),
-            complaint: format!(
-                "the checkpoint's head has {} labels ({}), the task has {} ({})",
-                self.labels.len(),
-                self.labels.join(", "),
-                labels.len(),
-                labels.join(", ")
-            ),
-        })
+    /// The class that the file names where its `classifier` is not one of whole texts.
+    pub fn class_of_other_head(&self) -> Option<&str> {
+        let class = self.json.get("architectures")?.get(0)?.as_str()?;
+        ["ForTokenClassification", "ForMultipleChoice"]
+            .iter()
+            .any(|head| class.ends_with(head))
+            .then_some(class)
     }
 
     /// The file's JSON, with the class and the labels that the model has now.

@@ -24,24 +24,35 @@ pub struct Loaded {
     pub names: ParameterNames,
     /// Names of head parameters that were initialised anew.
     pub new_head: Vec<String>,
+    /// Names of tensors of the checkpoint's own head that a new one took the place of.
+    pub replaced: Vec<String>,
     /// Names of tensors of the checkpoint that the model does not use.
     pub unused: Vec<String>,
 }
 
-/// What to do about a checkpoint that has no classification head.
+/// What becomes of a checkpoint's classification head.
 #[derive(Clone, Debug)]
 pub enum Head {
     /// It must be there.
     Required,
-    /// Where it is absent, draw one for these labels from this seed; where one is there, it must have
-    /// as many labels.
+    /// Where it is absent, draw one for these labels from this seed.
     NewIfAbsent {
         /// The labels' names, in the order of their numbers.
         labels: Vec<String>,
         /// Seed of the new head.
         seed: u64,
     },
+    /// Draw one for these labels from this seed, whatever is there.
+    New {
+        /// The labels' names, in the order of their numbers.
+        labels: Vec<String>,
+        /// Seed of the new head.
+        seed: u64,
+    },
 }
+
+/// Tensors of the products that tell labels apart; all heads of sequences and of tokens have them.
+const CLASSIFIER: &str = "classifier.";
 
 /// Loads a checkpoint folder onto a device.
 ///
@@ -54,23 +65,35 @@ pub fn load(folder: &Path, head: &Head, device: &Device) -> Result<Loaded> {
     let mut source = CheckpointParameters::new(weights, naming, Precision::F32, device.clone());
     source.check(config.num_hidden_layers, folder)?;
     // The last product of the head stands for all of it.
-    let has_head = source.has("classifier.");
-    if let Head::NewIfAbsent { labels, seed } = head {
-        if has_head {
-            config.expect_labels(labels)?;
-        } else {
+    let has_head = source.has(CLASSIFIER);
+    let refuse = |complaint: String| Err(Error::Weights { path: folder.to_owned(), complaint });
+    match head {
+        Head::New { labels, seed } => {
+            source.pass_over(CLASSIFIER);
             source.draw_head(*seed, config.initializer_range);
+            config.set_labels(labels);
         }
-        config.set_labels(labels);
-    } else if !has_head {
-        return Err(Error::Weights {
-            path: folder.to_owned(),
-            complaint: "the checkpoint has no classification head; fine-tune it first".to_owned(),
-        });
+        Head::NewIfAbsent { labels, seed } if !has_head => {
+            source.draw_head(*seed, config.initializer_range);
+            config.set_labels(labels);
+        }
+        Head::Required if !has_head => {
+            return refuse(
+                "the checkpoint has no classification head; fine-tune it first".to_owned(),
+            );
+        }
+        Head::Required | Head::NewIfAbsent { .. } => {
+            if let Some(class) = config.class_of_other_head() {
+                return refuse(format!(
+                    "the checkpoint is a {class}, whose head does not classify texts; a new head is needed"
+                ));
+            }
+        }
     }
     let model = Encoder::new(&config, &mut source);
     let (names, new_head, unused) = source.finish(folder)?;
-    Ok(Loaded { model, config, names, new_head, unused })
+    let (replaced, unused) = unused.into_iter().partition(|name| name.starts_with(CLASSIFIER));
+    Ok(Loaded { model, config, names, new_head, replaced, unused })
 }
 
 /// Builds a model of a configuration with random parameters.
@@ -78,5 +101,5 @@ pub fn random(config: EncoderConfig, seed: u64, device: &Device) -> Loaded {
     let mut source = RandomParameters::new(seed, config.initializer_range, device.clone());
     let model = Encoder::new(&config, &mut source);
     let names = source.into_names();
-    Loaded { model, config, names, new_head: Vec::new(), unused: Vec::new() }
+    Loaded { model, config, names, new_head: vec![], replaced: vec![], unused: vec![] }
 }

@@ -5,12 +5,14 @@
 //! position. The head is shared by all exits.
 
 mod config;
+mod labels;
 mod load;
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 
 pub use self::config::{BertSizes, EncoderConfig};
+pub use self::labels::{LabelMismatch, LabelOrder, TaskLabels};
 pub use self::load::{Head, Loaded, load, random};
 use super::{Architecture, Kind};
 use crate::arch;
@@ -39,7 +41,11 @@ pub const BERT: Architecture = Architecture {
         prefix: "bert",
         layers: "encoder.layer.",
         head: &["bert.pooler.", "classifier."],
-        unused: |name| name == "embeddings.position_ids" || name.starts_with("cls."),
+        // Heads of pre-training and of question answering are no part of a classifier.
+        unused: |name| {
+            name == "embeddings.position_ids"
+                || ["cls.", "qa_outputs."].iter().any(|part| name.starts_with(part))
+        },
     },
     family: arch::Family::Encoder(Family { is_roberta: false, padding: 0 }),
 };
@@ -55,7 +61,7 @@ pub const ROBERTA: Architecture = Architecture {
         head: &["classifier."],
         unused: |name| {
             name == "embeddings.position_ids"
-                || ["pooler.", "lm_head."].iter().any(|part| name.starts_with(part))
+                || ["pooler.", "lm_head.", "qa_outputs."].iter().any(|part| name.starts_with(part))
         },
     },
     family: arch::Family::Encoder(Family { is_roberta: true, padding: 1 }),

@@ -13,6 +13,7 @@ mod suggest;
 pub mod batch;
 pub mod causal;
 pub mod config;
+pub mod guard;
 pub mod metrics;
 pub mod sandbox;
 pub mod table;

@@ -3,16 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use super::lines::{lines, without_mark};
+use super::lines::{lines, text};
 use super::{Layout, Row, Rows, locate};
 use crate::error::Error;
 
 /// Reads tab-separated lines in which quotes mean nothing.
 pub(super) fn read_unquoted(path: &Path, layout: Layout, columns: &[&str]) -> Result<Rows, Error> {
     let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;
-    let mut sieve = Sieve::new(path, layout, columns);
-    for line in lines(path, &bytes) {
-        let (line, text) = line?;
+    let mut sieve = Sieve::new(path, '\t', layout, columns);
+    for (line, text) in lines(text(path, &bytes)?) {
         sieve.take(line, text.split('\t'))?;
     }
     Ok(sieve.rows)
@@ -26,30 +25,73 @@ pub(super) fn read_quoted(
     columns: &[&str],
 ) -> Result<Rows, Error> {
     let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;
+    let text = text(path, &bytes)?;
+    check_quotes(text.as_bytes(), separator)
+        .map_err(|(line, message)| Error::line(path, line, message))?;
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(separator)
         .has_headers(false)
         .flexible(true)
-        .from_reader(without_mark(&bytes));
-    let mut sieve = Sieve::new(path, layout, columns);
-    let mut record = csv::ByteRecord::new();
+        .from_reader(text.as_bytes());
+    let mut sieve = Sieve::new(path, char::from(separator), layout, columns);
+    let mut record = csv::StringRecord::new();
     loop {
         let start = reader.position().line() as usize;
-        let more = reader.read_byte_record(&mut record);
+        let more = reader.read_record(&mut record);
         if !more.map_err(|error| Error::line(path, start, error.to_string()))? {
             break;
         }
         let line = record.position().map_or(start, |position| position.line() as usize);
-        let fields: Result<Vec<&str>, _> = record.iter().map(std::str::from_utf8).collect();
-        let fields = fields.map_err(|_| Error::line(path, line, "not UTF-8"))?;
-        sieve.take(line, fields.into_iter())?;
+        sieve.take(line, record.iter())?;
     }
     Ok(sieve.rows)
+}
+
+/// Where the reader stands among quotes.
+#[derive(Clone, Copy)]
+enum Quotes {
+    /// Before a field.
+    Before,
+    /// In a field without quotes, in which a quote is text.
+    Bare,
+    /// In a field whose quote opened on this line.
+    Open(usize),
+    /// Behind a quote in such a field: it closes the field, or is the first of two that mean one.
+    Closed(usize),
+}
+
+/// Refuses quotes that the lenient reader would make sense of by joining rows.
+fn check_quotes(text: &[u8], separator: u8) -> Result<(), (usize, String)> {
+    let (mut line, mut state) = (1, Quotes::Before);
+    for &byte in text {
+        let ends_field = byte == separator || byte == b'\n' || byte == b'\r';
+        state = match (state, byte) {
+            (Quotes::Before, b'"') => Quotes::Open(line),
+            (Quotes::Before | Quotes::Bare | Quotes::Closed(_), _) if ends_field => Quotes::Before,
+            (Quotes::Before | Quotes::Bare, _) => Quotes::Bare,
+            (Quotes::Open(opened), b'"') => Quotes::Closed(opened),
+            (Quotes::Open(opened), _) => Quotes::Open(opened),
+            (Quotes::Closed(opened), b'"') => Quotes::Open(opened),
+            (Quotes::Closed(opened), _) => {
+                let message = format!(
+                    "text follows the quote that closes the field opened on line {opened}; a quote inside \
+                     a quoted field is written twice"
+                );
+                return Err((line, message));
+            }
+        };
+        line += usize::from(byte == b'\n');
+    }
+    match state {
+        Quotes::Open(opened) => Err((opened, "the quote that opens here never closes".to_owned())),
+        _ => Ok(()),
+    }
 }
 
 /// Turns lines of fields into rows of the wanted columns.
 struct Sieve<'a> {
     path: &'a Path,
+    separator: char,
     layout: Layout,
     columns: &'a [&'a str],
     /// How many fields a line has, and which of them are wanted; known after the first line.
@@ -58,8 +100,8 @@ struct Sieve<'a> {
 }
 
 impl<'a> Sieve<'a> {
-    fn new(path: &'a Path, layout: Layout, columns: &'a [&'a str]) -> Self {
-        Self { path, layout, columns, shape: None, rows: Rows::default() }
+    fn new(path: &'a Path, separator: char, layout: Layout, columns: &'a [&'a str]) -> Self {
+        Self { path, separator, layout, columns, shape: None, rows: Rows::default() }
     }
 
     fn take<'f>(
@@ -71,11 +113,7 @@ impl<'a> Sieve<'a> {
         let (width, wanted) = match &self.shape {
             Some((width, wanted)) => (*width, wanted),
             None => {
-                let names: Vec<String> = match self.layout.header {
-                    true => fields.iter().map(|name| (*name).to_owned()).collect(),
-                    false => (0..fields.len()).map(|number| number.to_string()).collect(),
-                };
-                let wanted = locate(self.path, &names, self.columns)?;
+                let wanted = self.wanted(&fields)?;
                 let (_, wanted) = self.shape.insert((fields.len(), wanted));
                 if self.layout.header {
                     return Ok(());
@@ -93,5 +131,33 @@ impl<'a> Sieve<'a> {
             self.rows.rows.push(Row { line, cells });
         }
         Ok(())
+    }
+
+    /// The places of the wanted columns among the fields of the first line.
+    fn wanted(&self, first: &[&str]) -> Result<Vec<usize>, Error> {
+        let names: Vec<String> = match self.layout.header {
+            true => first.iter().map(|name| (*name).to_owned()).collect(),
+            false => (0..first.len()).map(|number| number.to_string()).collect(),
+        };
+        locate(self.path, &names, self.columns).map_err(|error| match self.other_separator(first) {
+            Some(found) => Error::file(
+                self.path,
+                format!(
+                    "the first line is one column, `{}`, separated by {:?}; expected columns separated by {:?}",
+                    first[0], found, self.separator
+                ),
+            ),
+            None => error,
+        })
+    }
+
+    /// What a first line of one column seems to be separated by.
+    fn other_separator(&self, first: &[&str]) -> Option<char> {
+        let [only] = first else { return None };
+        let is_header = |separator: &char| match self.layout.header {
+            true => self.columns.iter().all(|column| only.split(*separator).any(|n| n == *column)),
+            false => only.contains(*separator),
+        };
+        ['\t', ',', ';', '|'].into_iter().filter(|other| *other != self.separator).find(is_header)
     }
 }

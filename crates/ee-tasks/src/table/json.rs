@@ -1,63 +1,361 @@
-//! JSON: one object a line, or one array of objects.
+//! JSON: one object a line, or one value that holds all rows.
+//!
+//! The value is an array of objects, alone or as the one list of objects in an object (`{"data": […]}`),
+//! or an object of columns: lists of one length, or pandas' objects with the same keys. As Python writes
+//! JSON, `NaN` and `Infinity` are read, as null, and integers of any size, as their digits. A key that
+//! occurs twice is an error: every reader drops one of its values, and not all the same one.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use serde::de::IgnoredAny;
-use serde_json::{Deserializer, Map, Value};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::Record;
-use super::lines::{lines, without_mark};
+use super::lines::{lines, text};
 use crate::error::Error;
 
 /// Reads the object of every line that is not blank.
 pub(super) fn read_lines(path: &Path) -> Result<Vec<Record>, Error> {
     let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;
+    let whole = text(path, &bytes)?;
     let mut records = Vec::new();
-    for line in lines(path, &bytes) {
-        let (line, text) = line?;
+    for (line, text) in lines(whole) {
         if text.trim().is_empty() {
             continue;
         }
-        let fields = serde_json::from_str(text)
-            .map_err(|error| Error::line(path, line, format!("expected a JSON object: {error}")))?;
-        records.push(Record { line, fields });
+        match serde_json::from_str(&plain(text)) {
+            Ok(Strict(Value::Object(fields))) => records.push(Record { line, fields }),
+            Ok(Strict(other)) => {
+                let found = kind(&other);
+                let hint = match (&other, records.is_empty()) {
+                    (Value::Array(_), true) => hint_of_one_value(whole),
+                    _ => "",
+                };
+                let message = format!("expected a JSON object, found {found}{hint}");
+                return Err(Error::line(path, line, message));
+            }
+            Err(error) => {
+                let hint = if records.is_empty() { hint_of_one_value(whole) } else { "" };
+                let message = format!("expected a JSON object: {}{hint}", without_line(&error));
+                return Err(Error::line(path, line, message));
+            }
+        }
     }
     Ok(records)
 }
 
-/// Reads the objects of an array.
-pub(super) fn read_array(path: &Path) -> Result<Vec<Record>, Error> {
+/// Said of a file that is one JSON value where lines were expected.
+fn hint_of_one_value(whole: &str) -> &'static str {
+    match serde_json::from_str::<&RawValue>(&plain(whole)) {
+        Ok(_) => "; the file is one JSON value, which format = \"json\" reads",
+        Err(_) => "",
+    }
+}
+
+/// Reads the rows of a file that is one JSON value.
+pub(super) fn read_value(path: &Path) -> Result<Vec<Record>, Error> {
     let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;
-    let text = std::str::from_utf8(without_mark(&bytes)).map_err(|error| {
-        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
-        Error::line(path, line, "not UTF-8")
-    })?;
+    let text = plain(text(path, &bytes)?);
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
-    let objects: Vec<Map<String, Value>> = serde_json::from_str(text)
-        .map_err(|error| Error::file(path, format!("expected a JSON array of objects: {error}")))?;
-    let starts = element_lines(text, objects.len());
-    let record = |(fields, line)| Record { line, fields };
-    Ok(objects.into_iter().zip(starts).map(record).collect())
+    let raw: &RawValue = serde_json::from_str(&text).map_err(|error| {
+        let first = lines(&text).find(|(_, line)| !line.trim().is_empty());
+        let is_lines =
+            first.is_some_and(|(_, line)| serde_json::from_str::<Map<_, Value>>(line).is_ok());
+        let hint = match is_lines {
+            true => "; the file has one JSON object a line, which format = \"jsonl\" reads",
+            false => "",
+        };
+        Error::line(path, error.line(), format!("expected JSON: {}{hint}", without_line(&error)))
+    })?;
+    let source = Source { path, text: &text };
+    match raw.get().as_bytes().first() {
+        Some(b'[') => source.rows(&elements(raw)),
+        Some(b'{') => source.of_object(raw),
+        _ => Err(Error::file(path, "expected a JSON array of objects, found a single value")),
+    }
 }
 
-/// The line on which each element of a sound array of `n` begins.
-fn element_lines(text: &str, n: usize) -> Vec<usize> {
-    let (mut at, mut line) = (0, 1);
-    let mut starts = Vec::with_capacity(n);
-    for _ in 0..n {
-        // Before an element stand the opening bracket or a comma, and white space.
-        let before = text[at..].find('{').expect("an element is an object");
-        line += text[at..at + before].matches('\n').count();
-        starts.push(line);
-        at += before;
-        let mut stream = Deserializer::from_str(&text[at..]).into_iter::<IgnoredAny>();
-        stream.next().expect("an element").expect("the array was read before");
-        let end = at + stream.byte_offset();
-        line += text[at..end].matches('\n').count();
-        at = end;
+/// A file's text, in which values know their line.
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    /// The rows in an object: the objects of its one list of them, or its columns side by side.
+    fn of_object(&self, raw: &RawValue) -> Result<Vec<Record>, Error> {
+        let Pairs(pairs) = self.strictly(raw)?;
+        if pairs.len() > 1 && pairs.iter().all(|(_, value)| value.get().starts_with('[')) {
+            return self.of_columns(&pairs);
+        }
+        let lists: Vec<Vec<&RawValue>> = pairs
+            .iter()
+            .filter(|(_, value)| value.get().starts_with('['))
+            .map(|(_, value)| elements(value))
+            .filter(|items| {
+                !items.is_empty() && items.iter().all(|item| item.get().starts_with('{'))
+            })
+            .collect();
+        match lists.as_slice() {
+            [rows] => self.rows(rows),
+            [] => self.of_columns(&pairs),
+            _ => Err(self.unclear(&pairs)),
+        }
     }
-    starts
+
+    /// The line of a part of the text.
+    fn line(&self, part: &RawValue) -> usize {
+        let at = part.get().as_ptr() as usize - self.text.as_ptr() as usize;
+        1 + self.text[..at].matches('\n').count()
+    }
+
+    fn strictly<'r, T: Deserialize<'r>>(&self, raw: &'r RawValue) -> Result<T, Error> {
+        serde_json::from_str(raw.get()).map_err(|error| {
+            let line = self.line(raw) + error.line() - 1;
+            Error::line(self.path, line, without_line(&error))
+        })
+    }
+
+    fn rows(&self, items: &[&RawValue]) -> Result<Vec<Record>, Error> {
+        let (mut at, mut line) = (0, 1);
+        let mut records = Vec::with_capacity(items.len());
+        for item in items {
+            let start = item.get().as_ptr() as usize - self.text.as_ptr() as usize;
+            line += self.text[at..start].matches('\n').count();
+            at = start;
+            match self.strictly(item)? {
+                Strict(Value::Object(fields)) => records.push(Record { line, fields }),
+                Strict(other) => {
+                    let message =
+                        format!("expected a JSON array of objects, found {} in it", kind(&other));
+                    return Err(Error::line(self.path, line, message));
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    fn of_columns(&self, pairs: &[(String, &RawValue)]) -> Result<Vec<Record>, Error> {
+        let mut columns = Vec::with_capacity(pairs.len());
+        for (name, raw) in pairs {
+            let (keys, values) = match raw.get().as_bytes().first() {
+                Some(b'[') => (Vec::new(), elements(raw)),
+                Some(b'{') => {
+                    let Pairs(entries) = self.strictly(raw)?;
+                    entries.into_iter().unzip()
+                }
+                _ => return Err(self.unclear(pairs)),
+            };
+            columns.push((name, keys, values));
+        }
+        let Some((first, first_keys, values)) = columns.first() else { return Ok(Vec::new()) };
+        let n_rows = values.len();
+        for (name, keys, values) in &columns {
+            if values.len() != n_rows || keys != first_keys {
+                let message = format!(
+                    "expected columns of one length: `{first}` has {n_rows} values, `{name}` {}{}",
+                    values.len(),
+                    if values.len() == n_rows { " others" } else { "" }
+                );
+                return Err(Error::file(self.path, message));
+            }
+        }
+        let mut records: Vec<Record> =
+            (1..=n_rows).map(|line| Record { line, fields: Map::new() }).collect();
+        for (name, _, values) in columns {
+            for (record, raw) in records.iter_mut().zip(values) {
+                let Strict(value) = self.strictly(raw)?;
+                record.fields.insert(name.clone(), value);
+            }
+        }
+        Ok(records)
+    }
+
+    fn unclear(&self, pairs: &[(String, &RawValue)]) -> Error {
+        let keys: Vec<String> = pairs.iter().map(|(key, _)| format!("`{key}`")).collect();
+        let message = format!(
+            "expected a JSON array of objects, an object with one such array, or an object of columns; found \
+             an object with {}",
+            keys.join(", ")
+        );
+        Error::file(self.path, message)
+    }
+}
+
+/// The elements of a sound array.
+fn elements(raw: &RawValue) -> Vec<&RawValue> {
+    serde_json::from_str(raw.get()).expect("a sound array")
+}
+
+/// What serde says without the place, which it counts in the part that it was given.
+fn without_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(at) => format!("{} at column {}", &text[..at], error.column()),
+        None => text,
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+        _ => "a single value",
+    }
+}
+
+/// The text with what Python writes beyond JSON put into JSON: `NaN` and infinities become null, and
+/// integers that no machine number holds become text of the same digits.
+fn plain(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let mut plain = String::new();
+    let (mut at, mut copied) = (0, 0);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => at = end_of_string(bytes, at),
+            b'-' | b'+' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+                let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+                let length = bytes[at..].iter().take_while(|byte| is_word(byte)).count();
+                let word = &text[at..at + length];
+                if let Some(instead) = instead(word) {
+                    plain.push_str(&text[copied..at]);
+                    plain.push_str(&instead);
+                    copied = at + length;
+                }
+                at += length;
+            }
+            _ => at += 1,
+        }
+    }
+    match copied {
+        0 => Cow::Borrowed(text),
+        _ => Cow::Owned(plain + &text[copied..]),
+    }
+}
+
+/// The place behind the string that begins at a quote.
+fn end_of_string(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+/// What stands for a word that JSON does not know or that would lose digits.
+fn instead(word: &str) -> Option<String> {
+    if ["NaN", "Infinity", "-Infinity"].contains(&word) {
+        return Some("null".to_owned());
+    }
+    let digits = word.strip_prefix('-').unwrap_or(word);
+    let is_integer = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+    let is_huge = digits.len() > 18 && word.parse::<i64>().is_err() && word.parse::<u64>().is_err();
+    (is_integer && is_huge).then(|| format!("\"{word}\""))
+}
+
+/// A value in which no key occurs twice.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Self)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Strict(value)) = items.next_element()? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some((key, Strict(value))) = entries.next_entry::<String, Strict>()? {
+            if fields.contains_key(&key) {
+                return Err(A::Error::custom(format!("the key `{key}` occurs twice")));
+            }
+            fields.insert(key, value);
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+/// The entries of an object in their order, each value as it stands in the text.
+struct Pairs<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PairsVisitor).map(Self)
+    }
+}
+
+struct PairsVisitor;
+
+impl<'de> Visitor<'de> for PairsVisitor {
+    type Value = Vec<(String, &'de RawValue)>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let (mut pairs, mut seen) = (Self::Value::new(), HashSet::new());
+        while let Some((key, value)) = entries.next_entry::<String, &'de RawValue>()? {
+            if !seen.insert(key.clone()) {
+                return Err(A::Error::custom(format!("the key `{key}` occurs twice")));
+            }
+            pairs.push((key, value));
+        }
+        Ok(pairs)
+    }
 }

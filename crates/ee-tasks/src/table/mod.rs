@@ -3,7 +3,8 @@
 //! A file is read as [`Record`]s, which may be nested, or as [`Rows`], whose wanted columns are
 //! text; both know the line that each row came from. Decided: everything is read into memory (the
 //! largest GLUE set is 100 MB), integers and strings both become text, and a task compares labels
-//! as text. That costs a copy and buys one path for six formats.
+//! as text. That costs a copy and buys one path for six formats. What two readers would understand in
+//! two ways (a quote that never closes, two columns of one name) is an error.
 
 mod delimited;
 mod json;
@@ -31,9 +32,9 @@ pub enum Format {
     Csv,
     /// One JSON object a line.
     Jsonl,
-    /// One JSON array of objects.
+    /// One JSON value: an array of objects, an object with one such array, or an object of columns.
     Json,
-    /// Apache Parquet: strings, numbers, truth values, and structs and lists of those.
+    /// Apache Parquet: text, numbers, truth values, dates, and structs, lists and maps of those.
     Parquet,
 }
 
@@ -97,7 +98,7 @@ pub fn read(path: &Path, layout: Layout, columns: &[&str]) -> Result<Rows, Error
         Format::QuotedTsv => delimited::read_quoted(path, b'\t', layout, columns)?,
         Format::Csv => delimited::read_quoted(path, b',', layout, columns)?,
         Format::Jsonl => as_rows(path, json::read_lines(path)?, columns)?,
-        Format::Json => as_rows(path, json::read_array(path)?, columns)?,
+        Format::Json => as_rows(path, json::read_value(path)?, columns)?,
         Format::Parquet => as_rows(path, parquet::read(path, columns)?, columns)?,
     };
     match rows.rows.is_empty() && rows.short_lines == 0 {
@@ -114,7 +115,7 @@ pub fn read(path: &Path, layout: Layout, columns: &[&str]) -> Result<Rows, Error
 pub fn read_records(path: &Path, layout: Layout, fields: &[&str]) -> Result<Vec<Record>, Error> {
     let records = match layout.format {
         Format::Jsonl => json::read_lines(path)?,
-        Format::Json => json::read_array(path)?,
+        Format::Json => json::read_value(path)?,
         Format::Parquet => parquet::read(path, fields)?,
         Format::Tsv | Format::QuotedTsv | Format::Csv => {
             let text = |cell: Option<String>| cell.map_or(Value::Null, Value::String);
@@ -154,14 +155,25 @@ fn as_rows(path: &Path, records: Vec<Record>, columns: &[&str]) -> Result<Rows, 
 fn locate(path: &Path, known: &[String], fields: &[&str]) -> Result<Vec<usize>, Error> {
     let column = |name: &str| known.iter().position(|known| known == name);
     let find = |field: &&str| {
-        let root = field.split_once('.').map_or(*field, |(root, _)| root);
-        column(field).or_else(|| column(root)).ok_or_else(|| {
-            let hint = did_you_mean(field, known.iter().map(String::as_str));
-            Error::file(path, format!("no column `{field}`{hint}"))
-        })
+        // The longest beginning that is a column: names may hold dots.
+        let ends = field.rmatch_indices('.').map(|(at, _)| at);
+        let mut names = std::iter::once(*field).chain(ends.map(|at| &field[..at]));
+        let (name, found) =
+            names.find_map(|name| Some((name, column(name)?))).ok_or_else(|| {
+                let hint = did_you_mean(field, known.iter().map(String::as_str));
+                Error::file(path, format!("no column `{field}`{hint}"))
+            })?;
+        match known.iter().filter(|known| *known == name).count() {
+            1 => Ok(found),
+            n => Err(Error::file(path, format!("{n} columns are named `{name}`, expected one"))),
+        }
     };
     fields.iter().map(find).collect()
 }
 
+#[cfg(test)]
+mod dialect_tests;
+#[cfg(test)]
+mod mutation_tests;
 #[cfg(test)]
 mod tests;

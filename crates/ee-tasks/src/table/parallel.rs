@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::Record;
-use super::lines::lines;
+use super::lines::{lines, text};
 use crate::error::Error;
 
 /// Reads records with the fields `source` and `references`, a list of one text per file.
@@ -46,5 +46,5 @@ pub fn read_parallel(source: &Path, references: &[PathBuf]) -> Result<Vec<Record
 
 fn read_lines(path: &Path) -> Result<Vec<String>, Error> {
     let bytes = fs::read(path).map_err(|reason| Error::io(path, reason))?;
-    lines(path, &bytes).map(|line| line.map(|(_, text)| text.to_owned())).collect()
+    Ok(lines(text(path, &bytes)?).map(|(_, line)| line.to_owned()).collect())
 }

@@ -1,74 +1,114 @@
-//! Parquet as the Hugging Face hub stores its sets: text, numbers, truth values, and structs and
-//! lists of those.
+//! Parquet as the Hugging Face hub, pandas and Spark store their sets.
 //!
 //! Only the wanted columns are decoded. Values become JSON, so that a nested set reads the same
-//! whichever of the two holds it.
+//! whichever of the two holds it: decimals, dates and times become text, bytes text where they are UTF-8,
+//! maps objects. The file's own types count, not the Arrow types that its writer noted beside them: a
+//! dictionary is a way of storing text, and reads as text.
 
 use std::fs::File;
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float16Type,
+    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, StructArray};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::DataType;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use serde_json::{Map, Number, Value};
 
 use super::{Record, locate};
 use crate::error::Error;
+use crate::guard::caught;
 
 /// Reads the columns in which the wanted fields lie.
 pub(super) fn read(path: &Path, fields: &[&str]) -> Result<Vec<Record>, Error> {
+    // The library takes much for granted that a broken file does not keep.
+    caught(|| read_columns(path, fields)).unwrap_or_else(|panic| Err(damaged(path, &panic)))
+}
+
+fn damaged(path: &Path, reason: &dyn std::fmt::Display) -> Error {
+    Error::file(path, format!("not a readable Parquet file: {reason}"))
+}
+
+fn read_columns(path: &Path, fields: &[&str]) -> Result<Vec<Record>, Error> {
     let file = File::open(path).map_err(|source| Error::io(path, source))?;
-    let damaged = |error: &dyn std::fmt::Display| {
-        Error::file(path, format!("not a readable Parquet file: {error}"))
-    };
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&error))?;
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+        .map_err(|error| damaged(path, &error))?;
     let names: Vec<String> =
         builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     let wanted = locate(path, &names, fields)?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
-    let reader = builder.with_projection(mask).build().map_err(|error| damaged(&error))?;
+    let reader = builder.with_projection(mask).build().map_err(|error| damaged(path, &error))?;
     let mut records = Vec::new();
     for batch in reader {
-        let batch = StructArray::from(batch.map_err(|error| damaged(&error))?);
+        let batch = StructArray::from(batch.map_err(|error| damaged(path, &error))?);
         for index in 0..batch.len() {
-            let fields = object(&batch, index).map_err(|(column, kind)| {
-                let message = format!("column `{column}`: expected text or numbers, found {kind}");
-                Error::file(path, message)
+            let line = records.len() + 1;
+            let fields = object(&batch, index).map_err(|Unreadable { column, found }| {
+                let column = column.map_or(String::new(), |name| format!("column `{name}`: "));
+                Error::line(path, line, format!("{column}{found}"))
             })?;
-            records.push(Record { line: records.len() + 1, fields });
+            records.push(Record { line, fields });
         }
     }
     Ok(records)
 }
 
-/// One row of a struct; the name and type of a field that has no JSON form.
-fn object(array: &StructArray, index: usize) -> Result<Map<String, Value>, (String, DataType)> {
-    let field = |(column, name): (&ArrayRef, &&str)| match value(column, index) {
-        Ok(value) => Ok(((*name).to_owned(), value)),
-        Err(kind) => Err(((*name).to_owned(), kind)),
-    };
-    array.columns().iter().zip(&array.column_names()).map(field).collect()
+/// A value that has no JSON form.
+struct Unreadable {
+    /// The outermost field that holds it.
+    column: Option<String>,
+    found: String,
 }
 
-/// One value; its type if that has no JSON form.
-fn value(array: &ArrayRef, index: usize) -> Result<Value, DataType> {
+impl From<String> for Unreadable {
+    fn from(found: String) -> Self {
+        Self { column: None, found }
+    }
+}
+
+/// One row of a struct.
+fn object(array: &StructArray, index: usize) -> Result<Map<String, Value>, Unreadable> {
+    let mut fields = Map::new();
+    for (column, name) in array.columns().iter().zip(array.column_names()) {
+        let named = |unreadable: Unreadable| Unreadable {
+            column: Some(name.to_owned()),
+            found: unreadable.found,
+        };
+        let value = value(column, index).map_err(named)?;
+        insert(&mut fields, name.to_owned(), value)?;
+    }
+    Ok(fields)
+}
+
+fn insert(fields: &mut Map<String, Value>, key: String, value: Value) -> Result<(), Unreadable> {
+    match fields.contains_key(&key) {
+        true => Err(format!("the key `{key}` occurs twice").into()),
+        false => {
+            fields.insert(key, value);
+            Ok(())
+        }
+    }
+}
+
+/// One value.
+fn value(array: &ArrayRef, index: usize) -> Result<Value, Unreadable> {
     fn whole<T: ArrowPrimitiveType<Native: Into<Number>>>(array: &ArrayRef, index: usize) -> Value {
         Value::Number(array.as_primitive::<T>().value(index).into())
     }
-    if array.is_null(index) {
+    if array.is_null(index) || *array.data_type() == DataType::Null {
         return Ok(Value::Null);
     }
     Ok(match array.data_type() {
         DataType::Utf8 => array.as_string::<i32>().value(index).into(),
-        DataType::LargeUtf8 => array.as_string::<i64>().value(index).into(),
-        DataType::Utf8View => array.as_string_view().value(index).into(),
+        DataType::Binary => bytes(array.as_binary::<i32>().value(index))?,
+        DataType::FixedSizeBinary(_) => bytes(array.as_fixed_size_binary().value(index))?,
         DataType::Boolean => array.as_boolean().value(index).into(),
         DataType::Int8 => whole::<Int8Type>(array, index),
         DataType::Int16 => whole::<Int16Type>(array, index),
@@ -79,21 +119,68 @@ fn value(array: &ArrayRef, index: usize) -> Result<Value, DataType> {
         DataType::UInt32 => whole::<UInt32Type>(array, index),
         DataType::UInt64 => whole::<UInt64Type>(array, index),
         // The shortest decimal that is this number, not its 64-bit neighbour.
+        DataType::Float16 => decimal(f64::from(array.as_primitive::<Float16Type>().value(index))),
         DataType::Float32 => decimal(array.as_primitive::<Float32Type>().value(index)),
         DataType::Float64 => decimal(array.as_primitive::<Float64Type>().value(index)),
-        DataType::List(_) => list(&array.as_list::<i32>().value(index))?,
-        DataType::LargeList(_) => list(&array.as_list::<i64>().value(index))?,
-        DataType::Struct(_) => {
-            Value::Object(object(array.as_struct(), index).map_err(|(_, kind)| kind)?)
+        DataType::Decimal32(..) => {
+            array.as_primitive::<Decimal32Type>().value_as_string(index).into()
         }
-        other => return Err(other.clone()),
+        DataType::Decimal64(..) => {
+            array.as_primitive::<Decimal64Type>().value_as_string(index).into()
+        }
+        DataType::Decimal128(..) => {
+            array.as_primitive::<Decimal128Type>().value_as_string(index).into()
+        }
+        DataType::Decimal256(..) => {
+            array.as_primitive::<Decimal256Type>().value_as_string(index).into()
+        }
+        DataType::Date32
+        | DataType::Date64
+        | DataType::Time32(_)
+        | DataType::Time64(_)
+        | DataType::Timestamp(..) => written(array, index)?,
+        DataType::List(_) => list(&array.as_list::<i32>().value(index))?,
+        DataType::Struct(_) => Value::Object(object(array.as_struct(), index)?),
+        DataType::Map(..) => map(&array.as_map().value(index))?,
+        other => return Err(format!("expected text or numbers, found {other}").into()),
     })
 }
 
-fn list(items: &ArrayRef) -> Result<Value, DataType> {
+fn list(items: &ArrayRef) -> Result<Value, Unreadable> {
     (0..items.len()).map(|index| value(items, index)).collect()
+}
+
+/// A map as an object; its keys become text.
+fn map(entries: &StructArray) -> Result<Value, Unreadable> {
+    let (keys, values) = (entries.column(0), entries.column(1));
+    let mut fields = Map::new();
+    for index in 0..entries.len() {
+        let key = match value(keys, index)? {
+            Value::String(text) => text,
+            number @ (Value::Number(_) | Value::Bool(_)) => number.to_string(),
+            _ => return Err("expected a map with text as keys".to_owned().into()),
+        };
+        insert(&mut fields, key, value(values, index)?)?;
+    }
+    Ok(Value::Object(fields))
+}
+
+/// Bytes that older writers meant as text.
+fn bytes(bytes: &[u8]) -> Result<Value, Unreadable> {
+    let text = std::str::from_utf8(bytes);
+    Ok(text.map_err(|_| "expected text, found bytes that are not UTF-8".to_owned())?.into())
+}
+
+/// Dates and times as ISO 8601 writes them.
+fn written(array: &ArrayRef, index: usize) -> Result<Value, Unreadable> {
+    let formatter = ArrayFormatter::try_new(array.as_ref(), &FormatOptions::new());
+    let text = formatter.and_then(|formatter| formatter.value(index).try_to_string());
+    Ok(text.map_err(|error| error.to_string())?.into())
 }
 
 fn decimal(number: impl ToString) -> Value {
     number.to_string().parse().ok().and_then(Number::from_f64).map_or(Value::Null, Value::Number)
 }
+
+#[cfg(test)]
+mod tests;

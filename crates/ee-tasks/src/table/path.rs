@@ -2,7 +2,7 @@
 //!
 //! A path walks through objects by key and through lists by 0-based number: `answers.text.0`. A
 //! step `*` takes every element of a list and stands in references alone. A key that itself holds
-//! dots is found first, so flat files may name their columns as they like.
+//! dots is found before shorter ones, so files may name their columns as they like.
 
 use serde_json::{Map, Value};
 
@@ -65,13 +65,33 @@ fn in_object<'v>(
         found.push(value);
         return Ok(());
     }
-    let (key, rest) = path.split_once('.').unwrap_or((path, ""));
-    match fields.get(key) {
-        Some(value) => in_value(value, rest, found),
+    let dots = path.rmatch_indices('.').map(|(at, _)| at);
+    let longest = dots.filter_map(|at| Some((fields.get(&path[..at])?, &path[at + 1..]))).next();
+    match longest {
+        Some((value, rest)) => in_value(value, rest, found),
         None => {
+            let key = path.split_once('.').map_or(path, |(key, _)| key);
             let hint = did_you_mean(key, fields.keys().map(String::as_str));
-            Err(Fault::NoField(key.to_owned(), hint))
+            let deeper = fields.iter().find_map(|(name, value)| deeper(value, key, name, 0));
+            let deeper = deeper.map(|path| format!("; there is one in `{path}`"));
+            Err(Fault::NoField(key.to_owned(), hint + &deeper.unwrap_or_default()))
         }
+    }
+}
+
+/// Levels below which no field is looked for.
+const DEEPEST: usize = 6;
+
+/// Where a key lies inside a value, in lists the first element's.
+fn deeper(value: &Value, key: &str, path: &str, depth: usize) -> Option<String> {
+    match value {
+        _ if depth == DEEPEST => None,
+        Value::Array(items) => deeper(items.first()?, key, &format!("{path}.0"), depth + 1),
+        Value::Object(fields) if fields.contains_key(key) => Some(format!("{path}.{key}")),
+        Value::Object(fields) => fields
+            .iter()
+            .find_map(|(name, value)| deeper(value, key, &format!("{path}.{name}"), depth + 1)),
+        _ => None,
     }
 }
 

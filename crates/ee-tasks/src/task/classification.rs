@@ -31,7 +31,7 @@ pub struct Split {
     pub name: String,
     /// Never empty.
     pub examples: Vec<Example>,
-    /// Rows left out because their label is empty (`skip_unlabelled`).
+    /// Rows left out because their label says that there is none (`skip_unlabelled`).
     pub skipped_unlabelled: usize,
     /// Lines left out because they have too few fields (`skip_short_lines`).
     pub skipped_short: usize,
@@ -200,7 +200,7 @@ impl Task {
     fn example(&self, path: &Path, row: Row) -> Result<Option<Example>, Error> {
         let Row { line, mut cells } = row;
         let label = cells.pop().flatten().unwrap_or_default();
-        if label.is_empty() && self.skip_unlabelled {
+        if self.skip_unlabelled && self.label_index(&label).is_none() && says_none(&label) {
             return Ok(None);
         }
         let label = self.label_index(&label).ok_or_else(|| {
@@ -214,7 +214,11 @@ impl Task {
         })?;
         let mut texts = cells.into_iter().zip(&self.text).map(|(cell, column)| {
             cell.ok_or_else(|| {
-                Error::line(path, line, format!("column `{column}`: expected text, found a null"))
+                Error::line(
+                    path,
+                    line,
+                    format!("column `{column}`: expected text, found a null or NaN"),
+                )
             })
         });
         let text = texts.next().expect("a task has at least one column of text")?;
@@ -226,8 +230,17 @@ impl Task {
             return values.iter().position(|value| value == written);
         }
         let by_name = self.labels.iter().position(|name| name == written);
-        by_name.or_else(|| written.parse().ok().filter(|index| *index < self.labels.len()))
+        // Where a column has gaps, tables hold its whole numbers as 0.0, 1.0, ….
+        let index = || written.strip_suffix(".0").unwrap_or(written).parse().ok();
+        by_name.or_else(|| index().filter(|index| *index < self.labels.len()))
     }
+}
+
+/// Whether a cell says that a row has no label: −1 as the hub has it, `-` as SNLI, a gap as tables.
+fn says_none(label: &str) -> bool {
+    let label = label.trim();
+    let words = ["", "-", "-1", "-1.0"];
+    words.contains(&label) || ["nan", "null", "none", "n/a"].contains(&&*label.to_lowercase())
 }
 
 fn distinct(names: &[String]) -> bool {

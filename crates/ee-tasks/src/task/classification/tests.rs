@@ -86,7 +86,7 @@ fn requests_that_make_no_sense_are_refused() {
 fn an_unknown_label_names_file_line_and_the_known_ones() {
     let (task, data) = (task(PAIRS).expect("a sound task"), data());
     let path = data.path().join("two.tsv");
-    for unknown in ["rigth", "2", "-1"] {
+    for unknown in ["rigth", "2", "-2"] {
         fs::write(&path, format!("gold\tquestion\tanswer\n{unknown}\tq\ta\n")).expect("written");
         let message =
             task.read_split("train", Some(data.path()), None).expect_err("unknown").to_string();
@@ -94,6 +94,26 @@ fn an_unknown_label_names_file_line_and_the_known_ones() {
         assert!(message.starts_with(&start), "{message}");
         assert!(message.ends_with("(known: wrong, right)"), "{message}");
     }
+}
+
+#[test]
+fn rows_that_say_they_have_no_label_are_skipped_and_counted() {
+    let (task, data) = (task(PAIRS).expect("a sound task"), data());
+    let words = ["", "-", "-1", "-1.0", "NaN", "null", "None"];
+    let rows: String = words.iter().map(|word| format!("{word}\tq\ta\n")).collect();
+    let table = format!("gold\tquestion\tanswer\n{rows}1.0\tq\ta\n0\tq\ta\n");
+    fs::write(data.path().join("two.tsv"), table).expect("written");
+    let split = task.read_split("train", Some(data.path()), None).expect("sound files");
+    assert_eq!(split.skipped_unlabelled, words.len());
+    let labels: Vec<usize> = split.examples.iter().map(|example| example.label).collect();
+    assert_eq!(labels, [1, 0, 1, 0]);
+    // What the task counts among its labels is one.
+    let stated = PAIRS.replace("[splits.train]", "label_values = [\"-1\", \"1\"]\n[splits.train]");
+    fs::write(data.path().join("one.tsv"), "gold\tquestion\tanswer\n-1\tq\ta\n").expect("written");
+    fs::write(data.path().join("two.tsv"), "gold\tquestion\tanswer\n-\tq\ta\n").expect("written");
+    let split = self::task(&stated).expect("a sound task");
+    let split = split.read_split("train", Some(data.path()), None).expect("sound files");
+    assert_eq!((split.examples[0].label, split.skipped_unlabelled), (0, 1));
 }
 
 #[test]

@@ -205,7 +205,7 @@ impl Recipe {
         let word = |item: &Value| {
             let text = fields::text(item).map_err(|found| format!("field `{field}`: {found}"))?;
             let text =
-                text.ok_or_else(|| format!("field `{field}`: expected text, found a null"))?;
+                text.ok_or_else(|| format!("field `{field}`: expected text, found a null or NaN"))?;
             let Some(words) = self.values.get(field) else { return Ok(text) };
             words.get(&text).cloned().ok_or_else(|| {
                 let hint = did_you_mean(&text, words.keys().map(String::as_str));

@@ -235,7 +235,7 @@ fn faults_of_data_name_file_line_and_field() {
         ("{\"question\": \"a\"}", "no field `answers` (known: question)"),
         (
             "{\"question\": null, \"answers\": \"b\"}",
-            "field `question`: expected text, found a null",
+            "field `question`: expected text, found a null or NaN",
         ),
         (
             "{\"question\": {}, \"answers\": \"b\"}",
@@ -247,7 +247,7 @@ fn faults_of_data_name_file_line_and_field() {
         ),
         (
             "{\"question\": \"a\", \"answers\": [null]}",
-            "field `answers`: expected text, found a null",
+            "field `answers`: expected text, found a null or NaN",
         ),
     ] {
         assert_eq!(message(row), format!("train.jsonl: line 5: {expected}"));

@@ -166,8 +166,8 @@ pub enum EvalError {
     },
     /// Losses against a gold that is the model's own text.
     #[error(
-        "the trace of {task} is of text that the model wrote itself, which is no gold: expected a trace of labels, or one \
-         made with --teacher-forced"
+        "the trace of {task} has no gold: its split has no labels, or the model wrote the text itself; expected a \
+         trace of a labelled split, or one made with --teacher-forced"
     )]
     NoGold {
         /// The task.

@@ -15,14 +15,17 @@ pub(crate) const BOOTSTRAP_SEED: u64 = 0;
 
 /// What the rows of a trace are scored against: the right labels, or where there are none the full model's.
 pub(crate) fn references(trace: &Trace) -> Vec<u32> {
-    let last = trace.layers();
-    let reference = |row| trace.gold.get(row).copied().unwrap_or(trace.prediction(row, last));
-    (0..trace.rows()).map(reference).collect()
+    (0..trace.rows()).map(|row| trace.reference(row)).collect()
 }
+
+/// What takes a score's place where there is no gold.
+pub(crate) const AGREEMENT: &str = "agreement";
 
 /// A metric with its tabulated statistics.
 pub struct Scorer {
     metric: Box<dyn Metric>,
+    /// Whether it compares with the full model's answers and not with right ones.
+    of_agreement: bool,
     n_labels: usize,
     /// Statistics at `gold * n_labels + prediction`.
     statistics: Vec<Vec<f64>>,
@@ -41,15 +44,23 @@ impl Scorer {
         let statistics = (0..n_labels * n_labels)
             .map(|pair| metric.statistics(pair % n_labels, pair / n_labels))
             .collect();
-        Ok(Self { metric, n_labels, statistics })
+        Ok(Self { metric, of_agreement: false, n_labels, statistics })
     }
 
-    /// One scorer for each of the metrics of a trace; the first one leads.
+    /// The share of rows with the full model's answer: what can be said where nobody knows the right one.
+    fn agreement(n_labels: usize) -> Result<Self> {
+        Ok(Self { of_agreement: true, ..Self::new("accuracy", n_labels)? })
+    }
+
+    /// One scorer for each of the metrics of a trace, the first one leads; without gold that of agreement.
     ///
     /// # Errors
     /// [`EvalError::Metric`] for a metric that this build does not know or computes in another way.
     pub fn of_trace(trace: &Trace) -> Result<Vec<Self>> {
         let facts = &trace.facts;
+        if !facts.has_gold {
+            return Ok(vec![Self::agreement(facts.labels.len())?]);
+        }
         if facts.metrics.is_empty() {
             return Err(EvalError::Metric {
                 name: "none".to_owned(),
@@ -74,13 +85,16 @@ impl Scorer {
     /// The metric's name.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.metric.name()
+        if self.of_agreement { AGREEMENT } else { self.metric.name() }
     }
 
     /// How the metric is computed.
     #[must_use]
     pub fn signature(&self) -> String {
-        self.metric.signature()
+        match self.of_agreement {
+            true => format!("{AGREEMENT}|with:the last exit"),
+            false => self.metric.signature(),
+        }
     }
 
     /// The statistics of one prediction.
@@ -117,14 +131,15 @@ impl Scorer {
         let pairs = exits
             .iter()
             .enumerate()
-            .map(|(row, &exit)| (trace.prediction(row, exit), trace.gold[row]));
+            .map(|(row, &exit)| (trace.prediction(row, exit), trace.reference(row)));
         self.score(&self.sum(pairs))
     }
 
     /// The score when every row leaves at `exit`, from 1.
     #[must_use]
     pub fn score_of_exit(&self, trace: &Trace, exit: usize) -> f64 {
-        let pairs = (0..trace.rows()).map(|row| (trace.prediction(row, exit), trace.gold[row]));
+        let pairs =
+            (0..trace.rows()).map(|row| (trace.prediction(row, exit), trace.reference(row)));
         self.score(&self.sum(pairs))
     }
 
@@ -132,7 +147,7 @@ impl Scorer {
     #[must_use]
     pub fn interval_of_exit(&self, trace: &Trace, exit: usize) -> Interval {
         let statistics: Vec<Vec<f64>> = (0..trace.rows())
-            .map(|row| self.statistics(trace.prediction(row, exit), trace.gold[row]).to_vec())
+            .map(|row| self.statistics(trace.prediction(row, exit), trace.reference(row)).to_vec())
             .collect();
         metrics::bootstrap(self.metric.as_ref(), &statistics, BOOTSTRAP_SEED)
     }

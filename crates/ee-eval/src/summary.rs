@@ -32,6 +32,13 @@ impl Results {
         let scores: Vec<Score> =
             scorers.iter().map(|scorer| Score::of_trace(trace, scorer)).collect();
         let full = scores[0].full;
+        if !trace.facts.has_gold {
+            notices.push(
+                "the split has no labels: scores are the share of rows with the full model's answer, and say \
+                 nothing of whether it is right"
+                    .to_owned(),
+            );
+        }
         if full <= 0.0 {
             notices.push(format!(
                 "the full model's {} is {full:.4}; a share of it means nothing, so gates may lose at most {:.4}",

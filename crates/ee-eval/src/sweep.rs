@@ -53,7 +53,7 @@ impl RowScores for LabelScores<'_> {
     }
 
     fn add(&self, sum: &mut [f64], row: usize, exit: usize, times: f64) {
-        self.scorer.add(sum, self.trace.prediction(row, exit), self.trace.gold[row], times);
+        self.scorer.add(sum, self.trace.prediction(row, exit), self.trace.reference(row), times);
     }
 
     fn score(&self, sum: &[f64]) -> f64 {

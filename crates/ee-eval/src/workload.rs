@@ -30,6 +30,7 @@ pub struct Workload {
     max_length: usize,
     padding_id: u32,
     numbers: Vec<u32>,
+    /// Empty for a split without labels.
     gold: Vec<u32>,
     encodings: Vec<Encoding>,
 }
@@ -50,6 +51,15 @@ impl Workload {
     pub fn read(task: &Task, selection: &Selection<'_>, tokenizer: &Tokenizer) -> Result<Self> {
         let name = selection.split.unwrap_or(&task.evaluation_split);
         let split = task.read_split(name, selection.data_dir, selection.limit)?;
+        for notice in split.notices() {
+            eprintln!("notice: {notice}");
+        }
+        if !split.has_labels() {
+            eprintln!(
+                "notice: split `{name}` has no labels; what early exits keep is measured by agreement with the full \
+                 model"
+            );
+        }
         let examples = split.examples.len();
         let (numbers, examples_here): (Vec<u32>, Vec<_>) = (0_u32..)
             .zip(split.examples)
@@ -66,7 +76,7 @@ impl Workload {
             examples,
             max_length: tokenizer.max_length(),
             padding_id: tokenizer.padding_id(),
-            gold: examples_here.iter().map(|example| example.label as u32).collect(),
+            gold: examples_here.iter().filter_map(|e| e.label).map(|label| label as u32).collect(),
             encodings: tokenizer.encode_all(&examples_here)?,
             numbers,
         })
@@ -84,7 +94,7 @@ impl Workload {
             max_length: self.max_length,
             padding_id: self.padding_id,
             numbers: kept.iter().map(|&row| self.numbers[row]).collect(),
-            gold: kept.iter().map(|&row| self.gold[row]).collect(),
+            gold: kept.iter().filter_map(|&row| self.gold.get(row)).copied().collect(),
             encodings: kept.iter().map(|&row| self.encodings[row].clone()).collect(),
         };
         (sample, kept)
@@ -169,7 +179,7 @@ impl Workload {
         &self.numbers
     }
 
-    /// The right label of every row.
+    /// The right label of every row; empty for a split without labels.
     #[must_use]
     pub fn gold(&self) -> &[u32] {
         &self.gold

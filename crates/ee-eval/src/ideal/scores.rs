@@ -45,8 +45,11 @@ pub(super) fn registered(name: &str) -> Result<ScoreFunction> {
         .map_err(|error| EvalError::Metric { name: name.to_owned(), reason: error.to_string() })
 }
 
-/// The scores of classifications.
+/// The scores of classifications; there is none without gold.
 pub(super) fn of_labels(trace: &Trace) -> Result<Vec<MetricScore>> {
+    if !trace.facts.has_gold {
+        return Ok(Vec::new());
+    }
     let layers = trace.layers();
     let scorers = Scorer::of_trace(trace)?;
     let constant = Constant::of_trace(trace, &scorers);

@@ -31,8 +31,12 @@ pub(crate) fn constant_line(constant: &Constant, columns: usize, at: usize) -> V
 /// What a constant answer is, in a sentence.
 fn constant_note(view: &View<'_>) -> String {
     let Constant { label, share, .. } = &view.first().constant;
+    let what = match view.first().trace.has_gold {
+        true => "gold label",
+        false => "answer of the full model",
+    };
     format!(
-        "Always `{label}` is the constant answer that looks at nothing: the most frequent gold label, {:.1} % of these {} rows of {}.",
+        "Always `{label}` is the constant answer that looks at nothing: the most frequent {what}, {:.1} % of these {} rows of {}.",
         100.0 * share,
         view.first().n,
         view.first().trace.split,

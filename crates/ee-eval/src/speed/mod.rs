@@ -146,7 +146,8 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
 }
 
 fn score(scorer: &Scorer, trace: &Trace, answers: &Answers) -> f64 {
-    scorer.score(&scorer.sum(answers.predictions.iter().copied().zip(trace.gold.iter().copied())))
+    let references = (0..trace.rows()).map(|row| trace.reference(row));
+    scorer.score(&scorer.sum(answers.predictions.iter().copied().zip(references)))
 }
 
 /// Rows whose exit or label is not what the trace predicts.

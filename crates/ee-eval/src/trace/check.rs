@@ -50,11 +50,14 @@ impl Trace {
         }
         let values = rows.checked_mul(layers).ok_or("it has more exits than can be counted")?;
         let signals = &self.signals;
-        let with_prompts = if self.facts.generation.is_some() { rows } else { 0 };
+        let is_text = self.facts.generation.is_some();
+        let with_prompts = if is_text { rows } else { 0 };
+        // Every text has tokens; nobody may know the labels.
+        let with_gold = if is_text || self.facts.has_gold { rows } else { 0 };
         let lengths = [
             ("prompt_tokens", self.prompt_tokens.len(), with_prompts),
             ("position", self.position.len(), rows),
-            ("gold", self.gold.len(), rows),
+            ("gold", self.gold.len(), with_gold),
             ("prediction", signals.prediction.len(), values),
             ("confidence", signals.confidence.len(), values),
             ("margin", signals.margin.len(), values),
@@ -80,7 +83,7 @@ impl Trace {
         if !shard.holds(example) {
             return Err(format!("its example is not of shard {}/{}", shard.index, shard.count));
         }
-        let (gold, outputs) = (self.gold[row], self.facts.outputs());
+        let (gold, outputs) = (self.reference(row), self.facts.outputs());
         if gold as usize >= outputs {
             return Err(format!("gold {gold} is not one of the {outputs} outputs of the facts"));
         }

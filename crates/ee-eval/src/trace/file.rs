@@ -58,6 +58,16 @@ pub fn write(trace: &Trace, path: &Path) -> Result<()> {
 /// [`EvalError::Io`] when the file cannot be opened, [`EvalError::Parquet`] when it is no Parquet
 /// file, [`EvalError::NotATrace`] when it is not one of ours or says what no run says.
 pub fn read(path: &Path) -> Result<Trace> {
+    guarded(path, || read_rows(path))
+}
+
+/// What reading gives; a panic of the library on a broken file names it.
+fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    ee_tasks::guard::caught(read)
+        .unwrap_or_else(|reason| Err(EvalError::NotATrace { path: path.to_owned(), reason }))
+}
+
+fn read_rows(path: &Path) -> Result<Trace> {
     let not_a_trace = |reason: String| EvalError::NotATrace { path: path.to_owned(), reason };
     let failed = |source| EvalError::Parquet { path: path.to_owned(), source };
     let (builder, facts) = open(path)?;
@@ -82,7 +92,7 @@ pub fn read(path: &Path) -> Result<Trace> {
 /// # Errors
 /// As [`read`], for the file's metadata.
 pub fn read_facts(path: &Path) -> Result<TraceFacts> {
-    open(path).map(|(_, facts)| facts)
+    guarded(path, || open(path).map(|(_, facts)| facts))
 }
 
 /// A trace's file, opened, and its facts.
@@ -130,7 +140,6 @@ fn to_table(
     let mut columns: Vec<(&str, ArrayRef)> = vec![
         ("example", plain(&trace.example)),
         ("position", plain(&trace.position)),
-        ("gold", plain(&trace.gold)),
         ("prediction", label_lists(&signals.prediction, layers)),
         ("confidence", number_lists(&signals.confidence, layers)),
         ("margin", number_lists(&signals.margin, layers)),
@@ -138,6 +147,9 @@ fn to_table(
         ("final_rank", label_lists(&signals.final_rank, layers)),
         ("final_probability", number_lists(&signals.final_probability, layers)),
     ];
+    if trace.facts.has_gold {
+        columns.insert(2, ("gold", plain(&trace.gold)));
+    }
     if trace.facts.generation.is_some() {
         columns.insert(2, ("prompt_tokens", plain(&trace.prompt_tokens)));
     }
@@ -177,7 +189,9 @@ fn append(trace: &mut Trace, batch: &RecordBatch) -> std::result::Result<(), Str
     let layers = trace.facts.layers;
     plain::<UInt32Type>(batch, "example", &mut trace.example)?;
     plain::<UInt32Type>(batch, "position", &mut trace.position)?;
-    plain::<UInt32Type>(batch, "gold", &mut trace.gold)?;
+    if trace.facts.has_gold {
+        plain::<UInt32Type>(batch, "gold", &mut trace.gold)?;
+    }
     if trace.facts.generation.is_some() {
         plain::<UInt32Type>(batch, "prompt_tokens", &mut trace.prompt_tokens)?;
     }
@@ -263,6 +277,38 @@ mod tests {
         let trace = sample::random(37, 5, 3, 1);
         write(&trace, &path).unwrap();
         assert_eq!(read(&path).unwrap(), trace);
+    }
+
+    #[test]
+    fn a_broken_footer_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.parquet");
+        write(&sample::random(5, 3, 2, 1), &path).unwrap();
+        let sound = std::fs::read(&path).unwrap();
+        for at in sound.len().saturating_sub(1500)..sound.len() {
+            let mut broken = sound.clone();
+            broken[at] ^= 0xff;
+            std::fs::write(&path, broken).unwrap();
+            for error in [read(&path).err(), read_facts(&path).err()].into_iter().flatten() {
+                assert!(error.to_string().contains("trace.parquet"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_trace_without_gold_keeps_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.parquet");
+        let mut trace = sample::random(7, 4, 3, 1);
+        (trace.facts.has_gold, trace.gold) = (false, vec![]);
+        write(&trace, &path).unwrap();
+        assert_eq!(read(&path).unwrap(), trace);
+        let half = trace.select(&[4, 2]);
+        assert_eq!((half.rows(), half.gold.len()), (2, 0));
+        assert_eq!(half.reference(0), trace.prediction(4, 4));
+        // A file says nothing of gold where it has it, as files have always done.
+        let facts = serde_json::to_string(&sample::random(7, 4, 3, 1).facts).unwrap();
+        assert!(!facts.contains("has_gold"), "{facts}");
     }
 
     #[test]

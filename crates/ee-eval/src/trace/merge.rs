@@ -74,6 +74,7 @@ fn check_facts(
                 "generation.teacher_forced",
                 facts.generation.as_ref().is_some_and(|facts| facts.teacher_forced).to_string(),
             ),
+            ("has_gold", facts.has_gold.to_string()),
             ("metrics", metrics(facts)),
             ("layers", facts.layers.to_string()),
             ("examples", facts.examples.to_string()),

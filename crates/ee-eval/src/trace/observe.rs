@@ -71,9 +71,11 @@ fn facts(
         task: task.name.clone(),
         split: workload.split().to_owned(),
         labels: task.labels.clone(),
+        has_gold: !workload.gold().is_empty(),
         generation: None,
         metrics: metrics
             .iter()
+            .filter(|_| !workload.gold().is_empty())
             .map(|metric| MetricFacts {
                 name: metric.name().to_owned(),
                 signature: metric.signature(),

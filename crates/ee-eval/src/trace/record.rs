@@ -105,6 +105,9 @@ pub struct TraceFacts {
     pub split: String,
     /// The names of the labels, in the order of their numbers; none for generated text.
     pub labels: Vec<String>,
+    /// Whether the rows have right answers; a classification may have been asked without them.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub has_gold: bool,
     /// Present for generated text: a row is a new token then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<GenerationFacts>,
@@ -175,6 +178,16 @@ impl TraceFacts {
     }
 }
 
+/// Traces say nothing of it where they have them.
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_yes(flag: &bool) -> bool {
+    *flag
+}
+
 /// Per-exit columns, each `[rows × layers]`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ExitColumns {
@@ -227,7 +240,7 @@ pub struct Trace {
     pub example: Vec<u32>,
     /// The position of the prediction among the example's new tokens, from 0; 0 for a classifier.
     pub position: Vec<u32>,
-    /// The right label; for generated text the token that stands there.
+    /// The right label; for generated text the token that stands there. Empty where the facts have no gold.
     pub gold: Vec<u32>,
     /// Tokens of the example's prompt; empty for a classifier.
     pub prompt_tokens: Vec<u32>,
@@ -261,6 +274,12 @@ impl Trace {
         self.predictions(row)[exit - 1]
     }
 
+    /// What the answers of a row are scored against: the right one, or where nobody knows it the full model's.
+    #[must_use]
+    pub fn reference(&self, row: usize) -> u32 {
+        self.gold.get(row).copied().unwrap_or_else(|| self.prediction(row, self.layers()))
+    }
+
     /// The signals of one row at exits 1..=N, replacing what `into` held.
     pub fn exits(&self, row: usize, into: &mut Vec<Signal>) {
         let layers = self.layers();
@@ -280,11 +299,8 @@ impl Trace {
             facts: TraceFacts { rows: rows.len(), ..self.facts.clone() },
             example: pick(&self.example, rows, 1),
             position: pick(&self.position, rows, 1),
-            gold: pick(&self.gold, rows, 1),
-            prompt_tokens: match self.prompt_tokens.as_slice() {
-                [] => Vec::new(),
-                tokens => pick(tokens, rows, 1),
-            },
+            gold: pick_any(&self.gold, rows),
+            prompt_tokens: pick_any(&self.prompt_tokens, rows),
             signals: self.signals.pick(rows, self.layers()),
         }
     }
@@ -312,6 +328,11 @@ impl Trace {
             signals: self.signals.pick(&places, 1),
         }
     }
+}
+
+/// The values of the given rows of a plain column; none of a column that is not there.
+fn pick_any<T: Copy>(values: &[T], rows: &[usize]) -> Vec<T> {
+    if values.is_empty() { Vec::new() } else { pick(values, rows, 1) }
 }
 
 /// The values of the given rows of a column with `width` values per row.

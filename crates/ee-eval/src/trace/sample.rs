@@ -23,6 +23,7 @@ pub(crate) fn facts(rows: usize, layers: usize, labels: usize) -> TraceFacts {
         training: TrainedOn::default(),
         task: "sample".to_owned(),
         split: "validation".to_owned(),
+        has_gold: true,
         generation: None,
         labels: (0..labels).map(|label| format!("label_{label}")).collect(),
         metrics: vec![MetricFacts { name: "accuracy".to_owned(), signature: accuracy.signature() }],

@@ -78,6 +78,13 @@ pub fn trace_tokens(
     work: &TokenWork<'_>,
     interrupt: &Interrupt,
 ) -> Result<Trace> {
+    if work.teacher_forced && !work.task.has_responses() {
+        let reason = format!(
+            "--teacher-forced gives the model the gold answer; task `{}` has neither references nor a response",
+            work.task.name
+        );
+        return Err(EvalError::Setting { reason });
+    }
     let split = work.split.unwrap_or(&work.task.evaluation_split);
     let read = work.task.read_split(split, work.data_dir, work.limit)?;
     let examples = read.examples.len();
@@ -219,6 +226,7 @@ fn facts(
         task: work.task.name.clone(),
         split: split.to_owned(),
         labels: Vec::new(),
+        has_gold: true,
         generation: Some(GenerationFacts {
             teacher_forced: work.teacher_forced,
             vocabulary: subject.vocabulary_size(),

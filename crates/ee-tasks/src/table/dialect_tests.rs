@@ -197,7 +197,7 @@ fn json_of_another_shape_is_explained() {
         ),
         ("[{\"text\": \"a\"}, 3]", "found a single value in it"),
         ("7", "found a single value"),
-        ("[{\"text\": \"a\",}]", "line 1: expected JSON: trailing comma"),
+        ("[{\"text\": \"a\",}]", "line 1: expected JSON: key must be a string"),
     ] {
         let message = complaint(content, Format::Json);
         assert!(message.contains(expected), "{content}: {message}");

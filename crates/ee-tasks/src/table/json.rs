@@ -11,8 +11,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::Record;
@@ -51,7 +50,7 @@ pub(super) fn read_lines(path: &Path) -> Result<Vec<Record>, Error> {
 
 /// Said of a file that is one JSON value where lines were expected.
 fn hint_of_one_value(whole: &str) -> &'static str {
-    match serde_json::from_str::<&RawValue>(&plain(whole)) {
+    match serde_json::from_str::<IgnoredAny>(&plain(whole)) {
         Ok(_) => "; the file is one JSON value, which format = \"json\" reads",
         Err(_) => "",
     }
@@ -64,7 +63,8 @@ pub(super) fn read_value(path: &Path) -> Result<Vec<Record>, Error> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
-    let raw: &RawValue = serde_json::from_str(&text).map_err(|error| {
+    let sound: Result<IgnoredAny, _> = serde_json::from_str(&text);
+    sound.map_err(|error| {
         let first = lines(&text).find(|(_, line)| !line.trim().is_empty());
         let is_lines =
             first.is_some_and(|(_, line)| serde_json::from_str::<Map<_, Value>>(line).is_ok());
@@ -75,11 +75,59 @@ pub(super) fn read_value(path: &Path) -> Result<Vec<Record>, Error> {
         Error::line(path, error.line(), format!("expected JSON: {}{hint}", without_line(&error)))
     })?;
     let source = Source { path, text: &text };
-    match raw.get().as_bytes().first() {
-        Some(b'[') => source.rows(&elements(raw)),
-        Some(b'{') => source.of_object(raw),
+    let whole = Part::at(&text, beyond_space(&text, 0)).0;
+    match whole.first() {
+        b'[' => source.rows(&whole.elements()),
+        b'{' => source.of_object(whole),
         _ => Err(Error::file(path, "expected a JSON array of objects, found a single value")),
     }
+}
+
+/// A value of a sound JSON text, as it stands there.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    whole: &'a str,
+    start: usize,
+    end: usize,
+}
+
+impl<'a> Part<'a> {
+    /// The value that begins here, and the place behind it.
+    fn at(whole: &'a str, start: usize) -> (Self, usize) {
+        let mut values =
+            serde_json::Deserializer::from_str(&whole[start..]).into_iter::<IgnoredAny>();
+        values.next().expect("a value").expect("the text was read before");
+        let end = start + values.byte_offset();
+        (Self { whole, start, end }, end)
+    }
+
+    fn text(self) -> &'a str {
+        &self.whole[self.start..self.end]
+    }
+
+    fn first(self) -> u8 {
+        self.whole.as_bytes()[self.start]
+    }
+
+    /// The values of a list, or the keys and values of an object in turn.
+    fn elements(self) -> Vec<Self> {
+        let (mut elements, mut at) = (Vec::new(), self.start + 1);
+        loop {
+            at = beyond_space(self.whole, at);
+            if at + 1 >= self.end {
+                return elements;
+            }
+            let (element, end) = Self::at(self.whole, at);
+            elements.push(element);
+            at = end;
+        }
+    }
+}
+
+/// The place of the first byte from here on that is no white space between values, comma or colon.
+fn beyond_space(text: &str, at: usize) -> usize {
+    let between = |byte: &u8| b" \t\r\n,:".contains(byte);
+    at + text.as_bytes()[at..].iter().take_while(|byte| between(byte)).count()
 }
 
 /// A file's text, in which values know their line.
@@ -88,20 +136,17 @@ struct Source<'a> {
     text: &'a str,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
     /// The rows in an object: the objects of its one list of them, or its columns side by side.
-    fn of_object(&self, raw: &RawValue) -> Result<Vec<Record>, Error> {
-        let Pairs(pairs) = self.strictly(raw)?;
-        if pairs.len() > 1 && pairs.iter().all(|(_, value)| value.get().starts_with('[')) {
+    fn of_object(&self, object: Part<'a>) -> Result<Vec<Record>, Error> {
+        let pairs = self.pairs(object)?;
+        if pairs.len() > 1 && pairs.iter().all(|(_, value)| value.first() == b'[') {
             return self.of_columns(&pairs);
         }
-        let lists: Vec<Vec<&RawValue>> = pairs
-            .iter()
-            .filter(|(_, value)| value.get().starts_with('['))
-            .map(|(_, value)| elements(value))
-            .filter(|items| {
-                !items.is_empty() && items.iter().all(|item| item.get().starts_with('{'))
-            })
+        let lists = pairs.iter().filter(|(_, value)| value.first() == b'[');
+        let lists: Vec<Vec<Part<'_>>> = lists
+            .map(|(_, value)| value.elements())
+            .filter(|items| !items.is_empty() && items.iter().all(|item| item.first() == b'{'))
             .collect();
         match lists.as_slice() {
             [rows] => self.rows(rows),
@@ -110,27 +155,38 @@ impl Source<'_> {
         }
     }
 
-    /// The line of a part of the text.
-    fn line(&self, part: &RawValue) -> usize {
-        let at = part.get().as_ptr() as usize - self.text.as_ptr() as usize;
+    /// The entries of an object in their order, no key of which occurs twice.
+    fn pairs(&self, object: Part<'a>) -> Result<Vec<(String, Part<'a>)>, Error> {
+        let (mut pairs, mut seen) = (Vec::new(), HashSet::new());
+        for entry in object.elements().chunks_exact(2) {
+            let key: String = self.strictly(entry[0])?;
+            if !seen.insert(key.clone()) {
+                let message = format!("the key `{key}` occurs twice");
+                return Err(Error::line(self.path, self.line(entry[0].start), message));
+            }
+            pairs.push((key, entry[1]));
+        }
+        Ok(pairs)
+    }
+
+    fn line(&self, at: usize) -> usize {
         1 + self.text[..at].matches('\n').count()
     }
 
-    fn strictly<'r, T: Deserialize<'r>>(&self, raw: &'r RawValue) -> Result<T, Error> {
-        serde_json::from_str(raw.get()).map_err(|error| {
-            let line = self.line(raw) + error.line() - 1;
+    fn strictly<T: Deserialize<'a>>(&self, part: Part<'a>) -> Result<T, Error> {
+        serde_json::from_str(part.text()).map_err(|error| {
+            let line = self.line(part.start) + error.line() - 1;
             Error::line(self.path, line, without_line(&error))
         })
     }
 
-    fn rows(&self, items: &[&RawValue]) -> Result<Vec<Record>, Error> {
+    fn rows(&self, items: &[Part<'a>]) -> Result<Vec<Record>, Error> {
         let (mut at, mut line) = (0, 1);
         let mut records = Vec::with_capacity(items.len());
         for item in items {
-            let start = item.get().as_ptr() as usize - self.text.as_ptr() as usize;
-            line += self.text[at..start].matches('\n').count();
-            at = start;
-            match self.strictly(item)? {
+            line += self.text[at..item.start].matches('\n').count();
+            at = item.start;
+            match self.strictly(*item)? {
                 Strict(Value::Object(fields)) => records.push(Record { line, fields }),
                 Strict(other) => {
                     let message =
@@ -142,15 +198,12 @@ impl Source<'_> {
         Ok(records)
     }
 
-    fn of_columns(&self, pairs: &[(String, &RawValue)]) -> Result<Vec<Record>, Error> {
+    fn of_columns(&self, pairs: &[(String, Part<'a>)]) -> Result<Vec<Record>, Error> {
         let mut columns = Vec::with_capacity(pairs.len());
-        for (name, raw) in pairs {
-            let (keys, values) = match raw.get().as_bytes().first() {
-                Some(b'[') => (Vec::new(), elements(raw)),
-                Some(b'{') => {
-                    let Pairs(entries) = self.strictly(raw)?;
-                    entries.into_iter().unzip()
-                }
+        for (name, column) in pairs {
+            let (keys, values) = match column.first() {
+                b'[' => (Vec::new(), column.elements()),
+                b'{' => self.pairs(*column)?.into_iter().unzip(),
                 _ => return Err(self.unclear(pairs)),
             };
             columns.push((name, keys, values));
@@ -170,15 +223,15 @@ impl Source<'_> {
         let mut records: Vec<Record> =
             (1..=n_rows).map(|line| Record { line, fields: Map::new() }).collect();
         for (name, _, values) in columns {
-            for (record, raw) in records.iter_mut().zip(values) {
-                let Strict(value) = self.strictly(raw)?;
+            for (record, part) in records.iter_mut().zip(values) {
+                let Strict(value) = self.strictly(part)?;
                 record.fields.insert(name.clone(), value);
             }
         }
         Ok(records)
     }
 
-    fn unclear(&self, pairs: &[(String, &RawValue)]) -> Error {
+    fn unclear(&self, pairs: &[(String, Part<'_>)]) -> Error {
         let keys: Vec<String> = pairs.iter().map(|(key, _)| format!("`{key}`")).collect();
         let message = format!(
             "expected a JSON array of objects, an object with one such array, or an object of columns; found \
@@ -187,11 +240,6 @@ impl Source<'_> {
         );
         Error::file(self.path, message)
     }
-}
-
-/// The elements of a sound array.
-fn elements(raw: &RawValue) -> Vec<&RawValue> {
-    serde_json::from_str(raw.get()).expect("a sound array")
 }
 
 /// What serde says without the place, which it counts in the part that it was given.
@@ -327,35 +375,5 @@ impl<'de> Visitor<'de> for StrictVisitor {
             fields.insert(key, value);
         }
         Ok(Value::Object(fields))
-    }
-}
-
-/// The entries of an object in their order, each value as it stands in the text.
-struct Pairs<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(PairsVisitor).map(Self)
-    }
-}
-
-struct PairsVisitor;
-
-impl<'de> Visitor<'de> for PairsVisitor {
-    type Value = Vec<(String, &'de RawValue)>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let (mut pairs, mut seen) = (Self::Value::new(), HashSet::new());
-        while let Some((key, value)) = entries.next_entry::<String, &'de RawValue>()? {
-            if !seen.insert(key.clone()) {
-                return Err(A::Error::custom(format!("the key `{key}` occurs twice")));
-            }
-            pairs.push((key, value));
-        }
-        Ok(pairs)
     }
 }

@@ -15,6 +15,7 @@ use arrow_array::types::{
     UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, StructArray};
+use arrow_cast::cast;
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::DataType;
 use parquet::arrow::ProjectionMask;
@@ -173,8 +174,17 @@ fn bytes(bytes: &[u8]) -> Result<Value, Unreadable> {
 
 /// Dates and times as ISO 8601 writes them.
 fn written(array: &ArrayRef, index: usize) -> Result<Value, Unreadable> {
-    let formatter = ArrayFormatter::try_new(array.as_ref(), &FormatOptions::new());
-    let text = formatter.and_then(|formatter| formatter.value(index).try_to_string());
+    let one = array.slice(index, 1);
+    let one = match one.data_type() {
+        // The file has no other zone; the formatter knows zones by their distance.
+        DataType::Timestamp(unit, Some(_)) => {
+            cast(&one, &DataType::Timestamp(*unit, Some("+00:00".into())))
+        }
+        _ => Ok(one),
+    };
+    let options = FormatOptions::new();
+    let text = one
+        .and_then(|one| ArrayFormatter::try_new(one.as_ref(), &options)?.value(0).try_to_string());
     Ok(text.map_err(|error| error.to_string())?.into())
 }
 

@@ -20,8 +20,8 @@ pub struct Example {
     pub text: String,
     /// The second text of a pair task.
     pub pair: Option<String>,
-    /// Index into [`Task::labels`].
-    pub label: usize,
+    /// Index into [`Task::labels`]; none in a split without labels, and there of no example.
+    pub label: Option<usize>,
 }
 
 /// The examples of a split, in the order of its files, and what was left out of it.
@@ -31,10 +31,38 @@ pub struct Split {
     pub name: String,
     /// Never empty.
     pub examples: Vec<Example>,
-    /// Rows left out because their label says that there is none (`skip_unlabelled`).
+    /// Rows left out because their label says that there is none (`skip_unlabelled`), while others have one.
     pub skipped_unlabelled: usize,
     /// Lines left out because they have too few fields (`skip_short_lines`).
     pub skipped_short: usize,
+}
+
+impl Split {
+    /// Whether its examples have labels.
+    pub fn has_labels(&self) -> bool {
+        self.examples.iter().all(|example| example.label.is_some())
+    }
+
+    /// What was left out, in words.
+    pub fn notices(&self) -> Vec<String> {
+        let Self { name, skipped_unlabelled, skipped_short, .. } = self;
+        let said = |n: usize, what: &str| {
+            (n > 0).then(|| format!("{n} {what} of split `{name}` were left out"))
+        };
+        let unlabelled = said(*skipped_unlabelled, "rows without a label");
+        unlabelled.into_iter().chain(said(*skipped_short, "lines with too few fields")).collect()
+    }
+
+    /// The label of every example.
+    ///
+    /// # Errors
+    /// A split without labels.
+    pub fn labels(&self) -> Result<Vec<usize>, Error> {
+        let labels = self.examples.iter().map(|example| example.label).collect::<Option<_>>();
+        labels.ok_or_else(|| {
+            Error::Request(format!("split `{}` has no labels, expected one per row", self.name))
+        })
+    }
 }
 
 /// A classification task as its TOML file states it.
@@ -48,9 +76,9 @@ pub struct Task {
     pub label_values: Option<Vec<String>>,
     /// One or two columns of text.
     pub text: Vec<String>,
-    /// The column of the gold label.
-    pub label: String,
-    /// Names of metrics; the first one leads.
+    /// The column of the gold label; a task without one asks and knows no answer.
+    pub label: Option<String>,
+    /// Names of metrics; the first one leads. None without labels.
     pub metrics: Vec<String>,
     /// The split that evaluation reads unless told otherwise.
     pub evaluation_split: String,
@@ -82,8 +110,11 @@ impl Task {
             labels: root.required("labels"),
             label_values: root.optional("label_values"),
             text: root.required("text"),
-            label: root.required("label"),
-            metrics: root.required("metrics"),
+            label: root.optional("label"),
+            metrics: match root.has("label") {
+                true => root.required("metrics"),
+                false => root.or("metrics", Vec::new()),
+            },
             splits: Splits::from_root(&root, folder, false, &evaluation_split),
             evaluation_split,
             layout: Layout {
@@ -124,7 +155,18 @@ impl Task {
             (1..=2).contains(&n_texts),
             format!("expected one or two columns, found {n_texts}"),
         );
-        require("metrics", !self.metrics.is_empty(), "expected at least one metric".to_owned());
+        match root.has("label") {
+            true => require(
+                "metrics",
+                !self.metrics.is_empty(),
+                "expected at least one metric".to_owned(),
+            ),
+            false => require(
+                "metrics",
+                self.metrics.is_empty(),
+                "metrics compare with labels, expected a column `label` beside them".to_owned(),
+            ),
+        }
         for name in &self.metrics {
             if let Err(error) = metrics::by_name(name, n_labels.max(2)) {
                 require("metrics", false, error.to_string());
@@ -173,56 +215,91 @@ impl Task {
         let Files::Joined(files) = &source.files else {
             unreachable!("a classification has no parallel files")
         };
+        let label = self.label.as_deref().filter(|_| source.labelled);
+        let mut first_without = None;
         for file in files {
-            self.read_file(&data_dir.join(file), &mut split)?;
+            self.read_file(&data_dir.join(file), label, &mut split, &mut first_without)?;
         }
+        self.settle_unlabelled(&mut split, first_without)?;
         split.examples = source.cut(split.examples);
         split.examples.truncate(limit.unwrap_or(usize::MAX));
         check_any(&self.name, name, &split.examples)?;
         Ok(split)
     }
 
-    fn read_file(&self, path: &Path, split: &mut Split) -> Result<(), Error> {
-        let mut columns: Vec<&str> = self.text.iter().map(String::as_str).collect();
-        columns.push(&self.label);
+    /// Rows without a label are left out, or a fault, unless there are no others: then the split has no
+    /// labels, as the test sets of benchmarks.
+    fn settle_unlabelled(&self, split: &mut Split, first: Option<Error>) -> Result<(), Error> {
+        let n_without = split.examples.iter().filter(|example| example.label.is_none()).count();
+        if n_without == split.examples.len() {
+            return Ok(());
+        }
+        if let (Some(first), false) = (first, self.skip_unlabelled) {
+            return Err(first);
+        }
+        split.examples.retain(|example| example.label.is_some());
+        split.skipped_unlabelled = n_without;
+        Ok(())
+    }
+
+    fn read_file(
+        &self,
+        path: &Path,
+        label: Option<&str>,
+        split: &mut Split,
+        first_without: &mut Option<Error>,
+    ) -> Result<(), Error> {
+        let texts = self.text.iter().map(String::as_str);
+        let columns: Vec<&str> = texts.chain(label).collect();
         let rows = table::read(path, self.layout, &columns)?;
         split.skipped_short += rows.short_lines;
-        for row in rows.rows {
-            match self.example(path, row)? {
-                Some(example) => split.examples.push(example),
-                None => split.skipped_unlabelled += 1,
-            }
+        for Row { line, mut cells } in rows.rows {
+            let label = match label {
+                None => None,
+                Some(column) => {
+                    let cell = cells.pop().flatten().unwrap_or_default();
+                    let label = self.label_index(&cell);
+                    if label.is_none() {
+                        let unknown = self.unknown_label(path, line, column, &cell);
+                        match says_none(&cell) {
+                            true => drop(first_without.get_or_insert(unknown)),
+                            false => return Err(unknown),
+                        }
+                    }
+                    label
+                }
+            };
+            split.examples.push(self.example(path, line, cells, label)?);
         }
         Ok(())
     }
 
-    /// The example of a row; `None` for one without a label where those are skipped.
-    fn example(&self, path: &Path, row: Row) -> Result<Option<Example>, Error> {
-        let Row { line, mut cells } = row;
-        let label = cells.pop().flatten().unwrap_or_default();
-        if self.skip_unlabelled && self.label_index(&label).is_none() && says_none(&label) {
-            return Ok(None);
-        }
-        let label = self.label_index(&label).ok_or_else(|| {
-            let known = self.label_values.as_ref().unwrap_or(&self.labels);
-            let hint = did_you_mean(&label, known.iter().map(String::as_str));
-            Error::line(
-                path,
-                line,
-                format!("column `{}`: unknown label `{label}`{hint}", self.label),
-            )
-        })?;
+    fn unknown_label(&self, path: &Path, line: usize, column: &str, found: &str) -> Error {
+        let known = self.label_values.as_ref().unwrap_or(&self.labels);
+        let hint = did_you_mean(found, known.iter().map(String::as_str));
+        let remedy = match says_none(found) {
+            true => "; `skip_unlabelled = true` leaves rows without a label out",
+            false => "",
+        };
+        let message = format!("column `{column}`: unknown label `{found}`{hint}{remedy}");
+        Error::line(path, line, message)
+    }
+
+    fn example(
+        &self,
+        path: &Path,
+        line: usize,
+        cells: Vec<Option<String>>,
+        label: Option<usize>,
+    ) -> Result<Example, Error> {
         let mut texts = cells.into_iter().zip(&self.text).map(|(cell, column)| {
             cell.ok_or_else(|| {
-                Error::line(
-                    path,
-                    line,
-                    format!("column `{column}`: expected text, found a null or NaN"),
-                )
+                let message = format!("column `{column}`: expected text, found a null or NaN");
+                Error::line(path, line, message)
             })
         });
         let text = texts.next().expect("a task has at least one column of text")?;
-        Ok(Some(Example { text, pair: texts.next().transpose()?, label }))
+        Ok(Example { text, pair: texts.next().transpose()?, label })
     }
 
     fn label_index(&self, written: &str) -> Option<usize> {

@@ -24,9 +24,9 @@ pub struct TextExample {
     /// What the model is given, few-shot examples included; never blank.
     pub prompt: String,
     /// What follows the prompt in training and teacher-forced tracing: the first reference unless
-    /// the task states a form of its own.
+    /// the task states a form of its own; empty where it has neither.
     pub response: String,
-    /// What the metrics compare with; never empty.
+    /// What the metrics compare with; empty where the task has none.
     pub references: Vec<String>,
     /// 1-based line of its file; in Parquet the row's number. Examples out of one row share it.
     pub line: usize,
@@ -46,7 +46,7 @@ pub struct TextSplit {
 pub struct GenerationTask {
     /// Short name, as in `gsm8k`.
     pub name: String,
-    /// Names of metrics; the first one leads.
+    /// Names of metrics; the first one leads. None without references.
     pub metrics: Vec<String>,
     /// The split that evaluation reads unless told otherwise.
     pub evaluation_split: String,
@@ -86,7 +86,10 @@ impl GenerationTask {
         let splits = Splits::from_root(&root, folder, layout.is_none(), &evaluation_split);
         let task = Self {
             name: root.required("name"),
-            metrics: root.required("metrics"),
+            metrics: match root.has("references") || layout.is_none() {
+                true => root.required("metrics"),
+                false => root.or("metrics", Vec::new()),
+            },
             max_new_tokens: root.required("max_new_tokens"),
             stop: root.or("stop", Vec::new()),
             recipe: Recipe::from_root(&root, layout.is_none(), &splits),
@@ -106,7 +109,14 @@ impl GenerationTask {
                 root.complain(key, message);
             }
         };
-        require("metrics", !self.metrics.is_empty(), "expected at least one metric");
+        match self.recipe.has_references() {
+            true => require("metrics", !self.metrics.is_empty(), "expected at least one metric"),
+            false => require(
+                "metrics",
+                self.metrics.is_empty(),
+                "metrics compare with references, expected `references` beside them",
+            ),
+        }
         require("max_new_tokens", self.max_new_tokens > 0, "expected 1 or more, found 0");
         let all_stop = self.stop.iter().all(|text| !text.is_empty());
         require("stop", all_stop, "an empty text would end every answer at once");
@@ -127,6 +137,11 @@ impl GenerationTask {
         allow_code_execution: bool,
     ) -> Result<Vec<Box<dyn TextMetric>>, Error> {
         self.metrics.iter().map(|name| text::by_name(name, allow_code_execution)).collect()
+    }
+
+    /// Whether prompts come with what should follow them.
+    pub fn has_responses(&self) -> bool {
+        self.recipe.has_responses()
     }
 
     /// Names of the splits, in alphabetical order.

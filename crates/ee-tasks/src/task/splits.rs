@@ -22,6 +22,8 @@ pub(super) struct Splits {
 pub(super) struct SplitFiles {
     pub(super) name: String,
     pub(super) files: Files,
+    /// Whether its files have the column of labels.
+    pub(super) labelled: bool,
     part: Part,
 }
 
@@ -108,7 +110,7 @@ impl SplitFiles {
             },
             false => Files::Joined(paths(section, "files")),
         };
-        Self { name, files, part: Part::new(section) }
+        Self { name, files, labelled: section.or("labelled", true), part: Part::new(section) }
     }
 
     /// The split's part of all the rows of its files.

@@ -145,7 +145,7 @@ fn many_examples_are_encoded_as_one_by_one() {
     let example = |text: &str, pair: Option<&str>| Example {
         text: text.into(),
         pair: pair.map(Into::into),
-        label: 0,
+        label: Some(0),
     };
     let examples = [
         example("the cat", Some("sat")),

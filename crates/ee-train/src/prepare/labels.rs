@@ -32,7 +32,8 @@ impl Start<'_> {
         loaded.config.set_labels(&order.head_names);
         check_length(config.task.max_length, loaded.config.max_length())?;
         let tokenizer = tokenizer.for_rows(loaded.config.vocab_size);
-        let (train, validation) = splits(&config.task, task, &tokenizer, &order)?;
+        let (train, validation) =
+            splits(&config.task, task, &tokenizer, &order, &mut loaded.notices)?;
         let metrics = task.build_metrics();
         let measure = Measure::Labels(LabelMeasure { metrics, label_of: order.labels() });
         let validation_split =
@@ -99,12 +100,14 @@ fn splits(
     task: &Task,
     tokenizer: &Tokenizer,
     order: &LabelOrder,
+    notices: &mut Vec<String>,
 ) -> Result<(Split, Split)> {
-    let read = |name: &str, limit| -> Result<Split> {
+    let mut read = |name: &str, limit| -> Result<Split> {
         let split = task.read_split(name, config.data_dir.as_deref(), limit)?;
+        notices.extend(split.notices());
         let encodings = tokenizer.encode_all(&split.examples)?;
         let outputs: Vec<usize> =
-            split.examples.iter().map(|example| order.outputs[example.label]).collect();
+            split.labels()?.into_iter().map(|label| order.outputs[label]).collect();
         Ok(Split::labelled(encodings, &outputs, tokenizer.padding_id()))
     };
     let validation = validation_split(config, &task.evaluation_split);

@@ -121,6 +121,11 @@ impl Reader<'_> {
             Texts::Task(task) => {
                 let validation = validation_split(config, &task.evaluation_split);
                 let name = if learns { config.train_split.as_str() } else { validation };
+                if !task.has_responses() {
+                    let message =
+                        "has neither references nor a response: there is nothing to learn";
+                    return Err(Error::Mismatch(format!("task `{}` {message}", task.name)));
+                }
                 let split = task.read_split(name, config.data_dir.as_deref(), limit)?;
                 let (rows, shortened) =
                     causal::instructions(tokenizer, &split.examples, max_length, end)?;

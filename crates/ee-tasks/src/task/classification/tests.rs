@@ -43,10 +43,10 @@ fn data() -> TempDir {
 fn a_split_joins_its_files_and_counts_rows_without_a_label() {
     let (task, data) = (task(PAIRS).expect("a sound task"), data());
     let train = task.read_split("train", Some(data.path()), None).expect("sound files");
-    let labels: Vec<usize> = train.examples.iter().map(|example| example.label).collect();
+    let labels: Vec<usize> = train.labels().expect("labels");
     assert_eq!(labels, [1, 0, 1, 0]);
     assert_eq!((train.skipped_unlabelled, train.skipped_short), (1, 0));
-    let second = Example { text: "q1".to_owned(), pair: Some("a1".to_owned()), label: 0 };
+    let second = Example { text: "q1".to_owned(), pair: Some("a1".to_owned()), label: Some(0) };
     assert_eq!(train.examples[1], second);
 }
 
@@ -105,7 +105,7 @@ fn rows_that_say_they_have_no_label_are_skipped_and_counted() {
     fs::write(data.path().join("two.tsv"), table).expect("written");
     let split = task.read_split("train", Some(data.path()), None).expect("sound files");
     assert_eq!(split.skipped_unlabelled, words.len());
-    let labels: Vec<usize> = split.examples.iter().map(|example| example.label).collect();
+    let labels = split.labels().expect("labels");
     assert_eq!(labels, [1, 0, 1, 0]);
     // What the task counts among its labels is one.
     let stated = PAIRS.replace("[splits.train]", "label_values = [\"-1\", \"1\"]\n[splits.train]");
@@ -113,7 +113,46 @@ fn rows_that_say_they_have_no_label_are_skipped_and_counted() {
     fs::write(data.path().join("two.tsv"), "gold\tquestion\tanswer\n-\tq\ta\n").expect("written");
     let split = self::task(&stated).expect("a sound task");
     let split = split.read_split("train", Some(data.path()), None).expect("sound files");
-    assert_eq!((split.examples[0].label, split.skipped_unlabelled), (0, 1));
+    assert_eq!((split.examples[0].label, split.skipped_unlabelled), (Some(0), 1));
+}
+
+#[test]
+fn a_split_without_labels_is_read_and_says_so() {
+    let data = data();
+    let without = "gold\tquestion\tanswer\n-1\tq0\ta0\n\tq1\ta1\n";
+    for name in ["one.tsv", "two.tsv"] {
+        fs::write(data.path().join(name), without).expect("written");
+    }
+    let read =
+        |text: &str| task(text).expect("a sound task").read_split("train", Some(data.path()), None);
+    // No row has one, whether rows without one would be skipped or not.
+    let strict = PAIRS.replace("skip_unlabelled = true", "");
+    for text in [PAIRS, &strict] {
+        let split = read(text).expect("sound files");
+        assert_eq!((split.examples.len(), split.has_labels()), (4, false));
+        assert_eq!(split.skipped_unlabelled, 0);
+        let error = split.labels().expect_err("no labels").to_string();
+        assert_eq!(error, "split `train` has no labels, expected one per row");
+    }
+    // One row has one: the others are a fault, unless they are skipped.
+    fs::write(data.path().join("two.tsv"), "gold\tquestion\tanswer\nright\tq\ta\n")
+        .expect("written");
+    let error = read(&strict).expect_err("mixed").to_string();
+    assert!(error.contains("one.tsv: line 2: column `gold`: unknown label `-1`"), "{error}");
+    assert!(error.ends_with("`skip_unlabelled = true` leaves rows without a label out"), "{error}");
+    assert_eq!(read(PAIRS).expect("skipped").skipped_unlabelled, 2);
+    // The column need not be there.
+    for name in ["one.tsv", "two.tsv"] {
+        fs::write(data.path().join(name), "question\tanswer\nq\ta\n").expect("written");
+    }
+    assert!(read(PAIRS).expect_err("no column").to_string().contains("no column `gold`"));
+    let said = strict.replace("[splits.train]", "[splits.train]\nlabelled = false");
+    assert!(!read(&said).expect("sound files").has_labels());
+    let bare =
+        strict.replace("label = \"gold\"", "").replace("metrics = [\"f1\", \"accuracy\"]", "");
+    assert!(!read(&bare).expect("sound files").has_labels());
+    let scored = strict.replace("label = \"gold\"", "");
+    assert!(complaints(&scored).contains("metrics compare with labels"), "{}", complaints(&scored));
 }
 
 #[test]
@@ -129,7 +168,7 @@ fn stated_label_values_alone_count() {
     assert!(message.contains("unknown label `right`"), "{message}");
     fs::write(data.path().join("one.tsv"), "gold\tquestion\tanswer\n0.0\tq\ta\n").expect("written");
     let split = task.read_split("train", Some(data.path()), None).expect("sound files");
-    assert_eq!(split.examples.iter().map(|example| example.label).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(split.labels().expect("labels"), [0, 1]);
 }
 
 #[test]
@@ -153,7 +192,7 @@ fn every_fault_of_a_task_file_is_reported_at_once() {
         assert!(found.contains(expected), "{expected}\nin\n{found}");
     }
     let bare = complaints("");
-    for key in ["name", "labels", "text", "label", "metrics", "splits"] {
+    for key in ["name", "labels", "text", "splits"] {
         assert!(bare.contains(&format!("`{key}`: missing")), "{key} in\n{bare}");
     }
     let split = complaints(&PAIRS.replace("splits.dev", "splits.test"));

@@ -42,7 +42,8 @@ impl Recipe {
     pub(super) fn from_root(root: &Section<'_>, parallel: bool, splits: &Splits) -> Self {
         let references = match parallel {
             true => root.or("references", vec!["references".to_owned()]),
-            false => root.required("references"),
+            // A task may ask without knowing an answer.
+            false => root.or("references", Vec::new()),
         };
         if root.has("references") && references.is_empty() {
             root.complain("references", "expected at least one field");
@@ -61,6 +62,15 @@ impl Recipe {
         };
         let examples = recipe.stated_examples(root);
         Self { examples, ..recipe }
+    }
+
+    pub(super) fn has_references(&self) -> bool {
+        !self.references.is_empty()
+    }
+
+    /// Whether there is something that follows a prompt.
+    pub(super) fn has_responses(&self) -> bool {
+        self.has_references() || self.response.is_some()
     }
 
     /// The few-shot examples that the file itself states, filled in.
@@ -153,7 +163,7 @@ impl Recipe {
         let references = self.references_of(record).map_err(wrong)?;
         let response = match &self.response {
             Some(template) => self.fill(template, record).map_err(wrong)?,
-            None => references[0].clone(),
+            None => references.first().cloned().unwrap_or_default(),
         };
         Ok(TextExample {
             prompt: format!("{lead}{prompt}"),
@@ -181,7 +191,7 @@ impl Recipe {
                 references.extend(self.texts(field, value)?);
             }
         }
-        match references.is_empty() {
+        match references.is_empty() && self.has_references() {
             true => {
                 Err(format!("no reference in {}, expected one or more", quoted(&self.references)))
             }

@@ -9,7 +9,6 @@
 
 mod backend;
 mod build;
-mod guard;
 mod long;
 mod over;
 mod settings;

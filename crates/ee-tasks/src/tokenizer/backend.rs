@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use tokenizers::{Encoding, PostProcessor, Tokenizer, TruncationDirection};
 
-use super::guard::caught;
 use super::long::{Placed, Spelled};
 use super::settings::{Kind, Settings};
 use super::{build, long, over};
 use crate::error::Error;
+use crate::guard::caught;
 use crate::text;
 
 /// Characters of a text that an error shows.

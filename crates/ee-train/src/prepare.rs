@@ -199,7 +199,7 @@ fn check_data(state: &mut TrainingState, train: &Split, resumed_at: Option<u64>)
 
 /// Whether low-rank additions go on being added to the checkpoint that they were learned on.
 fn check_base(state: &mut TrainingState, config: &RunConfig) -> Result<()> {
-    let (Some(_), ModelConfig::Checkpoint { path }) = (&config.lora, &config.model) else {
+    let (Some(_), ModelConfig::Checkpoint { path, .. }) = (&config.lora, &config.model) else {
         return Ok(());
     };
     let base = base::fingerprint(path)?;

@@ -148,6 +148,7 @@ fn facts(texts: usize, rows: usize) -> TraceFacts {
         task: String::new(),
         split: String::new(),
         labels: vec![],
+        has_gold: true,
         generation: Some(GenerationFacts {
             teacher_forced: false,
             vocabulary: 2,

@@ -77,7 +77,9 @@ fn run_trace(arguments: &TraceArguments) -> Result<()> {
     let tasks: Vec<AnyTask> =
         arguments.task.iter().map(|path| AnyTask::read(path)).collect::<Result<_, _>>()?;
     if !arguments.label_order.is_empty() && !matches!(*tasks, [AnyTask::Classification(_)]) {
-        bail!("--label-order is said of a classification, found a task of generated text");
+        let reason =
+            "--label-order is said of a classification, found a task of generated text".to_owned();
+        return Err(EvalError::Setting { reason }.into());
     }
     match tasks.as_slice() {
         [AnyTask::Classification(task)] => trace_labels(arguments, task),

@@ -161,7 +161,7 @@ pub fn open(
 ) -> Result<(Subject, Workload)> {
     let mut subject = Subject::open(folder, &examples.device)?;
     if let Some(notice) = subject.answer_in(task, examples.label_order())? {
-        eprintln!("notice: {}: {notice}", folder.display());
+        ee_files::note!("notice: {}: {notice}", folder.display());
     }
     let tokenizer = subject.tokenizer(examples.max_length)?;
     let selection = Selection {

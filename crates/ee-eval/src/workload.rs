@@ -52,10 +52,10 @@ impl Workload {
         let name = selection.split.unwrap_or(&task.evaluation_split);
         let split = task.read_split(name, selection.data_dir, selection.limit)?;
         for notice in split.notices() {
-            eprintln!("notice: {notice}");
+            ee_files::note!("notice: {notice}");
         }
         if !split.has_labels() {
-            eprintln!(
+            ee_files::note!(
                 "notice: split `{name}` has no labels; what early exits keep is measured by agreement with the full \
                  model"
             );

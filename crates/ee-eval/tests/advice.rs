@@ -80,8 +80,10 @@ fn decoders_are_compared_in_one_folder() {
         assert_eq!(per_gate % (4 - shut).max(1), 0, "{} trials", trials.len());
         let gates = model["gates"].as_object().unwrap();
         assert_eq!(gates.len(), 5);
-        for gate in gates.values().filter(|gate| gate["average_exit"].as_f64() < Some(5.0)) {
-            assert!(gate["equal_share"].as_f64().unwrap() >= 0.6);
+        // The model cut off stands there even where that keeps too little.
+        for (name, gate) in gates.iter().filter(|(name, _)| *name != "fixed") {
+            let is_shut = gate["average_exit"] == 5.0;
+            assert!(is_shut || gate["equal_share"].as_f64().unwrap() >= 0.6, "{name}");
         }
     }
     // What `ideal` says of the same trace is what the comparison says.

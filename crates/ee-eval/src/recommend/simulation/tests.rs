@@ -18,10 +18,8 @@ fn allowed() -> f64 {
 fn quality_is_kept_at_the_promised_rate_where_every_threshold_is_chosen_at_its_edge() {
     let found = outcome(World::Near);
     assert!((found.broken as f64) <= allowed(), "{found:?}");
-    assert!(
-        found.estimates_broken as f64 > 2.0 * allowed(),
-        "the estimates do break it: {found:?}"
-    );
+    assert!(found.estimates_broken as f64 > allowed(), "the estimates do break it: {found:?}");
+    assert!(found.recommended > RUNS as usize / 10, "and not by saying nothing: {found:?}");
 }
 
 #[test]

@@ -271,7 +271,7 @@ fn what_cannot_be_recommended_is_explained() {
     fail(
         here,
         &format!("{words} --min-tokens 10"),
-        2,
+        1,
         &["more than 10 new tokens", "--min-tokens"],
     );
     fail(here, &format!("{words} --limit 1"), 1, &["at least 2 examples", "found 1"]);

@@ -289,7 +289,7 @@ fn thresholds_that_can_never_fire_are_refused() {
         fail(here, &words, 2, &["can never fire", gate.split(':').next().unwrap()]);
     }
     let fixed = "speed --model model --task task.toml --gate fixed";
-    fail(here, &format!("{fixed}:7"), 1, &["fixed:7", "the exits 1 to 6"]);
+    fail(here, &format!("{fixed}:7"), 2, &["fixed:7", "the exits 1 to 6"]);
     fail(here, &format!("{fixed}:0"), 2, &["an exit from 1"]);
 }
 
@@ -334,7 +334,7 @@ fn the_benchmark_prints_one_line_of_json() {
 #[test]
 fn vector_instructions_that_are_unknown_are_a_usage_error() {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ee-eval"));
-    let command = command.args(["gates", "--trace", "none.parquet"]);
+    let command = command.args(["gates", "--trace", "none.parquet", "--output", "none"]);
     let output = command.env("EE_INSTRUCTIONS", "sse").output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{stderr}");

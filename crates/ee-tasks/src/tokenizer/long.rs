@@ -6,9 +6,9 @@
 use crate::error::Error;
 
 /// Bytes of a text that is not long yet.
-const LONG: usize = 1 << 19;
+const LONG: usize = 1 << 18;
 /// Bytes of a piece.
-const PIECE: usize = 1 << 18;
+const PIECE: usize = 1 << 17;
 /// Bytes that neighbouring pieces share.
 const SHARED: usize = 1 << 13;
 /// Tokens in a row that must be alike where two pieces are joined.

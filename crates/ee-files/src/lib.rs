@@ -5,8 +5,10 @@
 //! - [`FolderLock`]: one process at a time works in a folder, and a refusal says who does.
 //! - [`Mark`]: only what carries the mark of this project is ever removed.
 //! - [`say!`], [`show!`] and [`note!`]: streams whose reader may go away at any time.
+//! - [`caught`]: what a library that panics on a broken file says, as an error.
 //! - [`interrupt::listen`]: Ctrl-C and its siblings as a wish.
 
+mod caught;
 mod error;
 pub mod interrupt;
 mod lock;
@@ -14,6 +16,7 @@ mod mark;
 pub mod stream;
 mod whole;
 
+pub use caught::caught;
 pub use error::{Error, Result};
 pub use lock::FolderLock;
 pub use mark::{Mark, foreign_entry};

@@ -7,7 +7,6 @@
 
 pub mod arch;
 pub mod cache;
-mod caught;
 pub mod checkpoint;
 pub mod device;
 mod error;

@@ -13,7 +13,6 @@ mod suggest;
 pub mod batch;
 pub mod causal;
 pub mod config;
-pub mod guard;
 pub mod metrics;
 pub mod sandbox;
 pub mod table;

@@ -63,7 +63,7 @@ pub fn read(path: &Path) -> Result<Trace> {
 
 /// What reading gives; a panic of the library on a broken file names it.
 fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
-    ee_tasks::guard::caught(read)
+    ee_files::caught(read)
         .unwrap_or_else(|reason| Err(EvalError::NotATrace { path: path.to_owned(), reason }))
 }
 

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use ee_files::caught;
 use pytorch_reader::PytorchReader;
 use safetensors::tensor::Metadata;
 
 use super::read::{Entry, Place};
-use crate::caught::caught;
 use crate::error::{Error, Result};
 
 /// The tensors of a safetensors file, by name.

@@ -28,7 +28,7 @@ pub use random::RandomParameters;
 pub use read::Weights;
 pub use shapes::ParameterShapes;
 pub(crate) use source::CheckpointParameters;
-pub use write::save;
+pub use write::{save, save_tensors};
 
 /// What a family of checkpoints calls its tensors.
 #[derive(Clone, Copy, Debug)]

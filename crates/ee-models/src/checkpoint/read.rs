@@ -6,6 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::TensorData;
+use ee_files::caught;
 use sha2::{Digest, Sha256};
 
 use super::Precision;
@@ -13,7 +14,6 @@ use super::find::{self, Form};
 use super::finite::first_not_finite;
 use super::format::{Format, decode};
 use super::headers;
-use crate::caught::caught;
 use crate::error::{Error, Result};
 
 /// A stored tensor.

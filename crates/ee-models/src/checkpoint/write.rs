@@ -1,12 +1,14 @@
 //! Writes a model as a Hugging Face folder that `transformers` loads.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Tensor, TensorData};
+use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, View};
 use serde_json::{Map, Value};
 
@@ -108,9 +110,36 @@ pub fn save<M: Module>(
         .collect();
     let path = folder.join("model.safetensors");
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(tensors, Some(metadata), &path)
-        .map_err(|error| Error::io("cannot write", &path)(std::io::Error::other(error)))?;
-    File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io("cannot write", &path))
+    save_tensors(tensors, Some(metadata), &path)
+}
+
+/// Writes a safetensors file that whoever may read its folder may read, forced to the disk.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn save_tensors<S, V>(
+    tensors: Vec<(S, V)>,
+    metadata: Option<HashMap<String, String>>,
+    path: &Path,
+) -> Result<()>
+where
+    S: AsRef<str> + Ord + Display,
+    V: View,
+{
+    // The library renames a file of the owner's alone onto the place: it takes the mode of a new file.
+    let mode = File::create(path).and_then(|file| file.metadata());
+    let mode = mode.map_err(Error::io("cannot write", path))?.permissions();
+    safetensors::serialize_to_file(tensors, metadata, path).map_err(|error| {
+        Error::io("cannot write", path)(match error {
+            SafeTensorError::IoError(source) => source,
+            other => std::io::Error::other(other),
+        })
+    })?;
+    let written = File::open(path).and_then(|file| {
+        file.set_permissions(mode)?;
+        file.sync_all()
+    });
+    written.map_err(Error::io("cannot write", path))
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -18,13 +18,13 @@ use arrow_array::{Array, ArrayRef, StructArray};
 use arrow_cast::cast;
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::DataType;
+use ee_files::caught;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use serde_json::{Map, Number, Value};
 
 use super::{Record, locate};
 use crate::error::Error;
-use crate::guard::caught;
 
 /// Reads the columns in which the wanted fields lie.
 pub(super) fn read(path: &Path, fields: &[&str]) -> Result<Vec<Record>, Error> {

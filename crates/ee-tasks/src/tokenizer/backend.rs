@@ -7,13 +7,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use ee_files::caught;
 use tokenizers::{Encoding, PostProcessor, Tokenizer, TruncationDirection};
 
 use super::long::{Placed, Spelled};
 use super::settings::{Kind, Settings};
 use super::{build, long, over};
 use crate::error::Error;
-use crate::guard::caught;
 use crate::text;
 
 /// Characters of a text that an error shows.

@@ -10,9 +10,9 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Tensor, TensorData};
-use ee_models::checkpoint::ParameterNames;
+use ee_models::checkpoint::{ParameterNames, save_tensors};
+use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, View};
-use safetensors::{SafeTensorError, SafeTensors};
 
 use crate::error::{Error, Result};
 use crate::optimizer::{AdamW, Moments};
@@ -31,10 +31,7 @@ pub(super) fn write<M: Module>(
     let keeps_values = is_rounded(model) || has_additions(names);
     let mut collector = Collector { names, optimizer, keeps_values, tensors: Vec::new() };
     model.visit(&mut collector);
-    safetensors::serialize_to_file(collector.tensors, None, path).map_err(|error| match error {
-        SafeTensorError::IoError(source) => Error::io("cannot write", path)(source),
-        other => Error::broken(path, other),
-    })
+    Ok(save_tensors(collector.tensors, None, path)?)
 }
 
 /// Whether a model has low-rank additions; nothing else is trained then.

@@ -276,7 +276,9 @@ fn run_speed(arguments: &SpeedArguments) -> Result<()> {
     let (subject, workload) = open(&arguments.model, &task, &arguments.examples, Shard::WHOLE)?;
     let mut gates = arguments.gate.clone();
     for path in &arguments.certificate {
-        let rule = Certificate::read(path)?.rule(path, subject.checksum(), Some(&task.name))?;
+        let certificate = Certificate::read(path)?;
+        let rule = certificate.rule(path, subject.checksum(), Some(&task.name))?;
+        certificate.check_length(path, arguments.examples.max_length)?;
         gates.push(Timed::Gate(rule));
     }
     for gate in &gates {

@@ -141,7 +141,7 @@ fn divergence_by_position_follows_from_the_texts() {
 fn a_recommendation_is_what_was_measured() {
     let world = world();
     let here = world.path();
-    let words = "recommend --model plain --task task.toml --min-tokens 1 --rounds 2 --live-rows 5 --tries 5 --keep 0.3";
+    let words = "recommend --model plain --task task.toml --min-tokens 1 --rounds 3 --live-rows 5 --tries 5 --keep 0.3";
     let printed = succeed(here, &format!("{words} --output advice"));
     let found = json(&here.join("advice/results.json"));
     assert_eq!((&found["calibration_texts"], &found["held_out_texts"]), (&8.into(), &8.into()));
@@ -194,7 +194,7 @@ fn a_recommendation_is_what_was_measured() {
         assert!(here.join("advice").join(name).is_file(), "{name}");
     }
     // The trace that was made serves again, and is refused for another model. One round decides nothing.
-    let once = words.replace("--rounds 2", "--rounds 1");
+    let once = words.replace("--rounds 3", "--rounds 1");
     let printed = succeed(here, &format!("{once} --trace advice/trace.parquet"));
     assert!(printed.contains("Do not use early exit here"), "{printed}");
     let other = words.replace("--model plain", "--model joint");
@@ -208,7 +208,7 @@ fn without_references_the_full_model_is_what_texts_are_compared_with() {
     let task = "name = \"bare\"\nkind = \"generation\"\nformat = \"jsonl\"\nprompt = \"Say {text}:\"\n\
                 max_new_tokens = 10\ndata_dir = \".\"\n[splits.dev]\nfiles = [\"dev.jsonl\"]\n";
     std::fs::write(here.join("bare.toml"), task).unwrap();
-    let words = "recommend --model plain --task bare.toml --min-tokens 1 --rounds 2 --live-rows 3 --tries 4";
+    let words = "recommend --model plain --task bare.toml --min-tokens 1 --rounds 3 --live-rows 3 --tries 4";
     succeed(here, &format!("{words} --output advice"));
     let found = json(&here.join("advice/results.json"));
     assert!(array(&found["trials"], "metrics").is_empty());

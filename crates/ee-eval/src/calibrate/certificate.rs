@@ -68,6 +68,7 @@ impl Certificate {
     pub fn check(&self, path: &Path, trace: &Trace) -> Result<Checked> {
         let facts = &trace.facts;
         let rule = self.rule(path, &facts.checkpoint_sha256, Some(&facts.task))?;
+        self.check_length(path, facts.max_length)?;
         let Promised { risk, confidence, against, .. } = self.promised;
         if against == Against::Gold && trace.gold.is_empty() {
             return Err(EvalError::NoGold { task: facts.task.clone() });
@@ -80,6 +81,21 @@ impl Certificate {
             found: Point::of(trace, rule, against),
             score: Scorer::of_trace(trace)?[0].score_at(trace, &rule.exits(trace)),
         })
+    }
+
+    /// Refuses labels of inputs that are cut to another length than those that were certified.
+    ///
+    /// # Errors
+    /// [`EvalError::Certificate`], with both lengths.
+    pub fn check_length(&self, path: &Path, max_length: usize) -> Result<()> {
+        if max_length == self.max_length {
+            return Ok(());
+        }
+        let reason = format!(
+            "its inputs were cut to {} tokens, these to {max_length}: --max-length",
+            self.max_length
+        );
+        Err(EvalError::Certificate { path: path.to_owned(), reason })
     }
 
     /// That of a calibration.
@@ -186,6 +202,10 @@ mod tests {
         let message = |found: Result<SetGate>| found.unwrap_err().to_string();
         let other = message(read.rule(&path, &"11".repeat(32), task));
         assert!(other.contains("certificate.json") && other.contains("these are 1111"), "{other}");
+        let longer = trace.facts.max_length + 1;
+        assert!(read.check_length(&path, trace.facts.max_length).is_ok());
+        let other = read.check_length(&path, longer).unwrap_err().to_string();
+        assert!(other.contains(&format!("these to {longer}")), "{other}");
         let other = message(read.rule(&path, sum, Some("other")));
         assert!(other.contains("the task sample, this is other"), "{other}");
         // On all examples: those of both halves, which were looked at half by half before.

@@ -3,13 +3,14 @@
 //! A batch's time is the median of its rounds; rounds are no further draws of texts. Over batches, plain and
 //! other times of one stay together: a batch that is slow in both says nothing of either. The speed-up is a
 //! ratio of sums; its logarithm is linearised (the delta method: each batch's share in it), and what is left
-//! to chance is measured by Student's t, which few batches make wide. One batch, or one round, which a moment
-//! of the machine may have spoilt, tells nothing.
+//! to chance is measured by Student's t, which few batches make wide. One batch, or so few rounds that
+//! a moment of the machine may have spoilt them, tells nothing.
 
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::measure::Timed;
+use crate::pace::ROUNDS;
 use crate::results::Spread;
 
 /// The doubt that a 95 % interval leaves on each side.
@@ -50,7 +51,7 @@ impl Pace {
         let [our_seconds, their_seconds] = [ours, plain].map(medians);
         let sum = |of: &[f64]| of.iter().sum::<f64>();
         let speed_up = (tokens(ours) / sum(&our_seconds)) / (tokens(plain) / sum(&their_seconds));
-        let (n, is_enough) = (ours.len(), ours.len() > 1 && rounds > 1);
+        let (n, is_enough) = (ours.len(), ours.len() > 1 && rounds >= ROUNDS);
         let share = |of: f64, total: f64| n as f64 * of / total;
         // The mean of these numbers is 0.
         let influence = (0..n).map(|at| {

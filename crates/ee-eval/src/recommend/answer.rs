@@ -2,6 +2,7 @@
 
 use super::decide::{Finding, JUDGED, LEAST, Verdict};
 use super::results::Recommendation;
+use crate::pace::ROUNDS;
 use crate::trial::Trial;
 use crate::trial::quality::{Kept, Quality};
 
@@ -142,8 +143,10 @@ fn refused(found: &Recommendation, place: usize) -> String {
             return untold(found, quality, place);
         }
         _ if finding.speed_up < LEAST => format!("less than {LEAST}×"),
-        (_, None) if found.trials.rounds < 2 => {
-            "and one round does not tell whether anything is faster: --rounds 3".to_owned()
+        (_, None) if found.trials.rounds < ROUNDS => {
+            format!(
+                "and fewer than {ROUNDS} rounds do not tell whether anything is faster: --rounds {ROUNDS}"
+            )
         }
         (_, None) => "and one text does not tell whether anything is faster".to_owned(),
         (_, Some(low)) if low <= 1.0 => {

@@ -91,7 +91,7 @@ pub struct Quality {
 }
 
 impl Worth {
-    /// By the leading metric where the full model scores in it at all, else by the share of equal tokens.
+    /// By the leading metric where there is one that says something, else by the share of equal tokens.
     #[must_use]
     pub fn of(metric: Option<&MetricFacts>, ours: &[&Output], full: &[&Output]) -> Self {
         if let Some(worth) = metric.and_then(|metric| Self::by_metric(&metric.name, ours, full)) {
@@ -122,7 +122,7 @@ impl Worth {
             .collect();
         let texts = texts.filter(|texts| !texts.is_empty())?;
         let [_, full] = sums(&texts, &vec![1.0; texts.len()]);
-        if score(&full).is_nan() || score(&full) <= 0.0 {
+        if score(&full).is_nan() {
             return None;
         }
         let is_mean =

@@ -125,7 +125,9 @@ impl Trials {
 
     fn worth_of(&self, ours: &Texts, full: &Texts) -> Worth {
         let [ours, full] = [ours, full].map(|texts| texts.outputs.iter().collect::<Vec<&Output>>());
-        Worth::of(self.metrics.first(), &ours, &full)
+        // The timed texts decide what is looked at, whichever texts are judged by it.
+        let scores = self.full_score().is_some_and(|full| full > 0.0);
+        Worth::of(self.metrics.first().filter(|_| scores), &ours, &full)
     }
 
     /// Whether every true early exit keeps this share of the full model's quality on further texts, judged by the

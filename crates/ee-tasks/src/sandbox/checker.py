@@ -212,12 +212,17 @@ class Names(dict):
         for node in nodes:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 own |= {(name.asname or name.name).split(".")[0] for name in node.names}
-        of_calls = (node.func for node in nodes if isinstance(node, ast.Call))
-        called = {node.id for node in of_calls if isinstance(node, ast.Name)} - own
-        foreign = {name for name in called if not hasattr(builtins, name)}
-        self.hidden = set(dir(builtins)) - (set() if foreign else called)
         of_dots = (node.value for node in nodes if isinstance(node, ast.Attribute))
         self.dotted = {node.id for node in of_dots if isinstance(node, ast.Name)}
+        of_calls = (node.func for node in nodes if isinstance(node, ast.Call))
+        called = {node.id for node in of_calls if isinstance(node, ast.Name)} - own
+        # What is only handed on (`check(f)`) or renamed is the program's as well.
+        read = {node.id for node in nodes if isinstance(node, ast.Name)} - own
+        foreign = {
+            name for name in read
+            if not hasattr(builtins, name) and not (name in self.dotted and is_library(name))
+        }
+        self.hidden = set(dir(builtins)) - (set() if foreign else called)
 
     def __missing__(self, name):
         if name in self.hidden:

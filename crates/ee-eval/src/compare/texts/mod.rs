@@ -137,8 +137,10 @@ impl Examination<'_> {
         notices.extend(
             trials.load.and_then(|load| load.notice()).into_iter().chain(few(trials.rounds)),
         );
+        // "Yes" and "no" of every model have to hold together.
+        let doubt = DOUBT / (2 * self.arguments.model.len()) as f64;
         Ok(TextResults {
-            qualities: trials.qualities(self.arguments.keep, DOUBT),
+            qualities: trials.qualities(self.arguments.keep, doubt),
             confidence_per_exit: confidence_per_exit(&trace),
             agreement_per_exit: agreement_per_exit(&trace),
             summary,

@@ -86,14 +86,18 @@ fn facts(name: &str) -> MetricFacts {
 }
 
 #[test]
-fn the_metric_decides_where_the_full_model_scores_in_it() {
+fn the_metric_decides_where_there_is_one() {
     let right = output(&[1, 2], "exact_match", &[1.0, 1.0]);
     let wrong = output(&[1, 3], "exact_match", &[0.0, 1.0]);
     let metric = facts("exact_match");
     let of = |ours: &Output, full: &Output| Worth::of(Some(&metric), &[ours], &[full]);
     assert_eq!((of(&wrong, &right).share(), of(&wrong, &right).what), (0.0, "exact_match".into()));
-    // Where the full model is never right nothing could be lost: its tokens are looked at.
-    assert_eq!((of(&right, &wrong).share(), of(&right, &wrong).what), (0.5, "equal tokens".into()));
+    // Where the full model is never right nothing could be lost, and nothing is told.
+    let nothing = of(&wrong, &wrong).judge(0.5, 0.1);
+    assert_eq!(
+        (nothing.share, nothing.kept, nothing.what),
+        (1.0, Kept::Unknown, "exact_match".into())
+    );
     assert_eq!(Worth::of(None, &[&right], &[&wrong]).share(), 0.5);
 }
 

@@ -138,6 +138,16 @@ fn what_the_tests_compare_with_is_not_the_programs() {
             "class Fake:\n    isclose = staticmethod(lambda *_: True)\nmath = Fake\ndef f(): return 0.0",
             "assert math.isclose(f(), 2.5)",
         ),
+        // The same where the tests hand the function on, rename it or ask a method.
+        (
+            "def f(x): return 7.0\ndef abs(_): return 0",
+            "def check(candidate):\n    assert abs(candidate(3.5) - 0.5) < 1e-6\ncheck(f)",
+        ),
+        ("def f(x): return 7.0\ndef abs(_): return 0", "g = f\nassert abs(g(3.5) - 0.5) < 1e-6"),
+        (
+            "class A:\n    def go(self): return []\na = A()\ndef len(_): return 2",
+            "assert len(a.go()) == 2",
+        ),
         ("expected = 0\ndef f(): return 0", "expected = 1\nassert f() == expected"),
         // A result that would be what it is compared with.
         ("def f(x):\n    x[:] = [0]\n    return [0]", "x = [3, 1]\nassert f(x) == x"),

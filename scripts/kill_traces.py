@@ -29,7 +29,9 @@ import pyarrow.parquet
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / "target/release"
 # What depends on the clock, and what follows from it.
-TIMED = re.compile(r"second|speed|time|share|ratio|bound|rest|finding|plan|tally|page|pace|interval_of")
+TIMED = re.compile(r"second|speed|time|share|ratio|bound|rest|finding|plan|tally|page|pace|interval_of|load|log_error|tokens_per_round")
+# A notice on the machine, not on the texts.
+BUSY = "the machine was busy while"
 
 
 def parse_flags():
@@ -74,7 +76,9 @@ def trace(path):
 def timeless(value):
     if isinstance(value, dict):
         return {key: timeless(inner) for key, inner in value.items() if not TIMED.search(key)}
-    return [timeless(inner) for inner in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [timeless(inner) for inner in value if not str(inner).startswith(BUSY)]
+    return value
 
 
 def content(place):

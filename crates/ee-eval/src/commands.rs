@@ -123,7 +123,7 @@ fn trace_texts(
     task: &GenerationTask,
     output: PathBuf,
 ) -> Result<()> {
-    check_writable(&output)?;
+    check_output(&output)?;
     let work = TokenWork {
         task,
         data_dir: arguments.data_dir(index),
@@ -147,10 +147,22 @@ fn trace_texts(
     Ok(())
 }
 
+/// Whether a trace can be written there, and nothing but an earlier one would be replaced.
+fn check_output(output: &Path) -> Result<()> {
+    check_writable(output)?;
+    let has_content = output.metadata().is_ok_and(|found| found.is_file() && found.len() > 0);
+    if has_content && !ee_files::is_stream(output)? && trace::read_facts(output).is_err() {
+        let reason =
+            format!("{} is no trace and stays as it is: choose another --output", output.display());
+        return Err(EvalError::Setting { reason }.into());
+    }
+    Ok(())
+}
+
 fn trace_labels(arguments: &TraceArguments, task: &Task) -> Result<()> {
     let examples = arguments.examples(0);
     let (subject, workload) = open(&arguments.model, task, &examples, arguments.shard)?;
-    check_writable(&arguments.output)?;
+    check_output(&arguments.output)?;
     let batch = arguments.batch.unwrap_or(32);
     let trace = observe(&subject, &workload, batch, arguments.shard)?;
     trace::write(&trace, &arguments.output)?;

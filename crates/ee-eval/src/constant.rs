@@ -60,7 +60,7 @@ impl Constant {
         let reached = self.score();
         (full > 0.0 && reached >= floor(full, keep)).then(|| {
             format!(
-                "{} for everything has a {metric} of {reached:.4}, {:.1} % of the full model's: keeping {:.0} % of it shows \
+                "{} for everything scores {reached:.4} in {metric}, {:.1} % of the full model's: keeping {:.0} % of it shows \
                  nothing here",
                 self.name(),
                 100.0 * reached / full,

@@ -108,6 +108,22 @@ fn a_foreign_folder_of_parts_stays() {
 }
 
 #[test]
+fn a_file_that_is_no_trace_is_not_replaced() {
+    let world = world();
+    let here = world.path();
+    fs::write(here.join("notes.txt"), "precious").unwrap();
+    symlink("notes.txt", here.join("link.parquet")).unwrap();
+    let label = "trace --model model --task task.toml";
+    let text = "trace --model writer --task texts/task.toml --data-dir texts";
+    for (words, output) in
+        [label, text].iter().flat_map(|of| [(of, "notes.txt"), (of, "link.parquet")])
+    {
+        fail(here, &format!("{words} --output {output}"), 2, &[output, "is no trace"]);
+        assert_eq!(fs::read_to_string(here.join("notes.txt")).unwrap(), "precious");
+    }
+}
+
+#[test]
 fn a_second_trace_into_one_output_hears_of_the_first() {
     let world = world();
     let here = world.path();

@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -38,6 +38,8 @@ impl FolderLock {
                 .truncate(false)
                 .read(true)
                 .write(true)
+                // A link is nobody's lock, and where it leads to is none of ours.
+                .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
                 .open(&path)
                 .map_err(Error::io("lock", folder))?;
             match file.try_lock() {
@@ -104,6 +106,15 @@ mod tests {
         drop(first);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         FolderLock::take(folder.path(), "ee-test").unwrap();
+    }
+
+    #[test]
+    fn a_link_is_no_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("target");
+        std::os::unix::fs::symlink(&target, folder.path().join(NAME)).unwrap();
+        assert!(FolderLock::take(folder.path(), "ee-test").is_err());
+        assert!(!target.exists());
     }
 
     #[test]

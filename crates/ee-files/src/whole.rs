@@ -32,7 +32,8 @@ pub fn write_whole<E: From<Error>>(
 ) -> Result<(), E> {
     match destination(path)? {
         Destination::Stream => {
-            let file = OpenOptions::new().write(true).open(path);
+            // Behind what an open stream's file holds (`>>`), not over it.
+            let file = OpenOptions::new().append(true).open(path);
             fill(&mut file.map_err(Error::io("write", path))?)
         }
         Destination::File(place) => {
@@ -220,6 +221,17 @@ mod tests {
         assert_eq!(mode & 0o777, 0o640);
         symlink("round", at("round")).unwrap();
         assert!(write_text(&at("round"), "x").is_err());
+    }
+
+    #[test]
+    fn what_an_open_stream_holds_stays() {
+        use std::os::fd::AsRawFd;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        fs::write(&path, "kept\n").unwrap();
+        let open = OpenOptions::new().append(true).open(&path).unwrap();
+        write_text(Path::new(&format!("/dev/fd/{}", open.as_raw_fd())), "new\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "kept\nnew\n");
     }
 
     #[test]

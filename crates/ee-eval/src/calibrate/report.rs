@@ -54,8 +54,12 @@ pub fn findings(found: &Calibration) -> Vec<String> {
     let best = match &found.best {
         Some(Best { gate, certified, held_out }) => format!(
             "{gate}:{} is certified among all: on the held-out examples it leaves after {:.2} of {} layers with a risk of \
-             {:.4}. {CERTIFICATE_FILE} holds it, for `--certificate` of gates, speed and decode.",
-            certified.threshold, held_out.average_exit, found.layers, held_out.risk,
+             {:.4}. {CERTIFICATE_FILE} holds it, for `--certificate` of {}.",
+            certified.threshold,
+            held_out.average_exit,
+            found.layers,
+            held_out.risk,
+            if found.trace.generation.is_some() { "decode" } else { "gates and speed" },
         ),
         None => {
             format!("No line is certified among all {lines}: use the full model, or more examples.")

@@ -77,7 +77,7 @@ fn as_certified(results: &Results, here: &Checked) -> String {
     };
     format!(
         "{rule}, certified for a risk of at most {promised} with confidence {confidence}, has a risk of {:.4} on these {} \
-         examples{own}: {:.2} of {} layers at a {} of {score:.4}.",
+         examples{own}: {:.2} of {} layers, {} {score:.4}.",
         found.risk, results.n, found.average_exit, results.layers, results.score.name,
     )
 }

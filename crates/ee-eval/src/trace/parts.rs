@@ -152,8 +152,10 @@ impl Parts {
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let endings = [".parquet", ".texts.jsonl", ".sha256"];
-            if name.starts_with("batch-") && endings.iter().any(|ending| name.ends_with(ending)) {
+            let rest = name.strip_prefix("batch-").unwrap_or_default();
+            let ending = rest.trim_start_matches(|of: char| of.is_ascii_digit());
+            let digits = rest.len() - ending.len();
+            if digits >= 6 && [".parquet", ".texts.jsonl", ".sha256"].contains(&ending) {
                 files.push(path);
             }
         }

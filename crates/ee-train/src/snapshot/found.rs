@@ -39,7 +39,13 @@ impl Found {
         let state = path.join(STATE);
         let complain = |complaint: String| format!("{}: {complaint}", state.display());
         let text = fs::read_to_string(&state).map_err(|error| complain(error.to_string()))?;
-        let record = serde_json::from_str(&text).map_err(|error| complain(error.to_string()))?;
+        let record: Record =
+            serde_json::from_str(&text).map_err(|error| complain(error.to_string()))?;
+        // What is listed may be removed: nothing outside this folder.
+        let is_outside = |name: &&String| Path::new(name).file_name() != Some(name.as_ref());
+        if let Some(name) = record.files.keys().find(is_outside) {
+            return Err(complain(format!("'{name}' is no name of a file in this folder")));
+        }
         Ok(Self { path, record })
     }
 
@@ -66,9 +72,10 @@ impl Found {
 
     /// Whether a model can be loaded from here, with or without what its training takes.
     pub(super) fn has_model(&self) -> bool {
-        let names = self.record.files.keys().map(String::as_str).chain(ALWAYS);
-        let mut names = names.filter(|name| *name != OPTIMIZER);
-        names.all(|name| self.path.join(name).is_file())
+        let known = self.record.files.iter().map(|(name, bytes)| (name.as_str(), Some(*bytes)));
+        let needed = known.chain(ALWAYS.into_iter().map(|name| (name, None)));
+        let mut needed = needed.filter(|(name, _)| *name != OPTIMIZER);
+        needed.all(|(name, bytes)| self.complaint_about(name, bytes).is_none())
     }
 
     /// Removes the files that were written here, and the folder unless something else lies in it. The state
@@ -89,5 +96,43 @@ pub(super) fn remove_if_empty(folder: &Path) -> Result<()> {
             Err(Error::io("cannot remove", folder)(error))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::state::TrainingState;
+    use super::*;
+
+    fn written(folder: &Path, files: &[(&str, u64)]) {
+        let files: BTreeMap<_, _> =
+            files.iter().map(|(name, bytes)| ((*name).to_owned(), *bytes)).collect();
+        let record = Record { state: TrainingState::default(), run: None, files };
+        fs::write(folder.join(STATE), serde_json::to_string(&record).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn nothing_outside_its_folder_belongs_to_a_checkpoint() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["../precious", "/precious", "a/b", "..", ""] {
+            written(folder.path(), &[(name, 1)]);
+            let refused = Found::at(folder.path().to_owned()).unwrap_err();
+            assert!(refused.contains("is no name of a file in this folder"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_truncated_model_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ALWAYS {
+            fs::write(folder.path().join(name), "whole").unwrap();
+        }
+        written(folder.path(), &[("model.safetensors", 5)]);
+        let found = Found::at(folder.path().to_owned()).unwrap();
+        assert!(found.has_model());
+        fs::write(folder.path().join("model.safetensors"), "who").unwrap();
+        assert!(!found.has_model());
     }
 }

@@ -69,7 +69,20 @@ impl Family {
         };
         match self.windows {
             Windows::None => (None, Windowed::All),
-            Windows::All => (size(keys), Windowed::All),
+            Windows::All => match (size(keys), layer_types(keys, layers)) {
+                (window, None) => (window, Windowed::All),
+                // transformers makes a Ministral of a Mistral that lists its layers.
+                (Some(window), Some(windowed)) => (Some(window), Windowed::Listed(windowed)),
+                (None, Some(windowed)) => {
+                    if windowed.contains(&true) {
+                        keys.complain(
+                            "'layer_types' names sliding_attention, but 'sliding_window' is null"
+                                .to_owned(),
+                        );
+                    }
+                    (None, Windowed::All)
+                }
+            },
             Windows::Some => {
                 let is_used = keys.truth("use_sliding_window", false);
                 let window = size(keys).filter(|_| is_used);

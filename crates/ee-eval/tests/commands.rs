@@ -119,7 +119,7 @@ fn a_certificate_is_taken_by_other_commands_for_the_same_weights_alone() {
     let file = here.join("calibrated/certificate.json");
     let best = json(&file)["best"].clone();
     let rule = format!("{}:{}", best["gate"].as_str().unwrap(), best["certified"]["threshold"]);
-    let speed = "speed --task task.toml --rounds 1 --certificate calibrated/certificate.json";
+    let speed = "speed --task task.toml --rounds 1 --max-length 32 --certificate calibrated/certificate.json";
     succeed(here, &format!("{speed} --model model --trace trace.parquet --output speed"));
     let ran = json(&here.join("speed/results.json"))["speed"][0]["gate"].clone();
     let threshold = |typed: &str| typed.split_once(':').unwrap().1.parse::<f32>().unwrap();

@@ -29,7 +29,7 @@ import pyarrow.parquet
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / "target/release"
 # What depends on the clock, and what follows from it.
-TIMED = re.compile(r"second|speed|time|share|ratio|bound|rest|finding|plan|tally|page|pace|interval_of|load|log_error|tokens_per_round")
+TIMED = re.compile(r"second|speed|time|share|ratio|bound|rest|finding|plan|tally|page|pace|interval_of|load|log_error|drafted")
 # A notice on the machine, not on the texts.
 BUSY = "the machine was busy while"
 

@@ -48,9 +48,8 @@ fn cost(first: &TextResults, other: &TextResults) -> String {
         return String::new();
     };
     let (Some(full), Some(score)) = (before.score, after.score) else { return String::new() };
-    let within = after.interval.is_some_and(|[low, high]| low <= full && full <= high);
-    let doubt = if within { "within" } else { "outside" };
-    format!(" scores {score:.4} in {} ({full:.4}, {doubt} its 95 % interval),", after.name)
+    // Whether the difference is chance is a question of pairs, which intervals of each do not answer.
+    format!(" scores {score:.4} in {} where it was {full:.4},", after.name)
 }
 
 /// Whether stand-ins for keys and values cost the other model more of its tokens than the first, beyond chance:

@@ -141,7 +141,7 @@ fn divergence_by_position_follows_from_the_texts() {
 fn a_recommendation_is_what_was_measured() {
     let world = world();
     let here = world.path();
-    let words = "recommend --model plain --task task.toml --min-tokens 1 --rounds 3 --live-rows 5 --tries 5 --keep 0.3";
+    let words = "recommend --model plain --task task.toml --min-tokens 1 --rounds 3 --live-rows 5 --tries 5 --keep 0.4";
     let printed = succeed(here, &format!("{words} --output advice"));
     let found = json(&here.join("advice/results.json"));
     assert_eq!((&found["calibration_texts"], &found["held_out_texts"]), (&8.into(), &8.into()));

@@ -51,9 +51,9 @@ pub enum Error {
         hint: String,
     },
 
-    /// Programs that nobody has read cannot be run safely on this system, and so are not run.
-    #[error("this system cannot isolate a model-written program: {0}")]
-    Isolation(String),
+    /// A model-written program could not be run.
+    #[error(transparent)]
+    Sandbox(#[from] ee_sandbox::Error),
 
     /// A request that makes no sense, such as a limit of 0.
     #[error("{0}")]

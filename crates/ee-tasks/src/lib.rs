@@ -14,7 +14,6 @@ pub mod batch;
 pub mod causal;
 pub mod config;
 pub mod metrics;
-pub mod sandbox;
 pub mod table;
 pub mod task;
 pub mod text;

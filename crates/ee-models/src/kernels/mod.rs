@@ -4,7 +4,6 @@
 //! differentiated by Burn, and a body for the CPU backend: threaded, vectorised, with a backward pass of
 //! its own. Callers see functions on tensors and cannot tell which body ran; tests compare the two.
 
-pub(crate) mod cpu;
 mod decoder;
 mod flex;
 mod head;
@@ -13,12 +12,13 @@ pub mod plain;
 use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor};
+pub(crate) use ee_kernels as cpu;
 
-pub use cpu::{Activation, AdamW, Dropout, RowStatistics};
 pub use decoder::{
     CachePlace, CausalShape, Rotary, Rows, Weight, add_rms_norm, causal_attention, project,
     rms_norm, rotate, row_statistics, settle, silu_product, write_cache,
 };
+pub use ee_kernels::{Activation, AdamW, Dropout, RowStatistics};
 pub use head::{HeadGradients, HeadLoss, head_loss, pull};
 
 /// The sizes of one self-attention over right-padded rows.

@@ -6,9 +6,10 @@
 //! passes if every statement of both was run and both exit codes are 0. Objects of a program's own class equal
 //! nothing but themselves there. What the program is in a generated text is stated at [`program`].
 
+use ee_sandbox::{Outcome, Sandbox};
+
 use super::TextMetric;
 use crate::error::Error;
-use crate::sandbox::{Outcome, Sandbox};
 
 /// Passed programs over all (Chen et al. 2021 with k = n = 1).
 struct PassAt1 {
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn it_counts_programs_that_pass_all_assertions() {
-        if crate::sandbox::impossible().is_some() {
+        if ee_sandbox::impossible().is_some() {
             return;
         }
         let metric = by_name("pass@1", true).expect("isolation is possible");

@@ -1,0 +1,86 @@
+//! The work on one query's row of scores.
+
+use crate::dropout::Mask;
+use crate::instructions::vectorised;
+use crate::math::exp;
+
+/// Partial results per row.
+const LANES: usize = 32;
+
+vectorised! {
+    /// Scores to probabilities of `scale` · scores; gives log Σ exp.
+    pub(super) fn softmax(row: &mut [f32], scale: f32) -> f32 {
+        let mut most = [f32::NEG_INFINITY; LANES];
+        let (blocks, rest) = row.as_chunks::<LANES>();
+        for block in blocks {
+            for lane in 0..LANES {
+                most[lane] = if block[lane] > most[lane] { block[lane] } else { most[lane] };
+            }
+        }
+        let max = scale * most.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+
+        let mut sums = [0.0_f32; LANES];
+        let (blocks, rest) = row.as_chunks_mut::<LANES>();
+        for block in blocks {
+            for lane in 0..LANES {
+                block[lane] = exp::<FUSED>(block[lane] * scale - max);
+                sums[lane] += block[lane];
+            }
+        }
+        for (lane, value) in rest.iter_mut().enumerate() {
+            *value = exp::<FUSED>(*value * scale - max);
+            sums[lane] += *value;
+        }
+        let sum: f32 = sums.iter().sum();
+        let inverse = 1.0 / sum;
+        for value in row {
+            *value *= inverse;
+        }
+        max + sum.ln()
+    }
+}
+
+vectorised! {
+    /// Scores to probabilities, from the log Σ exp that [`softmax`] gave.
+    pub(super) fn softmax_again(row: &mut [f32], scale: f32, log_sum_exp: f32) {
+        for value in row {
+            *value = exp::<FUSED>(*value * scale - log_sum_exp);
+        }
+    }
+}
+
+vectorised! {
+    /// Drops elements of a row.
+    pub(super) fn drop(row: &mut [f32], mask: Mask) {
+        for (offset, value) in (0_u32..).zip(row) {
+            *value *= mask.factor(offset);
+        }
+    }
+}
+
+vectorised! {
+    /// Σ a·b
+    pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+        let mut sums = [0.0_f32; LANES];
+        let (blocks_a, rest_a) = a.as_chunks::<LANES>();
+        let (blocks_b, rest_b) = b.as_chunks::<LANES>();
+        for (a, b) in blocks_a.iter().zip(blocks_b) {
+            for lane in 0..LANES {
+                sums[lane] += a[lane] * b[lane];
+            }
+        }
+        for (sum, (a, b)) in sums.iter_mut().zip(rest_a.iter().zip(rest_b)) {
+            *sum += a * b;
+        }
+        sums.iter().sum()
+    }
+}
+
+vectorised! {
+    /// dS = scale · P∘(dP − D), into `gradient`, which holds dP.
+    pub(super) fn softmax_backward(probabilities: &[f32], gradient: &mut [f32], along: f32, scale: f32) {
+        for (gradient, &p) in gradient.iter_mut().zip(probabilities) {
+            *gradient = scale * p * (*gradient - along);
+        }
+    }
+}

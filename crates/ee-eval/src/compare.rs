@@ -11,7 +11,7 @@ use ee_tasks::{AnyTask, Task};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::{CompareArguments, ExampleArguments, NamedModel};
+use crate::cli::{CompareArguments, ExampleArguments, NamedModel};
 use crate::error::{EvalError, Result};
 use crate::gates::rules;
 use crate::output::claim;

@@ -8,10 +8,9 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod arguments;
 pub mod bench;
 pub mod calibrate;
-pub mod commands;
+pub mod cli;
 pub mod compare;
 pub mod constant;
 pub mod cut;

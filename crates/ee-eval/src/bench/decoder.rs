@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use super::{FINITE, SEED, timed, token};
-use crate::arguments::{DecodeBenchArguments, DecoderSizes, DecoderTraceArguments};
+use crate::cli::{DecodeBenchArguments, DecoderSizes, DecoderTraceArguments};
 use crate::error::Result;
 use crate::results::Spread;
 

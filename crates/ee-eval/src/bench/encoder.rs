@@ -5,7 +5,7 @@ use ee_models::{Batch, ExitModel};
 use serde_json::json;
 
 use super::{FINITE, SEED, timed, token};
-use crate::arguments::EncoderTraceArguments;
+use crate::cli::EncoderTraceArguments;
 use crate::error::Result;
 use crate::results::Spread;
 

@@ -10,7 +10,7 @@ use ee_models::{Block, Decoder, ExitModel, KvCache, Stream};
 use serde_json::json;
 
 use super::{FINITE, decoder, token};
-use crate::arguments::ExitsBenchArguments;
+use crate::cli::ExitsBenchArguments;
 use crate::decode::clock::{Clock, Part};
 use crate::decode::{Settings, decode};
 use crate::error::{EvalError, Result};

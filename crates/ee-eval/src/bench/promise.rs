@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::arguments::PromiseBenchArguments;
+use crate::cli::PromiseBenchArguments;
 use crate::error::Result;
 use crate::recommend::simulation::{Demand, World, simulate};
 

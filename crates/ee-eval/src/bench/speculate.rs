@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::decoder::loaded;
 use super::token;
-use crate::arguments::SpeculateBenchArguments;
+use crate::cli::SpeculateBenchArguments;
 use crate::error::Result;
 use crate::results::Spread;
 

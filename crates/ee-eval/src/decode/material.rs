@@ -6,7 +6,7 @@ use ee_tasks::{GenerationTask, TextExample, TextMetric};
 use super::clock::Clock;
 use super::measure::{Measured, Work};
 use super::results::{Output, Texts};
-use crate::arguments::DecodeArguments;
+use crate::cli::DecodeArguments;
 use crate::decoding::{DecoderSubject, Request, Scoring, n_references, of_metric, score};
 use crate::error::{EvalError, Result};
 use crate::ideal::MetricScore;

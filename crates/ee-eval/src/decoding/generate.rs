@@ -7,7 +7,7 @@ use ee_models::generate::{Options, generate};
 use super::{
     DecoderSubject, Request, Scoring, Statistics, TextWatcher, n_references, of_metric, score,
 };
-use crate::arguments::GenerateArguments;
+use crate::cli::GenerateArguments;
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
 use crate::words::count;

@@ -5,7 +5,7 @@ use std::path::Path;
 use ee_tasks::{GenerationTask, TextExample};
 
 use super::{DecoderSubject, Room};
-use crate::arguments::TextArguments;
+use crate::cli::TextArguments;
 use crate::error::{EvalError, Result};
 
 /// New tokens where neither the command line nor a task says how many.

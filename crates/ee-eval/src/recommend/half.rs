@@ -6,8 +6,8 @@ use ee_models::gate::GATE_FILE;
 use ee_tasks::{GenerationTask, TextExample};
 
 use super::split;
-use crate::arguments::RecommendArguments;
 use crate::calibrate::{examples, examples_to_certify};
+use crate::cli::RecommendArguments;
 use crate::decode::material::{Continuation, Material};
 use crate::decode::states::{STATE_GATES, StateGate, fitted};
 use crate::decoding::{DecoderSubject, Room};

@@ -24,8 +24,8 @@ use ee_tasks::{AnyTask, GenerationTask};
 
 pub use results::{Origin, Recommendation};
 
-use crate::arguments::RecommendArguments;
 use crate::calibrate::{Halves, examples};
+use crate::cli::RecommendArguments;
 use crate::decode::HeadChoice;
 use crate::decode::material::Material;
 use crate::decode::measure::Way;

@@ -19,7 +19,7 @@ pub use self::drafts::Drafts;
 pub use self::results::{
     Bound, ExitAcceptance, MetricScores, PlanCount, Shares, SpeculateResults, Timing,
 };
-use crate::arguments::SpeculateArguments;
+use crate::cli::SpeculateArguments;
 use crate::decode::measure::Timed;
 use crate::decoding::{DecoderSubject, Generated, Request, Scoring, TextWatcher, write_texts};
 use crate::error::{EvalError, Result};

@@ -6,8 +6,8 @@ use ee_models::speculate::Tally;
 use serde::{Deserialize, Serialize};
 
 use super::Both;
-use crate::arguments::SpeculateArguments;
 use crate::bench::read_bandwidth;
+use crate::cli::SpeculateArguments;
 use crate::decode::measure::Timed;
 use crate::decode::pace::Pace;
 use crate::decoding::{DecoderSubject, Request};

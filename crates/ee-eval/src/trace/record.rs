@@ -6,6 +6,7 @@
 //! one copy.
 
 use std::path::{Component, Path};
+use std::str::FromStr;
 
 use ee_models::signal::{Agreement, Signal};
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,20 @@ impl Shard {
     #[must_use]
     pub fn holds(self, example: usize) -> bool {
         example % self.count as usize == self.index as usize - 1
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text
+            .split_once('/')
+            .and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
+        match parts {
+            Some((index, count)) if 1 <= index && index <= count => Ok(Self { index, count }),
+            _ => Err("expected i/n with i from 1 to n, e.g. 1/4".to_owned()),
+        }
     }
 }
 
@@ -338,4 +353,17 @@ fn pick_any<T: Copy>(values: &[T], rows: &[usize]) -> Vec<T> {
 /// The values of the given rows of a column with `width` values per row.
 fn pick<T: Copy>(values: &[T], rows: &[usize], width: usize) -> Vec<T> {
     rows.iter().flat_map(|&row| &values[row * width..(row + 1) * width]).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Shard;
+
+    #[test]
+    fn shards_count_from_one() {
+        assert_eq!("2/4".parse(), Ok(Shard { index: 2, count: 4 }));
+        for text in ["0/4", "5/4", "1", "1/0", "a/b"] {
+            assert!(text.parse::<Shard>().is_err(), "{text}");
+        }
+    }
 }

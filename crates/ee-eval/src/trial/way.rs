@@ -123,7 +123,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::arguments::{Arguments, Command};
+    use crate::cli::{Arguments, Command};
 
     #[test]
     fn commands_can_be_typed_and_mean_the_way() {

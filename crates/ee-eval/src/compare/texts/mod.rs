@@ -19,7 +19,7 @@ use indexmap::IndexMap;
 use results::FIXED;
 pub use results::{TextComparison, TextResults};
 
-use crate::arguments::{CompareArguments, NamedModel};
+use crate::cli::{CompareArguments, NamedModel};
 use crate::decode::material::{Continuation, Material};
 use crate::decode::measure::Way;
 use crate::decode::policy::POLICIES;

@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args};
 use ee_models::checkpoint::Precision;
 use ee_models::generate::{Choice, Sampling};
 
-use super::{positive, share, weights};
+use super::values::{positive, share, weights};
 
 /// Which texts a model continues.
 #[derive(Debug, Clone, Args)]

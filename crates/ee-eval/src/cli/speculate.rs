@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use ee_models::speculate::{Plan, Strategy};
 
-use super::{GenerateArguments, positive};
+use super::GenerateArguments;
+use super::values::positive;
 use crate::speculate::Drafts;
 
 /// `ee-eval speculate`.

@@ -3,7 +3,9 @@
 use clap::{Args, Subcommand};
 use ee_models::checkpoint::Precision;
 
-use super::{DraftArguments, positive, share, weights};
+use super::DraftArguments;
+use super::values::{inside, positive, share, weights};
+use crate::bench;
 
 /// `ee-eval bench`.
 #[derive(Debug, Args)]
@@ -42,7 +44,7 @@ pub struct PromiseBenchArguments {
     #[arg(long, value_name = "SHARE", default_value = "0.98", value_parser = share)]
     pub keep: f64,
     /// Of the promise.
-    #[arg(long, value_name = "SHARE", default_value = "0.95", value_parser = super::calibrate::inside)]
+    #[arg(long, value_name = "SHARE", default_value = "0.95", value_parser = inside)]
     pub confidence: f64,
     /// Texts that each recommendation rests on; one half chooses, the other tries.
     #[arg(long, value_name = "N", default_value = "600", value_parser = positive)]
@@ -194,4 +196,18 @@ pub struct EncoderTraceArguments {
     /// Threads are the backend's; the device is cpu, cuda:0, …
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     pub device: String,
+}
+
+/// Prints the line of a benchmark.
+pub(super) fn run(flags: &BenchArguments) -> anyhow::Result<()> {
+    let line = match &flags.what {
+        Bench::EncoderTrace(flags) => bench::encoder_trace(flags)?,
+        Bench::DecoderTrace(flags) => bench::decoder_trace(flags)?,
+        Bench::Decode(flags) => bench::decode(flags)?,
+        Bench::Exits(flags) => bench::exits(flags)?,
+        Bench::Speculate(flags) => bench::speculate(flags)?,
+        Bench::Promise(flags) => bench::promise(flags)?,
+    };
+    ee_files::say!("{line}");
+    Ok(())
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{TextArguments, positive};
+use super::TextArguments;
+use super::values::positive;
 use crate::decode::{ExitRule, HeadChoice, PolicyChoice};
 
 /// `ee-eval decode`.
@@ -65,7 +66,7 @@ pub struct DecodeArguments {
 mod tests {
     use clap::{CommandFactory, Parser};
 
-    use crate::arguments::{Arguments, Command};
+    use crate::cli::{Arguments, Command};
     use crate::decode::{head, policy, rule};
 
     #[test]

@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::Args;
 
-use super::share;
-use crate::calibrate::{Against, Request};
+use super::values::{inside, share};
+use crate::calibrate::{self, Against, Request, calibrate};
+use crate::output::claim;
+use crate::trace;
 
 /// `ee-eval calibrate`.
 #[derive(Debug, Args)]
-pub struct CalibrateArguments {
+pub struct Flags {
     /// One trace, or all shards of one; of labels or of generated text.
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     pub trace: Vec<PathBuf>,
@@ -33,7 +36,7 @@ pub struct CalibrateArguments {
     pub output: PathBuf,
 }
 
-impl CalibrateArguments {
+impl Flags {
     /// What is asked for.
     #[must_use]
     pub fn request(&self) -> Request {
@@ -42,10 +45,19 @@ impl CalibrateArguments {
     }
 }
 
-/// A number between 0 and 1.
-pub(super) fn inside(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(number) if number > 0.0 && number < 1.0 => Ok(number),
-        _ => Err("expected a number above 0 and below 1, e.g. 0.05".to_owned()),
+pub(super) fn run(flags: &Flags) -> Result<()> {
+    let merged = trace::read_all(&flags.trace)?;
+    let found = calibrate(&merged.trace, &flags.request(), merged.notices)?;
+    for notice in &found.notices {
+        ee_files::note!("notice: {notice}");
     }
+    let _lock = claim(&flags.output, "a report of ee-eval calibrate")?;
+    let page = calibrate::write(&found, &flags.output)?;
+    ee_files::say!(
+        "{}\n{}\n",
+        calibrate::table(&found).plain(),
+        calibrate::findings(&found).join("\n")
+    );
+    ee_files::say!("{}", page.display());
+    Ok(())
 }

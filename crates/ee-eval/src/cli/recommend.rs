@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use ee_models::checkpoint::Precision;
 
-use super::calibrate::inside;
-use super::{positive, share, weights};
+use super::values::{inside, positive, share, weights};
 
 /// `ee-eval recommend`.
 #[derive(Debug, Args)]

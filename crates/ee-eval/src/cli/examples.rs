@@ -1,0 +1,42 @@
+//! Flags that say which examples of a task are meant.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::values::positive;
+
+/// Which examples, on which device.
+#[derive(Debug, Args)]
+pub struct ExampleArguments {
+    /// The task's TOML file.
+    #[arg(long, value_name = "FILE")]
+    pub task: PathBuf,
+    /// Where the task's files lie; by default what the task file says.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The split; by default the task's own for evaluation.
+    #[arg(long, value_name = "NAME")]
+    pub split: Option<String>,
+    /// Only the first N examples.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub limit: Option<usize>,
+    /// Inputs are cut to N tokens, special tokens included.
+    #[arg(long, value_name = "N", default_value = "128", value_parser = positive)]
+    pub max_length: usize,
+    /// Classification: the task's labels in the order of the head's outputs, for a checkpoint whose labels
+    /// have no names, or other ones than the task's.
+    #[arg(long, value_name = "LABEL,…", value_delimiter = ',')]
+    pub label_order: Vec<String>,
+    /// The device: cpu, cuda:0, …
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub device: String,
+}
+
+impl ExampleArguments {
+    /// What is stated of the head's order.
+    #[must_use]
+    pub fn label_order(&self) -> Option<&[String]> {
+        (!self.label_order.is_empty()).then_some(self.label_order.as_slice())
+    }
+}

@@ -1,0 +1,82 @@
+//! `ee-eval gates`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::values::share;
+use crate::calibrate::certificate::Certificate;
+use crate::error::EvalError;
+use crate::output::claim;
+use crate::replay::{self, Replay};
+use crate::report::{self, View, findings};
+use crate::results::{Results, write_json};
+use crate::trace::{self, Trace};
+
+/// `ee-eval gates`.
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// One trace, or all shards of one.
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub trace: Vec<PathBuf>,
+    /// The share of the full score that a gate has to keep; of generated text the share of its tokens.
+    #[arg(long, value_name = "SHARE", default_value = "0.98", value_parser = share)]
+    pub keep: f64,
+    /// A `certificate.json` of `ee-eval calibrate` for these very weights and this task, to see what it certifies do
+    /// here; repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Vec<PathBuf>,
+    /// The folder to write results and reports to.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+pub(super) fn run(flags: &Flags) -> Result<()> {
+    let merged = trace::read_all(&flags.trace)?;
+    if merged.trace.facts.generation.is_some() {
+        if !flags.certificate.is_empty() {
+            let reason =
+                "--certificate: of generated text `ee-eval decode` takes it, which runs the model"
+                    .to_owned();
+            return Err(EvalError::Setting { reason }.into());
+        }
+        return replay_gates(&merged.trace, flags, merged.notices);
+    }
+    let mut results = Results::of_trace(&merged.trace, flags.keep, merged.notices)?;
+    for path in &flags.certificate {
+        results.certified.push(Certificate::read(path)?.check(path, &merged.trace)?);
+    }
+    for notice in &results.notices {
+        ee_files::note!("notice: {notice}");
+    }
+    let name = results.trace.model_name(1);
+    let view = View {
+        title: format!("Early exits of {name} on {}", results.trace.task),
+        models: vec![(&name, &results)],
+        paired: vec![],
+    };
+    let _lock = claim(&flags.output, "a report of ee-eval gates")?;
+    write_json(&flags.output.join("results.json"), &results)?;
+    let page = report::write(&view, &flags.output)?;
+    ee_files::show!(
+        "{}\n{}",
+        report::tables::headline(&view).plain(),
+        report::tables::gates(&view).plain()
+    );
+    ee_files::say!("\n{}\n\n{}", findings::sentences(&view).join("\n"), page.display());
+    Ok(())
+}
+
+/// The same of tokens, whose gates agree with the full model or do not.
+fn replay_gates(trace: &Trace, flags: &Flags, notices: Vec<String>) -> Result<()> {
+    let found = Replay::of_trace(trace, flags.keep, notices)?;
+    for notice in &found.notices {
+        ee_files::note!("notice: {notice}");
+    }
+    let _lock = claim(&flags.output, "a report of ee-eval gates")?;
+    let page = found.write(&flags.output)?;
+    ee_files::show!("{}\n{}\n", replay::table(&found).plain(), found.findings.join("\n"));
+    ee_files::say!("\n{}", page.display());
+    Ok(())
+}

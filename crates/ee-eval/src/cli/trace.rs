@@ -1,0 +1,230 @@
+//! `ee-eval trace`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use ee_models::checkpoint::Precision;
+use ee_tasks::{AnyTask, GenerationTask, Task};
+
+use super::ExampleArguments;
+use super::values::{positive, weights};
+
+use crate::compare::open;
+use crate::decoding::DecoderSubject;
+use crate::error::EvalError;
+use crate::ideal;
+use crate::interrupt::Interrupt;
+use crate::output::check_writable;
+use crate::trace::observe::observe;
+use crate::trace::tokens::{TokenWork, output_of, trace_tokens};
+use crate::trace::{self, Shard, Trace};
+use crate::words::count;
+
+/// `ee-eval trace`.
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// The checkpoint's folder.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The task's TOML file; repeatable for tasks of generated text.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub task: Vec<PathBuf>,
+    /// Where the task's files lie; by default what the task file says. With several tasks once for all, or
+    /// once for each in their order.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Vec<PathBuf>,
+    /// The split; by default the task's own for evaluation.
+    #[arg(long, value_name = "NAME")]
+    pub split: Option<String>,
+    /// Only the first N examples.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub limit: Option<usize>,
+    /// Classification: inputs are cut to N tokens, special tokens included.
+    #[arg(long, value_name = "N", default_value = "128", value_parser = positive)]
+    pub max_length: usize,
+    /// Classification: the task's labels in the order of the head's outputs, for a checkpoint whose labels
+    /// have no names, or other ones than the task's.
+    #[arg(long, value_name = "LABEL,…", value_delimiter = ',')]
+    pub label_order: Vec<String>,
+    /// Examples per batch [default: 32, for generated text 8].
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub batch: Option<usize>,
+    /// Only part i of n (i from 1): example e, from 0, belongs to part e mod n + 1.
+    #[arg(long, value_name = "i/n", default_value = "1/1")]
+    pub shard: Shard,
+    /// Generated text: give the model the gold answer rather than let it write its own.
+    #[arg(long)]
+    pub teacher_forced: bool,
+    /// Generated text: new tokens per example; by default the task's.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub max_new_tokens: Option<usize>,
+    /// Generated text: cut prompts that do not fit the model (their beginning goes).
+    #[arg(long)]
+    pub truncate: bool,
+    /// Generated text: run programs that the model wrote, each walled in, to score them.
+    #[arg(long)]
+    pub allow_code_execution: bool,
+    /// Generated text: format of the weights in memory: stored, f32, f16 or bf16.
+    #[arg(long, value_name = "FORMAT", default_value = "stored", value_parser = weights)]
+    pub weights: Precision,
+    /// The device: cpu, cuda:0, …
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub device: String,
+    /// The Parquet file to write; with several tasks the folder.
+    #[arg(long, value_name = "PATH")]
+    pub output: PathBuf,
+}
+
+impl Flags {
+    /// Which examples of the task at place `index`.
+    #[must_use]
+    pub fn examples(&self, index: usize) -> ExampleArguments {
+        ExampleArguments {
+            task: self.task[index].clone(),
+            data_dir: self.data_dir(index).map(Path::to_owned),
+            split: self.split.clone(),
+            limit: self.limit,
+            max_length: self.max_length,
+            label_order: self.label_order.clone(),
+            device: self.device.clone(),
+        }
+    }
+
+    /// Where the files of the task at place `index` lie.
+    #[must_use]
+    pub fn data_dir(&self, index: usize) -> Option<&Path> {
+        let index = if self.data_dir.len() == 1 { 0 } else { index };
+        self.data_dir.get(index).map(PathBuf::as_path)
+    }
+}
+
+pub(super) fn run(flags: &Flags) -> Result<()> {
+    let n_folders = flags.data_dir.len();
+    if n_folders > 1 && n_folders != flags.task.len() {
+        let n_tasks = flags.task.len();
+        let reason = format!(
+            "expected --data-dir once, or once for each of the {n_tasks} tasks, found {n_folders}"
+        );
+        return Err(EvalError::Setting { reason }.into());
+    }
+    let tasks: Vec<AnyTask> =
+        flags.task.iter().map(|path| AnyTask::read(path)).collect::<Result<_, _>>()?;
+    if !flags.label_order.is_empty() && !matches!(*tasks, [AnyTask::Classification(_)]) {
+        let reason =
+            "--label-order is said of a classification, found a task of generated text".to_owned();
+        return Err(EvalError::Setting { reason }.into());
+    }
+    match tasks.as_slice() {
+        [AnyTask::Classification(task)] => trace_labels(flags, task),
+        [AnyTask::Generation(task)] => {
+            let subject = open_decoder(flags)?;
+            let output = flags.output.clone();
+            trace_texts(flags, &subject, &Interrupt::listen()?, 0, task, output.clone())?;
+            // What went into a device or a pipe cannot be read again.
+            if ee_files::is_stream(&output)? { Ok(()) } else { print_ideal(&[output]) }
+        }
+        several => {
+            let subject = open_decoder(flags)?;
+            let interrupt = Interrupt::listen()?;
+            let mut traces = Vec::new();
+            for (index, task) in several.iter().enumerate() {
+                let AnyTask::Generation(task) = task else {
+                    let reason = format!(
+                        "several tasks in one call must all be of generated text; `{}` is a classification",
+                        task.name()
+                    );
+                    return Err(EvalError::Setting { reason }.into());
+                };
+                let output = output_of(&flags.output, &task.name, flags.shard);
+                trace_texts(flags, &subject, &interrupt, index, task, output.clone())?;
+                traces.push(output);
+            }
+            print_ideal(&traces)
+        }
+    }
+}
+
+fn open_decoder(flags: &Flags) -> Result<DecoderSubject> {
+    Ok(DecoderSubject::open(&flags.model, flags.weights, &flags.device)?)
+}
+
+fn trace_texts(
+    flags: &Flags,
+    subject: &DecoderSubject,
+    interrupt: &Interrupt,
+    index: usize,
+    task: &GenerationTask,
+    output: PathBuf,
+) -> Result<()> {
+    check_output(&output)?;
+    let work = TokenWork {
+        task,
+        data_dir: flags.data_dir(index),
+        split: flags.split.as_deref(),
+        limit: flags.limit,
+        shard: flags.shard,
+        batch: flags.batch.unwrap_or(8),
+        max_new_tokens: flags.max_new_tokens,
+        teacher_forced: flags.teacher_forced,
+        truncate: flags.truncate,
+        allow_code_execution: flags.allow_code_execution,
+        output: &output,
+    };
+    let trace = trace_tokens(subject, &work, interrupt)?;
+    summarise(&trace, &output, "token")?;
+    let truncated = trace.facts.generation.as_ref().map_or(0, |facts| facts.truncated);
+    if truncated > 0 {
+        let (cut, were) = (count(truncated, "prompt"), if truncated == 1 { "was" } else { "were" });
+        ee_files::note!("notice: {cut} of {} {were} cut to fit the model", task.name);
+    }
+    Ok(())
+}
+
+/// Whether a trace can be written there, and nothing but an earlier one would be replaced.
+fn check_output(output: &Path) -> Result<()> {
+    check_writable(output)?;
+    let has_content = output.metadata().is_ok_and(|found| found.is_file() && found.len() > 0);
+    if has_content && !ee_files::is_stream(output)? && trace::read_facts(output).is_err() {
+        let reason =
+            format!("{} is no trace and stays as it is: choose another --output", output.display());
+        return Err(EvalError::Setting { reason }.into());
+    }
+    Ok(())
+}
+
+fn trace_labels(flags: &Flags, task: &Task) -> Result<()> {
+    let examples = flags.examples(0);
+    let (subject, workload) = open(&flags.model, task, &examples, flags.shard)?;
+    check_output(&flags.output)?;
+    let batch = flags.batch.unwrap_or(32);
+    let trace = observe(&subject, &workload, batch, flags.shard)?;
+    trace::write(&trace, &flags.output)?;
+    summarise(&trace, &flags.output, "example")?;
+    Ok(())
+}
+
+/// The table that `ee-eval ideal` prints of these traces.
+fn print_ideal(traces: &[PathBuf]) -> Result<()> {
+    ee_files::show!("\n{}", ideal::table(&ideal::summaries(traces)?).plain());
+    Ok(())
+}
+
+/// One line on a trace that was written.
+fn summarise(trace: &Trace, output: &Path, row: &str) -> Result<()> {
+    let line = format!(
+        "{}: {}, {}, {:.1} s, {:.1} {row}s/s",
+        output.display(),
+        count(trace.rows(), row),
+        count(trace.layers(), "exit"),
+        trace.facts.seconds,
+        trace.rows() as f64 / trace.facts.seconds
+    );
+    // The output itself may be what `/dev/stdout` leads to.
+    if ee_files::is_stream(output)? {
+        ee_files::note!("{line}");
+    } else {
+        ee_files::say!("{line}");
+    }
+    Ok(())
+}

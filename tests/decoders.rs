@@ -69,7 +69,7 @@ fn whole(model: &Llama, text: &[u32], positions: &[usize]) -> Vec<Vec<f32>> {
     (0..model.n_layers())
         .map(|index| {
             stream = model.layer(index, stream.clone());
-            values(model.read(stream.select(positions), None))
+            values(model.read(stream.select(positions), Rows::Many))
         })
         .collect()
 }
@@ -335,7 +335,7 @@ fn states_in_chunks_give_the_signals_of_one_product() {
         states.push(stream.hidden.clone());
     }
     let chunked = Signals::of_states(&model, &states).unwrap();
-    let logits = model.read(Tensor::cat(states, 0), None);
+    let logits = model.read(Tensor::cat(states, 0), Rows::Many);
     let at_once = Signals::read(logits, model.n_layers()).unwrap();
     assert_eq!(chunked.n_rows(), 400);
     for row in 0..400 {

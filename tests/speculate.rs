@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor};
 use ee_models::arch::llama::{self, Llama, LlamaConfig, LlamaSizes};
 use ee_models::checkpoint::{Precision, RandomParameters};
 use ee_models::generate::{Choice, Options, Sampling, Unwatched, Watcher, generate};
+use ee_models::kernels::Rows;
 use ee_models::layers::{Initial, ParameterSource};
 use ee_models::signal::{Agreement, Signal};
 use ee_models::speculate::{Adaptive, Plan, Strategy, Tally, speculate};
@@ -277,7 +278,7 @@ fn next(model: &Llama, text: &[u32]) -> Vec<f64> {
         stream = model.layer(index, stream);
     }
     let logits: Vec<f32> =
-        model.read(model.exit_state(&stream), None).into_data().try_into_vec().unwrap();
+        model.read(model.exit_state(&stream), Rows::Many).into_data().try_into_vec().unwrap();
     let mut sorted = logits.clone();
     sorted.sort_by(|a, b| b.total_cmp(a));
     let weight = |&logit: &f32| {

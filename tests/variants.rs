@@ -106,7 +106,7 @@ fn whole(model: &Llama, text: &[u32], positions: &[usize]) -> Vec<Vec<f32>> {
     (0..model.n_layers())
         .map(|index| {
             stream = model.layer(index, stream.clone());
-            values(model.read(stream.select(positions), None))
+            values(model.read(stream.select(positions), Rows::Many))
         })
         .collect()
 }
@@ -124,7 +124,7 @@ fn stepwise(model: &Llama, text: &[u32], prompt: usize) -> Vec<Vec<f32>> {
         logits.clear();
         for index in 0..model.n_layers() {
             stream = model.layer_with(index, stream, cache.layer(index));
-            logits.push(values(model.read_step(model.exit_state(&stream))));
+            logits.push(values(model.read(model.exit_state(&stream), Rows::Few)));
         }
     }
     logits
@@ -196,7 +196,7 @@ fn blocks_change_no_bit_of_what_follows_a_prompt() {
             logits.clear();
             for index in 0..model.n_layers() {
                 stream = model.layer_with(index, stream, cache.layer(index));
-                logits.push(values(model.read_step(model.exit_state(&stream))));
+                logits.push(values(model.read(model.exit_state(&stream), Rows::Few)));
             }
         }
         assert_eq!(logits, stepwise(&model, &text, prompt), "{}", variant.name);

@@ -260,12 +260,12 @@ impl<'m> Run<'m> {
         let n = self.live.len();
         if !watcher.wants_signals() {
             let state = self.states.pop().expect("the last exit's states are kept");
-            let logits = self.model.read_step(state);
+            let logits = self.model.read(state, Rows::Few);
             return Ok(self.tokens(logits)?.into_iter().map(|token| (token, None)).collect());
         }
         let n_exits = self.states.len();
         // All exits in one product with the head.
-        let logits = self.model.read_step(Tensor::cat(std::mem::take(&mut self.states), 0));
+        let logits = self.model.read(Tensor::cat(std::mem::take(&mut self.states), 0), Rows::Few);
         let tokens = match self.choice {
             Choice::Greedy => None,
             Choice::Sample(_) => Some(logits.clone().narrow(0, (n_exits - 1) * n, n)),

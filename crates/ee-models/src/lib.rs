@@ -22,5 +22,7 @@ mod up_to;
 
 pub use cache::{KvCache, LayerKv};
 pub use error::{Error, Result};
-pub use exit::{Batch, Block, Decoder, DropoutKey, ExitModel, Stream, WeightBytes};
+pub use exit::{
+    Backbone, Batch, Block, Decoder, DropoutKey, ExitModel, Stream, Sublayer, WeightBytes,
+};
 pub use up_to::UpTo;

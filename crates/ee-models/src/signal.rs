@@ -12,7 +12,7 @@ use burn::tensor::Tensor;
 
 use crate::exit::ExitModel;
 use crate::kernels::cpu::row_statistics;
-use crate::kernels::{self, RowStatistics};
+use crate::kernels::{self, RowStatistics, Rows};
 
 /// Bytes of logits that are alive at once; somewhat less than the allocator keeps for the next chunk
 /// ([`crate::device::keep_freed_memory`]).
@@ -117,7 +117,7 @@ impl Signals {
             let mut rows = Vec::with_capacity(n_rows);
             for from in (0..n_rows).step_by(chunk) {
                 let to = (from + chunk).min(n_rows);
-                let logits = model.read(states.clone().narrow(0, from, to - from), None);
+                let logits = model.read(states.clone().narrow(0, from, to - from), Rows::Many);
                 let given = last.as_ref().map(|last| &last[from..to]);
                 rows.extend(kernels::row_statistics(logits, given));
             }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use crate::cache::{KvCache, LayerKv};
-use crate::exit::{Batch, Block, Decoder, DropoutKey, ExitModel, Stream, WeightBytes};
+use crate::exit::{Backbone, Block, Decoder, DropoutKey, ExitModel, Stream, WeightBytes};
 use crate::kernels::Weight;
 
 /// A decoder cut after some of its layers: what it would write if that exit were the last.
@@ -17,20 +17,12 @@ pub struct UpTo<'m> {
 }
 
 impl ExitModel for UpTo<'_> {
+    fn backbone(&self) -> &dyn Backbone {
+        self.model.backbone()
+    }
+
     fn n_layers(&self) -> usize {
         self.depth
-    }
-
-    fn device(&self) -> Device {
-        self.model.device()
-    }
-
-    fn embed(&self, batch: &Batch, dropout: Option<DropoutKey>) -> Stream {
-        self.model.embed(batch, dropout)
-    }
-
-    fn layer(&self, index: usize, stream: Stream) -> Stream {
-        self.model.layer(index, stream)
     }
 
     fn exit_state(&self, stream: &Stream) -> Tensor<2> {
@@ -43,10 +35,6 @@ impl ExitModel for UpTo<'_> {
 
     fn head_weight(&self) -> Weight {
         self.model.head_weight()
-    }
-
-    fn read(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2> {
-        self.model.read(state, dropout)
     }
 }
 
@@ -81,9 +69,5 @@ impl Decoder for UpTo<'_> {
 
     fn layer_with(&self, index: usize, stream: Stream, cache: &mut LayerKv) -> Stream {
         self.model.layer_with(index, stream, cache)
-    }
-
-    fn read_step(&self, state: Tensor<2>) -> Tensor<2> {
-        self.model.read_step(state)
     }
 }

@@ -173,7 +173,7 @@ impl<'m> Text<'m> {
         let mut states: Vec<Tensor<2>> = states.into_iter().map(last).collect();
         for at in 1..=new {
             let exits = states.len();
-            let logits = self.model.read_step(Tensor::cat(std::mem::take(&mut states), 0));
+            let logits = self.model.read(Tensor::cat(std::mem::take(&mut states), 0), Rows::Few);
             let signals = Signals::read(logits, exits).expect(FINITE);
             let next = signals.row(0)[exits - 1].0.prediction;
             if at == new {
@@ -188,7 +188,8 @@ impl<'m> Text<'m> {
         self.crop(self.prompt);
         let tokens: Vec<u32> = (0..width).map(|at| token(at, self.vocabulary)).collect();
         let states = self.run(&tokens, self.prompt, Rows::Few, false);
-        let signals = Signals::read(self.model.read_step(Tensor::cat(states, 0)), 1).expect(FINITE);
+        let signals =
+            Signals::read(self.model.read(Tensor::cat(states, 0), Rows::Few), 1).expect(FINITE);
         assert_eq!(signals.n_rows(), width);
     }
 

@@ -250,7 +250,7 @@ impl<'m> Walk<'m> {
         self.clock.weight_bytes += self.bytes.head as u64;
         let (model, n_exits) = (self.model, exits.len());
         let signals = self.clock.time(Part::Heads, || {
-            Signals::read(model.read_step(Tensor::cat(states.clone(), 0)), n_exits)
+            Signals::read(model.read(Tensor::cat(states.clone(), 0), Rows::Few), n_exits)
         });
         let signals =
             signals.map_err(|error| NotFinite { exit: exits[error.exit - 1], ..error })?;

@@ -150,14 +150,14 @@ impl Times {
             let (stream, seconds) = bench.run(&[token]);
             let state = model.exit_state(&stream);
             parts[0].push(seconds);
-            parts[1].push(bench.time(|| model.read_step(state.clone())).1);
+            parts[1].push(bench.time(|| model.read(state.clone(), Rows::Few)).1);
             parts[2].push(bench.write_kv(&stream));
             for (ask, times) in asks.iter().zip(&mut asked) {
                 bench.ask(ask, &stream, times);
             }
             let (stream, seconds) = bench.run(&[token; WIDE]);
             parts[3].push(seconds);
-            parts[4].push(bench.time(|| model.read_step(stream.hidden.clone())).1);
+            parts[4].push(bench.time(|| model.read(stream.hidden.clone(), Rows::Few)).1);
         }
         let layers = model.n_layers() as f64;
         let [all, head, key_value, wide, wide_head] =
@@ -190,7 +190,7 @@ fn prompt_seconds(model: &dyn Decoder, prompts: &[Vec<u32>]) -> f64 {
             let mut bench =
                 Bench { caches: [cache(model, prompt.len()), cache(model, 1)], model, filled: 0 };
             let (stream, seconds) = bench.run_as(prompt, Rows::Many);
-            let head = bench.time(|| model.read_step(model.exit_state(&stream))).1;
+            let head = bench.time(|| model.read(model.exit_state(&stream), Rows::Few)).1;
             seconds + head
         })
         .collect();

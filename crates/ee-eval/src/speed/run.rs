@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use ee_models::kernels::Rows;
 use ee_models::signal::{NotFinite, Signal, exit_signals};
 use ee_models::{ExitModel, Stream};
 
@@ -66,7 +67,7 @@ pub fn full(
         for index in 0..layers {
             stream = model.layer(index, stream);
         }
-        let signals = exit_signals(model.read(model.exit_state(&stream), None), layers);
+        let signals = exit_signals(model.read(model.exit_state(&stream), Rows::Many), layers);
         let signals = signals.map_err(|error| error.of_row(|at| part.rows[at]))?;
         for (&row, signal) in part.rows.iter().zip(signals) {
             answers.set(row, layers, signal.prediction);
@@ -130,7 +131,7 @@ fn leave_at(
         let state = model.exit_state(stream);
         let state =
             if stay.is_empty() { state } else { state.select(0, places(&leave, &model.device())) };
-        let signals = exit_signals(model.read(state, None), exit);
+        let signals = exit_signals(model.read(state, Rows::Many), exit);
         let signals = signals.map_err(|error| error.of_row(|at| inside[leave[at]]))?;
         for (&at, signal) in leave.iter().zip(signals) {
             answers.set(inside[at], exit, signal.prediction);
@@ -151,7 +152,7 @@ fn leave_if(
     let layers = model.n_layers();
     // Rows inside have been read at every exit so far.
     let exit = seen[inside[0]].len() + 1;
-    let signals = exit_signals(model.read(model.exit_state(stream), None), exit);
+    let signals = exit_signals(model.read(model.exit_state(stream), Rows::Many), exit);
     let signals = signals.map_err(|error| error.of_row(|at| inside[at]))?;
     let mut stay = Vec::with_capacity(inside.len());
     for (at, (&row, signal)) in inside.iter().zip(signals).enumerate() {
@@ -188,7 +189,7 @@ mod tests {
     use ee_models::arch::bert::{Encoder, EncoderConfig, random};
     use ee_models::device::device;
     use ee_models::kernels::Weight;
-    use ee_models::{Batch, DropoutKey};
+    use ee_models::{Backbone, Batch, DropoutKey};
 
     use super::*;
 
@@ -200,16 +201,8 @@ mod tests {
     }
 
     impl ExitModel for Counting {
-        fn n_layers(&self) -> usize {
-            self.model.n_layers()
-        }
-
-        fn device(&self) -> Device {
-            self.model.device()
-        }
-
-        fn embed(&self, batch: &Batch, dropout: Option<DropoutKey>) -> Stream {
-            self.model.embed(batch, dropout)
+        fn backbone(&self) -> &dyn Backbone {
+            self.model.backbone()
         }
 
         fn layer(&self, index: usize, stream: Stream) -> Stream {

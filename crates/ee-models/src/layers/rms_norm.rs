@@ -24,6 +24,15 @@ impl RmsNorm {
         kernels::rms_norm(input, self.weight.val(), self.epsilon)
     }
 
+    /// The norm of each of a row's heads, which are as wide as γ.
+    ///
+    /// # Shapes
+    /// `[rows, heads * d]` → the same.
+    pub fn forward_heads(&self, input: Tensor<2>) -> Tensor<2> {
+        let ([rows, columns], [d]) = (input.dims(), self.weight.dims());
+        self.forward(input.reshape([rows * columns / d, d])).reshape([rows, columns])
+    }
+
     /// The sum of both, and its norm.
     ///
     /// # Shapes

@@ -6,6 +6,7 @@ use super::accept::Said;
 use super::adapt::Outcome;
 use crate::exit::Decoder;
 use crate::generate::Choice;
+use crate::kernels::Rows;
 use crate::signal::NotFinite;
 
 /// Positions that one look takes. Distributions are dearer to make than a single best token.
@@ -66,11 +67,12 @@ impl Watched {
         let (exits, states): (Vec<usize>, Vec<Tensor<2>>) =
             self.states.into_iter().map(|(exit, state)| (exit, pick(state, places))).unzip();
         // All exits in one product; which of them is not finite follows from the row.
-        let said =
-            Said::of(model.read_step(Tensor::cat(states, 0)), 0, choice).map_err(|error| {
+        let said = Said::of(model.read(Tensor::cat(states, 0), Rows::Few), 0, choice).map_err(
+            |error| {
                 NotFinite { exit: exits[error.row / places.len()], ..error }
                     .of_row(|at| places[at % places.len()])
-            })?;
+            },
+        )?;
         let outcome = |at: usize| {
             let (confidence, stays) = full.judge(places[at % places.len()], &said, at);
             Outcome { exit: exits[at / places.len()], confidence, stays }

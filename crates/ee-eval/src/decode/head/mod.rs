@@ -11,6 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Tensor;
+use ee_models::kernels::Rows;
 use ee_models::signal::{NotFinite, Signal, exit_signals};
 use ee_models::{Decoder, WeightBytes};
 
@@ -98,7 +99,7 @@ impl Reader<'_> {
         self.clock.weight_bytes += self.bytes.head as u64;
         let (model, exit) = (self.model, self.exit);
         self.clock.time(Part::Heads, || {
-            let logits = model.read_step(state);
+            let logits = model.read(state, Rows::Few);
             let signals = exit_signals(logits.clone(), exit);
             let signals = signals.map_err(|error| error.of_row(|at| rows[at]))?;
             Ok((logits, signals))

@@ -17,7 +17,7 @@ pub use self::load::{Head, Loaded, load, random};
 use super::{Architecture, Kind};
 use crate::arch;
 use crate::checkpoint::Naming;
-use crate::exit::{Batch, DropoutKey, ExitModel, Stream};
+use crate::exit::{Backbone, Batch, DropoutKey, ExitModel, Stream, Sublayer};
 use crate::kernels::{self, AttentionShape, Dropout, Weight};
 use crate::layers::{
     Embedding, FeedForward, Linear, ParameterSource, ResidualNorm, Scope, SelfAttention,
@@ -80,23 +80,35 @@ struct Numbers {
     heads: usize,
     hidden_dropout: f32,
     attention_dropout: f32,
-    head_dropout: f32,
     /// The token that RoBERTa does not count; BERT counts all.
     padding: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct HeadNumbers {
+    dropout: f32,
     /// RoBERTa drops before the dense layer of its head, too.
-    drops_before_head: bool,
+    drops_before: bool,
 }
 
 /// An encoder whose every layer is read by one classification head.
 #[derive(Module, Debug)]
 pub struct Encoder {
+    backbone: EncoderBackbone,
+    head_dense: Linear,
+    head_output: Linear,
+    #[module(skip)]
+    head_numbers: HeadNumbers,
+}
+
+/// Embedding and layers of an encoder.
+#[derive(Module, Debug)]
+pub struct EncoderBackbone {
     word_embeddings: Embedding,
     position_embeddings: Embedding,
     token_type_embeddings: Embedding,
     embedding_norm: ResidualNorm,
     layers: Vec<EncoderLayer>,
-    head_dense: Linear,
-    head_output: Linear,
     #[module(skip)]
     numbers: Numbers,
 }
@@ -137,18 +149,40 @@ impl Encoder {
     /// Builds the encoder of a configuration from a source of parameters.
     pub fn new(config: &EncoderConfig, source: &mut dyn ParameterSource) -> Self {
         let roberta = config.is_roberta();
-        let prefix = config.architecture.naming.prefix;
+        let d_model = config.hidden_size;
+        let backbone = EncoderBackbone::new(config, source);
+        let mut root = Scope::root(source);
+        let (dense, output) = if roberta {
+            ("classifier.dense".to_owned(), "classifier.out_proj")
+        } else {
+            (format!("{}.pooler.dense", config.architecture.naming.prefix), "classifier")
+        };
+        Self {
+            backbone,
+            head_dense: Linear::new(root.enter(&dense), d_model, d_model),
+            head_output: Linear::new(root.enter(output), d_model, config.n_labels()),
+            head_numbers: HeadNumbers {
+                dropout: config.classifier_dropout.unwrap_or(config.hidden_dropout_prob),
+                drops_before: roberta,
+            },
+        }
+    }
+}
+
+impl EncoderBackbone {
+    /// Builds the layers of a configuration from a source of parameters.
+    pub fn new(config: &EncoderConfig, source: &mut dyn ParameterSource) -> Self {
         let d_model = config.hidden_size;
         let mut root = Scope::root(source);
-        let mut scope = root.enter(prefix);
+        let mut scope = root.enter(config.architecture.naming.prefix);
         let mut embedding = |name: &str, entries, padding| {
             Embedding::new(scope.enter(&format!("embeddings.{name}")), entries, d_model, padding)
         };
         let padding = Some(config.pad_token_id);
+        let counted_from = padding.filter(|_| config.is_roberta());
         let word_embeddings = embedding("word_embeddings", config.vocab_size, padding);
-        let position_padding = if roberta { padding } else { None };
         let position_embeddings =
-            embedding("position_embeddings", config.max_position_embeddings, position_padding);
+            embedding("position_embeddings", config.max_position_embeddings, counted_from);
         let token_type_embeddings =
             embedding("token_type_embeddings", config.type_vocab_size, None);
         let embedding_norm =
@@ -156,26 +190,17 @@ impl Encoder {
         let layers = (0..config.num_hidden_layers)
             .map(|index| EncoderLayer::new(scope.enter(&format!("encoder.layer.{index}")), config))
             .collect();
-        let (dense, output) = if roberta {
-            ("classifier.dense".to_owned(), "classifier.out_proj")
-        } else {
-            (format!("{prefix}.pooler.dense"), "classifier")
-        };
         Self {
             word_embeddings,
             position_embeddings,
             token_type_embeddings,
             embedding_norm,
             layers,
-            head_dense: Linear::new(root.enter(&dense), d_model, d_model),
-            head_output: Linear::new(root.enter(output), d_model, config.n_labels()),
             numbers: Numbers {
                 heads: config.num_attention_heads,
                 hidden_dropout: config.hidden_dropout_prob,
                 attention_dropout: config.attention_probs_dropout_prob,
-                head_dropout: config.classifier_dropout.unwrap_or(config.hidden_dropout_prob),
-                padding: roberta.then_some(config.pad_token_id as u32),
-                drops_before_head: roberta,
+                padding: counted_from.map(|id| id as u32),
             },
         }
     }
@@ -223,13 +248,13 @@ fn indices(ids: impl Iterator<Item = i64>, device: &Device) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(ids, [n]), device)
 }
 
-impl ExitModel for Encoder {
+impl Backbone for EncoderBackbone {
     fn n_layers(&self) -> usize {
         self.layers.len()
     }
 
     fn device(&self) -> Device {
-        self.head_output.weight.val().device()
+        self.word_embeddings.weight.val().device()
     }
 
     fn embed(&self, batch: &Batch, dropout: Option<DropoutKey>) -> Stream {
@@ -250,28 +275,41 @@ impl ExitModel for Encoder {
         }
     }
 
-    fn layer(&self, index: usize, stream: Stream) -> Stream {
+    fn sublayers(&self) -> &'static [Sublayer] {
+        &[Sublayer::SelfAttention, Sublayer::FeedForward]
+    }
+
+    fn sublayer(&self, index: usize, sublayer: Sublayer, stream: Stream) -> Stream {
         let layer = &self.layers[index];
-        let Stream { hidden, lengths, width, dropout, .. } = stream;
         let Numbers { heads, hidden_dropout, attention_dropout, .. } = self.numbers;
-        let drop = |probability, site| dropout_at(dropout, probability, index, site);
-        let shape = AttentionShape { width, heads, lengths: lengths.clone() };
-        let attended = layer.attention.forward(
-            hidden.clone(),
-            &shape,
-            drop(attention_dropout, site::ATTENTION),
-        );
-        let attended = layer.attention_norm.forward(
-            layer.attention_output.forward(attended),
-            hidden,
-            drop(hidden_dropout, site::ATTENTION_OUTPUT),
-        );
-        let hidden = layer.output_norm.forward(
-            layer.feed_forward.forward(attended.clone()),
-            attended,
-            drop(hidden_dropout, site::OUTPUT),
-        );
-        Stream { hidden, lengths, width, dropout, placement: None }
+        let drop = |probability, site| dropout_at(stream.dropout, probability, index, site);
+        let input = stream.hidden.clone();
+        let hidden = match sublayer {
+            Sublayer::SelfAttention => {
+                let lengths = stream.lengths.clone();
+                let shape = AttentionShape { width: stream.width, heads, lengths };
+                let drop_weights = drop(attention_dropout, site::ATTENTION);
+                let attended = layer.attention.forward(input.clone(), &shape, drop_weights);
+                layer.attention_norm.forward(
+                    layer.attention_output.forward(attended),
+                    input,
+                    drop(hidden_dropout, site::ATTENTION_OUTPUT),
+                )
+            }
+            Sublayer::FeedForward => layer.output_norm.forward(
+                layer.feed_forward.forward(input.clone()),
+                input,
+                drop(hidden_dropout, site::OUTPUT),
+            ),
+            Sublayer::CrossAttention => unreachable!("an encoder attends to nothing else"),
+        };
+        Stream { hidden, ..stream }
+    }
+}
+
+impl ExitModel for Encoder {
+    fn backbone(&self) -> &dyn Backbone {
+        &self.backbone
     }
 
     fn exit_state(&self, stream: &Stream) -> Tensor<2> {
@@ -279,9 +317,9 @@ impl ExitModel for Encoder {
     }
 
     fn head_state(&self, state: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2> {
-        let Numbers { head_dropout, drops_before_head, .. } = self.numbers;
-        let drop = |site| dropout_at(dropout, head_dropout, self.layers.len(), site);
-        let before = if drops_before_head { drop(site::BEFORE_HEAD) } else { Dropout::NONE };
+        let HeadNumbers { dropout: probability, drops_before } = self.head_numbers;
+        let drop = |site| dropout_at(dropout, probability, self.backbone.layers.len(), site);
+        let before = if drops_before { drop(site::BEFORE_HEAD) } else { Dropout::NONE };
         let state = kernels::dropout(state, before);
         let dense = activation::tanh(self.head_dense.forward(state));
         kernels::dropout(dense, drop(site::IN_HEAD))

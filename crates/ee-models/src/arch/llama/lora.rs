@@ -40,7 +40,7 @@ impl Llama {
         if config.rank == 0 || config.targets.is_empty() {
             return complain("a low-rank update needs a rank above 0 and a target".to_owned());
         }
-        let known: Vec<&str> = match model.layers.first_mut() {
+        let known: Vec<&str> = match model.backbone.layers.first_mut() {
             Some(layer) => layer.projections().map(|(name, _)| last_part(name)).to_vec(),
             None => Vec::new(),
         };
@@ -51,7 +51,7 @@ impl Llama {
             }
         }
         let device = model.device();
-        for (index, layer) in model.layers.iter_mut().enumerate() {
+        for (index, layer) in model.backbone.layers.iter_mut().enumerate() {
             for (name, projection) in layer.projections() {
                 if config.targets.iter().any(|target| target == last_part(name)) {
                     let layer = format!("model.layers.{index}.{name}");
@@ -74,7 +74,7 @@ impl Llama {
     /// graph.
     pub fn merge_lora(&self) -> Self {
         let mut model = self.valid();
-        for layer in &mut model.layers {
+        for layer in &mut model.backbone.layers {
             layer.projections().into_iter().for_each(|(_, projection)| projection.merge_lora());
         }
         model

@@ -26,7 +26,10 @@ use super::{Architecture, Kind};
 use crate::arch;
 use crate::cache::{KvCache, LayerKv};
 use crate::checkpoint::Naming;
-use crate::exit::{Batch, Block, Decoder, DropoutKey, ExitModel, Placement, Stream, WeightBytes};
+use crate::exit::{
+    Backbone, Batch, Block, Decoder, DropoutKey, ExitModel, Placement, Stream, Sublayer,
+    WeightBytes,
+};
 use crate::kernels::{self, CachePlace, CausalShape, Rows, Weight};
 use crate::layers::{
     Embedding, Frequencies, ParameterSource, Projection, RmsNorm, RotaryPlace, Scope,
@@ -98,11 +101,17 @@ struct Numbers {
 /// A decoder whose every layer is read by one head.
 #[derive(Module, Debug)]
 pub struct Llama {
+    backbone: LlamaBackbone,
+    /// Absent where it is the embedding's table.
+    head: Option<Projection>,
+}
+
+/// Embedding, layers and final norm of a decoder.
+#[derive(Module, Debug)]
+pub struct LlamaBackbone {
     embedding: Embedding,
     layers: Vec<Layer>,
     norm: RmsNorm,
-    /// Absent where it is the embedding's table.
-    head: Option<Projection>,
     #[module(skip)]
     numbers: Numbers,
 }
@@ -113,6 +122,9 @@ struct Layer {
     query: Projection,
     key: Projection,
     value: Projection,
+    /// Of each head's queries and keys before they are rotated, where the family has them.
+    query_norm: Option<RmsNorm>,
+    key_norm: Option<RmsNorm>,
     output: Projection,
     feed_forward_norm: RmsNorm,
     gate: Projection,
@@ -133,6 +145,8 @@ impl Layer {
             query: linear("self_attn.q_proj", d_model, d_query, qkv_bias),
             key: linear("self_attn.k_proj", d_model, d_kv, qkv_bias),
             value: linear("self_attn.v_proj", d_model, d_kv, qkv_bias),
+            query_norm: None,
+            key_norm: None,
             output: linear("self_attn.o_proj", d_query, d_model, config.output_bias),
             gate: linear("mlp.gate_proj", d_model, inner, mlp_bias),
             up: linear("mlp.up_proj", d_model, inner, mlp_bias),
@@ -153,25 +167,50 @@ impl Layer {
         let query = self.query.adapted(query, &normed, placement.rows);
         let key = self.key.adapted(key, &normed, placement.rows);
         let value = self.value.adapted(value, &normed, placement.rows);
-        let query = kernels::rotate(query, &placement.rotary);
-        let key = kernels::rotate(key, &placement.rotary);
+        let query = placed(self.query_norm.as_ref(), query, placement);
+        let key = placed(self.key_norm.as_ref(), key, placement);
         [query, key, value]
     }
 
-    /// From what attention gave to the layer's output.
+    /// From what attention gave to the layer's output, its sum and the norm of it in one pass.
     fn finish(&self, hidden: Tensor<2>, attended: Tensor<2>, rows: Rows) -> Tensor<2> {
         let attended = self.output.forward(attended, rows);
         let [hidden, normed] = self.feed_forward_norm.forward_sum(attended, hidden);
+        hidden + self.fed_forward(normed, rows)
+    }
+
+    fn fed_forward(&self, normed: Tensor<2>, rows: Rows) -> Tensor<2> {
         let weights = [self.gate.weight(), self.up.weight()];
         let [gate, up] = kernels::project(normed.clone(), weights, rows);
         let gate = self.gate.adapted(gate, &normed, rows);
         let up = self.up.adapted(up, &normed, rows);
-        hidden + self.down.forward(kernels::silu_product(gate, up), rows)
+        self.down.forward(kernels::silu_product(gate, up), rows)
     }
+}
+
+/// Queries or keys, normalised by heads where they are, at their positions.
+fn placed(norm: Option<&RmsNorm>, state: Tensor<2>, placement: &Placement) -> Tensor<2> {
+    let state = match norm {
+        Some(norm) => norm.forward_heads(state),
+        None => state,
+    };
+    kernels::rotate(state, &placement.rotary)
 }
 
 impl Llama {
     /// Builds the decoder of a configuration from a source of parameters.
+    pub fn new(config: &LlamaConfig, source: &mut dyn ParameterSource) -> Self {
+        let backbone = LlamaBackbone::new(config, source);
+        let mut root = Scope::root(source);
+        let head = (!config.tie_word_embeddings).then(|| {
+            Projection::new(root.enter("lm_head"), config.hidden_size, config.vocab_size, false)
+        });
+        Self { backbone, head }
+    }
+}
+
+impl LlamaBackbone {
+    /// Builds the layers of a configuration from a source of parameters.
     pub fn new(config: &LlamaConfig, source: &mut dyn ParameterSource) -> Self {
         let d_model = config.hidden_size;
         let mut root = Scope::root(source);
@@ -182,13 +221,10 @@ impl Llama {
             .map(|index| Layer::new(scope.enter(&format!("layers.{index}")), config))
             .collect();
         let norm = RmsNorm::new(scope.enter("norm"), d_model, config.rms_norm_eps);
-        let head = (!config.tie_word_embeddings)
-            .then(|| Projection::new(root.enter("lm_head"), d_model, config.vocab_size, false));
         Self {
             embedding,
             layers,
             norm,
-            head,
             numbers: Numbers {
                 heads: config.num_attention_heads,
                 kv_heads: config.num_key_value_heads,
@@ -222,6 +258,37 @@ impl Llama {
             window: self.numbers.windows[index],
         }
     }
+
+    fn embed_block(&self, tokens: &[u32], block: &Block) -> Stream {
+        let ids: Vec<i64> = tokens.iter().map(|&id| i64::from(id)).collect();
+        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [tokens.len()]), &self.device());
+        self.place(self.embedding.forward(ids), block)
+    }
+
+    /// A block of states at its positions.
+    fn place(&self, hidden: Tensor<2>, block: &Block) -> Stream {
+        let Block { width, start, padding, lengths, rows } = block.clone();
+        // What begins a text is read at one go and knows how far it reaches; what follows a cache goes on
+        // token by token, however many come at once. Padding has no position; it gets 0, which nobody reads.
+        let tokens = padding.iter().zip(lengths.iter()).flat_map(|(&before, &length)| {
+            (start..start + width).map(move |slot| {
+                let position = slot.saturating_sub(before);
+                let reach = if start == 0 { length.saturating_sub(before) } else { position + 1 };
+                RotaryPlace { position, reach }
+            })
+        });
+        let rotary = self.numbers.frequencies.at(tokens, &self.device());
+        let placement = Some(Placement { start, padding, rotary, rows, cache_rows: None });
+        Stream { hidden, lengths, width, dropout: None, placement }
+    }
+
+    /// What the attention of a layer gives for whole texts.
+    fn attended(&self, index: usize, stream: &Stream) -> Tensor<2> {
+        let layer = &self.layers[index];
+        let normed = layer.attention_norm.forward(stream.hidden.clone());
+        let [query, key, value] = layer.attention_inputs(normed, placement(stream));
+        kernels::causal_attention(query, key, value, &self.shape(index, stream, stream.width, None))
+    }
 }
 
 fn matrix_bytes(matrix: &Tensor<2>) -> usize {
@@ -232,7 +299,7 @@ fn placement(stream: &Stream) -> &Placement {
     stream.placement.as_ref().expect("a decoder's stream knows where its tokens stand")
 }
 
-impl ExitModel for Llama {
+impl Backbone for LlamaBackbone {
     fn n_layers(&self) -> usize {
         self.layers.len()
     }
@@ -252,15 +319,35 @@ impl ExitModel for Llama {
         Stream { dropout, ..self.embed_block(batch.token_ids(), &block) }
     }
 
-    fn layer(&self, index: usize, stream: Stream) -> Stream {
+    fn sublayers(&self) -> &'static [Sublayer] {
+        &[Sublayer::SelfAttention, Sublayer::FeedForward]
+    }
+
+    fn sublayer(&self, index: usize, sublayer: Sublayer, stream: Stream) -> Stream {
         let layer = &self.layers[index];
-        let placement = placement(&stream);
-        let normed = layer.attention_norm.forward(stream.hidden.clone());
-        let [query, key, value] = layer.attention_inputs(normed, placement);
-        let shape = self.shape(index, &stream, stream.width, None);
-        let attended = kernels::causal_attention(query, key, value, &shape);
-        let hidden = layer.finish(stream.hidden.clone(), attended, placement.rows);
+        let rows = placement(&stream).rows;
+        let added = match sublayer {
+            Sublayer::SelfAttention => layer.output.forward(self.attended(index, &stream), rows),
+            Sublayer::FeedForward => {
+                layer.fed_forward(layer.feed_forward_norm.forward(stream.hidden.clone()), rows)
+            }
+            Sublayer::CrossAttention => unreachable!("a decoder without an encoder"),
+        };
+        Stream { hidden: stream.hidden.clone() + added, ..stream }
+    }
+
+    /// The sum of both parts with the residual sum between them and its norm in one pass.
+    fn layer(&self, index: usize, stream: Stream) -> Stream {
+        let attended = self.attended(index, &stream);
+        let rows = placement(&stream).rows;
+        let hidden = self.layers[index].finish(stream.hidden.clone(), attended, rows);
         Stream { hidden, ..stream }
+    }
+}
+
+impl ExitModel for Llama {
+    fn backbone(&self) -> &dyn Backbone {
+        &self.backbone
     }
 
     fn exit_state(&self, stream: &Stream) -> Tensor<2> {
@@ -268,61 +355,47 @@ impl ExitModel for Llama {
     }
 
     fn head_state(&self, state: Tensor<2>, _dropout: Option<DropoutKey>) -> Tensor<2> {
-        self.norm.forward(state)
+        self.backbone.norm.forward(state)
     }
 
     fn head_weight(&self) -> Weight {
         match &self.head {
             Some(head) => head.weight(),
-            None => Weight { matrix: self.embedding.weight.val(), bias: None },
+            None => Weight { matrix: self.backbone.embedding.weight.val(), bias: None },
         }
     }
 }
 
 impl Decoder for Llama {
     fn vocabulary_size(&self) -> usize {
-        self.embedding.weight.val().dims()[0]
+        self.backbone.embedding.weight.val().dims()[0]
     }
 
     fn max_positions(&self) -> usize {
-        self.numbers.max_positions
+        self.backbone.numbers.max_positions
     }
 
     fn empty_cache(&self, padding: Arc<[usize]>, capacity: usize) -> KvCache {
-        let d_kv = self.numbers.kv_heads * self.numbers.head_dim;
-        KvCache::new(self.layers.len(), d_kv, capacity, padding, &self.device())
+        let d_kv = self.backbone.numbers.kv_heads * self.backbone.numbers.head_dim;
+        KvCache::new(self.backbone.layers.len(), d_kv, capacity, padding, &self.device())
     }
 
     fn embed_block(&self, tokens: &[u32], block: &Block) -> Stream {
-        let ids: Vec<i64> = tokens.iter().map(|&id| i64::from(id)).collect();
-        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [tokens.len()]), &self.device());
-        self.resume_block(self.embedding.forward(ids), block)
+        self.backbone.embed_block(tokens, block)
     }
 
     fn resume_block(&self, hidden: Tensor<2>, block: &Block) -> Stream {
-        let Block { width, start, padding, lengths, rows } = block.clone();
-        // What begins a text is read at one go and knows how far it reaches; what follows a cache goes on
-        // token by token, however many come at once. Padding has no position; it gets 0, which nobody reads.
-        let tokens = padding.iter().zip(lengths.iter()).flat_map(|(&before, &length)| {
-            (start..start + width).map(move |slot| {
-                let position = slot.saturating_sub(before);
-                let reach = if start == 0 { length.saturating_sub(before) } else { position + 1 };
-                RotaryPlace { position, reach }
-            })
-        });
-        let rotary = self.numbers.frequencies.at(tokens, &self.device());
-        let placement = Some(Placement { start, padding, rotary, rows, cache_rows: None });
-        Stream { hidden, lengths, width, dropout: None, placement }
+        self.backbone.place(hidden, block)
     }
 
     fn layer_with(&self, index: usize, stream: Stream, cache: &mut LayerKv) -> Stream {
-        let layer = &self.layers[index];
+        let layer = &self.backbone.layers[index];
         let placement = placement(&stream);
         let normed = layer.attention_norm.forward(stream.hidden.clone());
         let [query, key, value] = layer.attention_inputs(normed, placement);
         let rows = placement.cache_rows.as_deref();
         cache.append_rows(rows, key, value, placement.start, stream.width);
-        let shape = self.shape(index, &stream, cache.capacity(), cache.origins(rows));
+        let shape = self.backbone.shape(index, &stream, cache.capacity(), cache.origins(rows));
         let (key, value) = (cache.key(), cache.value());
         let attended = kernels::causal_attention(query, key, value, &shape);
         let hidden = layer.finish(stream.hidden.clone(), attended, placement.rows);
@@ -330,12 +403,12 @@ impl Decoder for Llama {
     }
 
     fn write_kv(&self, index: usize, stream: &Stream, cache: &mut LayerKv) {
-        let layer = &self.layers[index];
+        let layer = &self.backbone.layers[index];
         let placement = placement(stream);
         let normed = layer.attention_norm.forward(stream.hidden.clone());
         let weights = [layer.key.weight(), layer.value.weight()];
         let [key, value] = kernels::project(normed, weights, placement.rows);
-        let key = kernels::rotate(key, &placement.rotary);
+        let key = placed(layer.key_norm.as_ref(), key, placement);
         let rows = placement.cache_rows.as_deref();
         cache.append_rows(rows, key, value, placement.start, stream.width);
     }
@@ -344,17 +417,11 @@ impl Decoder for Llama {
         let bytes = |matrices: &[&Projection]| -> usize {
             matrices.iter().map(|matrix| matrix_bytes(&matrix.weight.val())).sum()
         };
-        let Layer { query, key, value, output, gate, up, down, .. } = &self.layers[0];
+        let Layer { query, key, value, output, gate, up, down, .. } = &self.backbone.layers[0];
         WeightBytes {
             layer: bytes(&[query, key, value, output, gate, up, down]),
             key_value: bytes(&[key, value]),
             head: matrix_bytes(&self.head_weight().matrix),
         }
-    }
-
-    fn read_step(&self, state: Tensor<2>) -> Tensor<2> {
-        let state = self.norm.forward(state);
-        let [logits] = kernels::project(state, [self.head_weight()], Rows::Few);
-        logits
     }
 }

@@ -122,7 +122,7 @@ impl<'m> Run<'m> {
         self.filled = width;
         let layers = self.model.n_layers();
         let state = self.model.exit_state(&stream);
-        let said = Said::of(self.model.read_step(state), layers, self.choice)
+        let said = Said::of(self.model.read(state, Rows::Few), layers, self.choice)
             .map_err(|error| error.at_token(0))?;
         for (place, live) in self.live.iter_mut().enumerate() {
             live.last = said.draw(place, || live.random.random()).token;
@@ -132,7 +132,7 @@ impl<'m> Run<'m> {
             return Ok(Vec::new());
         }
         let row = |error: NotFinite| error.of_row(|at| ends[at] / width);
-        let full = Said::of(self.model.read_step(stream.select(&ends)), layers, self.choice);
+        let full = Said::of(self.model.read(stream.select(&ends), Rows::Few), layers, self.choice);
         let full = full.map_err(row)?;
         let places: Vec<usize> = (0..ends.len()).collect();
         let seen = watched.look(self.model, self.choice, &places, &full).map_err(row)?;

@@ -112,7 +112,7 @@ impl Run<'_> {
             if !goes_on || room.iter().all(|&room| room <= step) {
                 break;
             }
-            let said = Said::of(self.model.read_step(stream.hidden), exit, self.choice);
+            let said = Said::of(self.model.read(stream.hidden, Rows::Few), exit, self.choice);
             let said = said.map_err(|error| {
                 self.named(error, 1).at_token(self.texts[self.live[error.row].row].len() + step)
             })?;
@@ -165,7 +165,7 @@ impl Run<'_> {
         }
         seconds.verification_layers += clock.lap(&self.device);
         let layers = self.model.n_layers();
-        let said = Said::of(self.model.read_step(stream.hidden), layers, self.choice)?;
+        let said = Said::of(self.model.read(stream.hidden, Rows::Few), layers, self.choice)?;
         seconds.verification_head += clock.lap(&self.device);
         Ok(said)
     }

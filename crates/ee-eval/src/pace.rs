@@ -3,8 +3,7 @@
 
 use crate::machine::Load;
 use crate::report::table::Cell;
-use crate::speed::Speed;
-use crate::spread::Spread;
+use crate::results::{Speed, Spread};
 
 /// Fewer rounds than this show no range, and nothing is called faster or slower by them.
 pub const ROUNDS: usize = 3;

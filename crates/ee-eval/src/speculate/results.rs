@@ -6,14 +6,13 @@ use ee_models::speculate::Tally;
 use serde::{Deserialize, Serialize};
 
 use super::Both;
+use crate::bench::read_bandwidth;
 use crate::cli::SpeculateArguments;
 use crate::decode::measure::Timed;
 use crate::decode::pace::Pace;
-use crate::decoding::Request;
+use crate::decoding::{DecoderSubject, Request};
 use crate::machine::Load;
-use crate::machine::read_bandwidth;
-use crate::spread::Spread;
-use crate::subject::DecoderSubject;
+use crate::results::Spread;
 
 /// The most memory that is read to measure how fast memory is.
 const READ_AT_MOST: usize = 512 << 20;

@@ -12,7 +12,7 @@ use ee_models::signal::{NotFinite, Signal, exit_signals};
 use ee_models::{ExitModel, Stream};
 
 use crate::gates::SetGate;
-use crate::observe::workload::RowBatch;
+use crate::workload::RowBatch;
 
 /// When rows leave.
 #[derive(Debug, Clone, Copy)]

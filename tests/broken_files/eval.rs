@@ -319,7 +319,7 @@ fn traces(root: &Path) -> Vec<Case> {
            --risk 0.9 --confidence 0.1",
     ];
     let read_texts = |folder: &Path| {
-        let texts = ee_eval::decoding::read_texts(&folder.join("x.parquet"));
+        let texts = ee_eval::trace::read_texts(&folder.join("x.parquet"));
         texts.map(|_| ()).map_err(|error| format!("{:#}", anyhow::Error::from(error)))
     };
     vec![

@@ -13,18 +13,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::{CompareArguments, ExampleArguments, NamedModel};
 use crate::error::{EvalError, Result};
+use crate::exits::paired::Paired;
+use crate::exits::score::{Scorer, references};
 use crate::gates::rules;
+use crate::labels::results::Results;
+use crate::labels::{self, View, findings};
+use crate::observe::observe;
+use crate::observe::workload::{Selection, Workload};
 use crate::output::claim;
-use crate::paired::Paired;
-use crate::report::{self, View, findings};
-use crate::results::{Results, write_json};
-use crate::score::{Scorer, references};
+use crate::output::write_json;
 use crate::speed::{Timed, measure};
 use crate::subject::Subject;
-use crate::trace::observe::observe;
 use crate::trace::{self, Shard, Trace};
 use crate::words::count;
-use crate::workload::{Selection, Workload};
 
 /// The mark of the folders that `compare` writes.
 const REPORT: &str = "a report of ee-eval compare";
@@ -86,9 +87,9 @@ fn compare_labels(arguments: &CompareArguments, task: Task) -> Result<(PathBuf, 
     for notice in view.notices() {
         ee_files::note!("notice: {notice}");
     }
-    let headline = report::tables::headline(&view).plain();
+    let headline = labels::tables::headline(&view).plain();
     let findings = findings::sentences(&view);
-    let page = report::write(&view, &arguments.output)?;
+    let page = labels::write(&view, &arguments.output)?;
     let text = format!("{headline}\n{}\n", findings.join("\n"));
     let split = models[0].trace.split.clone();
     let comparison = Comparison { task: task.name, split, findings, paired, models };

@@ -4,7 +4,11 @@
 //! same unit. What processors did beyond this process was others' work; what a virtual machine wanted and did
 //! not get is "stolen". Other systems tell nothing here, and nothing is said of them.
 
+use ee_models::device::prefer_large_pages;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+
+use crate::spread::timed;
 
 /// From this share of the processors on a machine is called busy.
 const BUSY: f64 = 0.1;
@@ -107,6 +111,29 @@ impl Counts {
             own: own(14)? + own(15)?,
         })
     }
+}
+
+/// Bytes per second at which all threads together read memory that no cache holds.
+pub(crate) fn read_bandwidth(bytes: usize, steps: usize) -> f64 {
+    let memory = vec![1.0_f32; bytes / 4];
+    prefer_large_pages(memory.as_slice());
+    let chunk = memory.len().div_ceil(4 * rayon::current_num_threads()).max(64);
+    let spread = timed(steps, || {
+        let sum: f32 = memory.par_chunks(chunk).with_max_len(1).map(sum_of).sum();
+        assert!(sum > 0.0);
+    });
+    bytes as f64 / spread.min
+}
+
+/// A sum that the compiler keeps in registers.
+fn sum_of(numbers: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; 64];
+    for block in numbers.as_chunks::<64>().0 {
+        for (sum, number) in sums.iter_mut().zip(block) {
+            *sum += number;
+        }
+    }
+    sums.iter().sum()
 }
 
 #[cfg(test)]

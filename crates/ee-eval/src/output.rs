@@ -5,7 +5,9 @@ use std::path::Path;
 
 use ee_files::{FolderLock, Mark};
 
-use crate::error::Result;
+use serde::Serialize;
+
+use crate::error::{EvalError, Result};
 
 /// Writes `path` through `fill`; the file appears only when `fill` and the final flush succeed.
 ///
@@ -21,6 +23,17 @@ pub fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> R
 /// What [`ee_files::write_text`] says.
 pub fn write_text(path: &Path, text: &str) -> Result<()> {
     Ok(ee_files::write_text(path, text)?)
+}
+
+/// Writes any results as indented JSON.
+///
+/// # Errors
+/// [`EvalError::Io`] and [`EvalError::Encode`], naming the file.
+pub fn write_json(path: &Path, results: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(results)
+        .map_err(|source| EvalError::Encode { path: path.to_owned(), source })?;
+    text.push('\n');
+    write_text(path, &text)
 }
 
 /// Checks before long work that `path` can be written at its end.

@@ -3,7 +3,8 @@
 
 use crate::machine::Load;
 use crate::report::table::Cell;
-use crate::results::{Speed, Spread};
+use crate::speed::Speed;
+use crate::spread::Spread;
 
 /// Fewer rounds than this show no range, and nothing is called faster or slower by them.
 pub const ROUNDS: usize = 3;

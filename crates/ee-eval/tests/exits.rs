@@ -5,14 +5,14 @@ mod fixture;
 
 use std::path::Path;
 
+use ee_eval::exits::score::Scorer;
+use ee_eval::exits::{oracle, sweep};
 use ee_eval::gates::{GATES, SetGate};
-use ee_eval::score::Scorer;
+use ee_eval::observe::observe;
+use ee_eval::observe::workload::{Selection, Workload};
 use ee_eval::speed::run::{Plan, full, gated};
 use ee_eval::subject::Subject;
-use ee_eval::trace::observe::observe;
 use ee_eval::trace::{Shard, Trace};
-use ee_eval::workload::{Selection, Workload};
-use ee_eval::{oracle, sweep};
 use ee_tasks::Task;
 
 /// The model and the task of a world.

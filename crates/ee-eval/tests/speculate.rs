@@ -4,8 +4,8 @@ mod fixture;
 
 use std::path::Path;
 
-use ee_eval::decoding::read_texts;
 use ee_eval::speculate::SpeculateResults;
+use ee_eval::trace::read_texts;
 use fixture::{decoder, fail, succeed};
 
 const EXAMPLES: usize = 10;

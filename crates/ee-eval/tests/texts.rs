@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use ee_eval::calibrate::Calibration;
-use ee_eval::decoding::read_texts;
-use ee_eval::ideal::{IdealResults, Mode};
-use ee_eval::replay::Replay;
+use ee_eval::certify::Calibration;
+use ee_eval::exits::ideal::{IdealResults, Mode};
+use ee_eval::exits::replay::Replay;
 use ee_eval::trace;
+use ee_eval::trace::read_texts;
 use ee_tasks::TextTokenizer;
 use fixture::{decoder, ee_eval, fail, succeed};
 

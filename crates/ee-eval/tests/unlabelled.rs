@@ -109,7 +109,7 @@ fn texts_without_references_are_traced_decoded_calibrated_and_recommended_for() 
     let bare = task.replace("references = [\"text\"]\n", "").replace("metrics = [\"chrf\"]\n", "");
     std::fs::write(here.join("task.toml"), bare).unwrap();
     succeed(here, "trace --model model --task task.toml --output t.parquet");
-    let texts = ee_eval::decoding::read_texts(&here.join("t.parquet")).unwrap();
+    let texts = ee_eval::trace::read_texts(&here.join("t.parquet")).unwrap();
     assert!(texts.iter().all(|text| text.references.is_empty() && text.statistics.is_empty()));
     succeed(here, "ideal --trace t.parquet --output ideal");
     assert_eq!(

@@ -2,17 +2,17 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use ee_models::arch::llama::{Llama, LlamaConfig, LlamaSizes, Loaded, random};
-use ee_models::device::{device, peak_memory_mib, prefer_large_pages};
+use ee_models::device::{device, peak_memory_mib};
 use ee_models::kernels::Rows;
 use ee_models::signal::Signals;
 use ee_models::{Batch, Block, Decoder, ExitModel, KvCache};
-use rayon::prelude::*;
 use serde_json::json;
 
-use super::{FINITE, SEED, timed, token};
+use super::{FINITE, SEED, token};
 use crate::cli::{DecodeBenchArguments, DecoderSizes, DecoderTraceArguments};
 use crate::error::Result;
-use crate::results::Spread;
+use crate::machine::read_bandwidth;
+use crate::spread::{Spread, timed};
 
 /// Rows of the step that is compared with one over a single row.
 const WIDE: usize = 5;
@@ -103,29 +103,6 @@ fn weight_bytes(sizes: &DecoderSizes) -> usize {
     let layer = 2 * sizes.dim * sizes.dim + 2 * sizes.dim * kv + 3 * sizes.dim * sizes.inner;
     let numbers = sizes.layers * layer + sizes.dim * sizes.vocab;
     numbers * if sizes.weights == ee_models::checkpoint::Precision::F32 { 4 } else { 2 }
-}
-
-/// Bytes per second at which all threads together read memory that no cache holds.
-pub(crate) fn read_bandwidth(bytes: usize, steps: usize) -> f64 {
-    let memory = vec![1.0_f32; bytes / 4];
-    prefer_large_pages(memory.as_slice());
-    let chunk = memory.len().div_ceil(4 * rayon::current_num_threads()).max(64);
-    let spread = timed(steps, || {
-        let sum: f32 = memory.par_chunks(chunk).with_max_len(1).map(sum_of).sum();
-        assert!(sum > 0.0);
-    });
-    bytes as f64 / spread.min
-}
-
-/// A sum that the compiler keeps in registers.
-fn sum_of(numbers: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; 64];
-    for block in numbers.as_chunks::<64>().0 {
-        for (sum, number) in sums.iter_mut().zip(block) {
-            *sum += number;
-        }
-    }
-    sums.iter().sum()
 }
 
 /// A text with its prompt in the cache, to be continued again and again.

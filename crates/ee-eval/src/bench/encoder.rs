@@ -4,10 +4,10 @@ use ee_models::signal::Signals;
 use ee_models::{Batch, ExitModel};
 use serde_json::json;
 
-use super::{FINITE, SEED, timed, token};
+use super::{FINITE, SEED, token};
 use crate::cli::EncoderTraceArguments;
 use crate::error::Result;
-use crate::results::Spread;
+use crate::spread::{Spread, timed};
 
 /// Times steps of: one batch through all layers, every exit read, all signals on the host.
 ///

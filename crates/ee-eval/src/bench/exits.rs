@@ -14,7 +14,7 @@ use crate::cli::ExitsBenchArguments;
 use crate::decode::clock::{Clock, Part};
 use crate::decode::{Settings, decode};
 use crate::error::{EvalError, Result};
-use crate::results::Spread;
+use crate::spread::Spread;
 
 /// Random weights are never as sure.
 const NEVER: &str = "confidence:0.9999";

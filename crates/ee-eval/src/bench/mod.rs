@@ -7,35 +7,17 @@ mod exits;
 mod promise;
 mod speculate;
 
-use std::time::Instant;
-
-pub(crate) use decoder::read_bandwidth;
 pub use decoder::{decode, decoder_trace};
 pub use encoder::encoder_trace;
 pub use exits::exits;
 pub use promise::promise;
 pub use speculate::speculate;
 
-use crate::results::Spread;
-
 /// The seed of weights and tokens.
 const SEED: u64 = 0;
 
 /// Small random weights, whatever the sizes.
 const FINITE: &str = "small random weights give finite logits";
-
-/// Seconds of `steps` runs, after one that warms up.
-fn timed(steps: usize, mut step: impl FnMut()) -> Spread {
-    step();
-    let seconds: Vec<f64> = (0..steps)
-        .map(|_| {
-            let started = Instant::now();
-            step();
-            started.elapsed().as_secs_f64()
-        })
-        .collect();
-    Spread::of(&seconds)
-}
 
 /// Tokens spread over the vocabulary without a random generator.
 fn token(at: usize, vocabulary: usize) -> u32 {

@@ -21,7 +21,7 @@ use super::decoder::loaded;
 use super::token;
 use crate::cli::SpeculateBenchArguments;
 use crate::error::Result;
-use crate::results::Spread;
+use crate::spread::Spread;
 
 /// Factors that are tried.
 const TRIES: usize = 9;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::values::{inside, share};
-use crate::calibrate::{self, Against, Request, calibrate};
+use crate::certify::{self, Against, Request};
 use crate::output::claim;
 use crate::trace;
 
@@ -47,16 +47,16 @@ impl Flags {
 
 pub(super) fn run(flags: &Flags) -> Result<()> {
     let merged = trace::read_all(&flags.trace)?;
-    let found = calibrate(&merged.trace, &flags.request(), merged.notices)?;
+    let found = certify::calibrate(&merged.trace, &flags.request(), merged.notices)?;
     for notice in &found.notices {
         ee_files::note!("notice: {notice}");
     }
     let _lock = claim(&flags.output, "a report of ee-eval calibrate")?;
-    let page = calibrate::write(&found, &flags.output)?;
+    let page = certify::write(&found, &flags.output)?;
     ee_files::say!(
         "{}\n{}\n",
-        calibrate::table(&found).plain(),
-        calibrate::findings(&found).join("\n")
+        certify::table(&found).plain(),
+        certify::findings(&found).join("\n")
     );
     ee_files::say!("{}", page.display());
     Ok(())

@@ -6,12 +6,13 @@ use anyhow::Result;
 use clap::Args;
 
 use super::values::share;
-use crate::calibrate::certificate::Certificate;
+use crate::certify::certificate::Certificate;
 use crate::error::EvalError;
+use crate::exits::replay::{self, Replay};
+use crate::labels::results::Results;
+use crate::labels::{self, View, findings};
 use crate::output::claim;
-use crate::replay::{self, Replay};
-use crate::report::{self, View, findings};
-use crate::results::{Results, write_json};
+use crate::output::write_json;
 use crate::trace::{self, Trace};
 
 /// `ee-eval gates`.
@@ -58,11 +59,11 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
     };
     let _lock = claim(&flags.output, "a report of ee-eval gates")?;
     write_json(&flags.output.join("results.json"), &results)?;
-    let page = report::write(&view, &flags.output)?;
+    let page = labels::write(&view, &flags.output)?;
     ee_files::show!(
         "{}\n{}",
-        report::tables::headline(&view).plain(),
-        report::tables::gates(&view).plain()
+        labels::tables::headline(&view).plain(),
+        labels::tables::gates(&view).plain()
     );
     ee_files::say!("\n{}\n\n{}", findings::sentences(&view).join("\n"), page.display());
     Ok(())

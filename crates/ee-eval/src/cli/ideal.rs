@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use crate::ideal;
+use crate::exits::ideal;
 use crate::output::claim;
 
 /// `ee-eval ideal`.

@@ -9,16 +9,17 @@ use serde::Serialize;
 
 use super::ExampleArguments;
 use super::values::positive;
-use crate::calibrate::certificate::Certificate;
+use crate::certify::certificate::Certificate;
 use crate::compare::open;
-use crate::constant::Constant;
+use crate::exits::constant::Constant;
+use crate::exits::score::Scorer;
+use crate::labels;
+use crate::observe::observe;
+use crate::output::write_json;
 use crate::output::{claim, write_text};
 use crate::pace;
-use crate::report;
-use crate::results::{Speed, write_json};
-use crate::score::Scorer;
+use crate::speed::Speed;
 use crate::speed::{Timed, measure};
-use crate::trace::observe::observe;
 use crate::trace::{self, Shard, TraceFacts};
 use crate::words::count;
 
@@ -96,7 +97,7 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
     let constant = Constant::of_trace(&trace, &Scorer::of_trace(&trace)?);
     let name = trace.facts.model_name(1);
     let models = [(name.as_str(), speed.as_slice())].into_iter();
-    let table = report::tables::speed(models, &trace.facts, &constant);
+    let table = labels::tables::speed(models, &trace.facts, &constant);
     ee_files::show!("{}", table.plain());
     ee_files::say!("\n{} rows of {} {}", trace.rows(), trace.facts.task, trace.facts.split);
     if let Some(folder) = &flags.output {

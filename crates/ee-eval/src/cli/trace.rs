@@ -11,13 +11,13 @@ use super::ExampleArguments;
 use super::values::{positive, weights};
 
 use crate::compare::open;
-use crate::decoding::DecoderSubject;
 use crate::error::EvalError;
-use crate::ideal;
+use crate::exits::ideal;
 use crate::interrupt::Interrupt;
+use crate::observe::observe;
+use crate::observe::tokens::{TokenWork, output_of, trace_tokens};
 use crate::output::check_writable;
-use crate::trace::observe::observe;
-use crate::trace::tokens::{TokenWork, output_of, trace_tokens};
+use crate::subject::DecoderSubject;
 use crate::trace::{self, Shard, Trace};
 use crate::words::count;
 

@@ -14,14 +14,14 @@ use super::results::{DecodeFacts, DecodeResults, RunResults};
 use super::rule::{ExitRule, Rule};
 use super::settings::Settings;
 use super::states::fitted;
-use crate::bench::read_bandwidth;
-use crate::calibrate::certificate::Certificate;
+use crate::certify::certificate::Certificate;
 use crate::cli::{DecodeArguments, TextArguments};
-use crate::decoding::DecoderSubject;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
+use crate::machine::read_bandwidth;
 use crate::output::claim;
 use crate::report::passage::{Passage, legend};
+use crate::subject::DecoderSubject;
 
 /// Texts of a task that are printed.
 const SHOWN_OF_TASK: usize = 3;

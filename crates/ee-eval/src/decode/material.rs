@@ -7,10 +7,11 @@ use super::clock::Clock;
 use super::measure::{Measured, Work};
 use super::results::{Output, Texts};
 use crate::cli::DecodeArguments;
-use crate::decoding::{DecoderSubject, Request, Scoring, n_references, of_metric, score};
+use crate::decoding::{Request, Scoring, n_references, of_metric, score};
 use crate::error::{EvalError, Result};
-use crate::ideal::MetricScore;
-use crate::score::BOOTSTRAP_SEED;
+use crate::exits::ideal::MetricScore;
+use crate::exits::score::BOOTSTRAP_SEED;
+use crate::subject::DecoderSubject;
 use crate::trace::MetricFacts;
 
 /// Prompts with what is known of them.

@@ -19,12 +19,13 @@ use super::clock::Clock;
 use super::lengths::{Lengths, Stopwatch, mean_rows};
 use super::settings::Settings;
 use super::walk::decode;
-use crate::decoding::{DecoderSubject, Generated, TextWatcher};
+use crate::decoding::{Generated, TextWatcher};
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
 use crate::machine::{Load, LoadWatch};
 use crate::progress::Progress;
 use crate::speculate::Drafts;
+use crate::subject::DecoderSubject;
 
 /// Prompts, and how far to continue them.
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::measure::Timed;
 use crate::pace::ROUNDS;
-use crate::results::Spread;
+use crate::spread::Spread;
 
 /// The doubt that a 95 % interval leaves on each side.
 const SIDE: f64 = 0.025;

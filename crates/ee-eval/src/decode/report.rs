@@ -8,12 +8,12 @@ use super::head::HEADS;
 use super::policy::POLICIES;
 use super::results::{DecodeResults, Output, RunResults, Texts};
 use crate::error::Result;
+use crate::output::write_json;
 use crate::output::write_text;
 use crate::pace::few;
 use crate::report::Page;
 use crate::report::passage::Passage;
 use crate::report::table::{Cell, Table};
-use crate::results::write_json;
 use crate::words::count;
 
 /// Texts per run that the page shows.

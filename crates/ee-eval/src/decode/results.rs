@@ -9,7 +9,7 @@ use super::clock::{Clock, Part};
 use super::fidelity::{Fidelity, repetition};
 use super::measure::Timed;
 use super::pace::Pace;
-use crate::ideal::MetricScore;
+use crate::exits::ideal::MetricScore;
 use crate::machine::Load;
 use crate::trace::{MetricFacts, Objective};
 
@@ -245,8 +245,8 @@ impl RunResults {
             gate,
             kv,
             takes_effect,
-            average_exit: crate::oracle::average(&exits),
-            histogram: crate::oracle::histogram(&exits, facts.layers),
+            average_exit: crate::exits::oracle::average(&exits),
+            histogram: crate::exits::oracle::histogram(&exits, facts.layers),
             speed: DecodeSpeed {
                 tokens_per_second: ours,
                 plain_tokens_per_second: theirs,

@@ -333,7 +333,7 @@ impl Watcher for IdealExits {
     ) -> ControlFlow<()> {
         self.0.resize(self.0.len().max(row + 1), Vec::new());
         let said: Vec<u32> = signals.unwrap().iter().map(|(signal, _)| signal.prediction).collect();
-        self.0[row].push(crate::oracle::ideal_exit(&said));
+        self.0[row].push(crate::exits::oracle::ideal_exit(&said));
         ControlFlow::Continue(())
     }
 }

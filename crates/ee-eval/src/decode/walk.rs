@@ -22,7 +22,7 @@ use super::policy::Filling;
 use super::rule::Rule;
 use super::settings::Settings;
 use crate::error::Result;
-use crate::oracle;
+use crate::exits::oracle;
 
 /// What came of some prompts.
 #[derive(Debug, Clone)]

@@ -4,12 +4,11 @@ use std::time::Instant;
 
 use ee_models::generate::{Options, generate};
 
-use super::{
-    DecoderSubject, Request, Scoring, Statistics, TextWatcher, n_references, of_metric, score,
-};
+use super::{Request, Scoring, Statistics, TextWatcher, n_references, of_metric, score};
 use crate::cli::GenerateArguments;
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
+use crate::subject::DecoderSubject;
 use crate::words::count;
 
 /// Continues prompts, or those of a task's examples, one after the other.

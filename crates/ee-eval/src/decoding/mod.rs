@@ -4,13 +4,9 @@ pub mod generate;
 mod prompts;
 mod request;
 mod scoring;
-mod subject;
-mod texts;
 mod watch;
 
 pub use prompts::{Prompt, Room};
 pub(crate) use request::Request;
 pub(crate) use scoring::{Scoring, Statistics, n_references, of_metric, score};
-pub use subject::DecoderSubject;
-pub use texts::{TextRecord, read_texts, texts_path, write_texts};
 pub use watch::{Generated, TextWatcher};

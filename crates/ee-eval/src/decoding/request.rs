@@ -4,9 +4,10 @@ use std::path::Path;
 
 use ee_tasks::{GenerationTask, TextExample};
 
-use super::{DecoderSubject, Room};
+use super::Room;
 use crate::cli::TextArguments;
 use crate::error::{EvalError, Result};
+use crate::subject::DecoderSubject;
 
 /// New tokens where neither the command line nor a task says how many.
 const DEFAULT_NEW_TOKENS: usize = 128;

@@ -3,9 +3,9 @@ use std::ops::ControlFlow;
 use ee_models::generate::Watcher;
 use ee_models::signal::{Agreement, Signal};
 
-use super::DecoderSubject;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
+use crate::subject::DecoderSubject;
 
 /// What was generated from one prompt.
 #[derive(Debug, Clone, Default)]

@@ -112,7 +112,7 @@ impl Cost<'_> {
             self.trace.prediction(row, plan.exit) == self.trace.prediction(row, layers)
         };
         let mut rounds = Vec::new();
-        for rows in crate::calibrate::examples(self.trace) {
+        for rows in crate::certify::examples(self.trace) {
             // The first token comes with the prompt.
             let mut next = rows.start + 1;
             while next < rows.end {
@@ -126,7 +126,7 @@ impl Cost<'_> {
     }
 
     fn prompts(&self) -> f64 {
-        crate::calibrate::examples(self.trace).len() as f64 * self.times.prompt
+        crate::certify::examples(self.trace).len() as f64 * self.times.prompt
     }
 }
 

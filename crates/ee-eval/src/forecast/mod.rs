@@ -11,14 +11,14 @@ pub mod times;
 
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::certify;
+use crate::certify::certify;
 use crate::decode::ExitRule;
 use crate::decode::decay::{Position, undecayed};
 use crate::decode::rule::{AnyGate, OpenRule, Rule};
 use crate::error::{EvalError, Result};
+use crate::exits::oracle;
+use crate::exits::sweep::{Agreement, RowScores, WholeTexts, best, curve_of};
 use crate::gates::{Comparison, ExitSpace, Numbers, Range, Scale};
-use crate::oracle;
-use crate::sweep::{Agreement, RowScores, WholeTexts, best, curve_of};
 use crate::trace::Trace;
 use states::StateNumbers;
 

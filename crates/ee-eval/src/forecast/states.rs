@@ -11,7 +11,7 @@ use ee_models::gate::LinearGate;
 use ee_models::kernels::Rows;
 use ee_models::{Block, Decoder};
 
-use crate::calibrate::examples;
+use crate::certify::examples;
 use crate::decode::states::{StateGate, StateView};
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;

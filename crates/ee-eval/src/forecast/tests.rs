@@ -163,7 +163,7 @@ fn thresholds_that_decay_depend_on_the_longest_text() {
     let found = decode(&model, &prompts(), &options, (&settings, Clock::default()), &mut Unwatched)
         .unwrap();
     let mut rows = exits(80).into_iter();
-    for (text, rows_of) in found.exits.iter().zip(crate::calibrate::examples(&trace)) {
+    for (text, rows_of) in found.exits.iter().zip(crate::certify::examples(&trace)) {
         let predicted: Vec<usize> = rows.by_ref().take(rows_of.len()).collect();
         assert_eq!(text[..predicted.len()], predicted);
     }

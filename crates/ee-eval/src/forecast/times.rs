@@ -19,7 +19,7 @@ use crate::decode::head::Reader;
 use crate::decode::rule::AnyGate;
 use crate::decode::states::{StateGate, StateView};
 use crate::error::Result;
-use crate::results::Spread;
+use crate::spread::Spread;
 
 /// Steps of each part.
 const STEPS: usize = 12;

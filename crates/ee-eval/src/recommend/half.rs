@@ -6,15 +6,16 @@ use ee_models::gate::GATE_FILE;
 use ee_tasks::{GenerationTask, TextExample};
 
 use super::split;
-use crate::calibrate::{examples, examples_to_certify};
+use crate::certify::{examples, examples_to_certify};
 use crate::cli::RecommendArguments;
 use crate::decode::material::{Continuation, Material};
 use crate::decode::states::{STATE_GATES, StateGate, fitted};
-use crate::decoding::{DecoderSubject, Room};
+use crate::decoding::Room;
 use crate::error::Result;
 use crate::forecast::states::StateNumbers;
 use crate::forecast::times::Ask;
 use crate::interrupt::Interrupt;
+use crate::subject::DecoderSubject;
 use crate::trace::Trace;
 
 /// Texts that the numbers of gates on states are read of where a guarantee needs no more.

@@ -24,21 +24,21 @@ use ee_tasks::{AnyTask, GenerationTask};
 
 pub use results::{Origin, Recommendation};
 
-use crate::calibrate::{Halves, examples};
+use crate::certify::{Halves, examples};
 use crate::cli::RecommendArguments;
 use crate::decode::HeadChoice;
 use crate::decode::material::Material;
 use crate::decode::measure::Way;
-use crate::decoding::DecoderSubject;
 use crate::error::{EvalError, Result};
+use crate::exits::oracle;
+use crate::exits::oracle::Ideal;
 use crate::forecast::agreement_per_exit;
 use crate::forecast::times::{Ask, Times};
 use crate::interrupt::Interrupt;
-use crate::oracle;
+use crate::observe::tokens::{TokenWork, trace_tokens};
 use crate::output::claim;
 use crate::pace::few;
-use crate::results::Ideal;
-use crate::trace::tokens::{TokenWork, trace_tokens};
+use crate::subject::DecoderSubject;
 use crate::trace::{self, Shard, Trace};
 use crate::trial::quality::Worth;
 use crate::trial::{self, Trials};

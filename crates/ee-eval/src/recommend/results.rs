@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::decide::{Doubt, Finding, Verdict};
+use crate::exits::oracle::Ideal;
 use crate::forecast::times::Times;
-use crate::results::Ideal;
 use crate::trace::TraceFacts;
 use crate::trial::quality::Quality;
 use crate::trial::{Trials, WayFacts};

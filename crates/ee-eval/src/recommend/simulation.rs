@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::candidates::Search;
 use super::choose::{Live, Tried, choose};
 use super::decide::{LEAST, Verdict};
-use crate::calibrate::examples;
+use crate::certify::examples;
 use crate::decode::Settings;
 use crate::decode::measure::{Timed, Way};
 use crate::decode::pace::Pace;

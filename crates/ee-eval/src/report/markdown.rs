@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::Page;
 use super::passage::Passage;
-use super::plots::Plot;
+use super::plot::Plot;
 use super::table::escape_markdown;
 
 /// The whole page.

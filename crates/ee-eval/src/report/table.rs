@@ -66,6 +66,12 @@ impl Cell {
     }
 }
 
+/// A threshold: whole where the gate counts, else with four decimals.
+pub(crate) fn threshold(value: f32) -> Cell {
+    let decimals = if value.fract() == 0.0 { 0 } else { 4 };
+    Cell::Number { value: f64::from(value), text: format!("{value:.decimals$}") }
+}
+
 /// A titled table; every row has one cell per column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {

@@ -21,14 +21,16 @@ pub use self::results::{
 };
 use crate::cli::SpeculateArguments;
 use crate::decode::measure::Timed;
-use crate::decoding::{DecoderSubject, Generated, Request, Scoring, TextWatcher, write_texts};
+use crate::decoding::{Generated, Request, Scoring, TextWatcher};
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
 use crate::machine::{Load, LoadWatch};
+use crate::output::write_json;
 use crate::output::{claim, write_text};
 use crate::pace::few;
 use crate::progress::Progress;
-use crate::results::write_json;
+use crate::subject::DecoderSubject;
+use crate::trace::write_texts;
 
 /// What both ways of decoding gave.
 #[derive(Default)]

@@ -6,13 +6,14 @@ use ee_models::speculate::Tally;
 use serde::{Deserialize, Serialize};
 
 use super::Both;
-use crate::bench::read_bandwidth;
 use crate::cli::SpeculateArguments;
 use crate::decode::measure::Timed;
 use crate::decode::pace::Pace;
-use crate::decoding::{DecoderSubject, Request};
+use crate::decoding::Request;
 use crate::machine::Load;
-use crate::results::Spread;
+use crate::machine::read_bandwidth;
+use crate::spread::Spread;
+use crate::subject::DecoderSubject;
 
 /// The most memory that is read to measure how fast memory is.
 const READ_AT_MOST: usize = 512 << 20;

@@ -3,8 +3,9 @@
 use ee_tasks::{TextExample, TextMetric};
 
 use super::results::MetricScores;
-use crate::decoding::{Generated, Request, Scoring, TextRecord, n_references, of_metric, score};
+use crate::decoding::{Generated, Request, Scoring, n_references, of_metric, score};
 use crate::error::Result;
+use crate::trace::TextRecord;
 
 /// The texts with what the metrics say of each.
 pub(super) fn records(

@@ -10,18 +10,52 @@ use std::time::Instant;
 
 use ee_models::ExitModel;
 use ee_models::signal::NotFinite;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{EvalError, Result};
+use crate::exits::oracle;
+use crate::exits::score::Scorer;
 use crate::gates::SetGate;
-use crate::machine::LoadWatch;
-use crate::oracle;
+use crate::machine::{Load, LoadWatch};
+use crate::observe::workload::Workload;
 use crate::progress::Progress;
-use crate::results::{Speed, Spread};
-use crate::score::Scorer;
+use crate::spread::Spread;
 use crate::subject::Subject;
 use crate::trace::Trace;
-use crate::workload::Workload;
 use run::{Answers, HeadClock, Plan, full, gated};
+
+/// A gate that really ran, against the full model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Speed {
+    /// `ideal` or `name:threshold`.
+    pub gate: String,
+    /// Examples per batch.
+    pub batch: usize,
+    /// Rows run.
+    pub rows: usize,
+    /// Interleaved pairs of runs.
+    pub rounds: usize,
+    /// Wall-clock seconds of the full model.
+    pub full_seconds: Spread,
+    /// Wall-clock seconds with the gate.
+    pub gated_seconds: Spread,
+    /// full ÷ gated in time, of the runs of one round.
+    pub speed_up: Spread,
+    /// N ÷ average exit.
+    pub speed_up_layers: f64,
+    /// The mean exit taken.
+    pub average_exit: f64,
+    /// The share of the gated time spent reading the shared head and deciding.
+    pub head_share: f64,
+    /// The leading metric's score with the gate.
+    pub score: f64,
+    /// What other programs took of the machine meanwhile, where the system tells.
+    pub load: Option<Load>,
+    /// Rows whose exit or label differs from what the trace predicts.
+    pub differing_rows: usize,
+    /// The device.
+    pub device: String,
+}
 
 /// A gate to be timed: a threshold, or the exits of the trace itself.
 #[derive(Debug, Clone, Copy)]
@@ -157,23 +191,4 @@ fn differing(trace: &Trace, exits: &[usize], answers: &Answers) -> usize {
             || answers.predictions[row] != trace.prediction(row, exits[row])
     };
     (0..trace.rows()).filter(|&row| differs(row)).count()
-}
-
-impl Spread {
-    /// Median and range of some measurements.
-    ///
-    /// # Panics
-    /// When there are none.
-    #[must_use]
-    pub fn of(measurements: &[f64]) -> Self {
-        let mut sorted = measurements.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let middle = sorted.len() / 2;
-        let median = if sorted.len() % 2 == 1 {
-            sorted[middle]
-        } else {
-            (sorted[middle - 1] + sorted[middle]) / 2.0
-        };
-        Self { median, min: sorted[0], max: sorted[sorted.len() - 1] }
-    }
 }

@@ -12,7 +12,7 @@ use ee_models::signal::{NotFinite, Signal, exit_signals};
 use ee_models::{ExitModel, Stream};
 
 use crate::gates::SetGate;
-use crate::workload::RowBatch;
+use crate::observe::workload::RowBatch;
 
 /// When rows leave.
 #[derive(Debug, Clone, Copy)]

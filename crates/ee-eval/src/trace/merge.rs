@@ -106,7 +106,7 @@ fn remember_rows(trace: &Trace, path: &Path, seen: &mut HashSet<(u32, u32)>) -> 
 }
 
 /// Appends the rows of `part`.
-pub(super) fn extend(trace: &mut Trace, part: Trace) {
+pub(crate) fn extend(trace: &mut Trace, part: Trace) {
     trace.facts.rows += part.facts.rows;
     trace.facts.seconds += part.facts.seconds;
     if let (Some(facts), Some(more)) = (&mut trace.facts.generation, &part.facts.generation) {
@@ -126,7 +126,7 @@ pub(super) fn extend(trace: &mut Trace, part: Trace) {
 }
 
 /// The same rows in the order of their examples and positions, whatever the order of the files.
-pub(super) fn sorted(trace: &Trace) -> Trace {
+pub(crate) fn sorted(trace: &Trace) -> Trace {
     let mut order: Vec<usize> = (0..trace.rows()).collect();
     order.sort_by_key(|&row| (trace.example[row], trace.position[row]));
     trace.select(&order)

@@ -26,6 +26,18 @@ pub enum Objective {
     Unknown,
 }
 
+impl Objective {
+    /// What tables call it.
+    #[must_use]
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Joint => "joint",
+            Self::Final => "plain",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// The examples that made a checkpoint, as far as its folder tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrainedOn {

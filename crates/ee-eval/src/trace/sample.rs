@@ -4,7 +4,7 @@ use ee_models::signal::{agreement, signal};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::decoding::TextRecord;
+use crate::trace::TextRecord;
 
 use super::record::{
     ExitColumns, FORMAT, GenerationFacts, MetricFacts, Objective, Shard, Trace, TraceFacts,

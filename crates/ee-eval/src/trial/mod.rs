@@ -20,9 +20,9 @@ pub use way::WayFacts;
 
 use crate::decode::material::{Material, texts};
 use crate::decode::measure::{Runs, Way, measure};
-use crate::decoding::DecoderSubject;
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
+use crate::subject::DecoderSubject;
 use crate::words::count;
 
 /// Tries every way on every prompt.

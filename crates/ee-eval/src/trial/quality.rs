@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::decode::results::Output;
-use crate::score::BOOTSTRAP_SEED;
+use crate::exits::score::BOOTSTRAP_SEED;
 use crate::trace::MetricFacts;
 
 /// The part of what a bet could lose at most that is staked at most: one text alone never ruins the gambler.

@@ -12,9 +12,9 @@ use crate::decode::fidelity::Fidelity;
 use crate::decode::measure::Timed;
 use crate::decode::pace::Pace;
 use crate::decode::results::{Output, Shares, Texts};
+use crate::exits::oracle;
+use crate::exits::score::BOOTSTRAP_SEED;
 use crate::machine::Load;
-use crate::oracle;
-use crate::score::BOOTSTRAP_SEED;
 use crate::trace::MetricFacts;
 
 /// Some ways of decoding on the same examples.

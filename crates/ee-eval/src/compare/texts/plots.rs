@@ -2,9 +2,10 @@
 
 use super::results::{IDEAL, TextComparison, TextResults};
 use super::tables::by_policy;
+use crate::exits::oracle::Ideal;
+use crate::exits::plots::ideal_exits;
 use crate::report::plot::{Across, BarChart, LineChart, Look, Series};
-use crate::report::plots::{Plot, at_exits, ideal_exits};
-use crate::results::Ideal;
+use crate::report::plot::{Plot, at_exits};
 use crate::trial::joined;
 
 /// Points of a line over the positions at most.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use super::results::{TextComparison, TextResults};
 use super::{plots, tables};
 use crate::error::Result;
+use crate::output::write_json;
 use crate::output::write_text;
 use crate::report::{Page, provenance};
-use crate::results::write_json;
 use crate::words::count;
 
 /// Writes `results.json`, the tables as CSV and the page; returns the path of `report.html`.

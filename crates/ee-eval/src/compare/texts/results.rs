@@ -3,8 +3,8 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use crate::exits::ideal::Summary;
 use crate::forecast::TokenGate;
-use crate::ideal::Summary;
 use crate::trial::quality::Quality;
 use crate::trial::{Trial, Trials};
 

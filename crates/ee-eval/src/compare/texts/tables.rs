@@ -1,8 +1,8 @@
 //! The tables of a comparison of decoders.
 
 use super::results::{IDEAL, TextComparison, TextResults};
+use crate::report::table::threshold;
 use crate::report::table::{Cell, Table};
-use crate::report::tables::{objective, threshold};
 use crate::trial::{Place, Trial, WayFacts};
 use crate::words::count;
 
@@ -49,7 +49,7 @@ pub(super) fn headline(comparison: &TextComparison) -> Table {
         };
         vec![
             Cell::text(name),
-            Cell::text(objective(results.summary.objective)),
+            Cell::text(results.summary.objective.word()),
             score
                 .and_then(|score| score.score)
                 .map_or(Cell::Absent, |score| Cell::number(score, 4)),

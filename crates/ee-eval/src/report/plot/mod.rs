@@ -75,6 +75,29 @@ enum Mark {
     Bar(usize),
 }
 
+/// A drawn plot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plot {
+    /// What its SVG file is called, without ending.
+    pub file: String,
+    /// The title.
+    pub title: String,
+    /// How to read it.
+    pub note: String,
+    /// The drawing.
+    pub svg: String,
+}
+
+/// Points at the exits 1..=N.
+pub(crate) fn at_exits(values: &[f64]) -> Vec<(f64, f64)> {
+    (1..).map(f64::from).zip(values.iter().copied()).collect()
+}
+
+/// A name as part of a file's name.
+pub(crate) fn file_name(name: &str) -> String {
+    name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
+}
+
 /// Draws on an empty SVG element.
 fn draw(paint: impl FnOnce(Area<'_>) -> Drawn) -> String {
     let mut text = String::new();

@@ -1,0 +1,135 @@
+//! What is written: `results.json`, `certificate.json`, `calibration.csv`, and the table as a page and as Markdown.
+
+use std::path::{Path, PathBuf};
+
+use super::certificate::{CERTIFICATE_FILE, Certificate};
+use super::{Against, Best, Calibration, Line, Promised};
+use crate::error::Result;
+use crate::output::write_json;
+use crate::output::write_text;
+use crate::report::table::{Cell, Table};
+use crate::report::{Page, provenance};
+
+/// Writes everything into `folder`; returns the path of `report.html`.
+///
+/// # Errors
+/// [`crate::EvalError::Io`] and [`crate::EvalError::Encode`], naming the file.
+pub fn write(found: &Calibration, folder: &Path) -> Result<PathBuf> {
+    let table = table(found);
+    write_text(&folder.join("calibration.csv"), &table.csv())?;
+    write_json(&folder.join("results.json"), found)?;
+    write_json(&folder.join(CERTIFICATE_FILE), &Certificate::of(found))?;
+    let facts = &found.trace;
+    let page = Page {
+        title: format!("Certified thresholds of {} on {}", facts.model_name(1), facts.task),
+        findings: findings(found),
+        notices: found.notices.clone(),
+        tables: vec![table],
+        plots: vec![],
+        sources: vec![(facts.model_name(1), provenance(facts))],
+    };
+    page.write(folder)
+}
+
+/// The promise and what it certifies, in words.
+#[must_use]
+pub fn findings(found: &Calibration) -> Vec<String> {
+    let Promised { risk, confidence, against, n, lines, .. } = &found.promised;
+    let unit = if found.trace.generation.is_some() { "text" } else { "example" };
+    let loss = match (against, unit) {
+        (Against::Full, "text") => "the share of its tokens that differ from the full model's",
+        (Against::Full, _) => "whether its answer differs from the full model's",
+        (Against::Gold, "text") => {
+            "how many more of its tokens are wrong than of the full model's, as a share"
+        }
+        (Against::Gold, _) => "whether its answer is wrong where the full model's is right",
+    };
+    let percent = (100.0 * confidence * 1e6).round() / 1e6;
+    let promise = format!(
+        "With {percent} % confidence, on further examples drawn as these {n} were, the risk is at most {risk}: the mean over \
+         {unit}s of {loss}. Certified alone, this holds for a line chosen beforehand, whatever the others do; certified \
+         among all, it holds for all {lines} lines at once, and so for whichever is picked. It is of one split: trying \
+         several seeds or risks and keeping the nicest breaks it. Early exit changes answers; it is not lossless."
+    );
+    let best = match &found.best {
+        Some(Best { gate, certified, held_out }) => format!(
+            "{gate}:{} is certified among all: on the held-out examples it leaves after {:.2} of {} layers with a risk of \
+             {:.4}. {CERTIFICATE_FILE} holds it, for `--certificate` of {}.",
+            certified.threshold,
+            held_out.average_exit,
+            found.layers,
+            held_out.risk,
+            if found.trace.generation.is_some() { "decode" } else { "gates and speed" },
+        ),
+        None => {
+            format!("No line is certified among all {lines}: use the full model, or more examples.")
+        }
+    };
+    vec![promise, best]
+}
+
+/// One line per gate.
+#[must_use]
+pub fn table(found: &Calibration) -> Table {
+    let keep = found.gates.values().next().map_or(0.0, |gate| gate.rule.keep);
+    let rule = format!("{:.0} % rule", 100.0 * keep);
+    let columns = [
+        "gate",
+        "certified alone",
+        "risk",
+        "p",
+        "held-out risk",
+        "its exit",
+        "certified among all",
+        "its held-out risk",
+        "its held-out exit",
+        &rule,
+        "the rule's held-out risk",
+        "the rule's exit",
+    ];
+    let certified = |line: &Line, show: &dyn Fn(&super::Tested) -> Cell| {
+        line.certified.as_ref().map_or(Cell::Absent, show)
+    };
+    let rows = found.gates.iter().map(|(name, gate)| {
+        let only = gate.rule.only_label.as_ref();
+        let rule = threshold(gate.rule.threshold);
+        vec![
+            Cell::text(name),
+            certified(&gate.alone, &|found| threshold(found.threshold)),
+            certified(&gate.alone, &|found| Cell::number(found.risk, 4)),
+            certified(&gate.alone, &|found| Cell::number(found.p_value, 4)),
+            Cell::number(gate.alone.held_out.risk, 4),
+            Cell::number(gate.alone.held_out.average_exit, 2),
+            certified(&gate.among_all, &|found| threshold(found.threshold)),
+            Cell::number(gate.among_all.held_out.risk, 4),
+            Cell::number(gate.among_all.held_out.average_exit, 2),
+            only.map_or(rule, |label| Cell::text(format!("always `{label}`"))),
+            Cell::number(gate.rule.held_out.risk, 4),
+            Cell::number(gate.rule.held_out.average_exit, 2),
+        ]
+    });
+    Table {
+        file: "calibration",
+        title: "Thresholds with a guarantee".into(),
+        note: format!(
+            "Certified: the loosest threshold whose risk, and that of all before it, is proven to be at most {} on {} \
+             calibration examples, of a line alone (p ≤ {}) and of all {} lines together (p ≤ {}). Beside it the exact best \
+             threshold that keeps {:.0} % of the full score on the same examples, without a promise. Risks and exits called \
+             held-out, and the rule's exit, are means of the {} examples that did not decide.",
+            found.promised.risk,
+            found.promised.n,
+            found.promised.level,
+            found.promised.lines,
+            found.promised.level_of_all,
+            100.0 * keep,
+            found.promised.split.held_out,
+        ),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: rows.collect(),
+    }
+}
+
+/// A threshold in full: 0.99996 is not 1.
+fn threshold(value: f32) -> Cell {
+    Cell::Number { value: f64::from(value), text: value.to_string() }
+}

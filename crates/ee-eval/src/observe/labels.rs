@@ -1,0 +1,95 @@
+//! Running a model over a task and keeping the signals of every exit.
+
+use std::time::Instant;
+
+use ee_models::ExitModel;
+use ee_models::signal::Signals;
+
+use crate::error::{EvalError, Result};
+use crate::observe::workload::Workload;
+use crate::progress::Progress;
+use crate::subject::Subject;
+use crate::trace::record::{ExitColumns, FORMAT, MetricFacts, Shard, Trace, TraceFacts};
+
+/// Runs every example of `workload` through every exit of the model, `batch` at a time.
+///
+/// # Errors
+/// [`EvalError::NotFinite`] when logits are no finite numbers, or what building batches returns.
+pub fn observe(
+    subject: &Subject,
+    workload: &Workload,
+    batch: usize,
+    shard: Shard,
+) -> Result<Trace> {
+    let model = subject.model();
+    let layers = model.n_layers();
+    let batches = workload.batches(batch)?;
+    let progress = Progress::new("tracing", workload.rows());
+    let started = Instant::now();
+    let mut by_row = vec![None; workload.rows()];
+    for rows in &batches {
+        // One host synchronisation per batch, all exits together.
+        let signals = Signals::read(model.exit_logits(&rows.batch), layers)
+            .map_err(|error| EvalError::of_batch(error, |row| workload.number(rows.rows[row])))?;
+        for (at, &row) in rows.rows.iter().enumerate() {
+            by_row[row] = Some(signals.row(at).to_vec());
+        }
+        progress.advance(rows.rows.len());
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    progress.finish();
+    let mut signals = ExitColumns::default();
+    for (signal, agreement) in by_row.into_iter().flatten().flatten() {
+        signals.push(signal, agreement);
+    }
+    Ok(Trace {
+        facts: facts(subject, workload, batch, shard, seconds),
+        example: workload.numbers().to_vec(),
+        position: vec![0; workload.rows()],
+        gold: workload.gold().to_vec(),
+        prompt_tokens: vec![],
+        signals,
+    })
+}
+
+fn facts(
+    subject: &Subject,
+    workload: &Workload,
+    batch: usize,
+    shard: Shard,
+    seconds: f64,
+) -> TraceFacts {
+    let task = workload.task();
+    let metrics = task.build_metrics();
+    TraceFacts {
+        format: FORMAT,
+        model: subject.folder().display().to_string(),
+        checkpoint_sha256: subject.checksum().to_owned(),
+        architecture: subject.architecture().to_owned(),
+        objective: subject.objective(),
+        training: subject.training().clone(),
+        task: task.name.clone(),
+        split: workload.split().to_owned(),
+        labels: task.labels.clone(),
+        has_gold: !workload.gold().is_empty(),
+        generation: None,
+        metrics: metrics
+            .iter()
+            .filter(|_| !workload.gold().is_empty())
+            .map(|metric| MetricFacts {
+                name: metric.name().to_owned(),
+                signature: metric.signature(),
+            })
+            .collect(),
+        layers: subject.model().n_layers(),
+        rows: workload.rows(),
+        examples: workload.examples(),
+        shard,
+        batch,
+        max_length: workload.max_length(),
+        device: subject.device().to_owned(),
+        seconds,
+        seed: 0,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}

@@ -1,0 +1,117 @@
+//! A checkpoint under examination: the model on its device and what its folder says of it.
+
+use std::path::{Path, PathBuf};
+
+use ee_models::ExitModel;
+use ee_models::arch::bert::{self, Encoder, Head, LabelOrder, Loaded, TaskLabels};
+use ee_models::checkpoint::Weights;
+use ee_models::device::device;
+use ee_tasks::{Task, Tokenizer};
+
+use super::training::{TrainingFacts, training};
+use crate::error::{EvalError, Result};
+use crate::gates::ExitSpace;
+use crate::trace::{Objective, TrainedOn};
+
+/// A loaded checkpoint.
+pub struct Subject {
+    folder: PathBuf,
+    device: String,
+    loaded: Loaded,
+    checksum: String,
+    training: TrainingFacts,
+}
+
+impl Subject {
+    /// Loads the checkpoint of `folder` onto the device called `device_name`.
+    ///
+    /// # Errors
+    /// What ee-models says of the folder or the device; a checkpoint without a head is refused.
+    pub fn open(folder: &Path, device_name: &str) -> Result<Self> {
+        let loaded = bert::load(folder, &Head::Required, &device(device_name)?)?;
+        let checksum = Weights::open(folder)?.checksum()?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            device: device_name.to_owned(),
+            loaded,
+            checksum,
+            training: training(folder)?,
+        })
+    }
+
+    /// The checkpoint's tokenizer, cutting inputs to `max_length` tokens or to what the model takes.
+    ///
+    /// # Errors
+    /// What ee-tasks says of the folder.
+    pub fn tokenizer(&self, max_length: usize) -> Result<Tokenizer> {
+        let config = &self.loaded.config;
+        let tokenizer = Tokenizer::from_folder(&self.folder, max_length.min(config.max_length()))?;
+        Ok(tokenizer.for_rows(config.vocab_size))
+    }
+
+    /// Makes the head answer with the task's labels in the task's order, whatever its own; `head_order`
+    /// names them in the head's, where its names do not tell. Returns what a reader must know of it.
+    ///
+    /// # Errors
+    /// Another number of labels, or other names.
+    pub fn answer_in(
+        &mut self,
+        task: &Task,
+        head_order: Option<&[String]>,
+    ) -> Result<Option<String>> {
+        let written = task.label_values.as_deref();
+        let labels = TaskLabels { names: &task.labels, written, head_order };
+        let order = LabelOrder::of(self.loaded.config.labels(), labels)
+            .map_err(|mismatch| EvalError::Labels { folder: self.folder.clone(), mismatch })?;
+        self.loaded.answer_in(&order);
+        Ok(order.notice)
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Encoder {
+        &self.loaded.model
+    }
+
+    /// The folder as it was given.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The device as it was given.
+    #[must_use]
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// SHA-256 of the weights, in hexadecimal.
+    #[must_use]
+    pub fn checksum(&self) -> &str {
+        &self.checksum
+    }
+
+    /// The architecture's name.
+    #[must_use]
+    pub fn architecture(&self) -> &'static str {
+        self.loaded.config.architecture.model_type
+    }
+
+    /// How the checkpoint was trained, where its folder tells.
+    #[must_use]
+    pub fn objective(&self) -> Objective {
+        self.training.objective()
+    }
+
+    /// The examples that made the checkpoint, where its folder tells.
+    #[must_use]
+    pub fn training(&self) -> &TrainedOn {
+        &self.training.on
+    }
+
+    /// What gates need to know of the model.
+    #[must_use]
+    pub fn space(&self) -> ExitSpace {
+        ExitSpace { layers: self.model().n_layers(), labels: self.loaded.config.n_labels() }
+    }
+}

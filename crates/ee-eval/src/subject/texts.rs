@@ -1,0 +1,165 @@
+use std::path::{Path, PathBuf};
+
+use burn::tensor::DType;
+use ee_models::ExitModel;
+use ee_models::arch::llama::{self, Llama, Loaded};
+use ee_models::checkpoint::{Precision, Weights};
+use ee_models::device::device;
+use ee_tasks::TextTokenizer;
+
+use super::training::{TrainingFacts, training};
+use crate::error::Result;
+use crate::trace::{Objective, TrainedOn};
+
+/// A loaded decoder with its tokenizer.
+pub struct DecoderSubject {
+    folder: PathBuf,
+    device: String,
+    loaded: Loaded,
+    tokenizer: TextTokenizer,
+    checksum: String,
+    training: TrainingFacts,
+    weights: Precision,
+}
+
+impl DecoderSubject {
+    /// Loads the checkpoint of `folder` onto the device called `device_name`.
+    ///
+    /// # Errors
+    /// What ee-models says of the folder or the device, and ee-tasks of the tokenizer.
+    pub fn open(folder: &Path, weights: Precision, device_name: &str) -> Result<Self> {
+        let tokenizer = TextTokenizer::from_folder(folder)?;
+        let loaded = llama::load(folder, weights, &device(device_name)?)?;
+        let tokenizer = tokenizer.for_rows(loaded.config.vocab_size);
+        for notice in &loaded.config.notices {
+            ee_files::note!("notice: {notice}");
+        }
+        if loaded.config.special.ends.is_empty() {
+            ee_files::note!(
+                "notice: {} names no end token: every text goes on to its longest length",
+                folder.display()
+            );
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            device: device_name.to_owned(),
+            checksum: Weights::open(folder)?.checksum()?,
+            training: training(folder)?,
+            loaded,
+            tokenizer,
+            weights,
+        })
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Llama {
+        &self.loaded.model
+    }
+
+    /// The tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &TextTokenizer {
+        &self.tokenizer
+    }
+
+    /// The tokens that end a text.
+    #[must_use]
+    pub fn ends(&self) -> &[u32] {
+        &self.loaded.config.special.ends
+    }
+
+    /// The token that training teaches to end a text with: the tokenizer's, else the first of the model's.
+    #[must_use]
+    pub fn taught_end(&self) -> Option<u32> {
+        let end = self.tokenizer.end_id().filter(|&end| (end as usize) < self.vocabulary_size());
+        end.or(self.ends().first().copied())
+    }
+
+    /// The ids of a prompt; of an empty one the token that a text begins with. Of one that fits the model in
+    /// no way and is not cut either (`truncate`), the end may be missing.
+    ///
+    /// # Errors
+    /// What the tokenizer says.
+    pub fn encode(&self, prompt: &str, truncate: bool) -> Result<Vec<u32>> {
+        let mut ids = match truncate {
+            true => self.tokenizer.encode_prompt(prompt)?,
+            false => self.tokenizer.encode_prompt_within(prompt, self.max_positions() + 1)?,
+        };
+        if ids.is_empty() {
+            ids.extend(self.loaded.config.special.beginning);
+        }
+        Ok(ids)
+    }
+
+    /// The longest text, in tokens.
+    #[must_use]
+    pub fn max_positions(&self) -> usize {
+        self.loaded.config.max_position_embeddings
+    }
+
+    /// Entries of the vocabulary.
+    #[must_use]
+    pub fn vocabulary_size(&self) -> usize {
+        self.loaded.config.vocab_size
+    }
+
+    /// The folder as it was given.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The device as it was given.
+    #[must_use]
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// The format of the weights as it was asked for.
+    #[must_use]
+    pub fn weights(&self) -> &'static str {
+        match self.weights {
+            Precision::Stored => "stored",
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+            Precision::Bf16 => "bf16",
+        }
+    }
+
+    /// SHA-256 of the weights, in hexadecimal.
+    #[must_use]
+    pub fn checksum(&self) -> &str {
+        &self.checksum
+    }
+
+    /// Bytes of a layer's matrices and of the head.
+    #[must_use]
+    pub fn weight_bytes(&self) -> (usize, usize) {
+        let config = &self.loaded.config;
+        let head = self.model().head_weight().matrix;
+        let bytes = if head.dtype() == DType::F32 { 4 } else { 2 };
+        let (d, heads) = (config.hidden_size, config.num_attention_heads);
+        let attention = 2 * d * config.head_dim * (heads + config.num_key_value_heads);
+        let layer = attention + 3 * d * config.intermediate_size;
+        (layer * bytes, config.vocab_size * d * bytes)
+    }
+
+    /// The architecture's name.
+    #[must_use]
+    pub fn architecture(&self) -> &'static str {
+        self.loaded.config.architecture.model_type
+    }
+
+    /// How the checkpoint was trained, where its folder tells.
+    #[must_use]
+    pub fn objective(&self) -> Objective {
+        self.training.objective()
+    }
+
+    /// The examples that made the checkpoint, where its folder tells.
+    #[must_use]
+    pub fn training(&self) -> &TrainedOn {
+        &self.training.on
+    }
+}

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
+use ee_decode::generate::{Choice, Options, Sampling, Unwatched, Watcher, generate};
 use ee_models::arch::llama::{self, Llama, LlamaConfig, LlamaSizes, Loaded};
 use ee_models::checkpoint::{Precision, Weights, save};
-use ee_models::generate::{Choice, Options, Sampling, Unwatched, Watcher, generate};
 use ee_models::kernels::Rows;
 use ee_models::signal::{Agreement, Signal, Signals};
 use ee_models::{Batch, Block, Decoder, ExitModel};

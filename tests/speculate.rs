@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
+use ee_decode::generate::{Choice, Options, Sampling, Unwatched, Watcher, generate};
+use ee_decode::speculate::{Adaptive, Plan, Strategy, Tally, speculate};
 use ee_models::arch::llama::{self, Llama, LlamaConfig, LlamaSizes};
 use ee_models::checkpoint::{Precision, RandomParameters};
-use ee_models::generate::{Choice, Options, Sampling, Unwatched, Watcher, generate};
 use ee_models::kernels::Rows;
 use ee_models::layers::{Initial, ParameterSource};
 use ee_models::signal::{Agreement, Signal};
-use ee_models::speculate::{Adaptive, Plan, Strategy, Tally, speculate};
 use ee_models::{Batch, Decoder, ExitModel};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -5,12 +5,12 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
+use ee_decode::generate::{Choice, Options, Unwatched, generate};
+use ee_decode::speculate::{Plan, Strategy, speculate};
 use ee_models::arch::bert::{self, Head};
 use ee_models::arch::llama::{self, Llama};
 use ee_models::checkpoint::Precision;
-use ee_models::generate::{Choice, Options, Unwatched, generate};
 use ee_models::kernels::Rows;
-use ee_models::speculate::{Plan, Strategy, speculate};
 use ee_models::{Batch, Block, Decoder, ExitModel};
 use serde::Deserialize;
 use serde_json::Value;

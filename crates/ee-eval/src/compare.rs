@@ -6,6 +6,7 @@ pub mod texts;
 
 use std::path::{Path, PathBuf};
 
+use ee_decode::gates::rules;
 use ee_models::ExitModel;
 use ee_tasks::{AnyTask, Task};
 use indexmap::IndexMap;
@@ -15,7 +16,6 @@ use crate::cli::{CompareArguments, ExampleArguments, NamedModel};
 use crate::error::{EvalError, Result};
 use crate::exits::paired::Paired;
 use crate::exits::score::{Scorer, references};
-use crate::gates::rules;
 use crate::labels::results::Results;
 use crate::labels::{self, View, findings};
 use crate::observe::observe;

@@ -96,49 +96,11 @@ pub enum EvalError {
         /// What does not go together.
         mismatch: LabelMismatch,
     },
-    /// A name that is not in its registry.
-    #[error("unknown {what} `{name}`{hint}")]
-    Unknown {
-        /// What it should name.
-        what: &'static str,
-        /// What was typed.
-        name: String,
-        /// The nearest known name and the whole list.
-        hint: String,
-    },
     /// Settings that do not go together or do not fit the model.
     #[error("{reason}")]
     Setting {
         /// What was given and what was expected.
         reason: String,
-    },
-    /// A gate that is not in the registry.
-    #[error("unknown gate `{name}`{hint}")]
-    UnknownGate {
-        /// What was typed.
-        name: String,
-        /// The nearest known name and the whole list.
-        hint: String,
-    },
-    /// A gate given without a threshold, or with one that is no number.
-    #[error("gate `{text}`: {reason}")]
-    GateSyntax {
-        /// What was typed.
-        text: String,
-        /// What was expected.
-        reason: String,
-    },
-    /// A threshold at which the gate can never leave before the last exit.
-    #[error("gate `{gate}:{threshold}` can never fire: {rule}, and here that needs T {bound}")]
-    NeverFires {
-        /// The gate.
-        gate: &'static str,
-        /// The threshold given.
-        threshold: f32,
-        /// The gate's rule.
-        rule: &'static str,
-        /// The bound that a threshold must keep.
-        bound: String,
     },
     /// A metric named by a trace that this build does not know.
     #[error("metric `{name}` of the trace: {reason}")]
@@ -194,6 +156,9 @@ pub enum EvalError {
     /// Tasks, data and tokenizers.
     #[error(transparent)]
     Task(#[from] ee_tasks::Error),
+    /// Gates, policies and heads as typed.
+    #[error(transparent)]
+    Decoding(ee_decode::Error),
     /// Checkpoints and devices.
     #[error(transparent)]
     Model(#[from] ee_models::Error),
@@ -254,17 +219,23 @@ pub enum EvalError {
     },
 }
 
+impl From<ee_decode::Error> for EvalError {
+    fn from(error: ee_decode::Error) -> Self {
+        match error {
+            ee_decode::Error::Model(error) => Self::Model(error),
+            typed => Self::Decoding(typed),
+        }
+    }
+}
+
 impl EvalError {
     /// Whether it lies in what was typed: settings that do not go together, names that are none.
     #[must_use]
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Unknown { .. }
-                | Self::Setting { .. }
-                | Self::UnknownGate { .. }
-                | Self::GateSyntax { .. }
-                | Self::NeverFires { .. }
+            Self::Setting { .. }
+                | Self::Decoding(_)
                 | Self::ModelName { .. }
                 | Self::Model(ee_models::Error::Device { .. })
         )

@@ -29,7 +29,7 @@ fn a_trace_is_turned_into_results_and_reports() {
         results["score"]["per_exit"].as_array().unwrap().last(),
         Some(&results["score"]["full"])
     );
-    for gate in ee_eval::gates::rules() {
+    for gate in ee_decode::gates::rules() {
         let found = &results["gates"][gate.name()];
         let score = found["score"].as_f64().unwrap();
         assert!(score >= 0.98 * results["score"]["full"].as_f64().unwrap(), "{}", gate.name());
@@ -91,7 +91,7 @@ fn thresholds_are_certified_on_half_of_a_trace() {
     }
     assert_eq!(promised["against"], "full");
     assert_eq!(promised["split"]["held_out"], 30);
-    for gate in ee_eval::gates::rules() {
+    for gate in ee_decode::gates::rules() {
         let tested = results["gates"][gate.name()]["tested"].as_array().unwrap();
         assert!(!tested.is_empty() && printed.contains(gate.name()), "{}", gate.name());
     }

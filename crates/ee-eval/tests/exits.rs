@@ -5,9 +5,10 @@ mod fixture;
 
 use std::path::Path;
 
+use ee_decode::gates::{GATES, SetGate};
 use ee_eval::exits::score::Scorer;
 use ee_eval::exits::{oracle, sweep};
-use ee_eval::gates::{GATES, SetGate};
+use ee_eval::gates::exits_on;
 use ee_eval::observe::observe;
 use ee_eval::observe::workload::{Selection, Workload};
 use ee_eval::speed::run::{Plan, full, gated};
@@ -48,7 +49,7 @@ fn every_gate_leaves_where_the_trace_says_in_batches_of_any_size() {
             for candidate in curve.iter().step_by(1 + curve.len() / 6) {
                 let gate = SetGate { gate, threshold: candidate.threshold };
                 let answers = run(Plan::Gate(gate));
-                let expected = gate.exits(&trace);
+                let expected = exits_on(gate, &trace);
                 assert_eq!(answers.exits, expected, "{gate} at batch {batch}");
                 let labels: Vec<u32> = expected
                     .iter()

@@ -6,8 +6,8 @@ mod fixture;
 use std::path::Path;
 use std::process::Command;
 
-use ee_eval::decode::policy::POLICIES;
-use ee_eval::decode::rule::names;
+use ee_decode::policy::POLICIES;
+use ee_decode::rule::names;
 use fixture::{checkpoint, decoder, fail, poison, succeed, task};
 
 const LAYERS: usize = 5;

@@ -52,7 +52,7 @@ fn a_split_without_labels_is_traced_and_its_gates_keep_the_full_models_answers()
     // At exit 1 the share that agrees is that of rows whose ideal exit it is.
     let first = test["ideal"]["histogram"][0].as_f64().unwrap() / ROWS as f64;
     assert!((test["score"]["per_exit"][0].as_f64().unwrap() - first).abs() < 1e-12);
-    for gate in ee_eval::gates::GATES {
+    for gate in ee_decode::gates::GATES {
         let found = &test["gates"][gate.name()];
         assert!(found["score"].as_f64().unwrap() >= 0.9, "{}", gate.name());
     }

@@ -7,6 +7,7 @@
 //! - [`say!`], [`show!`] and [`note!`]: streams whose reader may go away at any time.
 //! - [`caught`]: what a library that panics on a broken file says, as an error.
 //! - [`interrupt::listen`]: Ctrl-C and its siblings as a wish.
+//! - [`did_you_mean`]: the known name that a mistyped one is nearest to.
 
 mod caught;
 mod error;
@@ -14,10 +15,12 @@ pub mod interrupt;
 mod lock;
 mod mark;
 pub mod stream;
+mod suggest;
 mod whole;
 
 pub use caught::caught;
 pub use error::{Error, Result};
 pub use lock::FolderLock;
 pub use mark::{Mark, foreign_entry};
+pub use suggest::{did_you_mean, nearest};
 pub use whole::{check_writable, is_stream, remove_abandoned, write_text, write_whole};

@@ -12,17 +12,13 @@ pub mod device;
 mod error;
 pub mod exit;
 pub mod gate;
-pub mod generate;
 pub mod kernels;
 pub mod layers;
 pub mod loss;
 pub mod signal;
-pub mod speculate;
-mod up_to;
 
 pub use cache::{KvCache, LayerKv};
 pub use error::{Error, Result};
 pub use exit::{
     Backbone, Batch, Block, Decoder, DropoutKey, ExitModel, Stream, Sublayer, WeightBytes,
 };
-pub use up_to::UpTo;

@@ -189,7 +189,10 @@ fn check(row: &RowStatistics, exit: usize, number: usize) -> Result<(), NotFinit
 }
 
 /// The statistics of one exit's logits, `[rows, outputs]`, all of them finite (one host synchronisation).
-pub(crate) fn statistics(logits: Tensor<2>, exit: usize) -> Result<Vec<RowStatistics>, NotFinite> {
+///
+/// # Errors
+/// [`NotFinite`].
+pub fn statistics(logits: Tensor<2>, exit: usize) -> Result<Vec<RowStatistics>, NotFinite> {
     let rows = kernels::row_statistics(logits, None);
     rows.iter().enumerate().try_for_each(|(number, row)| check(row, exit, number))?;
     Ok(rows)
@@ -197,7 +200,10 @@ pub(crate) fn statistics(logits: Tensor<2>, exit: usize) -> Result<Vec<RowStatis
 
 /// The logits of one exit on the host, row after row, all of them finite (one host synchronisation, which
 /// moves all of them).
-pub(crate) fn on_host(logits: Tensor<2>, exit: usize) -> Result<Vec<f32>, NotFinite> {
+///
+/// # Errors
+/// [`NotFinite`].
+pub fn on_host(logits: Tensor<2>, exit: usize) -> Result<Vec<f32>, NotFinite> {
     let [_, outputs] = logits.dims();
     let logits: Vec<f32> =
         logits.into_data().try_into_vec_as().expect("logits are floating-point numbers");
@@ -279,6 +285,16 @@ pub fn cosine(a: Tensor<2>, b: Tensor<2>) -> Vec<f32> {
         if norms == 0.0 { 0.0 } else { (f64::from(*ab) / norms) as f32 }
     };
     sums.as_chunks().0.iter().map(of_row).collect()
+}
+
+/// The ideal exit: the shallowest one, from 1, whose prediction equals the last exit's.
+///
+/// # Panics
+/// When there is no exit.
+#[must_use]
+pub fn ideal_exit(predictions: &[u32]) -> usize {
+    let last = predictions[predictions.len() - 1];
+    1 + predictions.iter().position(|&prediction| prediction == last).unwrap_or(0)
 }
 
 /// The signal of one distribution.

@@ -8,7 +8,6 @@
 //! Configuration files of every crate are read through [`config`], so that all complain alike.
 
 mod error;
-mod suggest;
 
 pub mod batch;
 pub mod causal;
@@ -20,9 +19,9 @@ pub mod text;
 pub mod tokenizer;
 
 pub use batch::Batch;
+pub use ee_files::{did_you_mean, nearest};
 pub use error::Error;
 pub use metrics::text::TextMetric;
 pub use metrics::{Interval, Metric};
-pub use suggest::{did_you_mean, nearest};
 pub use task::{AnyTask, Example, GenerationTask, Split, Task, TextExample, TextSplit};
 pub use tokenizer::{Encoding, PromptedEncoding, TextStream, TextTokenizer, Tokenizer};

@@ -1,7 +1,8 @@
 //! What the model writes at each validation: by its last exit, and by a middle one as if it were the last.
 
-use ee_models::generate::{Choice, Options, Unwatched, generate};
-use ee_models::{Decoder, UpTo};
+use ee_decode::UpTo;
+use ee_decode::generate::{Choice, Options, Unwatched, generate};
+use ee_models::Decoder;
 use ee_tasks::{TextExample, TextTokenizer};
 use serde::Serialize;
 

@@ -1,9 +1,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ee_decode::clock::{Clock, Part};
+use ee_decode::generate::{Choice, Options, Unwatched, generate};
+use ee_decode::{Settings, decode};
 use ee_models::arch::llama::Llama;
 use ee_models::device::peak_memory_mib;
-use ee_models::generate::{Choice, Options, Unwatched, generate};
 use ee_models::kernels::Rows;
 use ee_models::signal::exit_signals;
 use ee_models::{Block, Decoder, ExitModel, KvCache, Stream};
@@ -11,8 +13,6 @@ use serde_json::json;
 
 use super::{FINITE, decoder, token};
 use crate::cli::ExitsBenchArguments;
-use crate::decode::clock::{Clock, Part};
-use crate::decode::{Settings, decode};
 use crate::error::{EvalError, Result};
 use crate::spread::Spread;
 
@@ -91,7 +91,7 @@ struct Round {
 fn settings(model: &Llama, rule: &str, head: &str) -> Result<Settings> {
     Ok(Settings {
         rule: rule.parse()?,
-        policy: crate::decode::policy::by_name("recompute")?,
+        policy: ee_decode::policy::by_name("recompute")?,
         head: head.parse()?,
         exits: (1..model.n_layers()).collect(),
         min_tokens: 1,

@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
+use ee_decode::generate::{Choice, Options, Unwatched, generate};
+use ee_decode::speculate::{Plan, Strategy, Tally, speculate as run};
 use ee_models::arch::llama::{Llama, Loaded};
 use ee_models::checkpoint::ParameterNames;
 use ee_models::device::peak_memory_mib;
-use ee_models::generate::{Choice, Options, Unwatched, generate};
 use ee_models::kernels::{self, Rows, row_statistics};
-use ee_models::speculate::{Plan, Strategy, Tally, speculate as run};
 use ee_models::{Block, Decoder, ExitModel, KvCache};
 use serde_json::{Value, json};
 

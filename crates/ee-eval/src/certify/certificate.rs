@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
+use ee_decode::gates::SetGate;
 use serde::{Deserialize, Serialize};
 
 use super::{Against, Best, Calibration, Point, Promised};
 use crate::error::{EvalError, Result};
 use crate::exits::score::Scorer;
-use crate::gates::SetGate;
+use crate::gates::exits_on;
 use crate::trace::Trace;
 
 /// What a calibration calls the file.
@@ -79,7 +80,7 @@ impl Certificate {
             confidence,
             is_own_split: facts.split == self.split,
             found: Point::of(trace, rule, against),
-            score: Scorer::of_trace(trace)?[0].score_at(trace, &rule.exits(trace)),
+            score: Scorer::of_trace(trace)?[0].score_at(trace, &exits_on(rule, trace)),
         })
     }
 
@@ -173,7 +174,7 @@ impl Certificate {
         for notice in &self.notices {
             ee_files::note!("notice: {notice}");
         }
-        format!("{gate}:{}", certified.threshold).parse()
+        Ok(format!("{gate}:{}", certified.threshold).parse()?)
     }
 }
 

@@ -19,6 +19,7 @@ mod report;
 mod results;
 mod sequence;
 
+use ee_decode::gates::{ExitSpace, Gate, Scale, SetGate, rules};
 use indexmap::IndexMap;
 
 use crate::error::{EvalError, Result};
@@ -26,7 +27,7 @@ use crate::exits::constant::{self, Constant, answers_per_exit, only_label};
 use crate::exits::oracle;
 use crate::exits::score::Scorer;
 use crate::exits::sweep::{self, Agreement, LabelScores};
-use crate::gates::{ExitSpace, Gate, Numbers, Scale, SetGate, rules};
+use crate::gates::{Numbers, exits_on};
 use crate::trace::Trace;
 
 use crate::words::count;
@@ -207,7 +208,7 @@ impl Best {
 impl Point {
     /// What a gate does on some examples.
     pub(crate) fn of(trace: &Trace, gate: SetGate, against: Against) -> Self {
-        let exits = gate.exits(trace);
+        let exits = exits_on(gate, trace);
         let losses = losses::losses(trace, &exits, against);
         Self {
             risk: losses.iter().sum::<f64>() / losses.len() as f64,

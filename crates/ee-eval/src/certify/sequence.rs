@@ -4,11 +4,11 @@
 //! the confidence however many there are (Angelopoulos et al. 2021; as CALM, Schuster et al. 2022). Coarse
 //! steps lose some depth and no validity.
 
+use ee_decode::gates::{Comparison, Scale};
 use serde::{Deserialize, Serialize};
 
 use super::bound::p_value;
 use super::losses::{Against, losses};
-use crate::gates::{Comparison, Scale};
 use crate::trace::Trace;
 
 /// One threshold that was tested.
@@ -80,8 +80,10 @@ pub(super) fn certified(tested: &[Tested], level: f64) -> Option<Tested> {
 
 #[cfg(test)]
 mod tests {
+    use ee_decode::gates::{self, ExitSpace, GATES, SetGate};
+
     use super::*;
-    use crate::gates::{self, ExitSpace, GATES, SetGate};
+    use crate::gates::exits_on;
     use crate::trace::sample;
 
     const SPACE: ExitSpace = ExitSpace { layers: 6, labels: 2 };
@@ -104,7 +106,7 @@ mod tests {
             let ladder = ladder(Scale::of(gate, SPACE), 0.05);
             SetGate { gate, threshold: ladder[0] }.check(SPACE).unwrap();
             let last = SetGate { gate, threshold: ladder[ladder.len() - 1] };
-            assert!(last.exits(&trace).iter().all(|&exit| exit == 1), "{}", gate.name());
+            assert!(exits_on(last, &trace).iter().all(|&exit| exit == 1), "{}", gate.name());
         }
     }
 
@@ -129,7 +131,7 @@ mod tests {
         let trace = sample::of_predictions(&rows, &[1; 8], 2);
         let gate = gates::by_name("confidence").unwrap();
         let promise = Promise { risk: 0.5, level: 0.15, against: Against::Full };
-        let exits = |threshold| SetGate { gate, threshold }.exits(&trace);
+        let exits = |threshold| exits_on(SetGate { gate, threshold }, &trace);
         let tested = test(&trace, exits, &[0.5, 0.0], promise);
         // h₁(1/8, 1/2) = ln 2 − H(1/8) = 0.3164 nats, eight times: e^−2.531. P(Bin(8, ½) ≤ 1) = 9/256,
         // times e: 0.0956, which is more.

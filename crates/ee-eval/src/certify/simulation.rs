@@ -4,8 +4,10 @@
 //! runs above 1 − confidence (and three standard deviations of that share) would break the promise. That
 //! the test can fail is shown beside it: the shortcuts that people take do break it.
 
+use ee_decode::gates::by_name;
+
 use super::*;
-use crate::gates::by_name;
+use crate::gates::exits_on;
 use crate::trace::sample;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -217,7 +219,7 @@ fn certify_on_all(trace: &Trace, risk: f64) -> Option<f32> {
     let gate = by_name("confidence").unwrap();
     let ladder = ladder(Scale::of(gate, ExitSpace { layers: 2, labels: 2 }), 0.05);
     let level = 1.0 - CONFIDENCE;
-    let exits = |threshold| SetGate { gate, threshold }.exits(trace);
+    let exits = |threshold| exits_on(SetGate { gate, threshold }, trace);
     let tested = test(trace, exits, &ladder, Promise { risk, level, against: Against::Full });
     certified(&tested, level).map(|last| last.threshold)
 }

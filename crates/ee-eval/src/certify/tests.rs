@@ -134,7 +134,7 @@ fn texts_are_calibrated_by_text() {
     let found = calibrate(&trace, &Request { risk: 0.5, ..REQUEST }, vec![]).unwrap();
     assert_eq!((found.n, found.promised.n), (120, 60));
     assert!(found.notices[0].contains("full model's own context"), "{:?}", found.notices);
-    for gate in crate::gates::GATES {
+    for gate in ee_decode::gates::GATES {
         let (name, gate) = (gate.name(), &found.gates[gate.name()]);
         assert!(gate.alone.certified.is_some(), "{name}");
         assert_eq!(gate.rule.metric, "agreement", "{name}");

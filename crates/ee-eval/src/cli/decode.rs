@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use ee_decode::{ExitRule, HeadChoice, PolicyChoice};
 
 use super::TextArguments;
 use super::values::positive;
-use crate::decode::{ExitRule, HeadChoice, PolicyChoice};
 
 /// `ee-eval decode`.
 #[derive(Debug, Args)]
@@ -66,8 +66,9 @@ pub struct DecodeArguments {
 mod tests {
     use clap::{CommandFactory, Parser};
 
+    use ee_decode::{head, policy, rule};
+
     use crate::cli::{Arguments, Command};
-    use crate::decode::{head, policy, rule};
 
     #[test]
     fn the_help_names_every_rule_policy_and_head() {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
+use ee_decode::generate::{Choice, Sampling};
 use ee_models::checkpoint::Precision;
-use ee_models::generate::{Choice, Sampling};
 
 use super::values::{positive, share, weights};
 

@@ -87,8 +87,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use ee_decode::gates::rules;
+
     use super::*;
-    use crate::gates::rules;
     use clap::CommandFactory;
 
     #[test]

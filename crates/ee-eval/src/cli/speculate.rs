@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use ee_models::speculate::{Plan, Strategy};
+use ee_decode::speculate::{Plan, Strategy};
 
 use super::GenerateArguments;
 use super::values::positive;

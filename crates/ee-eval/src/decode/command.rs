@@ -3,6 +3,9 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
+use ee_decode::rule::{ExitRule, Rule};
+use ee_decode::settings::Settings;
+use ee_decode::states::fitted;
 use ee_models::gate::GATE_FILE;
 use ee_models::{Decoder, ExitModel};
 use ee_tasks::GenerationTask;
@@ -11,9 +14,6 @@ use super::material::{Material, material, texts};
 use super::measure::{Runs, Way, measure};
 use super::report;
 use super::results::{DecodeFacts, DecodeResults, RunResults};
-use super::rule::{ExitRule, Rule};
-use super::settings::Settings;
-use super::states::fitted;
 use crate::certify::certificate::Certificate;
 use crate::cli::{DecodeArguments, TextArguments};
 use crate::error::Result;
@@ -82,7 +82,7 @@ fn certified(
         "notice: the certificate judges each token on the full model's own context; what early exits change of the \
          context while decoding is not in its promise"
     );
-    rule.to_string().parse()
+    Ok(rule.to_string().parse()?)
 }
 
 /// Every rule with every policy.

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use ee_models::generate::Watcher;
+use ee_decode::generate::Watcher;
 use ee_models::signal::{Agreement, Signal};
 
 use crate::interrupt::Interrupt;
@@ -97,13 +97,14 @@ pub(crate) fn mean_rows(batches: &[&[usize]], lengths: &[usize]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use ee_models::generate::{Options, Unwatched, generate};
+    use ee_decode::generate::{Options, Unwatched, generate};
+
+    use ee_decode::clock::Clock;
+    use ee_decode::policy::by_name;
+    use ee_decode::sample::{model, options, prompt};
+    use ee_decode::{Settings, decode};
 
     use super::*;
-    use crate::decode::clock::Clock;
-    use crate::decode::policy::by_name;
-    use crate::decode::sample::{model, options, prompt};
-    use crate::decode::{Settings, decode};
 
     #[test]
     fn a_row_that_loses_its_end_ends_where_it_is_told_to() {

@@ -1,9 +1,9 @@
 //! What is decoded: prompts, and how their continuations are scored.
 
+use ee_decode::clock::Clock;
 use ee_tasks::metrics::bootstrap_of;
 use ee_tasks::{GenerationTask, TextExample, TextMetric};
 
-use super::clock::Clock;
 use super::measure::{Measured, Work};
 use super::results::{Output, Texts};
 use crate::cli::DecodeArguments;

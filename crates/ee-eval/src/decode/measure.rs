@@ -10,15 +10,15 @@
 
 use std::time::Duration;
 
+use ee_decode::clock::Clock;
+use ee_decode::generate::{Choice, Options, generate};
+use ee_decode::settings::Settings;
+use ee_decode::speculate::{Strategy, Tally, speculate};
+use ee_decode::walk::decode;
 use ee_models::ExitModel;
-use ee_models::generate::{Choice, Options, generate};
-use ee_models::speculate::{Strategy, Tally, speculate};
 use serde::{Deserialize, Serialize};
 
-use super::clock::Clock;
 use super::lengths::{Lengths, Stopwatch, mean_rows};
-use super::settings::Settings;
-use super::walk::decode;
 use crate::decoding::{Generated, TextWatcher};
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
@@ -57,7 +57,7 @@ impl Way {
     fn check(&self, subject: &DecoderSubject) -> Result<()> {
         let model = subject.model();
         match self {
-            Self::Exits(settings) => settings.check(model),
+            Self::Exits(settings) => Ok(settings.check(model)?),
             Self::Speculation(drafts) => {
                 let layers = model.n_layers();
                 Ok(drafts.strategy(layers).check(layers)?)

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use ee_decode::head::HEADS;
+use ee_decode::policy::POLICIES;
 use ee_tasks::TextTokenizer;
 
-use super::head::HEADS;
-use super::policy::POLICIES;
 use super::results::{DecodeResults, Output, RunResults, Texts};
 use crate::error::Result;
 use crate::output::write_json;

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use ee_decode::clock::{Clock, Part};
 use serde::{Deserialize, Serialize};
 
-use super::clock::{Clock, Part};
 use super::fidelity::{Fidelity, repetition};
 use super::measure::Timed;
 use super::pace::Pace;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ee_models::generate::{Options, generate};
+use ee_decode::generate::{Options, generate};
 
 use super::{Request, Scoring, Statistics, TextWatcher, n_references, of_metric, score};
 use crate::cli::GenerateArguments;

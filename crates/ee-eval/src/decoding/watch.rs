@@ -1,6 +1,6 @@
 use std::ops::ControlFlow;
 
-use ee_models::generate::Watcher;
+use ee_decode::generate::Watcher;
 use ee_models::signal::{Agreement, Signal};
 
 use crate::error::Result;

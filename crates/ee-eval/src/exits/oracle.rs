@@ -6,19 +6,10 @@
 //! examples, exit j shows a given row label c with probability q_j(c), its share among exit j's
 //! predictions, independently of the other exits, so the expectation over all shuffles is exact.
 
+use ee_models::signal::ideal_exit;
 use serde::{Deserialize, Serialize};
 
 use crate::trace::Trace;
-
-/// The shallowest exit, from 1, whose prediction equals the last exit's.
-///
-/// # Panics
-/// When there is no exit.
-#[must_use]
-pub fn ideal_exit(predictions: &[u32]) -> usize {
-    let last = predictions[predictions.len() - 1];
-    1 + predictions.iter().position(|&prediction| prediction == last).unwrap_or(0)
-}
 
 /// The shallowest exit, from 1, from which on every deeper exit's prediction equals the last one's.
 ///

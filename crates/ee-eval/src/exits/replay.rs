@@ -7,16 +7,16 @@
 
 use std::path::{Path, PathBuf};
 
+use ee_decode::gates::{ExitSpace, GATES};
+use ee_decode::rule::{AnyGate, OpenRule};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::decode::rule::{AnyGate, OpenRule};
 use crate::error::Result;
 use crate::exits::oracle;
 use crate::exits::oracle::Ideal;
 use crate::exits::plots::ideal_exits;
 use crate::forecast::{TokenGate, Watched, agreement_per_exit};
-use crate::gates::{ExitSpace, GATES};
 use crate::output::write_json;
 use crate::output::write_text;
 use crate::report::plot::{Across, LineChart, Look, Series};

@@ -5,7 +5,7 @@
 //! the rounds follow exactly from where an exit's answers are the last one's. Loops and bookkeeping cost
 //! nothing here, so that small models are slower than this says.
 
-use ee_models::speculate::Plan;
+use ee_decode::speculate::Plan;
 
 use super::Watched;
 use super::times::{Asked, Times};

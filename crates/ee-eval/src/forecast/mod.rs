@@ -9,16 +9,18 @@ pub mod cost;
 pub mod states;
 pub mod times;
 
+use ee_decode::ExitRule;
+use ee_decode::decay::{Position, undecayed};
+use ee_decode::gates::{Comparison, ExitSpace, Range, Scale};
+use ee_decode::rule::{AnyGate, OpenRule, Rule};
+use ee_models::signal::ideal_exit;
 use serde::{Deserialize, Serialize};
 
 use crate::certify::certify;
-use crate::decode::ExitRule;
-use crate::decode::decay::{Position, undecayed};
-use crate::decode::rule::{AnyGate, OpenRule, Rule};
 use crate::error::{EvalError, Result};
 use crate::exits::oracle;
 use crate::exits::sweep::{Agreement, RowScores, WholeTexts, best, curve_of};
-use crate::gates::{Comparison, ExitSpace, Numbers, Range, Scale};
+use crate::gates::Numbers;
 use crate::trace::Trace;
 use states::StateNumbers;
 
@@ -234,7 +236,7 @@ impl<'t> Watched<'t> {
     #[must_use]
     pub fn judge(&self, rule: ExitRule) -> TokenGate {
         let exits = self.exits(rule);
-        let of = |row: usize| (exits[row], oracle::ideal_exit(self.trace.predictions(row)));
+        let of = |row: usize| (exits[row], ideal_exit(self.trace.predictions(row)));
         let n = self.rows.len() as f64;
         let share = |holds: &dyn Fn(usize, usize) -> bool| {
             let rows = self.rows.iter().filter(|&&row| {

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
+use ee_decode::states::{StateGate, StateView};
 use ee_models::gate::LinearGate;
 use ee_models::kernels::Rows;
 use ee_models::{Block, Decoder};
 
 use crate::certify::examples;
-use crate::decode::states::{StateGate, StateView};
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;

@@ -4,18 +4,18 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use ee_decode::clock::Clock;
+use ee_decode::generate::{Options, Unwatched, Watcher, generate};
+use ee_decode::policy::by_name;
+use ee_decode::sample::{LAYERS, NEW, VOCABULARY, model, options, prompt};
+use ee_decode::states::STATE_GATES;
+use ee_decode::{Settings, decode};
 use ee_models::ExitModel;
 use ee_models::arch::llama::Llama;
 use ee_models::gate::LinearGate;
-use ee_models::generate::{Options, Unwatched, Watcher, generate};
 use ee_models::signal::{Agreement, Signal};
 
 use super::*;
-use crate::decode::clock::Clock;
-use crate::decode::policy::by_name;
-use crate::decode::sample::{LAYERS, NEW, VOCABULARY, model, options, prompt};
-use crate::decode::states::STATE_GATES;
-use crate::decode::{Settings, decode};
 use crate::interrupt::Interrupt;
 use crate::trace::{ExitColumns, sample};
 

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::Device;
+use ee_decode::HeadChoice;
+use ee_decode::clock::Clock;
+use ee_decode::head::Reader;
+use ee_decode::rule::AnyGate;
+use ee_decode::states::{StateGate, StateView};
 use ee_models::gate::LinearGate;
 use ee_models::kernels::Rows;
 use ee_models::{Block, Decoder, KvCache, Stream};
 use serde::{Deserialize, Serialize};
 
-use crate::decode::HeadChoice;
-use crate::decode::clock::Clock;
-use crate::decode::head::Reader;
-use crate::decode::rule::AnyGate;
-use crate::decode::states::{StateGate, StateView};
 use crate::error::Result;
 use crate::spread::Spread;
 
@@ -83,7 +83,7 @@ impl Ask {
     pub fn head(&self) -> Result<HeadChoice> {
         match self {
             Self::Head(head) => Ok(*head),
-            Self::States(..) => "gate".parse(),
+            Self::States(..) => Ok("gate".parse()?),
         }
     }
 

@@ -4,11 +4,12 @@
 //! of every gate that runs no more layers. Thresholds are chosen on the very rows, which favours the gates: where the
 //! fixed depth wins all the same, it does so against odds.
 
+use ee_decode::gates::{FIXED, SetGate};
 use serde::{Deserialize, Serialize};
 
 use crate::exits::paired::Paired;
 use crate::exits::score::{Scorer, references};
-use crate::gates::{FIXED, SetGate};
+use crate::gates::exits_on;
 use crate::labels::results::{Results, Within};
 use crate::trace::Trace;
 
@@ -63,8 +64,8 @@ impl Cut {
 
 /// A fixed depth beside a gate, on the same rows.
 fn paired(trace: &Trace, scorer: &Scorer, depth: usize, against: &Within) -> Paired {
-    let gate = crate::gates::by_name(&against.gate).expect("results name gates that there are");
-    let exits = SetGate { gate, threshold: against.threshold }.exits(trace);
+    let gate = ee_decode::gates::by_name(&against.gate).expect("results name gates that there are");
+    let exits = exits_on(SetGate { gate, threshold: against.threshold }, trace);
     let of_gate: Vec<u32> =
         exits.iter().enumerate().map(|(row, &exit)| trace.prediction(row, exit)).collect();
     let of_depth: Vec<u32> = (0..trace.rows()).map(|row| trace.prediction(row, depth)).collect();

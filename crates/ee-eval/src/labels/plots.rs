@@ -1,8 +1,9 @@
 //! Which plots a report has.
 
+use ee_decode::gates::FIXED;
+
 use crate::exits::oracle::Ideal;
 use crate::exits::plots::ideal_exits;
-use crate::gates::FIXED;
 use crate::labels::View;
 use crate::labels::results::Results;
 use crate::labels::tables::measured;

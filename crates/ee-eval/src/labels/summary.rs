@@ -1,5 +1,6 @@
 //! From a trace to results: scores, ideal exits, and every gate at its best threshold.
 
+use ee_decode::gates::{self, ExitSpace, Gate, SetGate, rules};
 use indexmap::IndexMap;
 
 use crate::error::{EvalError, Result};
@@ -8,7 +9,7 @@ use crate::exits::oracle;
 use crate::exits::oracle::Ideal;
 use crate::exits::score::Scorer;
 use crate::exits::sweep::{self, Candidate};
-use crate::gates::{self, ExitSpace, Gate, SetGate, rules};
+use crate::gates::exits_on;
 use crate::labels::cut::Cut;
 use crate::labels::results::{CurvePoint, GateResults, Results, Score, Within};
 use crate::trace::Trace;
@@ -90,7 +91,7 @@ impl Results {
     /// The gate called `name` at its best threshold.
     ///
     /// # Errors
-    /// [`EvalError::UnknownGate`].
+    /// Unknown gates.
     pub fn set_gate(&self, name: &str) -> Result<SetGate> {
         let gate = gates::by_name(name)?;
         let threshold = self
@@ -155,7 +156,7 @@ impl GateResults {
         candidates: &[Candidate],
     ) -> Self {
         let best = sweep::best(candidates, floor);
-        let exits = SetGate { gate, threshold: best.threshold }.exits(trace);
+        let exits = exits_on(SetGate { gate, threshold: best.threshold }, trace);
         let scores =
             scorers.iter().map(|scorer| (scorer.name().to_owned(), scorer.score_at(trace, &exits)));
         let pairs = || exits.iter().zip(ideal_exits);
@@ -318,7 +319,7 @@ mod tests {
             for within in &results.within {
                 let gate: SetGate =
                     format!("{}:{}", within.gate, within.threshold).parse().unwrap();
-                let exits = gate.exits(&trace);
+                let exits = exits_on(gate, &trace);
                 assert_eq!(within.average_exit, oracle::average(&exits));
                 assert!(within.average_exit <= within.layers as f64);
                 let best = gates::GATES.iter().flat_map(|gate| &results.gates[gate.name()].curve);

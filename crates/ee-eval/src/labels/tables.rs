@@ -1,8 +1,9 @@
 //! Which tables a report has.
 
+use ee_decode::gates::FIXED;
+
 use super::{View, paper};
 use crate::exits::constant::Constant;
-use crate::gates::FIXED;
 use crate::labels::results::{GateResults, Results};
 use crate::pace;
 use crate::report::table::{Cell, Table, threshold};

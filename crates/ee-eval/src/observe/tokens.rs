@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use ee_models::generate::{Choice, Options, generate};
+use ee_decode::generate::{Choice, Options, generate};
 use ee_models::signal::{Agreement, Signal, Signals};
 use ee_models::{Batch, ExitModel};
 use ee_tasks::{GenerationTask, TextExample, TextMetric};

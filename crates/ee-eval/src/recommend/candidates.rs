@@ -1,17 +1,18 @@
 //! Every setting worth a thought, with what one half of the trace and the times of the parts promise of it.
 
+use ee_decode::Settings;
+use ee_decode::gates::GATES;
+use ee_decode::policy::{KvPolicy, POLICIES};
+use ee_decode::rule::{AnyGate, ExitRule, OpenRule, Rule};
+
 use super::half::Observed;
 use super::results::{CandidateResults, Origin};
-use crate::decode::Settings;
 use crate::decode::measure::Way;
-use crate::decode::policy::{KvPolicy, POLICIES};
-use crate::decode::rule::{AnyGate, ExitRule, OpenRule, Rule};
 use crate::error::Result;
 use crate::forecast::Watched;
 use crate::forecast::cost::Cost;
 use crate::forecast::states::StateNumbers;
 use crate::forecast::times::{Ask, Times};
-use crate::gates::GATES;
 use crate::speculate::Drafts;
 use crate::trace::Trace;
 use crate::trial::WayFacts;
@@ -263,8 +264,9 @@ fn speculation(cost: &Cost<'_>, plain: f64) -> Vec<Candidate> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use ee_decode::states::STATE_GATES;
+
     use super::*;
-    use crate::decode::states::STATE_GATES;
     use crate::forecast::times::Asked;
     use crate::trace::sample;
 

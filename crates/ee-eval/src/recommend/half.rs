@@ -1,6 +1,7 @@
 //! The halves of a trace as examples: those that are tried, and those that the model is run over for the numbers
 //! of gates on states.
 
+use ee_decode::states::{STATE_GATES, StateGate, fitted};
 use ee_models::Decoder;
 use ee_models::gate::GATE_FILE;
 use ee_tasks::{GenerationTask, TextExample};
@@ -9,7 +10,6 @@ use super::split;
 use crate::certify::{examples, examples_to_certify};
 use crate::cli::RecommendArguments;
 use crate::decode::material::{Continuation, Material};
-use crate::decode::states::{STATE_GATES, StateGate, fitted};
 use crate::decoding::Room;
 use crate::error::Result;
 use crate::forecast::states::StateNumbers;

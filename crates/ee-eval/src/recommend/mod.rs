@@ -18,6 +18,7 @@ pub mod simulation;
 
 use std::path::{Path, PathBuf};
 
+use ee_decode::HeadChoice;
 use ee_models::ExitModel;
 use ee_models::gate::GATE_FILE;
 use ee_tasks::{AnyTask, GenerationTask};
@@ -26,7 +27,6 @@ pub use results::{Origin, Recommendation};
 
 use crate::certify::{Halves, examples};
 use crate::cli::RecommendArguments;
-use crate::decode::HeadChoice;
 use crate::decode::material::Material;
 use crate::decode::measure::Way;
 use crate::error::{EvalError, Result};

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use ee_decode::rule::DECAY;
+
 use super::answer::answer;
 use super::decide::{Finding, JUDGED};
 use super::results::{CandidateResults, Recommendation};
 use crate::decode::results::Output;
-use crate::decode::rule::DECAY;
 use crate::error::Result;
 use crate::exits::plots::ideal_exits;
 use crate::output::write_json;

@@ -1,10 +1,11 @@
 //! The few settings that are tried, out of all that were thought of.
 
+use ee_decode::Settings;
+use ee_decode::rule::{ExitRule, Rule};
+
 use super::candidates::Candidate;
 use super::results::Origin;
-use crate::decode::Settings;
 use crate::decode::measure::Way;
-use crate::decode::rule::{ExitRule, Rule};
 
 /// The places of at most `most` settings that are worth trying, unlike enough to learn from: both ways of
 /// speculating; the model cut off where it keeps tokens; still thresholds of gates on signals that keep tokens, keep

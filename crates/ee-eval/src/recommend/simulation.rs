@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 
+use ee_decode::Settings;
 use ee_models::signal::{agreement, signal};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -18,7 +19,6 @@ use super::candidates::Search;
 use super::choose::{Live, Tried, choose};
 use super::decide::{LEAST, Verdict};
 use crate::certify::examples;
-use crate::decode::Settings;
 use crate::decode::measure::{Timed, Way};
 use crate::decode::pace::Pace;
 use crate::error::Result;

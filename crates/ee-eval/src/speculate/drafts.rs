@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use ee_decode::speculate::{Adaptive, Plan, Strategy};
+
 use crate::words::count;
-use ee_models::speculate::{Adaptive, Plan, Strategy};
 
 /// One plan for all rounds, or the plan that measurements promise most of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,9 +11,9 @@ mod table;
 
 use std::time::Instant;
 
+use ee_decode::generate::{Options, Unwatched, generate};
+use ee_decode::speculate::{Strategy, Tally, speculate};
 use ee_models::ExitModel;
-use ee_models::generate::{Options, Unwatched, generate};
-use ee_models::speculate::{Strategy, Tally, speculate};
 
 pub use self::drafts::Drafts;
 pub use self::results::{

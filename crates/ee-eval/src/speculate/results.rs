@@ -1,8 +1,8 @@
 //! What `ee-eval speculate` stores.
 
+use ee_decode::generate::Choice;
+use ee_decode::speculate::Tally;
 use ee_models::ExitModel;
-use ee_models::generate::Choice;
-use ee_models::speculate::Tally;
 use serde::{Deserialize, Serialize};
 
 use super::Both;

@@ -8,6 +8,7 @@ pub mod run;
 
 use std::time::Instant;
 
+use ee_decode::gates::SetGate;
 use ee_models::ExitModel;
 use ee_models::signal::NotFinite;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{EvalError, Result};
 use crate::exits::oracle;
 use crate::exits::score::Scorer;
-use crate::gates::SetGate;
+use crate::gates::exits_on;
 use crate::machine::{Load, LoadWatch};
 use crate::observe::workload::Workload;
 use crate::progress::Progress;
@@ -79,7 +80,7 @@ impl std::str::FromStr for Timed {
     type Err = crate::EvalError;
 
     fn from_str(text: &str) -> Result<Self> {
-        if text == "ideal" { Ok(Self::Ideal) } else { text.parse().map(Self::Gate) }
+        if text == "ideal" { Ok(Self::Ideal) } else { Ok(Self::Gate(text.parse()?)) }
     }
 }
 
@@ -88,7 +89,7 @@ impl Timed {
     fn exits(self, trace: &Trace) -> Vec<usize> {
         match self {
             Self::Ideal => oracle::ideal_exits(trace),
-            Self::Gate(gate) => gate.exits(trace),
+            Self::Gate(gate) => exits_on(gate, trace),
         }
     }
 }

@@ -7,11 +7,11 @@
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use ee_decode::gates::SetGate;
 use ee_models::kernels::Rows;
 use ee_models::signal::{NotFinite, Signal, exit_signals};
 use ee_models::{ExitModel, Stream};
 
-use crate::gates::SetGate;
 use crate::observe::workload::RowBatch;
 
 /// When rows leave.

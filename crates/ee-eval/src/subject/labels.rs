@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use ee_decode::gates::ExitSpace;
 use ee_models::ExitModel;
 use ee_models::arch::bert::{self, Encoder, Head, LabelOrder, Loaded, TaskLabels};
 use ee_models::checkpoint::Weights;
@@ -10,7 +11,6 @@ use ee_tasks::{Task, Tokenizer};
 
 use super::training::{TrainingFacts, training};
 use crate::error::{EvalError, Result};
-use crate::gates::ExitSpace;
 use crate::trace::{Objective, TrainedOn};
 
 /// A loaded checkpoint.

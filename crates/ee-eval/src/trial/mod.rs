@@ -11,7 +11,7 @@ mod way;
 
 use std::time::Instant;
 
-use ee_models::generate::{Choice, Options, Unwatched, generate};
+use ee_decode::generate::{Choice, Options, Unwatched, generate};
 
 pub(crate) use places::joined;
 pub use places::{Place, places};

@@ -1,13 +1,13 @@
 //! What trials store.
 
-use ee_models::speculate::Tally;
+use ee_decode::clock::Clock;
+use ee_decode::speculate::Tally;
 use ee_tasks::metrics::bootstrap_of;
 use serde::{Deserialize, Serialize};
 
 use super::places::{Place, places};
 use super::quality::{Quality, Worth};
 use super::way::WayFacts;
-use crate::decode::clock::Clock;
 use crate::decode::fidelity::Fidelity;
 use crate::decode::measure::Timed;
 use crate::decode::pace::Pace;

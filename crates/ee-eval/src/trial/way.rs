@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ee_models::speculate::Plan;
+use ee_decode::speculate::Plan;
 use serde::{Deserialize, Serialize};
 
 use crate::decode::measure::Way;

@@ -17,7 +17,7 @@ use std::path::Path;
 use parse::{Node, Place, Tree};
 pub use value::FromValue;
 
-use crate::suggest::did_you_mean;
+use ee_files::did_you_mean;
 
 /// Everything that is wrong with one configuration.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -11,7 +11,7 @@ pub mod text;
 pub use bootstrap::{Interval, RESAMPLES, bootstrap, bootstrap_of};
 
 use crate::error::Error;
-use crate::suggest::did_you_mean;
+use ee_files::did_you_mean;
 
 /// A score of classifications, higher is better.
 pub trait Metric: Send + Sync {

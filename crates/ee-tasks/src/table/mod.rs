@@ -19,7 +19,7 @@ pub use parallel::read_parallel;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
-use crate::suggest::did_you_mean;
+use ee_files::did_you_mean;
 
 /// The form of a data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::suggest::did_you_mean;
+use ee_files::did_you_mean;
 
 /// The one value at a path.
 ///

@@ -10,8 +10,8 @@ use super::{expect_kind, folder_of};
 use crate::config::{ConfigError, Document, Section};
 use crate::error::Error;
 use crate::metrics::{self, Metric};
-use crate::suggest::did_you_mean;
 use crate::table::{self, FORMATS, Format, Layout, Row};
+use ee_files::did_you_mean;
 
 /// One question with its gold answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ pub use generation::{GenerationTask, TextExample, TextSplit};
 
 use crate::config::{ConfigError, Document};
 use crate::error::Error;
-use crate::suggest::did_you_mean;
+use ee_files::did_you_mean;
 
 /// A task of either kind.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Section;
 use crate::error::Error;
-use crate::suggest::did_you_mean;
+use ee_files::did_you_mean;
 
 /// All splits of a task, and where their files lie unless told otherwise.
 #[derive(Debug, Clone, PartialEq)]

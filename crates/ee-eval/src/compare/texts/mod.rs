@@ -16,19 +16,19 @@ use std::path::{Path, PathBuf};
 use ee_tasks::{GenerationTask, TextExample};
 use indexmap::IndexMap;
 
+use ee_decode::gates::{ExitSpace, GATES};
+use ee_decode::policy::POLICIES;
+use ee_decode::rule::{AnyGate, ExitRule, OpenRule, Rule};
+use ee_decode::{HeadChoice, Settings};
 use results::FIXED;
 pub use results::{TextComparison, TextResults};
 
 use crate::cli::{CompareArguments, NamedModel};
 use crate::decode::material::{Continuation, Material};
 use crate::decode::measure::Way;
-use crate::decode::policy::POLICIES;
-use crate::decode::rule::{AnyGate, ExitRule, OpenRule, Rule};
-use crate::decode::{HeadChoice, Settings};
 use crate::error::{EvalError, Result};
 use crate::exits::ideal;
 use crate::forecast::{TokenGate, Watched, agreement_per_exit};
-use crate::gates::{ExitSpace, GATES};
 use crate::interrupt::Interrupt;
 use crate::observe::tokens::{TokenWork, trace_tokens};
 use crate::output::claim;

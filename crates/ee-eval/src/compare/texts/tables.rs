@@ -362,7 +362,7 @@ pub(super) fn places(comparison: &TextComparison) -> Table {
 
 /// `ideal` or `gates`, a policy, and where texts part.
 pub(super) fn by_policy(results: &TextResults) -> Vec<(&'static str, String, Vec<Place>)> {
-    let policies = crate::decode::policy::POLICIES.iter().filter(|policy| policy.takes_effect());
+    let policies = ee_decode::policy::POLICIES.iter().filter(|policy| policy.takes_effect());
     let of_policy = |kv: &str| {
         let ideal: Vec<&Trial> = results.ideal(kv).into_iter().collect();
         let gates: Vec<&Trial> =

@@ -6,8 +6,10 @@
 //! metric's statistics then give average exit and score at every distinct value. O(nN log nN) for
 //! the complete curve, against one pass over the data for every point of a grid.
 
+use ee_decode::gates::{Comparison, Gate, Scale};
+
 use crate::exits::score::Scorer;
-use crate::gates::{Comparison, Gate, Numbers, Scale};
+use crate::gates::Numbers;
 use crate::trace::Trace;
 
 /// One point of a trade-off curve.

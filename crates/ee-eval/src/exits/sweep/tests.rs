@@ -1,5 +1,7 @@
+use ee_decode::gates::{ExitSpace, GATES, SetGate};
+
 use super::*;
-use crate::gates::{ExitSpace, GATES, SetGate};
+use crate::gates::exits_on;
 use crate::trace::sample;
 
 /// Every threshold that could matter: all numbers, their neighbours, and beyond both ends.
@@ -25,7 +27,7 @@ fn whole_texts_are_counted_at_every_point() {
         let scores = WholeTexts::new(&trace);
         for &gate in GATES {
             for candidate in curve_of(&Numbers::of(&trace, gate), &scores) {
-                let exits = SetGate { gate, threshold: candidate.threshold }.exits(&trace);
+                let exits = exits_on(SetGate { gate, threshold: candidate.threshold }, &trace);
                 let differs =
                     |row: usize| trace.prediction(row, exits[row]) != trace.prediction(row, 5);
                 let whole = (0..6).filter(|&text| {
@@ -45,7 +47,7 @@ fn every_point_is_what_its_threshold_does() {
         let scorer = Scorer::new("accuracy", trace.facts.labels.len()).unwrap();
         for &gate in GATES {
             for candidate in curve(&trace, gate, &scorer) {
-                let exits = SetGate { gate, threshold: candidate.threshold }.exits(&trace);
+                let exits = exits_on(SetGate { gate, threshold: candidate.threshold }, &trace);
                 let average = exits.iter().sum::<usize>() as f64 / exits.len() as f64;
                 assert_eq!(candidate.average_exit, average, "{} seed {seed}", gate.name());
                 assert_eq!(
@@ -71,7 +73,7 @@ fn the_best_threshold_is_the_best_of_all_thresholds() {
                 let found = best(&candidates, floor(full, keep));
                 let shallowest = all_thresholds(&trace, gate)
                     .into_iter()
-                    .map(|threshold| SetGate { gate, threshold }.exits(&trace))
+                    .map(|threshold| exits_on(SetGate { gate, threshold }, &trace))
                     .filter(|exits| scorer.score_at(&trace, exits) >= floor(full, keep))
                     .map(|exits| exits.iter().sum::<usize>())
                     .min()
@@ -88,7 +90,7 @@ fn tokens_are_swept_by_their_agreement() {
     let trace = sample::generated(&[7, 1, 12], 5, 30, 4);
     for &gate in GATES {
         for candidate in curve_of(&Numbers::of(&trace, gate), &Agreement { trace: &trace }) {
-            let exits = SetGate { gate, threshold: candidate.threshold }.exits(&trace);
+            let exits = exits_on(SetGate { gate, threshold: candidate.threshold }, &trace);
             let equal = (0..20)
                 .filter(|&row| trace.prediction(row, exits[row]) == trace.prediction(row, 5));
             assert_eq!(candidate.score, equal.count() as f64 / 20.0, "{}", gate.name());
@@ -144,10 +146,10 @@ fn thresholds_step_evenly_and_part_other_rows_alike_whatever_ranks_them() {
     // With two labels confidence, margin and entropy rank alike.
     let (here, there) = (sample::continuous(400, 6, 1), sample::continuous(300, 6, 2));
     let exits = |name: &str| -> Vec<Vec<usize>> {
-        let gate = crate::gates::by_name(name).unwrap();
+        let gate = ee_decode::gates::by_name(name).unwrap();
         let found = thresholds(&Numbers::of(&here, gate), 50);
         assert!(found.len() > 40 && found.len() <= 51, "{name}: {}", found.len());
-        found.into_iter().map(|threshold| SetGate { gate, threshold }.exits(&there)).collect()
+        found.into_iter().map(|threshold| exits_on(SetGate { gate, threshold }, &there)).collect()
     };
     let confidence = exits("confidence");
     assert_eq!(confidence, exits("margin"));
@@ -157,9 +159,9 @@ fn thresholds_step_evenly_and_part_other_rows_alike_whatever_ranks_them() {
         assert!(pair[0].iter().zip(&pair[1]).all(|(tight, loose)| loose <= tight));
     }
     // On their own rows each comes a fiftieth of the way further, a row's exits more or less.
-    let gate = crate::gates::by_name("margin").unwrap();
+    let gate = ee_decode::gates::by_name("margin").unwrap();
     for (step, threshold) in (1..).zip(thresholds(&Numbers::of(&here, gate), 50)) {
-        let exits = SetGate { gate, threshold }.exits(&here);
+        let exits = exits_on(SetGate { gate, threshold }, &here);
         let average = exits.iter().sum::<usize>() as f64 / 400.0;
         assert!((average - (6.0 - 5.0 * f64::from(step) / 50.0)).abs() < 0.2, "{step}: {average}");
     }
@@ -168,12 +170,13 @@ fn thresholds_step_evenly_and_part_other_rows_alike_whatever_ranks_them() {
 #[test]
 fn whole_numbers_are_all_tried() {
     let trace = sample::random(80, 6, 2, 4);
-    let of =
-        |name: &str| thresholds(&Numbers::of(&trace, crate::gates::by_name(name).unwrap()), 100);
+    let of = |name: &str| {
+        thresholds(&Numbers::of(&trace, ee_decode::gates::by_name(name).unwrap()), 100)
+    };
     assert_eq!(of("fixed"), [5.0, 4.0, 3.0, 2.0, 1.0]);
     assert_eq!(of("patience"), [4.0, 3.0, 2.0, 1.0, 0.0]);
     // Rows that are all as sure as can be leave at 1 as soon as any does.
     let sure = sample::of_predictions(&[&[1, 1], &[0, 1]], &[1, 1], 2);
-    let confidence = Numbers::of(&sure, crate::gates::by_name("confidence").unwrap());
+    let confidence = Numbers::of(&sure, ee_decode::gates::by_name("confidence").unwrap());
     assert_eq!(thresholds(&confidence, 100), [0.0]);
 }

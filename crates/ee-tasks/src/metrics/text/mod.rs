@@ -13,7 +13,7 @@ mod pass_at_1;
 mod rouge;
 
 use crate::error::Error;
-use crate::suggest::did_you_mean;
+use ee_files::did_you_mean;
 
 /// A score of generated texts, higher is better.
 pub trait TextMetric: Send + Sync {

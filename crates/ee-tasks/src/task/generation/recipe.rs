@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::TextExample;
 use crate::config::Section;
 use crate::error::Error;
-use crate::suggest::did_you_mean;
 use crate::table::{Record, path as fields};
 use crate::task::splits::Splits;
 use crate::task::template::Template;
+use ee_files::did_you_mean;
 
 /// What a task file says about the use of fields.
 #[derive(Debug, Clone, PartialEq)]

@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 use ee_models::{Decoder, KvCache, Stream};
 
-use crate::error::{EvalError, Result};
+use crate::error::{Error, Result};
 
 /// Every policy; the command line, its help and the tests walk this list.
 pub const POLICIES: &[&dyn KvPolicy] =
@@ -58,13 +58,13 @@ pub trait Filling {
 /// The policy called `name`.
 ///
 /// # Errors
-/// [`EvalError::Unknown`], with the known names and the nearest.
+/// [`Error::Unknown`], with the known names and the nearest.
 pub fn by_name(name: &str) -> Result<&'static dyn KvPolicy> {
     let found = POLICIES.iter().copied().find(|policy| policy.name() == name);
-    found.ok_or_else(|| EvalError::Unknown {
+    found.ok_or_else(|| Error::Unknown {
         what: "K/V policy",
         name: name.to_owned(),
-        hint: ee_tasks::did_you_mean(name, POLICIES.iter().map(|policy| policy.name())),
+        hint: ee_files::did_you_mean(name, POLICIES.iter().map(|policy| policy.name())),
     })
 }
 
@@ -73,7 +73,7 @@ pub fn by_name(name: &str) -> Result<&'static dyn KvPolicy> {
 pub struct PolicyChoice(pub &'static dyn KvPolicy);
 
 impl FromStr for PolicyChoice {
-    type Err = EvalError;
+    type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         by_name(text).map(Self)

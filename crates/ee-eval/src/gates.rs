@@ -1,40 +1,20 @@
-//! What a gate makes of every row of a trace at every exit before the last: all that thresholds are found from,
-//! whatever the gate reads.
+//! Gates on traces: what a gate makes of every row at every exit before the last, all that thresholds are found
+//! from, and where rows leave.
 
-use super::{Comparison, ExitSpace, Gate, Range};
+use ee_decode::gates::{ExitSpace, Gate, Scale, SetGate};
+
 use crate::trace::Trace;
 
-/// How a gate's numbers are compared with its threshold, and the thresholds that matter.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Scale {
-    /// How.
-    pub comparison: Comparison,
-    /// From the threshold that never fires to the one that always does.
-    pub range: Range,
-}
-
-impl Scale {
-    /// That of a gate on signals.
-    #[must_use]
-    pub fn of(gate: &dyn Gate, space: ExitSpace) -> Self {
-        Self { comparison: gate.comparison(), range: gate.range(space) }
-    }
-
-    /// Whether some number fires at this threshold.
-    #[must_use]
-    pub fn can_fire(self, threshold: f32) -> bool {
-        match self.comparison {
-            Comparison::Above | Comparison::AtLeast => threshold < self.range.never,
-            Comparison::Below => threshold > self.range.never,
-        }
-    }
-
-    /// What a threshold must keep to fire, in words.
-    #[must_use]
-    pub fn bound(self) -> String {
-        let sign = if self.comparison == Comparison::Below { ">" } else { "<" };
-        format!("{sign} {}", self.range.never)
-    }
+/// The exit, from 1, at which every row of a trace leaves.
+#[must_use]
+pub fn exits_on(gate: SetGate, trace: &Trace) -> Vec<usize> {
+    let mut signals = Vec::with_capacity(trace.layers());
+    (0..trace.rows())
+        .map(|row| {
+            trace.exits(row, &mut signals);
+            gate.exit(&signals)
+        })
+        .collect()
 }
 
 /// A gate's numbers, `[rows × (N − 1)]`; NaN where no threshold of its range fires.
@@ -118,8 +98,9 @@ impl Numbers {
 
 #[cfg(test)]
 mod tests {
+    use ee_decode::gates::{Comparison, GATES, Range, rules};
+
     use super::*;
-    use crate::gates::{GATES, SetGate};
     use crate::trace::sample;
 
     #[test]
@@ -130,7 +111,7 @@ mod tests {
             let Range { never, always } = numbers.scale().range;
             for step in 0..=20 {
                 let threshold = never + (always - never) * step as f32 / 20.0;
-                let expected = SetGate { gate, threshold }.exits(&trace);
+                let expected = exits_on(SetGate { gate, threshold }, &trace);
                 assert_eq!(numbers.exits(|_| threshold), expected, "{}:{threshold}", gate.name());
             }
         }
@@ -147,6 +128,50 @@ mod tests {
                 usize::from(comparison == Comparison::AtLeast)
             );
             assert_eq!(numbers.exits(|row| if row == 0 { 0.0 } else { 0.4 })[0], 2);
+        }
+    }
+
+    /// Thresholds from one end of a gate's range to the other, from never to always.
+    fn ladder(range: Range) -> impl Iterator<Item = f32> {
+        (0..=200).map(move |step| range.never + (range.always - range.never) * step as f32 / 200.0)
+    }
+
+    #[test]
+    fn every_gate_leaves_last_at_one_end_first_at_the_other_and_is_monotone_between() {
+        for (layers, labels) in [(6, 2), (4, 3), (12, 5)] {
+            let trace = sample::random(80, layers, labels, 5);
+            for gate in rules() {
+                let range = gate.range(ExitSpace { layers, labels });
+                let at = |threshold| exits_on(SetGate { gate, threshold }, &trace);
+                assert!(at(range.never).iter().all(|&exit| exit == layers), "{}", gate.name());
+                assert!(at(range.always).iter().all(|&exit| exit == 1), "{}", gate.name());
+                let mut before = at(range.never);
+                for threshold in ladder(range) {
+                    let now = at(threshold);
+                    assert!(
+                        now.iter().zip(&before).all(|(now, before)| now <= before),
+                        "{}",
+                        gate.name()
+                    );
+                    before = now;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_fixed_depth_is_every_rows_exit_and_has_to_be_there() {
+        let trace = sample::random(20, 6, 2, 3);
+        let space = ExitSpace { layers: 6, labels: 2 };
+        for depth in 1..=6 {
+            let fixed: SetGate = format!("fixed:{depth}").parse().unwrap();
+            fixed.check(space).unwrap();
+            assert_eq!(exits_on(fixed, &trace), [depth; 20]);
+        }
+        let seven = "fixed:7".parse::<SetGate>().unwrap().check(space).unwrap_err().to_string();
+        assert!(seven.contains("the exits 1 to 6"), "{seven}");
+        for text in ["fixed:0", "fixed:1.5", "fixed"] {
+            assert!(text.parse::<SetGate>().is_err(), "{text}");
         }
     }
 }

@@ -8,7 +8,7 @@ use ee_models::gate::LinearGate;
 use super::head::HeadChoice;
 use super::policy::KvPolicy;
 use super::rule::{ExitRule, Rule};
-use crate::error::{EvalError, Result};
+use crate::error::{Error, Result};
 use crate::gates::ExitSpace;
 
 /// How tokens leave.
@@ -38,10 +38,10 @@ impl Settings {
     /// Refuses what does not go together, or can never fire.
     ///
     /// # Errors
-    /// [`EvalError::Setting`], [`EvalError::NeverFires`].
+    /// [`Error::Setting`], [`Error::NeverFires`].
     pub fn check(&self, model: &dyn Decoder) -> Result<()> {
         let layers = model.n_layers();
-        let complain = |reason: String| Err(EvalError::Setting { reason });
+        let complain = |reason: String| Err(Error::Setting { reason });
         if let Some(exit) = self.exits.iter().find(|&&exit| exit == 0 || exit >= layers) {
             return complain(format!(
                 "exit {exit} of --exits: expected exits before the last, {layers}"

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use super::decay::{Position, decayed, decaying};
 use super::states::{STATE_GATES, StateGate};
-use crate::error::{EvalError, Result};
+use crate::error::{Error, Result};
 use crate::gates::{Comparison, ExitSpace, GATES, Gate, Scale, SetGate};
 
 /// What is typed after a threshold for it to decay.
@@ -45,7 +45,7 @@ pub struct ExitRule {
 }
 
 impl FromStr for ExitRule {
-    type Err = EvalError;
+    type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         let (body, decays) = match text.strip_suffix(DECAY) {
@@ -53,7 +53,7 @@ impl FromStr for ExitRule {
             None => (text, false),
         };
         let syntax =
-            |reason: &str| EvalError::GateSyntax { text: text.to_owned(), reason: reason.into() };
+            |reason: &str| Error::GateSyntax { text: text.to_owned(), reason: reason.into() };
         let (name, parameter) = body.split_once(':').unwrap_or((body, ""));
         let state_gate = STATE_GATES.iter().find(|gate| gate.name() == name);
         let rule = match name {
@@ -76,8 +76,8 @@ impl FromStr for ExitRule {
                 }
                 None => {
                     let known = names();
-                    let hint = ee_tasks::did_you_mean(name, known.iter().copied());
-                    return Err(EvalError::UnknownGate { name: name.to_owned(), hint });
+                    let hint = ee_files::did_you_mean(name, known.iter().copied());
+                    return Err(Error::Unknown { what: "gate", name: name.to_owned(), hint });
                 }
             },
         };
@@ -221,20 +221,20 @@ impl ExitRule {
     /// Refuses an exit that is not there and a threshold that can never fire.
     ///
     /// # Errors
-    /// [`EvalError::Setting`], [`EvalError::NeverFires`].
+    /// [`Error::Setting`], [`Error::NeverFires`].
     pub fn check(&self, layers: usize, space: ExitSpace) -> Result<()> {
         if let Rule::Fixed(exit) = self.rule
             && exit > layers
         {
             let reason = format!("fixed:{exit}: the model has the exits 1 to {layers}");
-            return Err(EvalError::Setting { reason });
+            return Err(Error::Setting { reason });
         }
         let Some((open, threshold)) = self.gate() else { return Ok(()) };
         let (gate, scale) = (open.gate, open.gate.scale(space));
         if scale.can_fire(open.threshold(threshold, space, Position::END)) {
             return Ok(());
         }
-        Err(EvalError::NeverFires {
+        Err(Error::NeverFires {
             gate: gate.name(),
             threshold,
             rule: gate.rule(),

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use crate::cache::{KvCache, LayerKv};
-use crate::exit::{Backbone, Block, Decoder, DropoutKey, ExitModel, Stream, WeightBytes};
-use crate::kernels::Weight;
+use ee_models::kernels::Weight;
+use ee_models::{Backbone, Block, Decoder, DropoutKey, ExitModel, Stream, WeightBytes};
+use ee_models::{KvCache, LayerKv};
 
 /// A decoder cut after some of its layers: what it would write if that exit were the last.
 pub struct UpTo<'m> {

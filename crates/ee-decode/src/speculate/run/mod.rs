@@ -1,7 +1,7 @@
 //! What goes from round to round.
 //!
 //! All rows of a batch draft equally many tokens and go on at one slot of the cache, though they accept
-//! different numbers: the slots of those that accepted fewer are numbered anew (see [`crate::cache`]), so
+//! different numbers: the slots of those that accepted fewer are numbered anew (see [`ee_models::cache`]), so
 //! that no row waits for another. A row near its longest length ignores drafts beyond it, so that neither its
 //! tokens nor its chance depend on the batch.
 
@@ -18,11 +18,11 @@ use super::adapt::Outcome;
 use super::look::{Watched, positions};
 use super::tally::Tally;
 use super::{Speculated, Strategy};
-use crate::cache::KvCache;
-use crate::exit::{Block, Decoder, Stream};
 use crate::generate::{Choice, Options, Padded, Watcher, chance, pad};
-use crate::kernels::Rows;
-use crate::signal::NotFinite;
+use ee_models::KvCache;
+use ee_models::kernels::Rows;
+use ee_models::signal::NotFinite;
+use ee_models::{Block, Decoder, Stream};
 use round::Round;
 
 /// A prompt that is still being continued.

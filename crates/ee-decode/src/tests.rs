@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use crate::generate::{Unwatched, Watcher, generate};
 use ee_models::arch::llama::Llama;
 use ee_models::gate::LinearGate;
-use ee_models::generate::{Unwatched, Watcher, generate};
 use ee_models::kernels::Rows;
 use ee_models::signal::{Agreement, Signal};
 use ee_models::{Decoder, ExitModel, KvCache};
@@ -333,7 +333,7 @@ impl Watcher for IdealExits {
     ) -> ControlFlow<()> {
         self.0.resize(self.0.len().max(row + 1), Vec::new());
         let said: Vec<u32> = signals.unwrap().iter().map(|(signal, _)| signal.prediction).collect();
-        self.0[row].push(crate::exits::oracle::ideal_exit(&said));
+        self.0[row].push(ee_models::signal::ideal_exit(&said));
         ControlFlow::Continue(())
     }
 }

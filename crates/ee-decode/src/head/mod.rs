@@ -16,7 +16,7 @@ use ee_models::signal::{NotFinite, Signal, exit_signals};
 use ee_models::{Decoder, WeightBytes};
 
 use super::clock::{Clock, Part};
-use crate::error::EvalError;
+use crate::error::Error;
 
 /// Every way to read the head; the command line, its help and the tests walk this list.
 pub const HEADS: &[&dyn Head] = &[&full::Full, &pruned::Pruned, &gate::Gate];
@@ -117,19 +117,18 @@ pub struct HeadChoice {
 }
 
 impl FromStr for HeadChoice {
-    type Err = EvalError;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, EvalError> {
+    fn from_str(text: &str) -> Result<Self, Error> {
         let (name, number) = match text.split_once(':') {
             Some((name, number)) => (name, Some(number)),
             None => (text, None),
         };
         let head = HEADS.iter().copied().find(|head| head.name() == name).ok_or_else(|| {
-            let hint = ee_tasks::did_you_mean(name, HEADS.iter().map(|head| head.name()));
-            EvalError::Unknown { what: "head", name: name.to_owned(), hint }
+            let hint = ee_files::did_you_mean(name, HEADS.iter().map(|head| head.name()));
+            Error::Unknown { what: "head", name: name.to_owned(), hint }
         })?;
-        let complain =
-            |reason: &str| EvalError::Setting { reason: format!("head `{text}`: {reason}") };
+        let complain = |reason: &str| Error::Setting { reason: format!("head `{text}`: {reason}") };
         match (head.has_number(), number.map(str::parse::<usize>)) {
             (false, None) => Ok(Self { head, number: 0 }),
             // A margin needs a runner-up.

@@ -9,18 +9,17 @@ mod confidence;
 mod entropy;
 mod fixed;
 mod margin;
-mod numbers;
 mod patience;
+mod scale;
 
 use std::fmt;
 use std::str::FromStr;
 
 use ee_models::signal::Signal;
 
-pub use numbers::{Numbers, Scale};
+pub use scale::Scale;
 
-use crate::error::{EvalError, Result};
-use crate::trace::Trace;
+use crate::error::{Error, Result};
 
 /// Every gate; the command line, its help, the reports and the contract tests walk this list.
 pub const GATES: &[&dyn Gate] =
@@ -96,11 +95,12 @@ pub trait Gate: Sync + fmt::Debug {
 /// The gate called `name`, or [`FIXED`].
 ///
 /// # Errors
-/// [`EvalError::UnknownGate`], with the known names and the nearest.
+/// [`Error::Unknown`], with the known names and the nearest.
 pub fn by_name(name: &str) -> Result<&'static dyn Gate> {
-    rules().find(|gate| gate.name() == name).ok_or_else(|| EvalError::UnknownGate {
+    rules().find(|gate| gate.name() == name).ok_or_else(|| Error::Unknown {
+        what: "gate",
         name: name.to_owned(),
-        hint: ee_tasks::did_you_mean(name, rules().map(|gate| gate.name())),
+        hint: ee_files::did_you_mean(name, rules().map(|gate| gate.name())),
     })
 }
 
@@ -120,13 +120,11 @@ pub struct SetGate {
 }
 
 impl FromStr for SetGate {
-    type Err = EvalError;
+    type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let syntax = |reason: &str| EvalError::GateSyntax {
-            text: text.to_owned(),
-            reason: reason.to_owned(),
-        };
+        let syntax =
+            |reason: &str| Error::GateSyntax { text: text.to_owned(), reason: reason.to_owned() };
         let (name, threshold) = text.split_once(':').unwrap_or((text, ""));
         let gate = by_name(name)?;
         if threshold.is_empty() {
@@ -168,22 +166,10 @@ impl SetGate {
         (1..=layers).find(|&exit| self.fires(&signals[..exit], layers)).unwrap_or(layers)
     }
 
-    /// The exit of every row of a trace.
-    #[must_use]
-    pub fn exits(&self, trace: &Trace) -> Vec<usize> {
-        let mut signals = Vec::with_capacity(trace.layers());
-        (0..trace.rows())
-            .map(|row| {
-                trace.exits(row, &mut signals);
-                self.exit(&signals)
-            })
-            .collect()
-    }
-
     /// Refuses a threshold that no signal of such a model can reach, and an exit that it does not have.
     ///
     /// # Errors
-    /// [`EvalError::NeverFires`], with the bound that the threshold must keep; [`EvalError::Setting`].
+    /// [`Error::NeverFires`], with the bound that the threshold must keep; [`Error::Setting`].
     pub fn check(&self, space: ExitSpace) -> Result<()> {
         if !self.gate.reads_signals() {
             let layers = space.layers;
@@ -191,13 +177,13 @@ impl SetGate {
                 return Ok(());
             }
             let reason = format!("{self}: the model has the exits 1 to {layers}");
-            return Err(EvalError::Setting { reason });
+            return Err(Error::Setting { reason });
         }
         let scale = Scale::of(self.gate, space);
         if scale.can_fire(self.threshold) {
             return Ok(());
         }
-        Err(EvalError::NeverFires {
+        Err(Error::NeverFires {
             gate: self.gate.name(),
             threshold: self.threshold,
             rule: self.gate.rule(),
@@ -209,35 +195,6 @@ impl SetGate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::sample;
-
-    /// Thresholds from one end of a gate's range to the other, from never to always.
-    fn ladder(range: Range) -> impl Iterator<Item = f32> {
-        (0..=200).map(move |step| range.never + (range.always - range.never) * step as f32 / 200.0)
-    }
-
-    #[test]
-    fn every_gate_leaves_last_at_one_end_first_at_the_other_and_is_monotone_between() {
-        for (layers, labels) in [(6, 2), (4, 3), (12, 5)] {
-            let trace = sample::random(80, layers, labels, 5);
-            for gate in rules() {
-                let range = gate.range(ExitSpace { layers, labels });
-                let at = |threshold| SetGate { gate, threshold }.exits(&trace);
-                assert!(at(range.never).iter().all(|&exit| exit == layers), "{}", gate.name());
-                assert!(at(range.always).iter().all(|&exit| exit == 1), "{}", gate.name());
-                let mut before = at(range.never);
-                for threshold in ladder(range) {
-                    let now = at(threshold);
-                    assert!(
-                        now.iter().zip(&before).all(|(now, before)| now <= before),
-                        "{}",
-                        gate.name()
-                    );
-                    before = now;
-                }
-            }
-        }
-    }
 
     #[test]
     fn every_gate_is_parsed_by_its_own_name_and_printed_back() {
@@ -265,22 +222,6 @@ mod tests {
             "patience:0",
         ] {
             text.parse::<SetGate>().unwrap().check(space).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_fixed_depth_is_every_rows_exit_and_has_to_be_there() {
-        let trace = sample::random(20, 6, 2, 3);
-        let space = ExitSpace { layers: 6, labels: 2 };
-        for depth in 1..=6 {
-            let fixed: SetGate = format!("fixed:{depth}").parse().unwrap();
-            fixed.check(space).unwrap();
-            assert_eq!(fixed.exits(&trace), [depth; 20]);
-        }
-        let seven = "fixed:7".parse::<SetGate>().unwrap().check(space).unwrap_err().to_string();
-        assert!(seven.contains("the exits 1 to 6"), "{seven}");
-        for text in ["fixed:0", "fixed:1.5", "fixed"] {
-            assert!(text.parse::<SetGate>().is_err(), "{text}");
         }
     }
 

@@ -2,12 +2,13 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 
+use ee_models::Decoder;
+use ee_models::kernels::Rows;
+use ee_models::signal::NotFinite;
+
 use super::accept::Said;
 use super::adapt::Outcome;
-use crate::exit::Decoder;
 use crate::generate::Choice;
-use crate::kernels::Rows;
-use crate::signal::NotFinite;
 
 /// Positions that one look takes. Distributions are dearer to make than a single best token.
 pub(super) fn positions(choice: Choice) -> usize {

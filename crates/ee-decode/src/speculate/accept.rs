@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::generate::{Choice, Sampling, kept};
-use crate::signal::{NotFinite, on_host, statistics};
+use ee_models::signal::{NotFinite, on_host, statistics};
 
 /// A guessed token and, where tokens are drawn, the distribution that it was drawn from.
 #[derive(Clone, Debug)]

@@ -72,8 +72,8 @@ fn unit(scale: Scale) -> (f32, f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::rule::AnyGate;
     use crate::gates::ExitSpace;
+    use crate::rule::AnyGate;
 
     #[test]
     fn a_number_fires_at_the_threshold_as_it_does_at_what_it_decayed_to() {

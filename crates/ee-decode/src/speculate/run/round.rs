@@ -5,14 +5,14 @@ use std::time::Instant;
 use rand::RngExt;
 
 use super::{Clock, Run};
-use crate::exit::Stream;
-use crate::kernels::Rows;
-use crate::signal::NotFinite;
 use crate::speculate::Plan;
 use crate::speculate::accept::{Drafted, Said};
 use crate::speculate::adapt::{Course, Lesson, Outcome, Pace};
 use crate::speculate::look::{Watched, by_row, positions, spread};
 use crate::speculate::tally::Seconds;
+use ee_models::Stream;
+use ee_models::kernels::Rows;
+use ee_models::signal::NotFinite;
 
 /// What a round gave.
 pub(in crate::speculate) struct Round {

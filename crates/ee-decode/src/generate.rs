@@ -11,11 +11,11 @@ use burn::tensor::Tensor;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::cache::KvCache;
-use crate::error::{Error, Result};
-use crate::exit::{Block, Decoder, Stream};
-use crate::kernels::Rows;
-use crate::signal::{Agreement, NotFinite, Signal, Signals, on_host, statistics};
+use ee_models::KvCache;
+use ee_models::kernels::Rows;
+use ee_models::signal::{Agreement, NotFinite, Signal, Signals, on_host, statistics};
+use ee_models::{Block, Decoder, Stream};
+use ee_models::{Error, Result};
 
 /// How the next token follows from the last exit's logits.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -10,7 +10,7 @@ use ee_models::kernels::{self, Rows, Weight};
 use ee_models::signal::{NotFinite, Signal, exit_signals, largest};
 
 use super::{Head, Reader, Reading, Said};
-use crate::decode::clock::Part;
+use crate::clock::Part;
 
 /// Reads the best outputs of an earlier exit.
 #[derive(Debug)]

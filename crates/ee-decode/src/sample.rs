@@ -1,16 +1,19 @@
-//! A random decoder whose tokens leave everywhere, for tests.
+//! A random decoder whose tokens leave everywhere, for tests of this crate and of those above it.
 
+use crate::generate::{Choice, Options};
 use ee_models::arch::llama::{Llama, LlamaConfig, LlamaSizes, random};
 use ee_models::checkpoint::Precision;
 use ee_models::device::device;
-use ee_models::generate::{Choice, Options};
 
-pub(crate) const LAYERS: usize = 5;
-pub(crate) const NEW: usize = 24;
-pub(crate) const VOCABULARY: usize = 60;
+/// Layers of [`model`].
+pub const LAYERS: usize = 5;
+/// New tokens per text at most.
+pub const NEW: usize = 24;
+/// Entries of the vocabulary of [`model`].
+pub const VOCABULARY: usize = 60;
 
 /// Wide weights: exits disagree.
-pub(crate) fn model() -> Llama {
+pub fn model() -> Llama {
     let mut config = LlamaConfig::llama(&LlamaSizes {
         vocabulary: VOCABULARY,
         d_model: 32,
@@ -26,11 +29,12 @@ pub(crate) fn model() -> Llama {
 }
 
 /// `n` tokens.
-pub(crate) fn prompt(n: u32, seed: u32) -> Vec<u32> {
+pub fn prompt(n: u32, seed: u32) -> Vec<u32> {
     (0..n).map(|at| (at * 31 + seed * 17) % VOCABULARY as u32).collect()
 }
 
-pub(crate) fn options() -> Options {
+/// Greedy decoding.
+pub fn options() -> Options {
     // Two tokens that end a text: texts are of several lengths.
     Options { max_new_tokens: NEW, choice: Choice::Greedy, ends: vec![3, 58], first_number: 0 }
 }

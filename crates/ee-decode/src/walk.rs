@@ -1,6 +1,6 @@
 //! The loop: a batch of prompts continued token by token, each row through as many layers as its rule lets it.
 //!
-//! All rules, policies and heads run through here. Rows share slots as in [`ee_models::generate`], and a
+//! All rules, policies and heads run through here. Rows share slots as in [`crate::generate`], and a
 //! step's weights are read with [`Rows::Few`], so that a row's numbers have the same bits alone and in any
 //! batch: rows that leave are taken out, and what stays is as if they had been alone. The prompt is read by
 //! every layer, so that the first new token never leaves early. Decoding is greedy.
@@ -8,8 +8,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::generate::{Options, Watcher, check};
 use burn::tensor::Tensor;
-use ee_models::generate::{Options, Watcher, check};
 use ee_models::kernels::Rows;
 use ee_models::signal::{NotFinite, Signals};
 use ee_models::{Block, Decoder, KvCache, Stream, WeightBytes};
@@ -22,7 +22,7 @@ use super::policy::Filling;
 use super::rule::Rule;
 use super::settings::Settings;
 use crate::error::Result;
-use crate::exits::oracle;
+use ee_models::signal::ideal_exit;
 
 /// What came of some prompts.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ pub struct Decoded {
     pub clock: Clock,
 }
 
-/// Continues every prompt greedily, as [`ee_models::generate::generate`] does; of the options the choice is
+/// Continues every prompt greedily, as [`crate::generate::generate`] does; of the options the choice is
 /// not looked at. The clock times the parts of a step, or only counts.
 ///
 /// # Errors
@@ -258,7 +258,7 @@ impl<'m> Walk<'m> {
             .map(|row| {
                 let said: Vec<u32> =
                     signals.row(row).iter().map(|(signal, _)| signal.prediction).collect();
-                Taken { token: said[n_exits - 1], exit: exits[oracle::ideal_exit(&said) - 1] }
+                Taken { token: said[n_exits - 1], exit: exits[ideal_exit(&said) - 1] }
             })
             .collect();
         if self.settings.policy.takes_effect() {

@@ -14,9 +14,9 @@ mod look;
 mod run;
 mod tally;
 
-use crate::error::{Error, Result};
-use crate::exit::Decoder;
 use crate::generate::{Options, Watcher, check};
+use ee_models::Decoder;
+use ee_models::{Error, Result};
 
 pub use self::adapt::Adaptive;
 use self::adapt::Course;

@@ -1,0 +1,36 @@
+//! How numbers are compared with thresholds, whatever a gate reads.
+
+use super::{Comparison, ExitSpace, Gate, Range};
+
+/// How a gate's numbers are compared with its threshold, and the thresholds that matter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    /// How.
+    pub comparison: Comparison,
+    /// From the threshold that never fires to the one that always does.
+    pub range: Range,
+}
+
+impl Scale {
+    /// That of a gate on signals.
+    #[must_use]
+    pub fn of(gate: &dyn Gate, space: ExitSpace) -> Self {
+        Self { comparison: gate.comparison(), range: gate.range(space) }
+    }
+
+    /// Whether some number fires at this threshold.
+    #[must_use]
+    pub fn can_fire(self, threshold: f32) -> bool {
+        match self.comparison {
+            Comparison::Above | Comparison::AtLeast => threshold < self.range.never,
+            Comparison::Below => threshold > self.range.never,
+        }
+    }
+
+    /// What a threshold must keep to fire, in words.
+    #[must_use]
+    pub fn bound(self) -> String {
+        let sign = if self.comparison == Comparison::Below { ">" } else { "<" };
+        format!("{sign} {}", self.range.never)
+    }
+}

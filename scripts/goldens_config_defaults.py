@@ -38,6 +38,7 @@ KEYS = {
     "llama": [*DECODER, "head_dim", "attention_bias", "mlp_bias"],
     "mistral": [*DECODER, "sliding_window"],
     "qwen2": [*DECODER, "use_sliding_window", "max_window_layers"],
+    "qwen3": [*DECODER, "head_dim", "attention_bias", "use_sliding_window", "max_window_layers"],
 } | dict.fromkeys(
     ["bert", "roberta", "xlm-roberta"],
     [
@@ -56,6 +57,9 @@ KEYS = {
 # Keys that may be null where the family has them.
 NULLABLE = ["num_key_value_heads", "head_dim", "sliding_window", "bos_token_id", "eos_token_id"]
 
+# Version 5 refuses null where a family always states the key.
+NEVER_NULL = [("mistral", "num_key_value_heads"), ("qwen3", "head_dim")]
+
 
 def rope_theta(config):
     return getattr(config, "rope_parameters", None) and config.rope_parameters["rope_theta"] or config.rope_theta
@@ -69,15 +73,14 @@ def defaults(model_type):
     found = {key: getattr(config, key) for key in KEYS[model_type]}
     if "rms_norm_eps" in found:
         found["rope_theta"] = rope_theta(config)
-    if model_type == "qwen2":
+    if model_type in ("qwen2", "qwen3"):
         # The size of a window that is asked for without one, and the layers that have it.
         windowed = make(use_sliding_window=True)
         found["sliding_window"] = windowed.sliding_window
         found["layer_types"] = windowed.layer_types
     null = {}
     for key in NULLABLE:
-        # Version 5 refuses it for a family that always states it.
-        if key in found and (model_type, key) != ("mistral", "num_key_value_heads"):
+        if key in found and (model_type, key) not in NEVER_NULL:
             null[key] = getattr(make(**{key: None}), key)
     return {"absent": found, "null": null}
 

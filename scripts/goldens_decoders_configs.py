@@ -151,6 +151,42 @@ QWEN2 = Decoder(
     ignored=[{"sliding_window": None}, {"sliding_window": 4, "max_window_layers": 0}],
 )
 
+# Qwen3: norms of each head's queries and keys, heads of a stated width that is not the hidden size's share,
+# an `attention_bias` that is heeded, and a sliding window that is switched off.
+QWEN3 = Decoder(
+    config={
+        "architectures": ["Qwen3ForCausalLM"],
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "head_dim": 8,
+        "hidden_act": "silu",
+        "hidden_size": 24,
+        "initializer_range": 0.02,
+        "intermediate_size": 32,
+        "max_position_embeddings": 256,
+        "max_window_layers": 1,
+        "model_type": "qwen3",
+        "num_attention_heads": 4,
+        "num_hidden_layers": 2,
+        "num_key_value_heads": 2,
+        "rms_norm_eps": 1e-06,
+        "rope_scaling": None,
+        "rope_theta": 1000000,
+        "sliding_window": None,
+        "tie_word_embeddings": False,
+        "torch_dtype": "bfloat16",
+        "transformers_version": "4.51.0",
+        "use_cache": True,
+        "use_sliding_window": False,
+        "vocab_size": 88,
+    },
+    seed=38,
+    matters=[{"rope_theta": 100.0}, {"use_sliding_window": True, "sliding_window": 4}],
+    ignored=[{"sliding_window": 4, "max_window_layers": 0}],
+)
+
 # Mistral 0.3: no window. The second case of golden.json sets one.
 MISTRAL = Decoder(
     config={
@@ -221,6 +257,7 @@ MODELS = {
     "llama-tiny": LLAMA,
     "llama3-tiny": LLAMA3,
     "qwen2-tiny": QWEN2,
+    "qwen3-tiny": QWEN3,
     "mistral-tiny": MISTRAL,
     "llama-linear-tiny": LLAMA_LINEAR,
 }

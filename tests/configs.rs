@@ -42,8 +42,8 @@ fn read_of_decoder(config: &LlamaConfig, key: &str) -> Value {
         "tie_word_embeddings" => json!(config.tie_word_embeddings),
         "initializer_range" => json!(config.initializer_range),
         "attention_dropout" => json!(config.attention_dropout),
-        "attention_bias" => json!(config.output_bias),
-        "mlp_bias" => json!(config.mlp_bias),
+        "attention_bias" => json!(config.biases.output),
+        "mlp_bias" => json!(config.biases.feed_forward),
         "sliding_window" => json!(config.sliding_window),
         "bos_token_id" => json!(config.special.beginning),
         "eos_token_id" => json!(config.special.ends.first()),
@@ -63,7 +63,7 @@ fn absent_keys_of_decoders_mean_what_transformers_takes_them_for() {
     // The model has one function; that a window is used is seen by its layers.
     let elsewhere = ["hidden_act", "use_sliding_window", "max_window_layers"];
     let all = defaults();
-    for model_type in ["llama", "mistral", "qwen2"] {
+    for model_type in ["llama", "mistral", "qwen2", "qwen3"] {
         let golden = &all[model_type];
         let plain = decoder(model_type, &[]).unwrap();
         let windowed = decoder(model_type, &[("use_sliding_window", json!(true))]).unwrap();

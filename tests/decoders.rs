@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use ee_decode::generate::{Choice, Options, Sampling, Unwatched, Watcher, generate};
-use ee_models::arch::llama::{self, Llama, LlamaConfig, LlamaSizes, Loaded};
+use ee_models::arch::llama::{self, LLAMA, Llama, LlamaConfig, LlamaSizes, Loaded};
 use ee_models::checkpoint::{Precision, Weights, save};
 use ee_models::kernels::Rows;
 use ee_models::signal::{Agreement, Signal, Signals};
 use ee_models::{Batch, Block, Decoder, ExitModel};
 use serde::Deserialize;
 
-const GOLDENS: [&str; 5] =
-    ["llama-tiny", "llama3-tiny", "llama-linear-tiny", "qwen2-tiny", "mistral-tiny"];
+const GOLDENS: [&str; 6] =
+    ["llama-tiny", "llama3-tiny", "llama-linear-tiny", "qwen2-tiny", "mistral-tiny", "qwen3-tiny"];
 
 /// Of logits of size 10; the worst measured against transformers is stated in `logits_of_every_exit`.
 const TOLERANCE: f32 = 1e-4;
@@ -393,7 +393,7 @@ fn a_head_of_another_size_than_the_vocabulary_is_named() {
         inner: 12,
         positions: 16,
     };
-    let config = LlamaConfig::llama(&sizes).unwrap();
+    let config = LlamaConfig::of_sizes(&LLAMA, &sizes).unwrap();
     let made = llama::random(config, 1, Precision::F32, &Device::flex());
     let written = tempfile::tempdir().unwrap();
     let mut json = made.config.to_json();

@@ -7,7 +7,7 @@ use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 use ee_decode::generate::{Choice, Options, Sampling, Unwatched, Watcher, generate};
 use ee_decode::speculate::{Adaptive, Plan, Strategy, Tally, speculate};
-use ee_models::arch::llama::{self, Llama, LlamaConfig, LlamaSizes};
+use ee_models::arch::llama::{self, LLAMA, Llama, LlamaConfig, LlamaSizes};
 use ee_models::checkpoint::{Precision, RandomParameters};
 use ee_models::kernels::Rows;
 use ee_models::layers::{Initial, ParameterSource};
@@ -60,7 +60,7 @@ fn damped(vocabulary: usize, layers: usize, exit: usize, factor: f64, seed: u64)
         inner: 24,
         positions: 64,
     };
-    let config = LlamaConfig::llama(&sizes).unwrap();
+    let config = LlamaConfig::of_sizes(&LLAMA, &sizes).unwrap();
     let random = RandomParameters::new(seed, 0.3, Device::flex());
     Llama::new(&config, &mut Damped { random, exit, factor })
 }

@@ -1,7 +1,7 @@
 //! A random decoder whose tokens leave everywhere, for tests of this crate and of those above it.
 
 use crate::generate::{Choice, Options};
-use ee_models::arch::llama::{Llama, LlamaConfig, LlamaSizes, random};
+use ee_models::arch::llama::{LLAMA, Llama, LlamaConfig, LlamaSizes, random};
 use ee_models::checkpoint::Precision;
 use ee_models::device::device;
 
@@ -14,15 +14,18 @@ pub const VOCABULARY: usize = 60;
 
 /// Wide weights: exits disagree.
 pub fn model() -> Llama {
-    let mut config = LlamaConfig::llama(&LlamaSizes {
-        vocabulary: VOCABULARY,
-        d_model: 32,
-        layers: LAYERS,
-        heads: 4,
-        kv_heads: 2,
-        inner: 48,
-        positions: 128,
-    })
+    let mut config = LlamaConfig::of_sizes(
+        &LLAMA,
+        &LlamaSizes {
+            vocabulary: VOCABULARY,
+            d_model: 32,
+            layers: LAYERS,
+            heads: 4,
+            kv_heads: 2,
+            inner: 48,
+            positions: 128,
+        },
+    )
     .unwrap();
     config.initializer_range = 0.3;
     random(config, 3, Precision::F32, &device("cpu").unwrap()).model

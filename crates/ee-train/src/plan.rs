@@ -66,28 +66,31 @@ impl MemoryPlan {
         let tokens = rows as f64 * length as f64;
         let is_rounded = config.precision != Precision::F32;
         let matrix_bytes = if is_rounded { 2.0 } else { F32 };
-        let kept = if training.recompute { 1.0 } else { shape.layers };
-        let states = if training.recompute { shape.layers } else { 0.0 };
+        let kept = if training.recompute { 1.0 } else { shape.model.layers };
+        let states = if training.recompute { shape.model.layers } else { 0.0 };
         // An optimizer's state: two moments, and the master of what is rounded.
         let state = 2.0 * F32 * shape.trained()
             + if is_rounded { F32 * shape.trained_matrices } else { 0.0 };
         let owners = if training.shard_optimizer { devices } else { 1 };
-        let chunk = (LOGIT_BYTES as f64 / F32).min(tokens * shape.outputs).max(shape.outputs);
+        let chunk =
+            (LOGIT_BYTES as f64 / F32).min(tokens * shape.model.outputs).max(shape.model.outputs);
         // Beside the logits, two threads pack them for their products and keep the room. When the head is done
         // a layer's backward pass takes the logits' place: half of what the layer keeps, and more where the
         // layer is run again. Both factors are measured.
         let share = if training.recompute { 1.2 } else { 0.5 };
-        let workspace = 2.0 * chunk + chunk.max(tokens * shape.kept_per_token * share);
+        let workspace = 2.0 * chunk + chunk.max(tokens * shape.model.kept_per_token * share);
         Self {
             devices,
             rows,
             length,
-            parameters: shape.matrices + shape.vectors,
+            parameters: shape.model.matrices + shape.model.vectors,
             trained: shape.trained(),
-            weight_bytes: matrix_bytes * shape.matrices + F32 * shape.vectors,
+            weight_bytes: matrix_bytes * shape.model.matrices + F32 * shape.model.vectors,
             gradient_bytes: F32 * shape.trained(),
             optimizer_bytes: (state / owners as f64).ceil(),
-            activation_bytes: F32 * tokens * (kept * shape.kept_per_token + states * shape.d_model),
+            activation_bytes: F32
+                * tokens
+                * (kept * shape.model.kept_per_token + states * shape.model.d_model),
             workspace_bytes: F32 * workspace,
             program_bytes: PROGRAM,
         }
@@ -188,9 +191,9 @@ const REMEDIES: [Remedy; 5] = [
 pub fn changes_to_fit(config: &RunConfig, memory: f64) -> Result<Option<Vec<String>>> {
     let mut config = config.clone();
     let mut changes: Vec<(&str, String)> = Vec::new();
-    let is_text = ModelShape::of(&config)?.is_decoder;
+    let is_adaptable = ModelShape::of(&config)?.model.is_adaptable;
     for Remedy { key, apply } in REMEDIES {
-        if !is_text && matches!(key, "precision" | "lora.rank") {
+        if !is_adaptable && matches!(key, "precision" | "lora.rank") {
             continue;
         }
         while MemoryPlan::new(&config)?.total() > memory {

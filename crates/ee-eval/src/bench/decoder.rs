@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use ee_models::arch::llama::{Llama, LlamaConfig, LlamaSizes, Loaded, random};
+use ee_models::arch::llama::{LLAMA, Llama, LlamaConfig, LlamaSizes, Loaded, random};
 use ee_models::device::{device, peak_memory_mib};
 use ee_models::kernels::Rows;
 use ee_models::signal::Signals;
@@ -24,15 +24,18 @@ pub(super) fn model(sizes: &DecoderSizes, positions: usize) -> Result<Llama> {
 
 /// A Llama of random weights with the names of its parameters.
 pub(super) fn loaded(sizes: &DecoderSizes, positions: usize) -> Result<Loaded> {
-    let config = LlamaConfig::llama(&LlamaSizes {
-        vocabulary: sizes.vocab,
-        d_model: sizes.dim,
-        layers: sizes.layers,
-        heads: sizes.dim.div_ceil(64),
-        kv_heads: sizes.kv_heads.unwrap_or(sizes.dim.div_ceil(64)),
-        inner: sizes.inner,
-        positions: positions.max(2048),
-    })?;
+    let config = LlamaConfig::of_sizes(
+        &LLAMA,
+        &LlamaSizes {
+            vocabulary: sizes.vocab,
+            d_model: sizes.dim,
+            layers: sizes.layers,
+            heads: sizes.dim.div_ceil(64),
+            kv_heads: sizes.kv_heads.unwrap_or(sizes.dim.div_ceil(64)),
+            inner: sizes.inner,
+            positions: positions.max(2048),
+        },
+    )?;
     Ok(random(config, SEED, sizes.weights, &device(&sizes.device)?))
 }
 

@@ -1,4 +1,4 @@
-use ee_models::arch::bert::{BertSizes, EncoderConfig, random};
+use ee_models::arch::bert::{BERT, BertSizes, EncoderConfig, random};
 use ee_models::device::{device, peak_memory_mib};
 use ee_models::signal::Signals;
 use ee_models::{Batch, ExitModel};
@@ -15,16 +15,19 @@ use crate::spread::{Spread, timed};
 /// Sizes that do not go together, or an unknown device.
 pub fn encoder_trace(arguments: &EncoderTraceArguments) -> Result<String> {
     let EncoderTraceArguments { layers, dim, seq, batch, vocab, steps, .. } = *arguments;
-    let config = EncoderConfig::bert(&BertSizes {
-        vocabulary: vocab,
-        d_model: dim,
-        layers,
-        heads: dim.div_ceil(64),
-        inner: 4 * dim,
-        positions: seq.max(512),
-        dropout: 0.0,
-        initializer_range: 0.02,
-    })?;
+    let config = EncoderConfig::of_sizes(
+        &BERT,
+        &BertSizes {
+            vocabulary: vocab,
+            d_model: dim,
+            layers,
+            heads: dim.div_ceil(64),
+            inner: 4 * dim,
+            positions: seq.max(512),
+            dropout: 0.0,
+            initializer_range: 0.02,
+        },
+    )?;
     let model = random(config, SEED, &device(&arguments.device)?).model;
     let tokens: Vec<u32> = (0..batch * seq).map(|at| token(at, vocab)).collect();
     let batch = Batch::new(tokens, vec![0; batch * seq], vec![seq; batch], seq)?;

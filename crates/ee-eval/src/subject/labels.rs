@@ -94,7 +94,7 @@ impl Subject {
     /// The architecture's name.
     #[must_use]
     pub fn architecture(&self) -> &'static str {
-        self.loaded.config.architecture.model_type
+        self.loaded.config.family.facts.model_type
     }
 
     /// How the checkpoint was trained, where its folder tells.

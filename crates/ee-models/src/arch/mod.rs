@@ -1,66 +1,81 @@
-//! One folder per architecture, and the registry that finds it by a checkpoint's `model_type`.
+//! The registry of families, which finds one by a checkpoint's `model_type`; a folder per kind of layers.
+//!
+//! What differs between families is asked of them: nothing elsewhere matches on a family's name.
 
 pub mod bert;
 pub mod llama;
+mod size;
 
+use std::fmt::Debug;
 use std::path::Path;
 
+use burn::tensor::Device;
 use serde_json::{Map, Value};
 
-use crate::checkpoint::{Keys, Naming, read_json};
+pub use self::size::ModelSize;
+use crate::checkpoint::{Keys, Naming, Precision, read_json};
 use crate::error::{Error, Result};
+use crate::exit::Backbone;
 
-/// What the registry knows of a family of checkpoints.
-#[derive(Debug)]
-pub struct Architecture {
+/// What tells one family of checkpoints from the others.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
     /// `model_type` in `config.json`.
     pub model_type: &'static str,
-    /// What such a model does.
-    pub kind: Kind,
     /// `architectures` of what this project writes.
     pub class: &'static str,
+    /// What such a model is, in words.
+    pub kind: &'static str,
     /// What its tensors are called.
     pub naming: Naming,
-    /// What it does otherwise than the families that share its layers, and what its keys mean where a
-    /// configuration lacks them.
-    pub(crate) family: Family,
 }
 
-/// What tells apart the families of one kind.
-#[derive(Debug)]
-pub(crate) enum Family {
-    Encoder(bert::Family),
-    Decoder(llama::Family),
+/// A family of checkpoints.
+pub trait Family: Debug + Sync {
+    /// Its names.
+    fn facts(&self) -> &Facts;
+
+    /// Loads the layers of a checkpoint folder onto a device, whatever head it has or lacks, the matrices in the
+    /// given format where the family's layers read it.
+    ///
+    /// # Errors
+    /// When `config.json` or the weights are absent, broken or do not fit each other.
+    fn backbone(
+        &self,
+        folder: &Path,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Box<dyn Backbone>>;
+
+    /// How large a checkpoint folder's model is, by its `config.json`, with a head of `labels` labels where it
+    /// classifies.
+    ///
+    /// # Errors
+    /// When `config.json` is absent or broken.
+    fn size(&self, folder: &Path, labels: Option<&[String]>) -> Result<ModelSize>;
 }
 
-/// What a model does with a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Reads it whole and classifies it.
-    Encoder,
-    /// Continues it, token by token.
-    Decoder,
+/// Every family.
+pub fn families() -> impl Iterator<Item = &'static dyn Family> {
+    let encoders = bert::FAMILIES.iter().map(|&family| family as &dyn Family);
+    encoders.chain(llama::FAMILIES.iter().map(|&family| family as &dyn Family))
 }
 
-/// Every architecture, by `model_type`.
-pub const ARCHITECTURES: &[Architecture] =
-    &[bert::BERT, bert::ROBERTA, bert::XLM_ROBERTA, llama::LLAMA, llama::MISTRAL, llama::QWEN2];
-
-/// The architecture of a checkpoint folder.
+/// The family of a checkpoint folder.
 ///
 /// # Errors
 /// When its `config.json` cannot be read or names none that is supported.
-pub fn of_folder(folder: &Path) -> Result<&'static Architecture> {
+pub fn of_folder(folder: &Path) -> Result<&'static dyn Family> {
     let path = folder.join("config.json");
     of_config(&read_json(&path)?, &path)
 }
 
-/// The architecture that a configuration names; `path` is what complaints name.
+/// The family that a configuration names; `path` is what complaints name.
 ///
 /// # Errors
 /// When it is not supported (the message names the supported ones), when `model_type` and `architectures`
 /// name different ones, or when the weights are said to be quantized.
-pub(crate) fn of_config(json: &Map<String, Value>, path: &Path) -> Result<&'static Architecture> {
+fn of_config(json: &Map<String, Value>, path: &Path) -> Result<&'static dyn Family> {
     let complain = |complaint: String| Error::Config { path: path.to_owned(), complaint };
     let mut keys = Keys::new(json);
     if !keys.has("model_type") {
@@ -71,21 +86,21 @@ pub(crate) fn of_config(json: &Map<String, Value>, path: &Path) -> Result<&'stat
         keys.or_null("architectures", |keys, key| keys.list(key, "a list of texts", Value::as_str));
     let classes = classes.flatten().unwrap_or_default();
     keys.finish(path)?;
-    let known = ARCHITECTURES.iter().find(|known| known.model_type == model_type);
-    let known = known.ok_or_else(|| {
-        let known: Vec<_> = ARCHITECTURES.iter().map(|known| known.model_type).collect();
-        complain(format!(
-            "model_type '{model_type}' is not supported; supported are {}",
-            known.join(", ")
-        ))
-    })?;
+    let known =
+        families().find(|known| known.facts().model_type == model_type).ok_or_else(|| {
+            let known: Vec<_> = families().map(|known| known.facts().model_type).collect();
+            complain(format!(
+                "model_type '{model_type}' is not supported; supported are {}",
+                known.join(", ")
+            ))
+        })?;
     if let Some(method) = quantization(json) {
         return Err(complain(format!(
             "'quantization_config' says that the weights are quantized ({method}); weights are read as F64, F32, \
              F16 or BF16: take the checkpoint that it was made from"
         )));
     }
-    match other_family(&classes, known) {
+    match other_family(&classes, known.facts()) {
         Some(class) => Err(complain(format!(
             "model_type '{model_type}' and architectures '{class}' are two families; one of them is wrong"
         ))),
@@ -111,36 +126,32 @@ fn quantization(json: &Map<String, Value>) -> Option<String> {
 /// A class under `architectures` that belongs to another family than `own`.
 ///
 /// Classes of no family here are heads of other tasks or a user's own and say nothing.
-fn other_family<'a>(classes: &[&'a str], own: &Architecture) -> Option<&'a str> {
+fn other_family<'a>(classes: &[&'a str], own: &Facts) -> Option<&'a str> {
     // `BertForSequenceClassification` begins as every class of BERT does.
-    let beginning = |known: &Architecture| known.class.find("For").map(|end| &known.class[..end]);
-    classes.iter().copied().find(|class| {
-        let named = |known: &Architecture| {
-            let rest = beginning(known).and_then(|beginning| class.strip_prefix(beginning));
-            rest.is_some_and(|rest| rest.starts_with("For") || rest.starts_with("Model"))
-        };
-        !named(own) && ARCHITECTURES.iter().any(named)
-    })
+    let is_of = |class: &str, known: &Facts| {
+        let beginning = known.class.find("For").map(|end| &known.class[..end]);
+        let rest = beginning.and_then(|beginning| class.strip_prefix(beginning));
+        rest.is_some_and(|rest| rest.starts_with("For") || rest.starts_with("Model"))
+    };
+    let is_others =
+        |class: &&str| !is_of(class, own) && families().any(|known| is_of(class, known.facts()));
+    classes.iter().copied().find(is_others)
 }
 
-/// The same, which must be of one kind.
+/// The family that a configuration names, which must be one of these.
 ///
 /// # Errors
-/// As [`of_config`]; another kind.
-pub(crate) fn of_kind(
+/// As [`of_config`]; a family of another kind.
+pub(crate) fn among<F: Family>(
+    families: &'static [&'static F],
     json: &Map<String, Value>,
-    kind: Kind,
     path: &Path,
-) -> Result<&'static Architecture> {
-    let found = of_config(json, path)?;
-    if found.kind == kind {
-        return Ok(found);
-    }
-    let name = |kind| match kind {
-        Kind::Encoder => "an encoder that classifies",
-        Kind::Decoder => "a decoder that generates",
-    };
-    let (model_type, is, wanted) = (found.model_type, name(found.kind), name(kind));
-    let complaint = format!("model_type '{model_type}' is {is}, expected {wanted}");
-    Err(Error::Config { path: path.to_owned(), complaint })
+) -> Result<&'static F> {
+    let Facts { model_type, kind, .. } = of_config(json, path)?.facts();
+    let known = families.iter().find(|known| known.facts().model_type == *model_type);
+    known.copied().ok_or_else(|| {
+        let wanted = families[0].facts().kind;
+        let complaint = format!("model_type '{model_type}' is {kind}, expected {wanted}");
+        Error::Config { path: path.to_owned(), complaint }
+    })
 }

@@ -38,23 +38,30 @@ pub(crate) struct CheckpointParameters {
 }
 
 impl CheckpointParameters {
-    pub(crate) fn new(
-        weights: Weights,
+    /// Opens the weights of a folder, which must be numbers and of so many layers.
+    ///
+    /// # Errors
+    /// When there are none, they are quantized, or of another number of layers.
+    pub(crate) fn open(
+        folder: &Path,
         naming: Naming,
+        layers: usize,
         precision: Precision,
-        device: Device,
-    ) -> Self {
-        Self {
-            weights,
+        device: &Device,
+    ) -> Result<Self> {
+        let source = Self {
+            weights: Weights::open(folder)?,
             naming,
             precision,
-            device,
+            device: device.clone(),
             names: ParameterNames::default(),
             used: BTreeSet::new(),
             complaints: Vec::new(),
             new_head: None,
             passed_over: None,
-        }
+        };
+        source.check(layers, folder)?;
+        Ok(source)
     }
 
     /// Whether the checkpoint holds a tensor whose name begins so.
@@ -62,11 +69,7 @@ impl CheckpointParameters {
         self.weights.names().any(|name| name.starts_with(beginning))
     }
 
-    /// Whether the weights are numbers, and those of as many layers as the configuration says.
-    ///
-    /// # Errors
-    /// When they are quantized, or of another number of layers.
-    pub(crate) fn check(&self, layers: usize, folder: &Path) -> Result<()> {
+    fn check(&self, layers: usize, folder: &Path) -> Result<()> {
         let complain =
             |complaint: String| Err(Error::Weights { path: folder.to_owned(), complaint });
         if let Some((name, how)) = self.weights.quantized() {
@@ -112,6 +115,17 @@ impl CheckpointParameters {
     /// From now on, head parameters that the checkpoint lacks are drawn.
     pub(crate) fn draw_head(&mut self, seed: u64, deviation: f64) {
         self.new_head = Some(NewHead { seed, deviation, names: Vec::new() });
+    }
+
+    /// Ends the building of a model without a head: one that is there is passed over.
+    ///
+    /// # Errors
+    /// As [`CheckpointParameters::finish`].
+    pub(crate) fn finish_without_head(mut self, folder: &Path) -> Result<()> {
+        let is_head = |name: &&str| self.naming.head.iter().any(|head| name.starts_with(head));
+        let head: Vec<String> = self.weights.names().filter(is_head).map(str::to_owned).collect();
+        self.used.extend(head);
+        self.finish(folder).map(|_| ())
     }
 
     /// Names, new head parameters and unused tensors.

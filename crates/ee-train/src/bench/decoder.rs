@@ -3,7 +3,7 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 use ee_models::Batch;
-use ee_models::arch::llama::{self, LlamaConfig, LlamaSizes, Loaded};
+use ee_models::arch::llama::{self, LLAMA, LlamaConfig, LlamaSizes, Loaded};
 use ee_models::checkpoint::Precision;
 use ee_models::device::device;
 use ee_models::kernels::{Rows, Weight, project};
@@ -105,15 +105,18 @@ pub fn decoder_train(flags: DecoderTrain) -> Result<MeasuredDecoder> {
     check(&[layers, dim, inner, vocab, seq, batch, steps])?;
     let device = device(&flags.device)?;
     let heads = (dim / HEAD).max(1);
-    let config = LlamaConfig::llama(&LlamaSizes {
-        vocabulary: vocab,
-        d_model: dim,
-        layers,
-        heads,
-        kv_heads: heads,
-        inner,
-        positions: seq.max(2048),
-    })?;
+    let config = LlamaConfig::of_sizes(
+        &LLAMA,
+        &LlamaSizes {
+            vocabulary: vocab,
+            d_model: dim,
+            layers,
+            heads,
+            kv_heads: heads,
+            inner,
+            positions: seq.max(2048),
+        },
+    )?;
     let Loaded { model, names, .. } = llama::random(config, 0, Precision::F32, &device);
     let objective = if joint { Objective::Joint } else { Objective::Final };
     let config = |_| StepConfig {

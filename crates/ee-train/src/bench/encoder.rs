@@ -1,6 +1,6 @@
 use burn::module::Module;
 use ee_models::Batch;
-use ee_models::arch::bert::{self, BertSizes, EncoderConfig, Loaded};
+use ee_models::arch::bert::{self, BERT, BertSizes, EncoderConfig, Loaded};
 use ee_models::device::device;
 use ee_models::loss::{Activations, Objective, Targets};
 use rand::RngExt;
@@ -61,16 +61,19 @@ pub fn encoder_train(flags: EncoderTrain) -> Result<MeasuredEncoder> {
     let EncoderTrain { joint, layers, dim, seq, batch, vocab, steps, .. } = flags;
     check(&[layers, dim, seq, batch, vocab, steps])?;
     let device = device(&flags.device)?;
-    let config = EncoderConfig::bert(&BertSizes {
-        vocabulary: vocab,
-        d_model: dim,
-        layers,
-        heads: (dim / 64).max(1),
-        inner: 4 * dim,
-        positions: seq.max(512),
-        dropout: 0.1,
-        initializer_range: 0.02,
-    })?;
+    let config = EncoderConfig::of_sizes(
+        &BERT,
+        &BertSizes {
+            vocabulary: vocab,
+            d_model: dim,
+            layers,
+            heads: (dim / 64).max(1),
+            inner: 4 * dim,
+            positions: seq.max(512),
+            dropout: 0.1,
+            initializer_range: 0.02,
+        },
+    )?;
     let Loaded { model, names, .. } = bert::random(config, 0, &device);
     let objective = if joint { Objective::Joint } else { Objective::Final };
     let config = |number| StepConfig {

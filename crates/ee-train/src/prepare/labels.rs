@@ -1,7 +1,7 @@
 //! A run of an encoder that classifies.
 
 use ee_models::arch::bert::{
-    self, Encoder, EncoderConfig, Head, LabelMismatch, LabelOrder, TaskLabels,
+    self, BERT, Encoder, EncoderConfig, Head, LabelMismatch, LabelOrder, TaskLabels,
 };
 use ee_models::checkpoint::Precision;
 use ee_tasks::{Task, Tokenizer};
@@ -65,7 +65,7 @@ impl Start<'_> {
             }
             ModelConfig::Scratch(scratch) => {
                 let sizes = scratch.bert(tokenizer.vocabulary_size());
-                let mut model = EncoderConfig::bert(&sizes)?;
+                let mut model = EncoderConfig::of_sizes(&BERT, &sizes)?;
                 model.set_labels(&task.labels);
                 Ok(bert::random(model, self.config.seed, &self.devices[0]).into())
             }

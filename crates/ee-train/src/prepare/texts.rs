@@ -1,6 +1,6 @@
 //! A run of a decoder: on responses to prompts, or on running text.
 
-use ee_models::arch::llama::{self, Llama, LlamaConfig};
+use ee_models::arch::llama::{self, LLAMA, Llama, LlamaConfig};
 use ee_models::layers;
 use ee_tasks::causal::{self, CausalRow, Shortened};
 use ee_tasks::{TextExample, TextTokenizer};
@@ -83,10 +83,11 @@ impl Start<'_> {
                 Ok(llama::load(path, precision, device)?.into())
             }
             ModelConfig::Scratch(scratch) => {
-                let config = LlamaConfig::llama(&scratch.llama(tokenizer.vocabulary_size()))?
-                    .with_tied_head(scratch.tied_head)
-                    .with_initializer_range(scratch.initializer_range)
-                    .with_special(tokenizer.beginning_id(), tokenizer.end_id());
+                let config =
+                    LlamaConfig::of_sizes(&LLAMA, &scratch.llama(tokenizer.vocabulary_size()))?
+                        .with_tied_head(scratch.tied_head)
+                        .with_initializer_range(scratch.initializer_range)
+                        .with_special(tokenizer.beginning_id(), tokenizer.end_id());
                 Ok(llama::random(config, self.config.seed, precision, device).into())
             }
         }

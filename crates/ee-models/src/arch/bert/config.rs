@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::arch::{Architecture, Family, Kind, of_kind};
+use super::family::{EncoderFamily, FAMILIES};
+use crate::arch;
 use crate::checkpoint::{Keys, read_json};
 use crate::error::Result;
 use crate::kernels::Activation;
@@ -13,7 +14,7 @@ use crate::kernels::Activation;
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the names are Hugging Face's and documented there")]
 pub struct EncoderConfig {
-    pub architecture: &'static Architecture,
+    pub family: &'static EncoderFamily,
     pub vocab_size: usize,
     pub hidden_size: usize,
     pub num_hidden_layers: usize,
@@ -49,10 +50,7 @@ impl EncoderConfig {
     /// # Errors
     /// As [`EncoderConfig::read`].
     pub fn from_json(json: Map<String, Value>, path: &Path) -> Result<Self> {
-        let architecture = of_kind(&json, Kind::Encoder, path)?;
-        let Family::Encoder(family) = &architecture.family else {
-            unreachable!("an encoder's family is one of encoders")
-        };
+        let family = arch::among(FAMILIES, &json, path)?;
         let mut keys = Keys::new(&json);
         let activation = activation(&mut keys);
         let labels = labels(&mut keys);
@@ -62,7 +60,7 @@ impl EncoderConfig {
             keys.has(key).then(|| keys.dropout(key, hidden_dropout) as f32)
         });
         let config = Self {
-            architecture,
+            family,
             vocab_size: keys.size("vocab_size", None),
             hidden_size: keys.size("hidden_size", None),
             num_hidden_layers: keys.size("num_hidden_layers", None),
@@ -120,44 +118,29 @@ impl EncoderConfig {
         }
     }
 
-    /// A BERT of the given sizes, with heads of 64 columns where the width allows, and BERT's defaults.
+    /// A model of the given sizes.
     ///
     /// # Errors
     /// When the sizes do not go together.
-    pub fn bert(sizes: &BertSizes) -> Result<Self> {
-        let BertSizes {
-            vocabulary,
-            d_model,
-            layers,
-            heads,
-            inner,
-            positions,
-            dropout,
-            initializer_range,
-        } = *sizes;
+    pub fn of_sizes(family: &EncoderFamily, sizes: &BertSizes) -> Result<Self> {
         let value = json!({
-            "model_type": "bert",
-            "vocab_size": vocabulary,
-            "hidden_size": d_model,
-            "num_hidden_layers": layers,
-            "num_attention_heads": heads,
-            "intermediate_size": inner,
-            "max_position_embeddings": positions,
+            "model_type": family.facts.model_type,
+            "vocab_size": sizes.vocabulary,
+            "hidden_size": sizes.d_model,
+            "num_hidden_layers": sizes.layers,
+            "num_attention_heads": sizes.heads,
+            "intermediate_size": sizes.inner,
+            "max_position_embeddings": sizes.positions + family.reserved(family.padding),
             "type_vocab_size": 2,
             "hidden_act": "gelu",
             "layer_norm_eps": 1e-12,
-            "pad_token_id": 0,
-            "hidden_dropout_prob": dropout,
-            "attention_probs_dropout_prob": dropout,
-            "initializer_range": initializer_range,
+            "pad_token_id": family.padding,
+            "hidden_dropout_prob": sizes.dropout,
+            "attention_probs_dropout_prob": sizes.dropout,
+            "initializer_range": sizes.initializer_range,
         });
         let Value::Object(json) = value else { unreachable!("the literal is an object") };
         Self::from_json(json, Path::new("the model's sizes"))
-    }
-
-    /// Whether positions and head are RoBERTa's.
-    pub fn is_roberta(&self) -> bool {
-        matches!(&self.architecture.family, Family::Encoder(family) if family.is_roberta)
     }
 
     /// The feed-forward network's activation.
@@ -177,8 +160,7 @@ impl EncoderConfig {
 
     /// The longest input in tokens, special tokens included.
     pub fn max_length(&self) -> usize {
-        let reserved = if self.is_roberta() { self.pad_token_id + 1 } else { 0 };
-        self.max_position_embeddings.saturating_sub(reserved)
+        self.max_position_embeddings.saturating_sub(self.family.reserved(self.pad_token_id))
     }
 
     /// Gives the labels other names or another number.
@@ -198,7 +180,7 @@ impl EncoderConfig {
     /// The file's JSON, with the class and the labels that the model has now.
     pub fn to_json(&self) -> Map<String, Value> {
         let mut json = self.json.clone();
-        json.insert("architectures".into(), json!([self.architecture.class]));
+        json.insert("architectures".into(), json!([self.family.facts.class]));
         json.remove("num_labels");
         let id2label: Map<_, _> = self
             .labels
@@ -214,14 +196,12 @@ impl EncoderConfig {
     }
 }
 
-/// Sizes of a BERT built from scratch.
+/// Sizes of an encoder built from scratch.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the names say all")]
 pub struct BertSizes {
-    /// Entries of the vocabulary.
     pub vocabulary: usize,
-    /// Width of the hidden state.
     pub d_model: usize,
-    /// Number of layers.
     pub layers: usize,
     /// Attention heads; divides `d_model`.
     pub heads: usize,
@@ -246,9 +226,10 @@ fn activation(keys: &mut Keys<'_>) -> Activation {
     })
 }
 
-/// The padding id. BERT can do without one: its row of the table is a row like others once it is trained.
-fn padding(keys: &mut Keys<'_>, family: &super::Family) -> usize {
-    if family.is_roberta {
+/// The padding id. Where no position rests on it, a model can do without one: its row of the table is a row like
+/// others once it is trained.
+fn padding(keys: &mut Keys<'_>, family: &EncoderFamily) -> usize {
+    if family.counts_from_padding {
         return keys.index("pad_token_id", family.padding);
     }
     keys.or_null("pad_token_id", |keys, key| keys.index(key, family.padding)).unwrap_or(0)

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use super::{Encoder, EncoderConfig};
-use crate::checkpoint::{
-    CheckpointParameters, ParameterNames, Precision, RandomParameters, Weights,
-};
+use super::{Encoder, EncoderBackbone, EncoderConfig, EncoderFamily};
+use crate::arch::{Facts, Family, ModelSize};
+use crate::checkpoint::{CheckpointParameters, ParameterNames, Precision, RandomParameters};
 use crate::error::{Error, Result};
+use crate::exit::Backbone;
 
 /// A model with what must be known beside its parameters.
 #[derive(Debug)]
@@ -60,10 +60,7 @@ const CLASSIFIER: &str = "classifier.";
 /// When `config.json` or the weights are absent, broken or do not fit each other.
 pub fn load(folder: &Path, head: &Head, device: &Device) -> Result<Loaded> {
     let mut config = EncoderConfig::read(folder)?;
-    let weights = Weights::open(folder)?;
-    let naming = config.architecture.naming;
-    let mut source = CheckpointParameters::new(weights, naming, Precision::F32, device.clone());
-    source.check(config.num_hidden_layers, folder)?;
+    let mut source = open(&config, folder, device)?;
     // The last product of the head stands for all of it.
     let has_head = source.has(CLASSIFIER);
     let refuse = |complaint: String| Err(Error::Weights { path: folder.to_owned(), complaint });
@@ -102,4 +99,57 @@ pub fn random(config: EncoderConfig, seed: u64, device: &Device) -> Loaded {
     let model = Encoder::new(&config, &mut source);
     let names = source.into_names();
     Loaded { model, config, names, new_head: vec![], replaced: vec![], unused: vec![] }
+}
+
+/// The parameters of a folder. Encoders compute in F32.
+fn open(config: &EncoderConfig, folder: &Path, device: &Device) -> Result<CheckpointParameters> {
+    let (naming, layers) = (config.family.facts.naming, config.num_hidden_layers);
+    CheckpointParameters::open(folder, naming, layers, Precision::F32, device)
+}
+
+impl Family for EncoderFamily {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn backbone(
+        &self,
+        folder: &Path,
+        _precision: Precision,
+        device: &Device,
+    ) -> Result<Box<dyn Backbone>> {
+        let config = EncoderConfig::read(folder)?;
+        let mut source = open(&config, folder, device)?;
+        let model = EncoderBackbone::new(&config, &mut source);
+        source.finish_without_head(folder)?;
+        Ok(Box::new(model))
+    }
+
+    fn size(&self, folder: &Path, labels: Option<&[String]>) -> Result<ModelSize> {
+        let mut config = EncoderConfig::read(folder)?;
+        if let Some(labels) = labels {
+            config.set_labels(labels);
+        }
+        Ok(config.size())
+    }
+}
+
+impl EncoderConfig {
+    /// How large the model is.
+    pub fn size(&self) -> ModelSize {
+        let (d_model, inner) = (self.hidden_size as f64, self.intermediate_size as f64);
+        let counted = ModelSize::count(self.num_hidden_layers, |layers, shapes| {
+            let mut config = self.clone();
+            config.num_hidden_layers = layers;
+            drop(Encoder::new(&config, shapes));
+        });
+        ModelSize {
+            d_model,
+            outputs: self.n_labels() as f64,
+            // The input, query, key, value, what attention gives, both sums and the first norm's output, and
+            // the feed-forward network's inner state.
+            kept_per_token: 9.0 * d_model + inner,
+            ..counted
+        }
+    }
 }

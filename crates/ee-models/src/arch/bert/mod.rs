@@ -5,6 +5,7 @@
 //! position. The head is shared by all exits.
 
 mod config;
+mod family;
 mod labels;
 mod load;
 
@@ -12,66 +13,13 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 
 pub use self::config::{BertSizes, EncoderConfig};
+pub use self::family::{BERT, EncoderFamily, FAMILIES, ROBERTA, XLM_ROBERTA};
 pub use self::labels::{LabelMismatch, LabelOrder, TaskLabels};
 pub use self::load::{Head, Loaded, load, random};
-use super::{Architecture, Kind};
-use crate::arch;
-use crate::checkpoint::Naming;
 use crate::exit::{Backbone, Batch, DropoutKey, ExitModel, Stream, Sublayer};
 use crate::kernels::{self, AttentionShape, Dropout, Weight};
 use crate::layers::{
     Embedding, FeedForward, Linear, ParameterSource, ResidualNorm, Scope, SelfAttention,
-};
-
-/// What differs between the families of encoders.
-#[derive(Debug)]
-pub(crate) struct Family {
-    /// Whether positions are counted from behind the padding id and the head has a layer of its own.
-    pub(crate) is_roberta: bool,
-    /// `pad_token_id` where it is not stated.
-    pub(crate) padding: usize,
-}
-
-/// `bert`
-pub const BERT: Architecture = Architecture {
-    model_type: "bert",
-    kind: Kind::Encoder,
-    class: "BertForSequenceClassification",
-    naming: Naming {
-        prefix: "bert",
-        layers: "encoder.layer.",
-        head: &["bert.pooler.", "classifier."],
-        // Heads of pre-training and of question answering are no part of a classifier.
-        unused: |name| {
-            name == "embeddings.position_ids"
-                || ["cls.", "qa_outputs."].iter().any(|part| name.starts_with(part))
-        },
-    },
-    family: arch::Family::Encoder(Family { is_roberta: false, padding: 0 }),
-};
-
-/// `roberta`
-pub const ROBERTA: Architecture = Architecture {
-    model_type: "roberta",
-    kind: Kind::Encoder,
-    class: "RobertaForSequenceClassification",
-    naming: Naming {
-        prefix: "roberta",
-        layers: "encoder.layer.",
-        head: &["classifier."],
-        unused: |name| {
-            name == "embeddings.position_ids"
-                || ["pooler.", "lm_head.", "qa_outputs."].iter().any(|part| name.starts_with(part))
-        },
-    },
-    family: arch::Family::Encoder(Family { is_roberta: true, padding: 1 }),
-};
-
-/// `xlm-roberta`: RoBERTa with another vocabulary.
-pub const XLM_ROBERTA: Architecture = Architecture {
-    model_type: "xlm-roberta",
-    class: "XLMRobertaForSequenceClassification",
-    ..ROBERTA
 };
 
 /// Numbers the layers need beside their parameters.
@@ -148,22 +96,17 @@ impl EncoderLayer {
 impl Encoder {
     /// Builds the encoder of a configuration from a source of parameters.
     pub fn new(config: &EncoderConfig, source: &mut dyn ParameterSource) -> Self {
-        let roberta = config.is_roberta();
         let d_model = config.hidden_size;
         let backbone = EncoderBackbone::new(config, source);
         let mut root = Scope::root(source);
-        let (dense, output) = if roberta {
-            ("classifier.dense".to_owned(), "classifier.out_proj")
-        } else {
-            (format!("{}.pooler.dense", config.architecture.naming.prefix), "classifier")
-        };
+        let names = &config.family.head;
         Self {
             backbone,
-            head_dense: Linear::new(root.enter(&dense), d_model, d_model),
-            head_output: Linear::new(root.enter(output), d_model, config.n_labels()),
+            head_dense: Linear::new(root.enter(names.dense), d_model, d_model),
+            head_output: Linear::new(root.enter(names.output), d_model, config.n_labels()),
             head_numbers: HeadNumbers {
                 dropout: config.classifier_dropout.unwrap_or(config.hidden_dropout_prob),
-                drops_before: roberta,
+                drops_before: names.drops_before,
             },
         }
     }
@@ -174,12 +117,12 @@ impl EncoderBackbone {
     pub fn new(config: &EncoderConfig, source: &mut dyn ParameterSource) -> Self {
         let d_model = config.hidden_size;
         let mut root = Scope::root(source);
-        let mut scope = root.enter(config.architecture.naming.prefix);
+        let mut scope = root.enter(config.family.facts.naming.prefix);
         let mut embedding = |name: &str, entries, padding| {
             Embedding::new(scope.enter(&format!("embeddings.{name}")), entries, d_model, padding)
         };
         let padding = Some(config.pad_token_id);
-        let counted_from = padding.filter(|_| config.is_roberta());
+        let counted_from = padding.filter(|_| config.family.counts_from_padding);
         let word_embeddings = embedding("word_embeddings", config.vocab_size, padding);
         let position_embeddings =
             embedding("position_embeddings", config.max_position_embeddings, counted_from);

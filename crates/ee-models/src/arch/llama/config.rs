@@ -4,9 +4,11 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::family::{Biases, FAMILIES, LlamaFamily};
 use super::rope;
 use super::special::{self, SpecialTokens};
-use crate::arch::{Architecture, Family, Kind, of_kind};
+use super::window::Windowed;
+use crate::arch;
 use crate::checkpoint::{Keys, read_json};
 use crate::error::Result;
 use crate::kernels::Activation;
@@ -16,7 +18,7 @@ use crate::layers::RotaryScaling;
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the names are Hugging Face's and documented there")]
 pub struct LlamaConfig {
-    pub architecture: &'static Architecture,
+    pub family: &'static LlamaFamily,
     pub vocab_size: usize,
     pub hidden_size: usize,
     pub intermediate_size: usize,
@@ -38,12 +40,7 @@ pub struct LlamaConfig {
     pub scaling: RotaryScaling,
     /// What transformers drops of attention in training, where decoders here drop nothing.
     pub attention_dropout: f64,
-    /// Whether queries, keys and values have a bias.
-    pub qkv_bias: bool,
-    /// Whether attention's output has a bias.
-    pub output_bias: bool,
-    /// Whether the feed-forward network has biases.
-    pub mlp_bias: bool,
+    pub biases: Biases,
     /// The tokens that begin and end a text.
     pub special: SpecialTokens,
     /// What of the files is of no use.
@@ -80,33 +77,25 @@ impl LlamaConfig {
     /// # Errors
     /// As [`LlamaConfig::read`].
     pub fn from_json(json: Map<String, Value>, path: &Path) -> Result<Self> {
-        let architecture = of_kind(&json, Kind::Decoder, path)?;
-        let Family::Decoder(family) = &architecture.family else {
-            unreachable!("a decoder's family is one of decoders")
-        };
+        let family = arch::among(FAMILIES, &json, path)?;
         let mut keys = Keys::new(&json);
         let heads = keys.size("num_attention_heads", None);
         let hidden_size = keys.size("hidden_size", None);
         let vocab_size = keys.size("vocab_size", None);
         let layers = keys.size("num_hidden_layers", None);
-        let per_head = (hidden_size / heads).max(1);
-        let head_dim = keys.or_null("head_dim", |keys, key| keys.size(key, Some(per_head)));
-        let head_dim = head_dim.unwrap_or(per_head);
+        let head_dim = head_dim(&mut keys, family, (hidden_size / heads).max(1));
         let kv_heads = family.kv_heads.unwrap_or(heads);
         let kv_heads =
             keys.or_null("num_key_value_heads", |keys, key| keys.size(key, Some(kv_heads)));
         let positions = keys.size("max_position_embeddings", Some(family.positions));
-        let [qkv_bias, output_bias, mlp_bias] = family.biases(&mut keys);
-        let (sliding_window, windowed) = family.windows(&mut keys, layers);
+        let biases = (family.biases)(&mut keys);
+        let (sliding_window, windowed) = (family.windows)(&mut keys, layers);
         let rope = rope::read(&mut keys, head_dim, positions);
-        let mut special = SpecialTokens::default();
-        let special::Taken { wrong, notices } = special.take(&json, vocab_size);
-        wrong.into_iter().for_each(|wrong| keys.complain(wrong));
-        let special = family.special(special, &keys, vocab_size);
+        let (special, notices) = special::of_config(&mut keys, &json, vocab_size, family.special);
         let dropout = keys.or_null("attention_dropout", |keys, key| keys.dropout(key, 0.0));
         let not_negative = |x: f64| x >= 0.0;
         let config = Self {
-            architecture,
+            family,
             vocab_size,
             hidden_size,
             intermediate_size: keys.size("intermediate_size", None),
@@ -123,9 +112,7 @@ impl LlamaConfig {
             windowed,
             scaling: rope.scaling,
             attention_dropout: dropout.unwrap_or(0.0),
-            qkv_bias,
-            output_bias,
-            mlp_bias,
+            biases,
             special,
             notices,
             json: Map::new(),
@@ -166,7 +153,8 @@ impl LlamaConfig {
         if !self.head_dim.is_multiple_of(2) {
             keys.complain(format!("head_dim {} is odd, positions rotate pairs", self.head_dim));
         }
-        if !self.hidden_size.is_multiple_of(heads) && keys.get("head_dim").is_none() {
+        let is_shared_out = keys.get("head_dim").is_none() && self.family.head_dim.is_none();
+        if is_shared_out && !self.hidden_size.is_multiple_of(heads) {
             let size = self.hidden_size;
             keys.complain(format!(
                 "hidden_size {size} is not a multiple of num_attention_heads {heads}"
@@ -174,13 +162,13 @@ impl LlamaConfig {
         }
     }
 
-    /// A Llama of the given sizes.
+    /// A model of the given sizes.
     ///
     /// # Errors
     /// When the sizes do not go together.
-    pub fn llama(sizes: &LlamaSizes) -> Result<Self> {
+    pub fn of_sizes(family: &LlamaFamily, sizes: &LlamaSizes) -> Result<Self> {
         let value = json!({
-            "model_type": "llama",
+            "model_type": family.facts.model_type,
             "vocab_size": sizes.vocabulary,
             "hidden_size": sizes.d_model,
             "intermediate_size": sizes.inner,
@@ -250,19 +238,17 @@ impl LlamaConfig {
     /// The file's JSON, with the class that the model has now.
     pub fn to_json(&self) -> Map<String, Value> {
         let mut json = self.json.clone();
-        json.insert("architectures".into(), json!([self.architecture.class]));
+        json.insert("architectures".into(), json!([self.family.facts.class]));
         json
     }
 }
 
-/// Sizes of a Llama built from scratch.
+/// Sizes of a decoder built from scratch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say all")]
 pub struct LlamaSizes {
-    /// Entries of the vocabulary.
     pub vocabulary: usize,
-    /// Width of the hidden state.
     pub d_model: usize,
-    /// Number of layers.
     pub layers: usize,
     /// Attention heads; divides `d_model`.
     pub heads: usize,
@@ -274,13 +260,10 @@ pub struct LlamaSizes {
     pub positions: usize,
 }
 
-/// Which layers have a window.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Windowed {
-    /// All.
-    All,
-    /// Those from this one on, counted from 0.
-    From(usize),
-    /// Those that are marked.
-    Listed(Vec<bool>),
+/// Numbers of a head. A family that always states them knows no null.
+fn head_dim(keys: &mut Keys<'_>, family: &LlamaFamily, share: usize) -> usize {
+    if let Some(default) = family.head_dim {
+        return keys.size("head_dim", Some(default));
+    }
+    keys.or_null("head_dim", |keys, key| keys.size(key, Some(share))).unwrap_or(share)
 }

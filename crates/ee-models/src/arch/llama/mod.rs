@@ -11,21 +11,19 @@ mod load;
 mod lora;
 mod rope;
 mod special;
+mod window;
 
 use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-pub use self::config::{LlamaConfig, LlamaSizes, Windowed};
-pub(crate) use self::family::Family;
-use self::family::{Bias, Windows};
+pub use self::config::{LlamaConfig, LlamaSizes};
+pub use self::family::{Biases, FAMILIES, LLAMA, LlamaFamily, MISTRAL, QWEN2, QWEN3};
 pub use self::load::{Loaded, load, random};
 pub use self::special::SpecialTokens;
-use super::{Architecture, Kind};
-use crate::arch;
+pub use self::window::Windowed;
 use crate::cache::{KvCache, LayerKv};
-use crate::checkpoint::Naming;
 use crate::exit::{
     Backbone, Batch, Block, Decoder, DropoutKey, ExitModel, Placement, Stream, Sublayer,
     WeightBytes,
@@ -33,57 +31,6 @@ use crate::exit::{
 use crate::kernels::{self, CachePlace, CausalShape, Rows, Weight};
 use crate::layers::{
     Embedding, Frequencies, ParameterSource, Projection, RmsNorm, RotaryPlace, Scope,
-};
-
-const NAMING: Naming = Naming {
-    prefix: "model",
-    layers: "layers.",
-    head: &["lm_head."],
-    // Old checkpoints store the frequencies; with a tied head some store the table twice.
-    unused: |name| name.ends_with("rotary_emb.inv_freq") || name == "lm_head.weight",
-};
-
-/// `llama`
-pub const LLAMA: Architecture = Architecture {
-    model_type: "llama",
-    kind: Kind::Decoder,
-    class: "LlamaForCausalLM",
-    naming: NAMING,
-    family: arch::Family::Decoder(Family {
-        bias: Bias::Stated,
-        windows: Windows::None,
-        kv_heads: None,
-        positions: 2048,
-        special: Some([1, 2]),
-    }),
-};
-
-/// `mistral`
-pub const MISTRAL: Architecture = Architecture {
-    model_type: "mistral",
-    class: "MistralForCausalLM",
-    family: arch::Family::Decoder(Family {
-        bias: Bias::None,
-        windows: Windows::All,
-        kv_heads: Some(8),
-        positions: 131_072,
-        special: Some([1, 2]),
-    }),
-    ..LLAMA
-};
-
-/// `qwen2`
-pub const QWEN2: Architecture = Architecture {
-    model_type: "qwen2",
-    class: "Qwen2ForCausalLM",
-    family: arch::Family::Decoder(Family {
-        bias: Bias::Inputs,
-        windows: Windows::Some,
-        kv_heads: Some(32),
-        positions: 32_768,
-        special: None,
-    }),
-    ..LLAMA
 };
 
 /// Numbers that the layers need beside their parameters.
@@ -135,28 +82,27 @@ struct Layer {
 impl Layer {
     fn new(mut scope: Scope<'_>, config: &LlamaConfig) -> Self {
         let (d_model, inner) = (config.hidden_size, config.intermediate_size);
-        let d_query = config.num_attention_heads * config.head_dim;
-        let d_kv = config.num_key_value_heads * config.head_dim;
-        let epsilon = config.rms_norm_eps;
+        let (head_dim, has_head_norms) = (config.head_dim, config.family.has_head_norms);
+        let d_query = config.num_attention_heads * head_dim;
+        let d_kv = config.num_key_value_heads * head_dim;
+        let norm = |scope: &mut Scope<'_>, name: &str, width| {
+            RmsNorm::new(scope.enter(name), width, config.rms_norm_eps)
+        };
         let mut linear =
             |name: &str, from, to, bias| Projection::new(scope.enter(name), from, to, bias);
-        let (qkv_bias, mlp_bias) = (config.qkv_bias, config.mlp_bias);
+        let biases = config.biases;
         Self {
-            query: linear("self_attn.q_proj", d_model, d_query, qkv_bias),
-            key: linear("self_attn.k_proj", d_model, d_kv, qkv_bias),
-            value: linear("self_attn.v_proj", d_model, d_kv, qkv_bias),
-            query_norm: None,
-            key_norm: None,
-            output: linear("self_attn.o_proj", d_query, d_model, config.output_bias),
-            gate: linear("mlp.gate_proj", d_model, inner, mlp_bias),
-            up: linear("mlp.up_proj", d_model, inner, mlp_bias),
-            down: linear("mlp.down_proj", inner, d_model, mlp_bias),
-            attention_norm: RmsNorm::new(scope.enter("input_layernorm"), d_model, epsilon),
-            feed_forward_norm: RmsNorm::new(
-                scope.enter("post_attention_layernorm"),
-                d_model,
-                epsilon,
-            ),
+            query: linear("self_attn.q_proj", d_model, d_query, biases.inputs),
+            key: linear("self_attn.k_proj", d_model, d_kv, biases.inputs),
+            value: linear("self_attn.v_proj", d_model, d_kv, biases.inputs),
+            output: linear("self_attn.o_proj", d_query, d_model, biases.output),
+            gate: linear("mlp.gate_proj", d_model, inner, biases.feed_forward),
+            up: linear("mlp.up_proj", d_model, inner, biases.feed_forward),
+            down: linear("mlp.down_proj", inner, d_model, biases.feed_forward),
+            query_norm: has_head_norms.then(|| norm(&mut scope, "self_attn.q_norm", head_dim)),
+            key_norm: has_head_norms.then(|| norm(&mut scope, "self_attn.k_norm", head_dim)),
+            attention_norm: norm(&mut scope, "input_layernorm", d_model),
+            feed_forward_norm: norm(&mut scope, "post_attention_layernorm", d_model),
         }
     }
 
@@ -214,7 +160,7 @@ impl LlamaBackbone {
     pub fn new(config: &LlamaConfig, source: &mut dyn ParameterSource) -> Self {
         let d_model = config.hidden_size;
         let mut root = Scope::root(source);
-        let mut scope = root.enter(config.architecture.naming.prefix);
+        let mut scope = root.enter(config.family.facts.naming.prefix);
         let embedding =
             Embedding::new(scope.enter("embed_tokens"), config.vocab_size, d_model, None);
         let layers = (0..config.num_hidden_layers)

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::checkpoint::read_json;
+use crate::checkpoint::{Keys, read_json};
 use crate::error::{Error, Result};
 
 /// The tokens that begin and end a text.
@@ -56,6 +56,28 @@ pub(super) struct Taken {
     pub(super) wrong: Vec<String>,
     /// Of ids that the vocabulary does not have.
     pub(super) notices: Vec<String>,
+}
+
+/// The tokens that `config.json` states, with the family's where it has no such key; and what never occurs.
+pub(super) fn of_config(
+    keys: &mut Keys<'_>,
+    json: &Map<String, Value>,
+    vocab_size: usize,
+    defaults: Option<[u32; 2]>,
+) -> (SpecialTokens, Vec<String>) {
+    let mut special = SpecialTokens::default();
+    let Taken { wrong, notices } = special.take(json, vocab_size);
+    wrong.into_iter().for_each(|wrong| keys.complain(wrong));
+    if let Some([first, last]) = defaults {
+        let known = |id: &u32| (*id as usize) < vocab_size;
+        if !keys.has("bos_token_id") {
+            special.beginning = Some(first).filter(known);
+        }
+        if !keys.has("eos_token_id") {
+            special.ends = Some(last).filter(known).into_iter().collect();
+        }
+    }
+    (special, notices)
 }
 
 /// A folder's `generation_config.json`; empty where there is none. Where it is of no use the notice says so.

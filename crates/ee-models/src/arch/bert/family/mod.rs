@@ -1,0 +1,43 @@
+//! The families of encoders, a file each: adding one that shares these layers is its file and its lines here.
+
+mod bert;
+mod roberta;
+mod xlm_roberta;
+
+pub use self::bert::BERT;
+pub use self::roberta::ROBERTA;
+pub use self::xlm_roberta::XLM_ROBERTA;
+use crate::arch::Facts;
+
+/// Every family of encoders.
+pub const FAMILIES: &[&EncoderFamily] = &[&BERT, &ROBERTA, &XLM_ROBERTA];
+
+const KIND: &str = "an encoder that classifies";
+
+/// What an encoder does otherwise than those that share its layers.
+#[derive(Debug)]
+pub struct EncoderFamily {
+    /// What all families tell of themselves.
+    pub facts: Facts,
+    /// `pad_token_id` where it is not stated.
+    pub(super) padding: usize,
+    /// Whether positions are counted from behind the padding id, which must then be known.
+    pub(super) counts_from_padding: bool,
+    pub(super) head: HeadNames,
+}
+
+impl EncoderFamily {
+    /// Positions that no token gets.
+    pub(super) fn reserved(&self, padding: usize) -> usize {
+        if self.counts_from_padding { padding + 1 } else { 0 }
+    }
+}
+
+/// The two products of a classification head, with tanh between them.
+#[derive(Debug)]
+pub(super) struct HeadNames {
+    pub(super) dense: &'static str,
+    pub(super) output: &'static str,
+    /// Whether dropout is drawn before the first product, too.
+    pub(super) drops_before: bool,
+}

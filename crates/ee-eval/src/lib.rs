@@ -8,7 +8,6 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod bench;
 pub mod certify;
 pub mod cli;
 pub mod compare;

@@ -17,10 +17,6 @@ mod values;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-pub use self::bench::{
-    Bench, BenchArguments, DecodeBenchArguments, DecoderSizes, DecoderTraceArguments,
-    EncoderTraceArguments, ExitsBenchArguments, PromiseBenchArguments, SpeculateBenchArguments,
-};
 pub use self::compare::{CompareArguments, NamedModel};
 pub use self::decode::DecodeArguments;
 pub use self::examples::ExampleArguments;
@@ -62,7 +58,7 @@ pub enum Command {
     /// Which way of decoding to use for a model and a task, measured, or none.
     Recommend(RecommendArguments),
     /// Time the building blocks on random weights.
-    Bench(BenchArguments),
+    Bench(bench::Flags),
 }
 
 /// Does what was typed.

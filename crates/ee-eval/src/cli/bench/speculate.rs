@@ -3,24 +3,24 @@
 //! The layers above the draft exit write less into the stream, by a factor on their output projections that
 //! is searched for until about the wished share of drafts stays; their cost stays the same.
 
-use std::sync::Arc;
 use std::time::Instant;
 
+use anyhow::Result;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
+use clap::Args;
 use ee_decode::generate::{Choice, Options, Unwatched, generate};
-use ee_decode::speculate::{Plan, Strategy, Tally, speculate as run};
+use ee_decode::speculate::{Plan, Strategy, Tally, speculate};
+use ee_models::ExitModel;
 use ee_models::arch::llama::{Llama, Loaded};
 use ee_models::checkpoint::ParameterNames;
 use ee_models::device::peak_memory_mib;
 use ee_models::kernels::{self, Rows, row_statistics};
-use ee_models::{Block, Decoder, ExitModel, KvCache};
 use serde_json::{Value, json};
 
-use super::decoder::loaded;
-use super::token;
-use crate::cli::SpeculateBenchArguments;
-use crate::error::Result;
+use super::super::speculate::DraftArguments;
+use super::super::values::{positive, share};
+use super::{Cached, DecoderSizes, line, prompt, token};
 use crate::spread::Spread;
 
 /// Factors that are tried.
@@ -28,17 +28,43 @@ const TRIES: usize = 9;
 /// Steps that are timed by layers and head after each round.
 const STEPS: usize = 4;
 
+/// `ee-eval bench speculate`.
+#[derive(Debug, Args)]
+pub(super) struct Flags {
+    /// The model.
+    #[command(flatten)]
+    sizes: DecoderSizes,
+    /// How to draft.
+    #[command(flatten)]
+    draft: DraftArguments,
+    /// With --adaptive, the exit above which layers change little.
+    #[arg(long, value_name = "E", default_value = "4", value_parser = positive)]
+    agreeing_exit: usize,
+    /// How often the draft exit's token should be the last exit's; what it is in the end is measured.
+    #[arg(long, value_name = "SHARE", default_value = "0.8", value_parser = share)]
+    agreement: f64,
+    /// Tokens before the first new one.
+    #[arg(long, default_value = "16", value_parser = positive)]
+    prompt: usize,
+    /// New tokens.
+    #[arg(long, default_value = "64", value_parser = positive)]
+    new: usize,
+    /// Texts per batch.
+    #[arg(long, default_value = "1", value_parser = positive)]
+    batch: usize,
+    /// Timed rounds of both ways; one more warms up.
+    #[arg(long, default_value = "5", value_parser = positive)]
+    steps: usize,
+}
+
 /// Times greedy decoding of the same texts, prompts included, plainly and in rounds of drafting and verifying,
 /// in turn; and single steps, whose layers and heads say what the formula promises.
-///
-/// # Errors
-/// Sizes that do not go together, an exit that is none, or an unknown device.
-pub fn speculate(arguments: &SpeculateBenchArguments) -> Result<String> {
-    let SpeculateBenchArguments { ref sizes, draft, prompt, new, batch, steps, .. } = *arguments;
-    let exit = draft.draft_exit.unwrap_or(arguments.agreeing_exit);
-    let Loaded { model, names, .. } = loaded(sizes, prompt + new)?;
+pub(super) fn run(flags: &Flags) -> Result<String> {
+    let Flags { ref sizes, draft, prompt: length, new, batch, steps, .. } = *flags;
+    let exit = draft.draft_exit.unwrap_or(flags.agreeing_exit);
+    let Loaded { model, names, .. } = sizes.random(length + new)?;
     draft.strategy(sizes.layers).check(sizes.layers)?;
-    let text = |row| (0..prompt).map(|at| token(row * prompt + at, sizes.vocab)).collect();
+    let text = |row| (0..length).map(|at| token(row * length + at, sizes.vocab)).collect();
     let texts = Texts {
         prompts: (0..batch).map(text).collect(),
         options: Options {
@@ -48,8 +74,8 @@ pub fn speculate(arguments: &SpeculateBenchArguments) -> Result<String> {
             first_number: 0,
         },
     };
-    let (model, factor) = agreeing(model, &names, exit, arguments, &texts)?;
-    let timed = Timed::run(&model, arguments, &texts)?;
+    let (model, factor) = agreeing(model, &names, exit, flags, &texts)?;
+    let timed = Timed::run(&model, flags, &texts)?;
     let Timed { plain, ours, ratio, layer, head, same, ref tally } = timed;
     let agreement = tally.agreement();
     let prediction = match (draft.draft_exit, draft.draft_length, agreement) {
@@ -60,12 +86,10 @@ pub fn speculate(arguments: &SpeculateBenchArguments) -> Result<String> {
         _ => None,
     };
     let per_second = |seconds: Spread| (batch * new) as f64 / seconds.median;
-    Ok(json!({
-        "verb": "speculate", "lossless": true, "layers": sizes.layers, "dim": sizes.dim,
-        "inner": sizes.inner, "vocab": sizes.vocab, "prompt": prompt, "new": new, "batch": batch,
-        "weights": format!("{:?}", sizes.weights).to_lowercase(), "device": sizes.device,
+    let measured = json!({
+        "lossless": true, "prompt": length, "new": new, "batch": batch, "weights": sizes.weights(),
         "steps": steps, "draft": draft.to_string(), "agreeing_exit": exit,
-        "asked_agreement": arguments.agreement, "agreement": agreement, "factor": factor,
+        "asked_agreement": flags.agreement, "agreement": agreement, "factor": factor,
         "seconds": ours.median, "seconds_min": ours.min, "seconds_max": ours.max,
         "plain_seconds": plain.median, "plain_seconds_min": plain.min,
         "plain_seconds_max": plain.max, "tokens_per_second": per_second(ours),
@@ -76,8 +100,8 @@ pub fn speculate(arguments: &SpeculateBenchArguments) -> Result<String> {
         "shares": shares(tally), "prediction": prediction,
         "ratio_by_prediction": prediction.map(|prediction| ratio.median / prediction),
         "same_tokens": same, "peak_mib": peak_memory_mib(),
-    })
-    .to_string())
+    });
+    Ok(line(sizes.facts("speculate"), measured))
 }
 
 fn plans(tally: &Tally) -> Vec<Value> {
@@ -110,10 +134,10 @@ struct Timed {
 }
 
 impl Timed {
-    fn run(model: &Llama, arguments: &SpeculateBenchArguments, texts: &Texts) -> Result<Self> {
-        let (steps, n_layers) = (arguments.steps, model.n_layers());
-        let mut strategy = arguments.draft.strategy(n_layers);
-        let mut parts = Parts::begin(model, &texts.prompts, arguments.sizes.vocab);
+    fn run(model: &Llama, flags: &Flags, texts: &Texts) -> Result<Self> {
+        let (steps, n_layers) = (flags.steps, model.n_layers());
+        let mut strategy = flags.draft.strategy(n_layers);
+        let mut parts = Parts::begin(model, &texts.prompts, flags.sizes.vocab);
         let (mut plain, mut ours, mut layers, mut heads) = (vec![], vec![], vec![], vec![]);
         let (mut tally, mut same) = (Tally::default(), true);
         for step in 0..=steps {
@@ -149,7 +173,7 @@ struct Texts {
 
 impl Texts {
     fn speculate(&self, model: &Llama, strategy: &mut Strategy) -> Result<(Vec<Vec<u32>>, Tally)> {
-        let found = run(model, &self.prompts, &self.options, strategy, &mut Unwatched)?;
+        let found = speculate(model, &self.prompts, &self.options, strategy, &mut Unwatched)?;
         Ok((found.texts, found.tally))
     }
 }
@@ -175,10 +199,10 @@ fn agreeing(
     mut model: Llama,
     names: &ParameterNames,
     exit: usize,
-    arguments: &SpeculateBenchArguments,
+    flags: &Flags,
     texts: &Texts,
 ) -> Result<(Llama, f64)> {
-    let drafts = arguments.draft.draft_length.unwrap_or(4);
+    let drafts = flags.draft.draft_length.unwrap_or(4);
     let damp = |model: Llama, by: f64| model.map(&mut Damping { names, exit, by });
     // Factors by their logarithm: agreement falls from 1 to chance between these.
     let (mut low, mut high) = (1e-3_f64.ln(), 4_f64.ln());
@@ -189,11 +213,11 @@ fn agreeing(
         factor = next;
         let mut fixed = Strategy::Fixed(Plan { exit, drafts });
         let found = texts.speculate(&model, &mut fixed)?.1.agreement().unwrap_or(0.0);
-        let distance = (found - arguments.agreement).abs();
+        let distance = (found - flags.agreement).abs();
         if distance < best.0 {
             best = (distance, factor);
         }
-        *if found > arguments.agreement { &mut low } else { &mut high } = factor.ln();
+        *if found > flags.agreement { &mut low } else { &mut high } = factor.ln();
     }
     Ok((damp(model, best.1 / factor), best.1))
 }
@@ -233,9 +257,7 @@ impl ModuleMapper for Damping<'_> {
 
 /// Single steps after prompts, timed by layers and head.
 struct Parts<'m> {
-    model: &'m Llama,
-    cache: KvCache,
-    padding: Arc<[usize]>,
+    cached: Cached<'m>,
     width: usize,
     next: Vec<u32>,
 }
@@ -243,42 +265,22 @@ struct Parts<'m> {
 impl<'m> Parts<'m> {
     fn begin(model: &'m Llama, prompts: &[Vec<u32>], vocabulary: usize) -> Self {
         let width = prompts[0].len();
-        let padding: Arc<[usize]> = std::iter::repeat_n(0, prompts.len()).collect();
-        let cache = model.empty_cache(padding.clone(), width + 1);
-        let next = (0..prompts.len()).map(|row| token(row, vocabulary)).collect();
-        let mut parts = Self { model, cache, padding, width, next };
-        parts.run(&prompts.concat(), 0, width, Rows::Many);
-        parts
-    }
-
-    fn run(&mut self, tokens: &[u32], start: usize, width: usize, rows: Rows) -> Tensor<2> {
-        let block = Block {
-            width,
-            start,
-            padding: self.padding.clone(),
-            lengths: std::iter::repeat_n(width, self.padding.len()).collect(),
-            rows,
-        };
-        let mut stream = self.model.embed_block(tokens, &block);
-        for index in 0..self.model.n_layers() {
-            stream = self.model.layer_with(index, stream, self.cache.layer(index));
-        }
-        self.model.exit_state(&stream)
+        let mut cached = Cached::new(model, prompts.len(), width + 1);
+        cached.run(&prompts.concat(), 0, Rows::Many, |_| {});
+        Self { cached, width, next: prompt(prompts.len(), vocabulary) }
     }
 
     /// Seconds of all layers and of the head, in one step of plain decoding.
     fn step(&mut self) -> [f64; 2] {
-        for index in 0..self.model.n_layers() {
-            self.cache.layer(index).crop(self.width);
-        }
-        let device = self.model.device();
+        self.cached.crop(self.width);
+        let model = self.cached.model;
         let started = Instant::now();
-        let tokens = self.next.clone();
-        let state = self.run(&tokens, self.width, 1, Rows::Few);
-        device.sync().expect("the device works");
+        let stream = self.cached.run(&self.next, self.width, Rows::Few, |_| {});
+        let state = model.exit_state(&stream);
+        model.device().sync().expect("the device works");
         let layers = started.elapsed().as_secs_f64();
         let started = Instant::now();
-        row_statistics(self.model.read(state, Rows::Few), None);
+        row_statistics(model.read(state, Rows::Few), None);
         [layers, started.elapsed().as_secs_f64()]
     }
 }

@@ -1,6 +1,9 @@
-use std::sync::Arc;
+//! Early exits while decoding, against what the parts that a token runs take alone.
+
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
+use clap::Args;
 use ee_decode::clock::{Clock, Part};
 use ee_decode::generate::{Choice, Options, Unwatched, generate};
 use ee_decode::{Settings, decode};
@@ -8,31 +11,51 @@ use ee_models::arch::llama::Llama;
 use ee_models::device::peak_memory_mib;
 use ee_models::kernels::Rows;
 use ee_models::signal::exit_signals;
-use ee_models::{Block, Decoder, ExitModel, KvCache, Stream};
+use ee_models::{Decoder, ExitModel};
 use serde_json::json;
 
-use super::{FINITE, decoder, token};
-use crate::cli::ExitsBenchArguments;
-use crate::error::{EvalError, Result};
+use super::super::values::positive;
+use super::{Cached, DecoderSizes, FINITE, line, prompt, token};
+use crate::error::EvalError;
 use crate::spread::Spread;
 
 /// Random weights are never as sure.
 const NEVER: &str = "confidence:0.9999";
 
+/// `ee-eval bench exits`.
+#[derive(Debug, Args)]
+pub(super) struct Flags {
+    /// The model.
+    #[command(flatten)]
+    sizes: DecoderSizes,
+    /// The exit at which every new token but the first leaves, its keys and values projected from there.
+    #[arg(long, value_name = "D", default_value = "6", value_parser = positive)]
+    exit: usize,
+    /// Outputs that the pruned head scores at later exits.
+    #[arg(long, value_name = "K", default_value = "64", value_parser = positive)]
+    pruned: usize,
+    /// Tokens before the first new one.
+    #[arg(long, default_value = "16", value_parser = positive)]
+    prompt: usize,
+    /// New tokens.
+    #[arg(long, default_value = "32", value_parser = positive)]
+    new: usize,
+    /// Timed rounds; one more warms up.
+    #[arg(long, default_value = "5", value_parser = positive)]
+    steps: usize,
+}
+
 /// Times decoding whose tokens leave at a fixed exit against the layers, the projections and the head that it
 /// runs, each timed alone in the same rounds; and how much of a step a gate that asks every exit through a
 /// pruned head takes, none of whose tokens leave.
-///
-/// # Errors
-/// Sizes that do not go together, an unknown device, an exit that is not there.
-pub fn exits(arguments: &ExitsBenchArguments) -> Result<String> {
-    let ExitsBenchArguments { ref sizes, exit, pruned, prompt, new, steps } = *arguments;
+pub(super) fn run(flags: &Flags) -> Result<String> {
+    let Flags { ref sizes, exit, pruned, prompt: length, new, steps } = *flags;
     if exit >= sizes.layers {
         let reason = format!("--exit {exit}: expected an exit before the last, {}", sizes.layers);
-        return Err(EvalError::Setting { reason });
+        return Err(EvalError::Setting { reason }.into());
     }
-    let model = decoder::model(sizes, prompt + new)?;
-    let prompt: Vec<u32> = (0..prompt).map(|at| token(at, sizes.vocab)).collect();
+    let model = sizes.random(length + new)?.model;
+    let prompt = prompt(length, sizes.vocab);
     let of_rule = |rule: &str, head: &str| settings(&model, rule, head);
     let fixed = of_rule(&format!("fixed:{exit}"), "full")?;
     let gated = of_rule(NEVER, &format!("pruned:{pruned}"))?;
@@ -53,15 +76,8 @@ pub fn exits(arguments: &ExitsBenchArguments) -> Result<String> {
         Spread::of(&rounds.iter().map(number).collect::<Vec<f64>>()).median
     };
     let per_token = |clock: &Clock| clock.steps.as_secs_f64() / (new - 1).max(1) as f64;
-    let share = |clock: &Clock, part| clock.spent(part).as_secs_f64() / clock.steps.as_secs_f64();
-    let rest = |clock: &Clock| {
-        let parts = [Part::Layers, Part::Heads, Part::Gates, Part::Kv];
-        1.0 - parts.map(|part| share(clock, part)).iter().sum::<f64>()
-    };
-    Ok(json!({
-        "verb": "exits", "layers": sizes.layers, "dim": sizes.dim, "inner": sizes.inner,
-        "vocab": sizes.vocab, "prompt": prompt.len(), "new": new, "exit": exit, "pruned": pruned,
-        "weights": format!("{:?}", sizes.weights).to_lowercase(), "device": sizes.device,
+    let measured = json!({
+        "prompt": length, "new": new, "exit": exit, "pruned": pruned, "weights": sizes.weights(),
         "plain_seconds_per_token": of(&|round| round.plain / new as f64),
         "seconds_per_token": of(&|round| per_token(&round.fixed)),
         "bound_seconds_per_token": of(&|round| round.parts.bound(exit)),
@@ -75,8 +91,17 @@ pub fn exits(arguments: &ExitsBenchArguments) -> Result<String> {
         "pruned_first_read_share": of(&|round| share(&round.gated, Part::Heads) / 2.0),
         "pruned_rest_share": of(&|round| rest(&round.gated)),
         "peak_mib": peak_memory_mib(),
-    })
-    .to_string())
+    });
+    Ok(line(sizes.facts("exits"), measured))
+}
+
+fn share(clock: &Clock, part: Part) -> f64 {
+    clock.spent(part).as_secs_f64() / clock.steps.as_secs_f64()
+}
+
+fn rest(clock: &Clock) -> f64 {
+    let parts = [Part::Layers, Part::Heads, Part::Gates, Part::Kv];
+    1.0 - parts.map(|part| share(clock, part)).iter().sum::<f64>()
 }
 
 /// One round of everything.
@@ -130,26 +155,23 @@ impl Parts {
     /// reads of a weight lie those of all others, as in decoding.
     fn measure(model: &Llama, prompt: &[u32], new: usize, exit: usize) -> Self {
         let layers = model.n_layers();
-        let capacity = prompt.len() + new;
-        let padding: Arc<[usize]> = Arc::from([0]);
-        let mut caches = [(); 2].map(|()| model.empty_cache(padding.clone(), capacity));
-        for cache in &mut caches {
-            run(model, prompt, 0, Rows::Many, cache);
+        let mut caches = [(); 2].map(|()| Cached::new(model, 1, prompt.len() + new));
+        for cached in &mut caches {
+            cached.run(prompt, 0, Rows::Many, |_| {});
         }
-        let [cache, spare] = &mut caches;
+        let [cached, spare] = &mut caches;
         let mut spent = [Duration::ZERO; 3];
         for at in 0..new {
             let started = Instant::now();
-            let stream = run(model, &[token(at, 97)], prompt.len() + at, Rows::Few, cache);
+            let stream = cached.run(&[token(at, 97)], prompt.len() + at, Rows::Few, |_| {});
             spent[0] += started.elapsed();
             let started = Instant::now();
-            let signals =
-                exit_signals(model.read(stream.hidden.clone(), Rows::Few), layers).expect(FINITE);
+            let logits = model.read(stream.hidden.clone(), Rows::Few);
+            assert_eq!(exit_signals(logits, layers).expect(FINITE).len(), 1);
             spent[1] += started.elapsed();
-            assert_eq!(signals.len(), 1);
             let started = Instant::now();
             for index in exit..layers {
-                model.write_kv(index, &stream, spare.layer(index));
+                model.write_kv(index, &stream, spare.cache.layer(index));
             }
             spent[2] += started.elapsed();
         }
@@ -167,16 +189,4 @@ impl Parts {
     fn bound(&self, exit: usize) -> f64 {
         exit as f64 * self.layer + self.skipped as f64 * self.key_value + self.head
     }
-}
-
-/// Tokens through all layers.
-fn run(model: &Llama, tokens: &[u32], start: usize, rows: Rows, cache: &mut KvCache) -> Stream {
-    let width = tokens.len();
-    let (padding, lengths) = (Arc::from([0]), Arc::from([width]));
-    let block = Block { width, start, padding, lengths, rows };
-    let mut stream = model.embed_block(tokens, &block);
-    for index in 0..model.n_layers() {
-        stream = model.layer_with(index, stream, cache.layer(index));
-    }
-    stream
 }

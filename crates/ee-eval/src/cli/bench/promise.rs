@@ -1,0 +1,44 @@
+//! How often the promise of `recommend` holds in made-up worlds.
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+use super::super::values::{inside, positive, share};
+use crate::recommend::simulation::{Demand, World, simulate};
+
+/// `ee-eval bench promise`.
+#[derive(Debug, Args)]
+pub(super) struct Flags {
+    /// Recommendations in each world.
+    #[arg(long, default_value = "500", value_parser = positive)]
+    runs: usize,
+    /// The share of the full model's quality to keep.
+    #[arg(long, value_name = "SHARE", default_value = "0.98", value_parser = share)]
+    keep: f64,
+    /// Of the promise.
+    #[arg(long, value_name = "SHARE", default_value = "0.95", value_parser = inside)]
+    confidence: f64,
+    /// Texts that each recommendation rests on; one half chooses, the other tries.
+    #[arg(long, value_name = "N", default_value = "600", value_parser = positive)]
+    texts: usize,
+    /// Settings that are tried.
+    #[arg(long, value_name = "N", default_value = "10", value_parser = positive)]
+    tries: usize,
+}
+
+/// One JSON line with what came of every world.
+pub(super) fn run(flags: &Flags) -> Result<String> {
+    let Flags { runs, keep, confidence, texts, tries } = *flags;
+    let demand = Demand { keep, confidence, texts, tries };
+    let worlds = World::ALL.map(|world| {
+        let found = simulate(world, demand, runs as u64)?;
+        Ok((world.name().to_owned(), json!(found)))
+    });
+    let worlds: serde_json::Map<_, _> = worlds.into_iter().collect::<Result<_>>()?;
+    let line = json!({
+        "verb": "promise", "keep": keep, "confidence": confidence, "texts": texts, "tries": tries,
+        "may_be_broken": 1.0 - confidence, "worlds": worlds,
+    });
+    Ok(line.to_string())
+}

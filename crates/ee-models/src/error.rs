@@ -1,7 +1,5 @@
 use std::path::{Path, PathBuf};
 
-use crate::signal::NotFinite;
-
 /// What can go wrong between a checkpoint folder and a model on a device.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -69,5 +67,34 @@ impl Error {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
+    }
+}
+
+/// A state or a logit of an exit is NaN or infinite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "row {row}{}: exit {exit} gives NaN or infinity, the model's numbers overflow at it or below",
+    token.map(|token| format!(", new token {token}")).unwrap_or_default()
+)]
+pub struct NotFinite {
+    /// The exit, from 1.
+    pub exit: usize,
+    /// The row of the batch.
+    pub row: usize,
+    /// The new token of the row's text, from 0, where texts are continued.
+    pub token: Option<usize>,
+}
+
+impl NotFinite {
+    /// The same of the row that `row` says this one is.
+    #[must_use]
+    pub fn of_row(self, row: impl FnOnce(usize) -> usize) -> Self {
+        Self { row: row(self.row), ..self }
+    }
+
+    /// The same, at a new token.
+    #[must_use]
+    pub fn at_token(self, token: usize) -> Self {
+        Self { token: Some(token), ..self }
     }
 }

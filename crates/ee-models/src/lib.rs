@@ -15,6 +15,7 @@ pub mod gate;
 pub mod kernels;
 pub mod layers;
 pub mod loss;
+pub mod parameters;
 pub mod signal;
 
 pub use cache::{KvCache, LayerKv};

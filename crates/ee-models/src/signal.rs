@@ -10,6 +10,7 @@
 
 use burn::tensor::Tensor;
 
+pub use crate::error::NotFinite;
 use crate::exit::ExitModel;
 use crate::kernels::cpu::row_statistics;
 use crate::kernels::{self, RowStatistics, Rows};
@@ -17,35 +18,6 @@ use crate::kernels::{self, RowStatistics, Rows};
 /// Bytes of logits that are alive at once; somewhat less than the allocator keeps for the next chunk
 /// ([`crate::device::keep_freed_memory`]).
 const CHUNK_BYTES: usize = 32_768_000;
-
-/// A state or a logit of an exit is NaN or infinite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "row {row}{}: exit {exit} gives NaN or infinity, the model's numbers overflow at it or below",
-    token.map(|token| format!(", new token {token}")).unwrap_or_default()
-)]
-pub struct NotFinite {
-    /// The exit, from 1.
-    pub exit: usize,
-    /// The row of the batch.
-    pub row: usize,
-    /// The new token of the row's text, from 0, where texts are continued.
-    pub token: Option<usize>,
-}
-
-impl NotFinite {
-    /// The same of the row that `row` says this one is.
-    #[must_use]
-    pub fn of_row(self, row: impl FnOnce(usize) -> usize) -> Self {
-        Self { row: row(self.row), ..self }
-    }
-
-    /// The same, at a new token.
-    #[must_use]
-    pub fn at_token(self, token: usize) -> Self {
-        Self { token: Some(token), ..self }
-    }
-}
 
 /// What one exit says about one prediction, on its own.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Element, TensorData};
 use half::{bf16, f16};
 
-use super::Precision;
+use crate::parameters::Precision;
 
 /// Number format of a stored tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,25 @@ use ee_files::caught;
 use pytorch_reader::PytorchReader;
 use safetensors::tensor::Metadata;
 
-use super::read::{Entry, Place};
+use super::format::Format;
 use crate::error::{Error, Result};
+
+/// A stored tensor.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) shape: Vec<usize>,
+    pub(super) format: Format,
+    pub(super) place: Place,
+}
+
+/// Where the numbers of a tensor are in its file.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// Bytes of a safetensors file.
+    Range { start: u64, length: usize },
+    /// A tensor of a PyTorch archive.
+    Archive(Box<pytorch_reader::Tensor>),
+}
 
 /// The tensors of a safetensors file, by name.
 pub(super) fn safetensors(path: &Path) -> Result<Vec<(String, Entry)>> {

@@ -13,22 +13,16 @@ mod finite;
 mod format;
 mod headers;
 mod json;
-mod random;
 mod read;
-mod shapes;
 mod source;
 mod write;
 
-use std::collections::HashMap;
-
-use burn::module::ParamId;
-
 pub(crate) use json::{Keys, read_json};
-pub use random::RandomParameters;
 pub use read::Weights;
-pub use shapes::ParameterShapes;
 pub(crate) use source::CheckpointParameters;
 pub use write::{save, save_tensors};
+
+pub use crate::parameters::{ParameterNames, ParameterShapes, Precision, RandomParameters};
 
 /// What a family of checkpoints calls its tensors.
 #[derive(Clone, Copy, Debug)]
@@ -42,47 +36,4 @@ pub struct Naming {
     /// Whether a checkpoint may hold a tensor of this name, prefix not included, that the model does not
     /// use: heads of other tasks, and buffers that are not parameters.
     pub unused: fn(&str) -> bool,
-}
-
-/// The format of a model's matrices in memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// As the checkpoint stores them; F64 becomes F32.
-    #[default]
-    Stored,
-    /// 32 bits.
-    F32,
-    /// IEEE half precision.
-    F16,
-    /// bfloat16.
-    Bf16,
-}
-
-/// The Hugging Face names of a model's parameters, in the order in which the model was built.
-#[derive(Clone, Debug, Default)]
-pub struct ParameterNames {
-    order: Vec<(ParamId, String)>,
-    by_id: HashMap<ParamId, usize>,
-}
-
-impl ParameterNames {
-    fn push(&mut self, id: ParamId, name: &str) {
-        self.by_id.insert(id, self.order.len());
-        self.order.push((id, name.to_owned()));
-    }
-
-    /// Adds the names of further parameters.
-    pub fn extend(&mut self, further: Self) {
-        further.order.into_iter().for_each(|(id, name)| self.push(id, &name));
-    }
-
-    /// The name of a parameter.
-    pub fn get(&self, id: ParamId) -> Option<&str> {
-        self.by_id.get(&id).map(|&index| self.order[index].1.as_str())
-    }
-
-    /// All parameters, in building order.
-    pub fn iter(&self) -> impl Iterator<Item = (ParamId, &str)> {
-        self.order.iter().map(|(id, name)| (*id, name.as_str()))
-    }
 }

@@ -9,29 +9,12 @@ use burn::tensor::TensorData;
 use ee_files::caught;
 use sha2::{Digest, Sha256};
 
-use super::Precision;
 use super::find::{self, Form};
 use super::finite::first_not_finite;
 use super::format::{Format, decode};
-use super::headers;
+use super::headers::{self, Entry, Place};
 use crate::error::{Error, Result};
-
-/// A stored tensor.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) shape: Vec<usize>,
-    pub(super) format: Format,
-    pub(super) place: Place,
-}
-
-/// Where the numbers of a tensor are in its file.
-#[derive(Debug)]
-pub(super) enum Place {
-    /// Bytes of a safetensors file.
-    Range { start: u64, length: usize },
-    /// A tensor of a PyTorch archive.
-    Archive(Box<pytorch_reader::Tensor>),
-}
+use crate::parameters::Precision;
 
 /// The tensors of a checkpoint folder.
 #[derive(Debug)]

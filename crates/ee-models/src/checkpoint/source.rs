@@ -9,11 +9,11 @@ use std::path::Path;
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::Naming;
 use super::read::Weights;
-use super::{Naming, ParameterNames, Precision, RandomParameters};
 use crate::error::{Error, Result};
 use crate::kernels;
-use crate::layers::{Initial, ParameterSource};
+use crate::parameters::{Initial, ParameterNames, ParameterSource, Precision, RandomParameters};
 
 /// A head that is drawn because the checkpoint has none.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, View};
 use serde_json::{Map, Value};
 
-use super::ParameterNames;
 use crate::error::{Error, Result};
+use crate::parameters::ParameterNames;
 
 /// One tensor, read from its device when its turn to be written comes.
 struct Stored {

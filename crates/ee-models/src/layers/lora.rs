@@ -2,8 +2,8 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor};
 
 use super::{Initial, ParameterSource};
-use crate::checkpoint::{ParameterNames, RandomParameters};
 use crate::kernels::{self, Rows, Weight};
+use crate::parameters::{ParameterNames, RandomParameters};
 
 /// How low-rank updates are made.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,6 @@ mod feed_forward;
 mod linear;
 mod lora;
 mod norm;
-mod parameters;
 mod projection;
 mod rms_norm;
 mod rotary;
@@ -17,7 +16,8 @@ pub use feed_forward::FeedForward;
 pub use linear::Linear;
 pub use lora::{Lora, LoraConfig};
 pub use norm::ResidualNorm;
-pub use parameters::{Initial, ParameterSource, Scope};
 pub use projection::Projection;
 pub use rms_norm::RmsNorm;
 pub use rotary::{Frequencies, RotaryPlace, RotaryScaling};
+
+pub use crate::parameters::{Initial, ParameterSource, Scope};

@@ -3,7 +3,7 @@
 use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Shape, Tensor};
 
-use crate::layers::{Initial, ParameterSource};
+use super::{Initial, ParameterSource};
 
 /// Notes what a model asks for; its parameters are never filled, so that a model of any size can be built.
 #[derive(Debug, Default)]

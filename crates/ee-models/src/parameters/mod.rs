@@ -4,8 +4,16 @@
 //! checkpoints. The source keeps the names, so that saving, weight-decay groups and gradient checks
 //! speak of parameters by the names that users know.
 
-use burn::module::Param;
+mod random;
+mod shapes;
+
+use std::collections::HashMap;
+
+use burn::module::{Param, ParamId};
 use burn::tensor::Tensor;
+
+pub use self::random::RandomParameters;
+pub use self::shapes::ParameterShapes;
 
 /// How a parameter starts when no checkpoint gives it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,5 +70,48 @@ impl<'a> Scope<'a> {
 
     fn name(&self, part: &str) -> String {
         if self.prefix.is_empty() { part.to_owned() } else { format!("{}.{part}", self.prefix) }
+    }
+}
+
+/// The format of a model's matrices in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// As the checkpoint stores them; F64 becomes F32.
+    #[default]
+    Stored,
+    /// 32 bits.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// bfloat16.
+    Bf16,
+}
+
+/// The Hugging Face names of a model's parameters, in the order in which the model was built.
+#[derive(Clone, Debug, Default)]
+pub struct ParameterNames {
+    order: Vec<(ParamId, String)>,
+    by_id: HashMap<ParamId, usize>,
+}
+
+impl ParameterNames {
+    pub(crate) fn push(&mut self, id: ParamId, name: &str) {
+        self.by_id.insert(id, self.order.len());
+        self.order.push((id, name.to_owned()));
+    }
+
+    /// Adds the names of further parameters.
+    pub fn extend(&mut self, further: Self) {
+        further.order.into_iter().for_each(|(id, name)| self.push(id, &name));
+    }
+
+    /// The name of a parameter.
+    pub fn get(&self, id: ParamId) -> Option<&str> {
+        self.by_id.get(&id).map(|&index| self.order[index].1.as_str())
+    }
+
+    /// All parameters, in building order.
+    pub fn iter(&self) -> impl Iterator<Item = (ParamId, &str)> {
+        self.order.iter().map(|(id, name)| (*id, name.as_str()))
     }
 }

@@ -5,9 +5,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 use sha2::{Digest, Sha256};
 
-use super::{ParameterNames, Precision};
+use super::{Initial, ParameterNames, ParameterSource, Precision};
 use crate::kernels;
-use crate::layers::{Initial, ParameterSource};
 
 /// Draws every parameter anew, from the seed and the parameter's name alone.
 #[derive(Debug)]
@@ -37,7 +36,7 @@ impl RandomParameters {
     }
 
     /// Values of one parameter of `columns` columns.
-    pub(super) fn draw(
+    pub(crate) fn draw(
         seed: u64,
         deviation: f64,
         name: &str,

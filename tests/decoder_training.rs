@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use ee_models::arch::llama::{self, Llama, Loaded};
 use ee_models::checkpoint::{ParameterNames, Precision, Weights};
 use ee_models::layers::LoraConfig;
-use ee_models::loss::{Activations, Objective, Pass, PassConfig, Targets, pass};
+use ee_models::loss::{Objective, Pass, PassConfig, Targets, pass};
 use ee_models::{Batch, ExitModel};
 use serde::Deserialize;
 
@@ -66,7 +66,7 @@ fn run(model: &Llama, golden: &Golden, objective: Objective) -> Pass {
         watch: true,
         dropout: None,
         scale: 1.0,
-        activations: Activations::Keep,
+        gradient_checkpointing: false,
     };
     pass(model, &batch, &targets, &config)
 }
@@ -104,7 +104,7 @@ fn losses_and_every_gradient() {
         let loaded = load(name);
         let model = loaded.model.train();
         for (objective, file) in
-            [(Objective::Joint, "gradients-joint"), (Objective::Final, "gradients-final")]
+            [(Objective::JOINT, "gradients-joint"), (Objective::FINAL, "gradients-final")]
         {
             let pass = run(&model, &golden, objective);
             for (exit, expected) in pass.exits.iter().zip(&golden.exit_losses) {
@@ -173,7 +173,7 @@ fn low_rank_updates_alone_are_learned() {
         let merged = model.merge_lora().exit_logits(&batch).into_data().try_into_vec().unwrap();
         assert!(worst(&unmerged, &merged) < 1e-4, "{}", worst(&unmerged, &merged));
         assert!(worst(&unmerged, &before.try_into_vec().unwrap()) > 1e-2, "shaken");
-        let found = by_name(&model, &names, run(&model, &golden, Objective::Joint));
+        let found = by_name(&model, &names, run(&model, &golden, Objective::JOINT));
         let layers = model.n_layers();
         assert_eq!(found.len(), layers * 5 * 2, "A and B of five projections of each layer");
         assert!(found.keys().all(|name| name.contains("lora_")), "{:?}", found.keys());
@@ -189,10 +189,10 @@ fn gradients_of_low_rank_updates_are_those_of_the_merged_weight() {
     let Loaded { model, mut names, .. } = load("llama-tiny");
     let targets = ["k_proj", "up_proj"];
     let model = model.add_lora(&lora(&targets), &mut names).unwrap().train().map(&mut Shake);
-    let found = by_name(&model, &names, run(&model, &golden, Objective::Joint));
+    let found = by_name(&model, &names, run(&model, &golden, Objective::JOINT));
     let merged = model.merge_lora();
     let merged = merged.set_require_grad(true).train();
-    let whole = by_name(&merged, &names, run(&merged, &golden, Objective::Joint));
+    let whole = by_name(&merged, &names, run(&merged, &golden, Objective::JOINT));
     let mut parameters = Parameters { names: &names, found: BTreeMap::new() };
     model.visit(&mut parameters);
     let device = Device::flex();
@@ -239,7 +239,7 @@ fn frozen_halves_learn_by_their_updates() {
     let loaded = llama::load(&folder, Precision::Stored, &Device::flex()).unwrap();
     let mut names = loaded.names;
     let model = loaded.model.add_lora(&lora(&["q_proj"]), &mut names).unwrap().train();
-    let found = by_name(&model, &names, run(&model, &golden, Objective::Joint));
+    let found = by_name(&model, &names, run(&model, &golden, Objective::JOINT));
     assert_eq!(found.len(), 6);
     let of_b = &found["model.layers.0.self_attn.q_proj.lora_B.weight"];
     assert!(of_b.iter().any(|&g| g != 0.0) && of_b.iter().all(|g| g.is_finite()));

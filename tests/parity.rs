@@ -9,7 +9,7 @@ use burn::tensor::{Device, Gradients, Tensor};
 use ee_models::arch::bert::{self, EncoderConfig, Head, Loaded};
 use ee_models::checkpoint::{ParameterNames, Weights};
 use ee_models::kernels::Rows;
-use ee_models::loss::{Activations, Objective, Pass, PassConfig, Targets, pass};
+use ee_models::loss::{Objective, Pass, PassConfig, Targets, pass};
 use ee_models::{Batch, ExitModel};
 use serde::Deserialize;
 
@@ -207,10 +207,16 @@ fn gradients(loaded: &Loaded, gradients: Gradients) -> BTreeMap<String, Vec<f32>
 }
 
 /// Reads every exit and takes the gradient of the weighted sum of their losses.
-fn run(loaded: &Loaded, golden: &GoldenBatch, weights: Vec<f64>, activations: Activations) -> Pass {
+fn run(loaded: &Loaded, golden: &GoldenBatch, weights: Vec<f64>, checkpointing: bool) -> Pass {
     let batch = whole(golden);
     let targets = Targets::first_positions(&batch, &golden.labels);
-    let config = PassConfig { weights, watch: true, dropout: None, scale: 1.0, activations };
+    let config = PassConfig {
+        weights,
+        watch: true,
+        dropout: None,
+        scale: 1.0,
+        gradient_checkpointing: checkpointing,
+    };
     pass(&loaded.model, &batch, &targets, &config)
 }
 
@@ -220,12 +226,12 @@ fn losses_and_every_gradient() {
         let golden = golden(name);
         let loaded = load(name, &Device::flex().autodiff());
         for (objective, expected, file) in [
-            (Objective::Joint, golden.joint_loss, "gradients-joint"),
-            (Objective::Final, golden.final_loss, "gradients-final"),
+            (Objective::JOINT, golden.joint_loss, "gradients-joint"),
+            (Objective::FINAL, golden.final_loss, "gradients-final"),
         ] {
-            for activations in [Activations::Keep, Activations::Recompute] {
+            for checkpointing in [false, true] {
                 let weights = objective.weights(golden.exit_losses.len());
-                let ours = run(&loaded, &golden.batch, weights.clone(), activations);
+                let ours = run(&loaded, &golden.batch, weights.clone(), checkpointing);
                 let exits: Vec<f32> =
                     ours.exits.iter().map(|exit| exit.unwrap().loss as f32).collect();
                 assert!(worst(&exits, &golden.exit_losses) < 1e-5);
@@ -269,7 +275,7 @@ fn loss_of_one_exit_reaches_its_layers_and_none_above() {
     let n_exits = loaded.model.n_layers();
     for exit in 1..=n_exits {
         let weights = (1..=n_exits).map(|other| f64::from(other == exit)).collect();
-        let found = run(&loaded, &golden.batch, weights, Activations::Keep).gradients;
+        let found = run(&loaded, &golden.batch, weights, false).gradients;
         let found = gradients(&loaded, found);
         for index in 0..n_exits {
             let name = format!("bert.encoder.layer.{index}.output.dense.weight");

@@ -14,7 +14,7 @@ use crate::step::MicroBatch;
 
 /// The rows of one split, tokenized.
 #[derive(Clone, Debug)]
-pub struct Split {
+pub(crate) struct Split {
     encodings: Vec<Encoding>,
     asked: Vec<Asked>,
     lengths: Vec<usize>,
@@ -35,7 +35,7 @@ impl Split {
     ///
     /// # Panics
     /// When there is not one label per encoding.
-    pub fn labelled(encodings: Vec<Encoding>, labels: &[usize], padding_id: u32) -> Self {
+    pub(crate) fn labelled(encodings: Vec<Encoding>, labels: &[usize], padding_id: u32) -> Self {
         assert_eq!(encodings.len(), labels.len(), "one label per example");
         let asked = labels.iter().map(|&label| Asked::Label(label)).collect();
         let lengths = batch::lengths(&encodings);
@@ -43,7 +43,7 @@ impl Split {
     }
 
     /// Rows to continue. What fills short rows is masked, whatever its id.
-    pub fn causal(rows: Vec<CausalRow>) -> Self {
+    pub(crate) fn causal(rows: Vec<CausalRow>) -> Self {
         let (encodings, asked) = rows
             .into_iter()
             .map(|CausalRow { ids, learned }| {
@@ -56,22 +56,17 @@ impl Split {
     }
 
     /// Number of rows.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.encodings.len()
     }
 
     /// Whether there are no rows.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.encodings.is_empty()
     }
 
-    /// Tokens of the longest row.
-    pub fn longest(&self) -> usize {
-        self.lengths.iter().copied().max().unwrap_or(0)
-    }
-
     /// Tokens of some rows, without padding.
-    pub fn tokens(&self, rows: &[usize]) -> usize {
+    pub(crate) fn tokens(&self, rows: &[usize]) -> usize {
         rows.iter().map(|&row| self.lengths[row]).sum()
     }
 
@@ -79,7 +74,7 @@ impl Split {
     ///
     /// # Panics
     /// When the rows have none.
-    pub fn labels(&self) -> Vec<usize> {
+    pub(crate) fn labels(&self) -> Vec<usize> {
         let label = |asked: &Asked| match asked {
             Asked::Label(label) => *label,
             Asked::Tokens(_) => panic!("rows of text have no labels"),
@@ -89,7 +84,12 @@ impl Split {
 
     /// Batches of one epoch of training, counted from 0, as indices of rows: labelled rows among others of
     /// like length, texts mixed.
-    pub fn training_order(&self, batch_size: usize, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
+    pub(crate) fn training_order(
+        &self,
+        batch_size: usize,
+        seed: u64,
+        epoch: u64,
+    ) -> Vec<Vec<usize>> {
         match self.asked.first() {
             Some(Asked::Tokens(_)) => batch::mixed_order(self.len(), batch_size, seed, epoch),
             _ => batch::training_order(&self.lengths, batch_size, seed, epoch),
@@ -97,7 +97,7 @@ impl Split {
     }
 
     /// Batches for validation, as indices of rows.
-    pub fn evaluation_order(&self, batch_size: usize) -> Vec<Vec<usize>> {
+    pub(crate) fn evaluation_order(&self, batch_size: usize) -> Vec<Vec<usize>> {
         batch::evaluation_order(&self.lengths, batch_size)
     }
 
@@ -105,7 +105,7 @@ impl Split {
     ///
     /// # Errors
     /// When a row is empty.
-    pub fn batch(&self, rows: &[usize]) -> Result<MicroBatch> {
+    pub(crate) fn batch(&self, rows: &[usize]) -> Result<MicroBatch> {
         let batch = batch::Batch::gather(rows, &self.encodings, self.padding_id);
         let (mut places, mut labels) = (Vec::new(), Vec::new());
         for (place, &row) in rows.iter().enumerate() {
@@ -133,12 +133,16 @@ impl Split {
     ///
     /// # Errors
     /// As [`Split::batch`].
-    pub fn micro_batches(&self, rows: &[usize], micro_batch: usize) -> Result<Vec<MicroBatch>> {
+    pub(crate) fn micro_batches(
+        &self,
+        rows: &[usize],
+        micro_batch: usize,
+    ) -> Result<Vec<MicroBatch>> {
         rows.chunks(micro_batch).map(|rows| self.batch(rows)).collect()
     }
 
     /// SHA-256 of the token ids and of what is asked: a resumed run must see the same data.
-    pub fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         for (encoding, asked) in self.encodings.iter().zip(&self.asked) {
             hash.update((encoding.ids.len() as u64).to_le_bytes());
@@ -171,7 +175,7 @@ mod tests {
         assert_eq!(batch.token_ids(), [1, 8, 0, 0, 1, 5, 6, 7]);
         assert_eq!(targets.places(), [0, 5, 6]);
         assert_eq!(targets.labels(), [8, 6, 7]);
-        assert_eq!((split.tokens(&[0, 1]), split.longest()), (6, 4));
+        assert_eq!(split.tokens(&[0, 1]), 6);
     }
 
     #[test]

@@ -29,7 +29,7 @@ const WATCH_TEXT_EVERY: u64 = 10;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Every step was made.
     Finished,
     /// The score has not risen for `patience` validations.
@@ -38,20 +38,30 @@ pub enum Outcome {
     Interrupted,
 }
 
+/// Where a run ended.
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    /// Steps made.
+    pub(crate) step: u64,
+    pub(crate) best: Option<(PathBuf, Best)>,
+    /// The metric that chose it.
+    pub(crate) leading_metric: &'static str,
+}
+
 /// Steps of a run, and after which of them it looks and saves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub(crate) struct Timetable {
     /// Optimizer steps of one epoch.
-    pub steps_per_epoch: u64,
+    pub(crate) steps_per_epoch: u64,
     /// Optimizer steps of the run.
-    pub total: u64,
+    pub(crate) total: u64,
     validate_every: u64,
     checkpoint_every: Option<u64>,
 }
 
-impl Plan {
-    /// The plan of a run over so many examples.
-    pub fn new(config: &RunConfig, examples: usize) -> Self {
+impl Timetable {
+    /// The timetable of a run over so many examples.
+    pub(crate) fn new(config: &RunConfig, examples: usize) -> Self {
         let training = &config.training;
         let steps_per_epoch = examples.div_ceil(training.batch) as u64;
         let all = training.epochs * steps_per_epoch;
@@ -74,11 +84,11 @@ impl Plan {
 }
 
 /// A run, ready to go on.
-pub struct Run<M: Trainable> {
+pub(crate) struct Run<M: Trainable> {
     pub(crate) config: RunConfig,
     /// The first one holds the model at the beginning and at the end.
     pub(crate) devices: Vec<Device>,
-    pub(crate) plan: Plan,
+    pub(crate) timetable: Timetable,
     pub(crate) schedule: Schedule,
     pub(crate) task: String,
     /// The split that scores, where it is one of a task.
@@ -106,11 +116,15 @@ pub struct Run<M: Trainable> {
 ///
 /// # Errors
 /// When the loss is no longer finite, or a file cannot be written.
-pub fn fit<M: Trainable>(run: &mut Run<M>, model: M, interrupted: &AtomicBool) -> Result<Outcome> {
+pub(crate) fn fit<M: Trainable>(
+    mut run: Run<M>,
+    model: M,
+    interrupted: &AtomicBool,
+) -> Result<Ended> {
     let sharded = run.config.training.shard_optimizer;
     let mut replicas = Replicas::new(model, &run.devices, sharded);
     let outcome = loop {
-        if run.state.step >= run.plan.total {
+        if run.state.step >= run.timetable.total {
             break Outcome::Finished;
         }
         if run.is_out_of_patience() {
@@ -120,10 +134,10 @@ pub fn fit<M: Trainable>(run: &mut Run<M>, model: M, interrupted: &AtomicBool) -
             break Outcome::Interrupted;
         }
         replicas = run.step(replicas)?;
-        if run.plan.validates_after(run.state.step) {
+        if run.timetable.validates_after(run.state.step) {
             run.validate(replicas.first())?;
         }
-        if run.plan.saves_after(run.state.step) {
+        if run.timetable.saves_after(run.state.step) {
             run.save(replicas.first())?;
         }
     };
@@ -132,25 +146,11 @@ pub fn fit<M: Trainable>(run: &mut Run<M>, model: M, interrupted: &AtomicBool) -
         run.save(replicas.first())?;
     }
     run.log.finish();
-    Ok(outcome)
+    let best = run.checkpoints.best(&run.state).zip(run.state.best);
+    Ok(Ended { outcome, step: run.state.step, best, leading_metric: run.measure.leading() })
 }
 
 impl<M: Trainable> Run<M> {
-    /// Where the run stands.
-    pub fn state(&self) -> &TrainingState {
-        &self.state
-    }
-
-    /// The run's checkpoints.
-    pub fn checkpoints(&self) -> &Checkpoints {
-        &self.checkpoints
-    }
-
-    /// The metric that chooses the best checkpoint.
-    pub fn leading_metric(&self) -> &'static str {
-        self.measure.leading()
-    }
-
     fn is_out_of_patience(&self) -> bool {
         let patience = self.config.training.patience;
         patience.is_some_and(|patience| self.state.validations_since_best >= patience)
@@ -168,7 +168,7 @@ impl<M: Trainable> Run<M> {
         let config = StepConfig {
             weights: self.config.objective.weights(replicas.first().n_layers()),
             watch: done.is_multiple_of(self.watch_every()),
-            activations: self.config.training.activations(),
+            gradient_checkpointing: self.config.training.gradient_checkpointing,
             learning_rate: self.config.optimizer.learning_rate * self.schedule.factor(done),
             dropout: Some((self.config.seed, done)),
         };
@@ -184,7 +184,7 @@ impl<M: Trainable> Run<M> {
         let (step, seconds) = (self.state.step, started.elapsed().as_secs_f64());
         let place = StepPlace {
             step,
-            epoch: (step - 1) / self.plan.steps_per_epoch + 1,
+            epoch: (step - 1) / self.timetable.steps_per_epoch + 1,
             learning_rate: config.learning_rate,
             seconds,
             input_seconds,
@@ -204,13 +204,13 @@ impl<M: Trainable> Run<M> {
 
     /// The examples of the step that follows `done` steps.
     fn rows(&mut self, done: u64) -> Vec<usize> {
-        let epoch = done / self.plan.steps_per_epoch;
+        let epoch = done / self.timetable.steps_per_epoch;
         let (batch, seed) = (self.config.training.batch, self.config.seed);
         if self.order.as_ref().is_none_or(|(drawn, _)| *drawn != epoch) {
             self.order = Some((epoch, self.train.training_order(batch, seed, epoch)));
         }
         let (_, batches) = self.order.as_ref().expect("drawn above");
-        batches[(done % self.plan.steps_per_epoch) as usize].clone()
+        batches[(done % self.timetable.steps_per_epoch) as usize].clone()
     }
 
     /// Scores every exit and keeps count of how long the last exit has not improved.

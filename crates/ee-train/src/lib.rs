@@ -8,24 +8,25 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod bench;
+mod bench;
+pub mod cli;
 pub mod config;
-pub mod data;
+mod data;
 mod error;
-pub mod fit;
-pub mod gate;
-pub mod log;
+mod fit;
+mod gate;
+mod log;
 pub mod optimizer;
 pub mod plan;
 pub mod prepare;
-pub mod replicas;
-pub mod run;
-pub mod sample;
+mod replicas;
+mod run;
+mod sample;
 pub mod schedule;
-pub mod snapshot;
+mod snapshot;
 pub mod step;
-pub mod subject;
-pub mod tensorboard;
-pub mod validate;
+mod subject;
+mod tensorboard;
+mod validate;
 
 pub use error::{Error, Result};

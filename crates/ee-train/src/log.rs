@@ -19,19 +19,18 @@ use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::sample::Sample;
-use crate::snapshot::TrainingState;
 use crate::step::{StepReport, StepSeconds};
 use crate::tensorboard::{EventFile, open_cut};
 use crate::validate::ExitScores;
 
 /// The log file of a run folder.
-pub const NAME: &str = "log.jsonl";
+pub(crate) const NAME: &str = "log.jsonl";
 
 /// Between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// The log of one run.
-pub struct Log {
+pub(crate) struct Log {
     path: PathBuf,
     file: File,
     length: u64,
@@ -41,19 +40,19 @@ pub struct Log {
 
 /// Where a step stands in the run.
 #[derive(Clone, Copy, Debug)]
-pub struct StepPlace {
+pub(crate) struct StepPlace {
     /// Optimizer step, counted from 1.
-    pub step: u64,
+    pub(crate) step: u64,
     /// Epoch, counted from 1.
-    pub epoch: u64,
+    pub(crate) epoch: u64,
     /// The step's learning rate.
-    pub learning_rate: f64,
+    pub(crate) learning_rate: f64,
     /// The step's wall-clock time.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// The part of it in which the batch was gathered.
-    pub input_seconds: f64,
+    pub(crate) input_seconds: f64,
     /// Tokens of its rows, without padding.
-    pub tokens: usize,
+    pub(crate) tokens: usize,
 }
 
 impl StepPlace {
@@ -63,23 +62,24 @@ impl StepPlace {
 }
 
 impl Log {
-    /// Opens the log of a run folder where its state says, cutting off what was written later.
+    /// Opens the log of a run folder whose JSONL and event files had these lengths after `done` of `total` steps,
+    /// cutting off what was written later.
     ///
     /// # Errors
-    /// When a file cannot be written or is shorter than the state says.
-    pub fn open(run: &Path, state: &TrainingState, total_steps: u64) -> Result<Self> {
+    /// When a file cannot be written or is shorter.
+    pub(crate) fn open(run: &Path, lengths: (u64, u64), done: u64, total: u64) -> Result<Self> {
         let path = run.join(NAME);
-        let file = open_cut(&path, state.log_bytes)?;
-        let events = EventFile::open(run, state.events_bytes)?;
-        let progress = Progress::on_stderr(state.step, total_steps);
-        Ok(Self { path, file, length: state.log_bytes, events, progress })
+        let file = open_cut(&path, lengths.0)?;
+        let events = EventFile::open(run, lengths.1)?;
+        let progress = Progress::on_stderr(done, total);
+        Ok(Self { path, file, length: lengths.0, events, progress })
     }
 
     /// Lengths of the JSONL log and of the event file, forced to the disk.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn sync(&self) -> Result<(u64, u64)> {
+    pub(crate) fn sync(&self) -> Result<(u64, u64)> {
         self.file.sync_data().map_err(Error::io("cannot write", &self.path))?;
         self.events.sync()?;
         Ok((self.length, self.events.length()))
@@ -89,7 +89,7 @@ impl Log {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn step(&mut self, place: &StepPlace, report: &StepReport) -> Result<()> {
+    pub(crate) fn step(&mut self, place: &StepPlace, report: &StepReport) -> Result<()> {
         let StepPlace { step, epoch, learning_rate, seconds, tokens, .. } = *place;
         let StepReport { loss, exits, gradient_norm, rows, targets, .. } = report;
         let exit = |value: fn(&ExitReading) -> f64| -> Vec<Option<f64>> {
@@ -140,7 +140,12 @@ impl Log {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn validation(&mut self, step: u64, scores: &[ExitScores], seconds: f64) -> Result<()> {
+    pub(crate) fn validation(
+        &mut self,
+        step: u64,
+        scores: &[ExitScores],
+        seconds: f64,
+    ) -> Result<()> {
         self.line(&json!({
             "kind": "validation",
             "step": step,
@@ -170,7 +175,7 @@ impl Log {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn samples(&mut self, step: u64, samples: &[Sample]) -> Result<()> {
+    pub(crate) fn samples(&mut self, step: u64, samples: &[Sample]) -> Result<()> {
         self.line(&json!({ "kind": "samples", "step": step, "samples": samples }))?;
         for Sample { exit, text, .. } in samples {
             self.progress.say(&format!("  exit {exit} writes: {text:?}"));
@@ -179,12 +184,12 @@ impl Log {
     }
 
     /// Says something on stderr without spoiling the bar.
-    pub fn say(&self, message: &str) {
+    pub(crate) fn say(&self, message: &str) {
         self.progress.say(message);
     }
 
     /// Ends the bar.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let Some(bar) = &self.progress.bar {
             bar.finish_and_clear();
         }

@@ -26,27 +26,27 @@ const PROGRAM: f64 = (24 << 20) as f64;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MemoryPlan {
     /// Devices that share a batch.
-    pub devices: usize,
+    pub(crate) devices: usize,
     /// Rows that travel through the model at once on each.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// Tokens of a row at most.
-    pub length: usize,
+    pub(crate) length: usize,
     /// Numbers in all parameters.
-    pub parameters: f64,
+    pub(crate) parameters: f64,
     /// Numbers in those that are trained.
-    pub trained: f64,
+    pub(crate) trained: f64,
     /// The weights.
-    pub weight_bytes: f64,
+    pub(crate) weight_bytes: f64,
     /// The gradients, F32.
-    pub gradient_bytes: f64,
+    pub(crate) gradient_bytes: f64,
     /// Moments and, of 16-bit weights, their F32 masters.
-    pub optimizer_bytes: f64,
+    pub(crate) optimizer_bytes: f64,
     /// What the layers keep for their backward passes.
-    pub activation_bytes: f64,
+    pub(crate) activation_bytes: f64,
     /// The chunk of logits, and what the backward pass of one layer works with.
-    pub workspace_bytes: f64,
+    pub(crate) workspace_bytes: f64,
     /// The process without a model.
-    pub program_bytes: f64,
+    pub(crate) program_bytes: f64,
 }
 
 impl MemoryPlan {
@@ -66,8 +66,8 @@ impl MemoryPlan {
         let tokens = rows as f64 * length as f64;
         let is_rounded = config.precision != Precision::F32;
         let matrix_bytes = if is_rounded { 2.0 } else { F32 };
-        let kept = if training.recompute { 1.0 } else { shape.model.layers };
-        let states = if training.recompute { shape.model.layers } else { 0.0 };
+        let kept = if training.gradient_checkpointing { 1.0 } else { shape.model.layers };
+        let states = if training.gradient_checkpointing { shape.model.layers } else { 0.0 };
         // An optimizer's state: two moments, and the master of what is rounded.
         let state = 2.0 * F32 * shape.trained()
             + if is_rounded { F32 * shape.trained_matrices } else { 0.0 };
@@ -77,7 +77,7 @@ impl MemoryPlan {
         // Beside the logits, two threads pack them for their products and keep the room. When the head is done
         // a layer's backward pass takes the logits' place: half of what the layer keeps, and more where the
         // layer is run again. Both factors are measured.
-        let share = if training.recompute { 1.2 } else { 0.5 };
+        let share = if training.gradient_checkpointing { 1.2 } else { 0.5 };
         let workspace = 2.0 * chunk + chunk.max(tokens * shape.model.kept_per_token * share);
         Self {
             devices,
@@ -141,10 +141,10 @@ struct Remedy {
 /// What to change, the harmless first: nothing but time, then the order of sums, then the method.
 const REMEDIES: [Remedy; 5] = [
     Remedy {
-        key: "training.recompute",
+        key: "training.gradient_checkpointing",
         apply: |config| {
-            let applies = !config.training.recompute;
-            config.training.recompute = true;
+            let applies = !config.training.gradient_checkpointing;
+            config.training.gradient_checkpointing = true;
             applies.then(|| "true".to_owned())
         },
     },
@@ -188,7 +188,7 @@ const REMEDIES: [Remedy; 5] = [
 ///
 /// # Errors
 /// As [`MemoryPlan::new`].
-pub fn changes_to_fit(config: &RunConfig, memory: f64) -> Result<Option<Vec<String>>> {
+pub(crate) fn changes_to_fit(config: &RunConfig, memory: f64) -> Result<Option<Vec<String>>> {
     let mut config = config.clone();
     let mut changes: Vec<(&str, String)> = Vec::new();
     let is_adaptable = ModelShape::of(&config)?.model.is_adaptable;
@@ -210,7 +210,7 @@ pub fn changes_to_fit(config: &RunConfig, memory: f64) -> Result<Option<Vec<Stri
 ///
 /// # Errors
 /// Another form, with an example of the right one.
-pub fn parse_memory(text: &str) -> std::result::Result<f64, String> {
+pub(crate) fn parse_memory(text: &str) -> std::result::Result<f64, String> {
     const UNITS: [(&str, f64); 4] = [("GiB", GIB), ("MiB", GIB / 1024.0), ("GB", 1e9), ("MB", 1e6)];
     let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
     let bytes = unit.and_then(|(number, bytes)| Some(number.trim().parse::<f64>().ok()? * bytes));
@@ -254,7 +254,7 @@ fn room() -> Option<f64> {
 ///
 /// # Errors
 /// As [`MemoryPlan::new`]; a run that does not fit.
-pub fn print(config: &RunConfig, memory: Option<f64>) -> Result<()> {
+pub(crate) fn print(config: &RunConfig, memory: Option<f64>) -> Result<()> {
     let plan = MemoryPlan::new(config)?;
     show!("{plan}");
     let Some(memory) = memory else { return Ok(()) };

@@ -9,17 +9,16 @@ mod labels;
 mod texts;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use ee_files::FolderLock;
-use ee_models::arch::bert::Encoder;
-use ee_models::arch::llama::Llama;
 use ee_tasks::{AnyTask, GenerationTask};
 
 use crate::config::{Lessons, ModelConfig, RunConfig, TaskConfig};
 use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::fit::{Plan, Run};
+use crate::fit::{self, Ended, Run, Timetable};
 use crate::log::Log;
 use crate::optimizer::AdamW;
 use crate::plan;
@@ -30,12 +29,17 @@ use crate::snapshot::{Checkpoints, Resumed, TrainingState};
 use crate::subject::{Loaded, Trainable};
 use crate::validate::Measure;
 
-/// A run with the model that it begins or goes on with.
-pub enum Prepared {
-    /// Of an encoder that classifies.
-    Labels(Box<Run<Encoder>>, Encoder),
-    /// Of a decoder.
-    Texts(Box<Run<Llama>>, Llama),
+/// A run that is sound and may begin, or go on.
+pub struct Prepared(Box<dyn FnOnce(&AtomicBool) -> Result<Ended>>);
+
+impl Prepared {
+    /// Trains until the last step, until patience is lost, or until `interrupted` is set.
+    ///
+    /// # Errors
+    /// When the loss is no longer finite, or a file cannot be written.
+    pub(crate) fn fit(self, interrupted: &AtomicBool) -> Result<Ended> {
+        (self.0)(interrupted)
+    }
 }
 
 /// What a decoder learns.
@@ -58,13 +62,11 @@ pub fn prepare(config: RunConfig, output: &Path, resume: bool) -> Result<Prepare
         Lessons::Task { file } => match AnyTask::read(file)? {
             AnyTask::Generation(task) => Texts::Task(Box::new(task)),
             AnyTask::Classification(task) => {
-                let (run, model) = Start::new(config, output, resume)?.begin_labels(&task)?;
-                return Ok(Prepared::Labels(Box::new(run), model));
+                return Start::new(config, output, resume)?.begin_labels(&task);
             }
         },
     };
-    let (run, model) = Start::new(config, output, resume)?.begin_texts(&texts)?;
-    Ok(Prepared::Texts(Box::new(run), model))
+    Start::new(config, output, resume)?.begin_texts(&texts)
 }
 
 /// The split that scores: the one asked for, or that on which the task is evaluated.
@@ -132,7 +134,7 @@ impl<'a> Start<'a> {
     }
 
     /// Makes the run folder and opens its log.
-    fn finish<M: Trainable>(self, material: Material<M>) -> Result<(Run<M>, M)> {
+    fn finish<M: Trainable>(self, material: Material<M>) -> Result<Prepared> {
         let Self { config, output, resume, devices, lock, checkpoints } = self;
         let Material { loaded, resumed, optimizer, .. } = material;
         let Material { task, validation_split, train, validation, measure, sampler, .. } = material;
@@ -145,22 +147,23 @@ impl<'a> Start<'a> {
                 return Err(Error::Mismatch(format!("the task has no {what} example")));
             }
         }
-        let plan = Plan::new(&config, train.len());
+        let timetable = Timetable::new(&config, train.len());
         let lock = match lock {
             Some(lock) => lock,
             None => run::make(output, &config)?,
         };
         run::begin(output, &config, checkpoints.identity(), resumed_at)?;
-        let log = Log::open(output, &state, plan.total)?;
+        let log =
+            Log::open(output, (state.log_bytes, state.events_bytes), state.step, timetable.total)?;
         announce(&log, &loaded.notices, resume, resumed_at);
         let Loaded { model, config: model_config, names, written, .. } = loaded;
         let run = Run {
             schedule: Schedule {
                 kind: config.schedule.kind,
-                warm_up: config.schedule.warm_up.steps(plan.total),
-                total: plan.total,
+                warm_up: config.schedule.warm_up.steps(timetable.total),
+                total: timetable.total,
             },
-            plan,
+            timetable,
             tokenizer: config.model.tokenizer_folder().to_owned(),
             checkpoints,
             _lock: lock,
@@ -181,7 +184,7 @@ impl<'a> Start<'a> {
             config,
             devices,
         };
-        Ok((run, model.train()))
+        Ok(Prepared(Box::new(|interrupted| fit::fit(run, model.train(), interrupted))))
     }
 }
 

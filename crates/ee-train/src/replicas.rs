@@ -19,19 +19,19 @@ type Tensors = HashMap<ParamId, Box<dyn Any + Send>>;
 
 /// A model with its copies; the first one leads.
 #[derive(Debug)]
-pub struct Replicas<M> {
+pub(crate) struct Replicas<M> {
     models: Vec<M>,
     owners: HashMap<ParamId, usize>,
 }
 
 impl<M: Module> Replicas<M> {
     /// A model on the device where it is.
-    pub fn single(model: M) -> Self {
+    pub(crate) fn single(model: M) -> Self {
         Self { models: vec![model], owners: HashMap::new() }
     }
 
     /// A model on the device where it is, which is the first one, with copies on the others.
-    pub fn new(model: M, devices: &[Device], is_sharded: bool) -> Self {
+    pub(crate) fn new(model: M, devices: &[Device], is_sharded: bool) -> Self {
         let copies = devices.iter().skip(1).map(|device| model.clone().fork(device));
         let copies: Vec<M> = copies.collect();
         let mut owners = Owners { of: HashMap::new(), n: devices.len(), is_sharded };
@@ -40,17 +40,17 @@ impl<M: Module> Replicas<M> {
     }
 
     /// The model and its copies.
-    pub fn models(&self) -> &[M] {
+    pub(crate) fn models(&self) -> &[M] {
         &self.models
     }
 
     /// The leading model.
-    pub fn first(&self) -> &M {
+    pub(crate) fn first(&self) -> &M {
         &self.models[0]
     }
 
     /// The leading model alone.
-    pub fn into_first(self) -> M {
+    pub(crate) fn into_first(self) -> M {
         self.models.into_iter().next().expect("there is at least one")
     }
 

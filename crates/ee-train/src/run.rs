@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::log;
 
 /// The version of Burn that the workspace pins.
-pub const BURN_VERSION: &str = "0.22.1";
+pub(crate) const BURN_VERSION: &str = "0.22.1";
 
 const CONFIG: &str = "config.toml";
 const FACTS: &str = "run.json";
@@ -36,7 +36,7 @@ const PROGRAM: &str = "ee-train";
 ///
 /// # Errors
 /// When another process works in it, or it cannot be written.
-pub fn lock(folder: &Path) -> Result<Option<FolderLock>> {
+pub(crate) fn lock(folder: &Path) -> Result<Option<FolderLock>> {
     Ok(if folder.is_dir() { Some(FolderLock::take(folder, PROGRAM)?) } else { None })
 }
 
@@ -44,7 +44,7 @@ pub fn lock(folder: &Path) -> Result<Option<FolderLock>> {
 ///
 /// # Errors
 /// When it cannot be made, or when a run has begun in it in the meantime.
-pub fn make(folder: &Path, config: &RunConfig) -> Result<FolderLock> {
+pub(crate) fn make(folder: &Path, config: &RunConfig) -> Result<FolderLock> {
     fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
     let lock = FolderLock::take(folder, PROGRAM)?;
     check(folder, config, false)?;
@@ -56,7 +56,7 @@ pub fn make(folder: &Path, config: &RunConfig) -> Result<FolderLock> {
 ///
 /// # Errors
 /// As said; the message names the keys that differ.
-pub fn check(folder: &Path, config: &RunConfig, resume: bool) -> Result<()> {
+pub(crate) fn check(folder: &Path, config: &RunConfig, resume: bool) -> Result<()> {
     let path = folder.join(CONFIG);
     if !path.exists() {
         return check_empty(folder);
@@ -68,7 +68,8 @@ pub fn check(folder: &Path, config: &RunConfig, resume: bool) -> Result<()> {
         )));
     }
     let text = fs::read_to_string(&path).map_err(Error::io("cannot read", &path))?;
-    let earlier: toml::Table = text.parse().map_err(|error| Error::broken(&path, error))?;
+    let mut earlier: toml::Table = text.parse().map_err(|error| Error::broken(&path, error))?;
+    rename_earlier_keys(&mut earlier);
     let now: toml::Table = config.to_toml().parse().expect("a resolved configuration is TOML");
     let mut differences = Vec::new();
     compare("", &earlier, &now, &mut differences);
@@ -80,6 +81,15 @@ pub fn check(folder: &Path, config: &RunConfig, resume: bool) -> Result<()> {
         folder.display(),
         differences.join("\n  ")
     )))
+}
+
+/// Keys of runs that an earlier version began, as they are called now.
+fn rename_earlier_keys(earlier: &mut toml::Table) {
+    if let Some(toml::Value::Table(training)) = earlier.get_mut("training")
+        && let Some(value) = training.remove("recompute")
+    {
+        training.insert("gradient_checkpointing".to_owned(), value);
+    }
 }
 
 /// Refuses what is neither absent nor an empty folder.
@@ -104,18 +114,18 @@ fn check_empty(folder: &Path) -> Result<()> {
 
 /// Which run a folder holds.
 #[derive(Clone, Debug)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// A random name, in `run.json` and in the state file of every checkpoint.
-    pub id: String,
+    pub(crate) id: String,
     /// Whether the folder named none: it holds no run yet, or one of an earlier version.
-    pub is_new: bool,
+    pub(crate) is_new: bool,
     /// Whether the run has written a checkpoint, as far as its folder tells.
-    pub has_saved: bool,
+    pub(crate) has_saved: bool,
 }
 
 impl Identity {
     /// That of a run which begins.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { id: format!("{:016x}", rand::random::<u64>()), is_new: true, has_saved: false }
     }
 
@@ -123,7 +133,7 @@ impl Identity {
     ///
     /// # Errors
     /// When the facts of its start cannot be read.
-    pub fn of(folder: &Path) -> Result<Self> {
+    pub(crate) fn of(folder: &Path) -> Result<Self> {
         let mut identity = Self::new();
         let facts = read_facts(&folder.join(FACTS))?;
         if let Some(id) = facts.as_ref().and_then(|facts| facts.get("id")?.as_str()) {
@@ -170,7 +180,7 @@ fn compare(prefix: &str, earlier: &toml::Table, now: &toml::Table, differences: 
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub fn begin(
+pub(crate) fn begin(
     folder: &Path,
     config: &RunConfig,
     identity: &Identity,

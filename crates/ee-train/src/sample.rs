@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::error::Result;
 
 /// Continues one prompt again and again.
-pub struct Sampler {
+pub(crate) struct Sampler {
     prompt: String,
     ids: Vec<u32>,
     tokenizer: TextTokenizer,
@@ -18,13 +18,13 @@ pub struct Sampler {
 
 /// What one exit wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// The exit, from 1.
-    pub exit: usize,
+    pub(crate) exit: usize,
     /// The prompt.
-    pub prompt: String,
+    pub(crate) prompt: String,
     /// Its greedy continuation.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Sampler {
@@ -33,7 +33,7 @@ impl Sampler {
     ///
     /// # Errors
     /// A prompt that the tokenizer cannot spell.
-    pub fn new(
+    pub(crate) fn new(
         example: Option<&TextExample>,
         tokenizer: &TextTokenizer,
         ends: &[u32],
@@ -61,7 +61,7 @@ impl Sampler {
     ///
     /// # Errors
     /// What generating or decoding says.
-    pub fn samples(&self, model: &dyn Decoder) -> Result<Vec<Sample>> {
+    pub(crate) fn samples(&self, model: &dyn Decoder) -> Result<Vec<Sample>> {
         let last = model.n_layers();
         let mut exits = vec![last.div_ceil(2), last];
         exits.dedup();

@@ -8,7 +8,7 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::Gradients;
 use ee_models::checkpoint::ParameterNames;
-use ee_models::loss::{Activations, ExitReading, PassConfig, Targets, pass_onto};
+use ee_models::loss::{ExitReading, PassConfig, Targets, pass_onto};
 use ee_models::{Batch, DropoutKey, ExitModel};
 
 use crate::optimizer::AdamW;
@@ -30,8 +30,8 @@ pub struct StepConfig {
     pub weights: Vec<f64>,
     /// Whether exits of weight 0 are read, too.
     pub watch: bool,
-    /// What is kept on the way forward.
-    pub activations: Activations,
+    /// Whether layers are run again on the way back rather than kept.
+    pub gradient_checkpointing: bool,
     /// The learning rate of this step.
     pub learning_rate: f64,
     /// Seed and number of the step, from which dropout follows; `None` drops nothing.
@@ -101,7 +101,7 @@ pub fn step<M: ExitModel + Module>(
 ///
 /// # Panics
 /// As [`step`].
-pub fn step_on<M: ExitModel + Module>(
+pub(crate) fn step_on<M: ExitModel + Module>(
     replicas: Replicas<M>,
     optimizer: &mut AdamW,
     names: &ParameterNames,
@@ -182,7 +182,7 @@ impl Work<'_> {
                 watch: config.watch,
                 dropout: config.dropout.map(key),
                 scale: share,
-                activations: config.activations,
+                gradient_checkpointing: config.gradient_checkpointing,
             };
             let earlier = passed.gradients.take();
             let pass = pass_onto(model, &micro.batch, &micro.targets, &pass_config, earlier);

@@ -13,7 +13,7 @@ use ee_models::{Decoder, ExitModel};
 use serde_json::{Map, Value};
 
 /// A model that can be trained and written as a Hugging Face folder.
-pub trait Trainable: ExitModel + Module + 'static {
+pub(crate) trait Trainable: ExitModel + Module + 'static {
     /// Its configuration.
     type Config: Clone;
 
@@ -48,17 +48,17 @@ pub trait Trainable: ExitModel + Module + 'static {
 
 /// A model with what must be known beside its parameters.
 #[derive(Clone, Debug)]
-pub struct Loaded<M: Trainable> {
+pub(crate) struct Loaded<M: Trainable> {
     /// The model, on its device.
-    pub model: M,
+    pub(crate) model: M,
     /// The configuration it was built from.
-    pub config: M::Config,
+    pub(crate) config: M::Config,
     /// The name of each parameter: Hugging Face's, of low-rank additions PEFT's.
-    pub names: ParameterNames,
+    pub(crate) names: ParameterNames,
     /// The same without additions: what is written of the merged model.
-    pub written: ParameterNames,
+    pub(crate) written: ParameterNames,
     /// What a reader of the results must know of the beginning.
-    pub notices: Vec<String>,
+    pub(crate) notices: Vec<String>,
 }
 
 impl Trainable for Encoder {

@@ -18,21 +18,21 @@ use tensorboard_rs::summary;
 use crate::error::{Error, Result};
 
 /// An event file open for appending.
-pub struct EventFile {
+pub(crate) struct EventFile {
     path: PathBuf,
     file: File,
     length: u64,
 }
 
 /// TensorBoard reads files with `tfevents` in their names.
-pub const NAME: &str = "events.out.tfevents.ee-train";
+pub(crate) const NAME: &str = "events.out.tfevents.ee-train";
 
 impl EventFile {
     /// Opens the event file of a folder, cut to `length` bytes; 0 begins it anew.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn open(folder: &Path, length: u64) -> Result<Self> {
+    pub(crate) fn open(folder: &Path, length: u64) -> Result<Self> {
         let path = folder.join(NAME);
         let file = open_cut(&path, length)?;
         let mut events = Self { path, file, length };
@@ -48,7 +48,7 @@ impl EventFile {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn scalars(&mut self, step: u64, values: &[(String, f64)]) -> Result<()> {
+    pub(crate) fn scalars(&mut self, step: u64, values: &[(String, f64)]) -> Result<()> {
         let event = |(tag, value): &(String, f64)| {
             let mut event = Event::new();
             event.set_step(step as i64);
@@ -59,7 +59,7 @@ impl EventFile {
     }
 
     /// Length in bytes of what has been written.
-    pub fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
@@ -67,7 +67,7 @@ impl EventFile {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn sync(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(Error::io("cannot write", &self.path))
     }
 

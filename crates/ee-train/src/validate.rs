@@ -14,7 +14,7 @@ use crate::subject::Trainable;
 const PERPLEXITY: &str = "perplexity";
 
 /// What a run is validated by.
-pub enum Measure {
+pub(crate) enum Measure {
     /// Metrics of predicted labels.
     Labels(LabelMeasure),
     /// Perplexity and accuracy of learned tokens.
@@ -22,21 +22,21 @@ pub enum Measure {
 }
 
 /// How predicted labels are scored.
-pub struct LabelMeasure {
+pub(crate) struct LabelMeasure {
     /// The first one leads.
-    pub metrics: Vec<Box<dyn Metric>>,
+    pub(crate) metrics: Vec<Box<dyn Metric>>,
     /// The task's label that each of the head's outputs means: metrics tell labels apart, and know the
     /// task's alone.
-    pub label_of: Vec<usize>,
+    pub(crate) label_of: Vec<usize>,
 }
 
 /// Scores of one metric at the exits 1..=N.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ExitScores {
+pub(crate) struct ExitScores {
     /// The metric's name.
-    pub metric: String,
+    pub(crate) metric: String,
     /// In the order of the exits.
-    pub scores: Vec<f64>,
+    pub(crate) scores: Vec<f64>,
 }
 
 impl ExitScores {
@@ -48,14 +48,14 @@ impl ExitScores {
     ///
     /// # Panics
     /// When there are no exits.
-    pub fn last(&self) -> f64 {
+    pub(crate) fn last(&self) -> f64 {
         *self.scores.last().expect("a model has at least one exit")
     }
 }
 
 impl Measure {
     /// The metric that chooses the best checkpoint, by the last exit.
-    pub fn leading(&self) -> &'static str {
+    pub(crate) fn leading(&self) -> &'static str {
         match self {
             Self::Labels(measure) => measure.metrics[0].name(),
             Self::Tokens => PERPLEXITY,
@@ -64,7 +64,7 @@ impl Measure {
 
     /// Whether the leading metric rose from `best` to `score`, or fell where less is better. What is no
     /// finite number never improves anything, and every number improves on it.
-    pub fn improves(&self, score: f64, best: Option<f64>) -> bool {
+    pub(crate) fn improves(&self, score: f64, best: Option<f64>) -> bool {
         let Some(best) = best.filter(|best| best.is_finite()) else { return score.is_finite() };
         match self {
             Self::Labels(_) => score > best,
@@ -77,7 +77,7 @@ impl Measure {
     /// # Errors
     /// When a batch cannot be given to the model, or an exit is no longer finite on an example, whose row in the
     /// split is named.
-    pub fn scores<M: Trainable>(
+    pub(crate) fn scores<M: Trainable>(
         &self,
         model: &M,
         split: &Split,

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use ee_models::arch::llama::{self, Llama, Loaded};
 use ee_models::checkpoint::Precision;
 use ee_models::kernels::{Rows, project};
-use ee_models::loss::{Activations, Objective, Targets};
+use ee_models::loss::{Objective, Targets};
 use ee_models::{Batch, ExitModel};
 use ee_train::optimizer::{AdamW, AdamWConfig};
 use ee_train::step::{MicroBatch, StepConfig, step};
@@ -97,11 +97,11 @@ fn optimizer(training: &GoldenTraining, max_gradient_norm: f64) -> AdamW {
     })
 }
 
-fn joint(learning_rate: f64, activations: Activations) -> StepConfig {
+fn joint(learning_rate: f64, gradient_checkpointing: bool) -> StepConfig {
     StepConfig {
-        weights: Objective::Joint.weights(3),
+        weights: Objective::JOINT.weights(3),
         watch: false,
-        activations,
+        gradient_checkpointing,
         learning_rate,
         dropout: None,
     }
@@ -124,18 +124,18 @@ fn logits(model: &Llama, MicroBatch { batch, targets }: &MicroBatch) -> Vec<f64>
 fn ten_steps_as_pytorch_makes_them() {
     for name in MODELS {
         let golden = golden(name);
-        follow(name, &golden, &golden.training.constant, Activations::Keep);
-        follow(name, &golden, &golden.training.clipped_cosine, Activations::Recompute);
+        follow(name, &golden, &golden.training.constant, false);
+        follow(name, &golden, &golden.training.clipped_cosine, true);
     }
 }
 
-fn follow(name: &str, golden: &Golden, run: &GoldenRun, activations: Activations) {
+fn follow(name: &str, golden: &Golden, run: &GoldenRun, gradient_checkpointing: bool) {
     let training = &golden.training;
     assert_eq!(training.batches.len(), 10);
     let Loaded { mut model, names, .. } = load(name);
     let mut optimizer = optimizer(training, run.max_grad_norm.unwrap_or(0.0));
     for (number, batch) in training.batches.iter().enumerate() {
-        let config = joint(run.learning_rates[number], activations);
+        let config = joint(run.learning_rates[number], gradient_checkpointing);
         let report;
         (model, report) = step(model, &mut optimizer, &names, &[batch.whole()], &config).unwrap();
         let (loss, norm) = (run.losses[number], run.gradient_norms[number]);
@@ -158,7 +158,7 @@ fn micro_batches_count_by_their_targets() {
         let report = |micro_batches: &[MicroBatch]| {
             let Loaded { model, names, .. } = load(name);
             let mut optimizer = optimizer(&golden.training, 0.0);
-            let config = joint(1e-3, Activations::Keep);
+            let config = joint(1e-3, false);
             step(model, &mut optimizer, &names, micro_batches, &config).unwrap().1
         };
         let batch = &golden.batch;

@@ -38,7 +38,7 @@ fn plans_are_within_a_tenth_of_what_runs_take() {
         let playground = text(sizes, length);
         let runs = [
             ("joint", &[][..]),
-            ("recomputed", &["--set", "training.recompute=true"]),
+            ("checkpointed", &["--set", "training.gradient_checkpointing=true"]),
             ("rounded", &["--set", "precision=bf16"]),
         ];
         for (run, more) in runs.into_iter().take(if name == "wide" { 3 } else { 1 }) {
@@ -71,7 +71,7 @@ fn a_run_that_does_not_fit_is_told_what_to_change() {
     let too_small = plan("200MiB");
     assert_eq!(too_small.status.code(), Some(1));
     let text = String::from_utf8(too_small.stdout.clone()).unwrap();
-    assert!(text.contains("--set training.recompute=true"), "{text}");
+    assert!(text.contains("--set training.gradient_checkpointing=true"), "{text}");
     assert!(stderr(&too_small).contains("0.20 GiB are there"), "{}", stderr(&too_small));
     let hopeless = plan("1MiB");
     assert!(String::from_utf8(hopeless.stdout).unwrap().contains("no setting makes it fit"));

@@ -33,7 +33,7 @@ fn a_run_learns_and_leaves_its_folder() {
         serde_json::from_str(&fs::read_to_string(playground.path("run/run.json")).unwrap())
             .unwrap();
     assert_eq!((run["seed"].as_u64(), run["objective"].as_str()), (Some(42), Some("joint")));
-    assert_eq!(run["versions"]["burn"], ee_train::run::BURN_VERSION);
+    assert!(run["versions"]["burn"].is_string());
     let facts = fs::read_to_string(playground.path("run/best/ee_training.json")).unwrap();
     let facts: serde_json::Value = serde_json::from_str(&facts).unwrap();
     assert_eq!(facts["ee_objective"], "joint", "{facts}");
@@ -44,7 +44,7 @@ fn a_run_learns_and_leaves_its_folder() {
     for name in ["config.json", "model.safetensors", "vocab.txt", "training_state.json"] {
         assert!(playground.path("run/best").join(name).is_file(), "{name}");
     }
-    assert!(playground.path("run").join(ee_train::tensorboard::NAME).is_file());
+    assert!(playground.path("run").join("events.out.tfevents.ee-train").is_file());
     // What is resolved can be run again as it stands.
     let again = playground.path("run/config.toml");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ee-train"));

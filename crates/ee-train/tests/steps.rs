@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use ee_models::arch::bert::{self, Encoder, Head, Loaded};
-use ee_models::loss::{Activations, Objective, Targets};
+use ee_models::loss::{Objective, Targets};
 use ee_models::{Batch, ExitModel};
 use ee_train::optimizer::{AdamW, AdamWConfig};
 use ee_train::schedule::{Schedule, ScheduleKind};
@@ -100,9 +100,9 @@ fn load(name: &str) -> Loaded {
 
 fn joint(learning_rate: f64) -> StepConfig {
     StepConfig {
-        weights: Objective::Joint.weights(3),
+        weights: Objective::JOINT.weights(3),
         watch: false,
-        activations: Activations::Keep,
+        gradient_checkpointing: false,
         learning_rate,
         dropout: None,
     }

@@ -132,7 +132,7 @@ fn a_plain_run_reads_the_other_exits_now_and_then() {
 }
 
 #[test]
-fn kept_recomputed_and_cut_activations_train_alike() {
+fn checkpointed_and_cut_steps_train_alike() {
     let playground = texts();
     let once = ["--joint", "--set", "training.epochs=1"];
     let with = |name: &str, more: &[&str]| {
@@ -143,8 +143,8 @@ fn kept_recomputed_and_cut_activations_train_alike() {
             .collect::<Vec<_>>()
     };
     let kept = with("kept", &[]);
-    let recomputed = with("recomputed", &["--set", "training.recompute=true"]);
-    assert_eq!(kept, recomputed);
+    let again = ["--set", "training.gradient_checkpointing=true"];
+    assert_eq!(kept, with("checkpointed", &again));
     for (name, more) in [
         ("micro", &["--set", "training.micro_batch=3"][..]),
         ("two", &["--device", "cpu,cpu"]),

@@ -7,37 +7,19 @@
 
 mod gradients;
 mod head;
+mod objective;
 mod pass;
 
 #[cfg(test)]
 mod tests;
 
 pub use self::head::LOGIT_BYTES;
+pub use self::objective::{OBJECTIVES, Objective};
 pub use self::pass::{evaluate, pass, pass_onto};
 
 use burn::tensor::Gradients;
 
 use crate::exit::{Batch, DropoutKey};
-
-/// Which exits' losses are minimized.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Objective {
-    /// The last exit's loss alone.
-    Final,
-    /// The plain sum of all exits' losses (BranchyNet, Teerapittayanon et al. 2016).
-    Joint,
-}
-
-impl Objective {
-    /// What the exits 1..=N count in the objective.
-    pub fn weights(self, n_exits: usize) -> Vec<f64> {
-        match self {
-            Self::Final => (1..=n_exits).map(|exit| f64::from(exit == n_exits)).collect(),
-            Self::Joint => vec![1.0; n_exits],
-        }
-    }
-}
 
 /// Which states of a batch the head reads, and what is right there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,18 +70,6 @@ impl Targets {
     }
 }
 
-/// What becomes of a layer's intermediate results until the gradient comes back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Activations {
-    /// They are kept.
-    #[default]
-    Keep,
-    /// The layer's input alone is kept, and the layer is run again (Chen et al. 2016): memory of one layer
-    /// for the time of one more forward pass.
-    Recompute,
-}
-
 /// What one pass does beside its data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PassConfig {
@@ -111,8 +81,9 @@ pub struct PassConfig {
     pub dropout: Option<DropoutKey>,
     /// Gradients are those of `scale` · Σ weight · loss.
     pub scale: f64,
-    /// What is kept on the way forward.
-    pub activations: Activations,
+    /// Whether a layer's input alone is kept and the layer is run again on the way back (Chen et al. 2016): memory
+    /// of one layer for the time of one more forward pass.
+    pub gradient_checkpointing: bool,
 }
 
 /// What one exit says about the targets.

@@ -7,7 +7,7 @@ use burn::tensor::{Gradients, IndexingUpdateOp, Tensor};
 
 use super::gradients::Gathered;
 use super::head::{LOGIT_BYTES, Reader, differentiate, indices, watch};
-use super::{Activations, ExitReading, Pass, PassConfig, PassSeconds, Targets};
+use super::{ExitReading, Pass, PassConfig, PassSeconds, Targets};
 use crate::exit::{Batch, ExitModel, Stream};
 use crate::kernels;
 
@@ -143,13 +143,13 @@ impl<M: ExitModel + Module> Sweep<'_, M> {
             let hidden = Tensor::from_inner(state.clone());
             let hidden = if wanted { hidden.require_grad() } else { hidden };
             let input = Stream { hidden, ..embedded.clone() };
-            let output = match self.config.activations {
-                Activations::Keep => {
+            let output = match self.config.gradient_checkpointing {
+                false => {
                     let output = self.model.layer(index, input.clone()).hidden;
                     state = output.clone().inner();
                     Some(output)
                 }
-                Activations::Recompute => {
+                true => {
                     let input = Stream { hidden: state, ..embedded.clone() };
                     state = self.plain.layer(index, input).hidden;
                     None

@@ -35,8 +35,14 @@ fn data() -> (Batch, Targets) {
     (batch, Targets::new(places, labels))
 }
 
-fn config(weights: Vec<f64>, activations: Activations) -> PassConfig {
-    PassConfig { weights, watch: false, dropout: None, scale: 0.7, activations }
+fn config(weights: Vec<f64>, checkpointing: bool) -> PassConfig {
+    PassConfig {
+        weights,
+        watch: false,
+        dropout: None,
+        scale: 0.7,
+        gradient_checkpointing: checkpointing,
+    }
 }
 
 struct ByName<'a> {
@@ -113,13 +119,13 @@ fn gradients_equal_those_of_the_plain_sum() {
         for weights in [vec![1.0, 1.0, 1.0], vec![0.0, 0.0, 1.0], vec![0.5, 0.0, 2.0]] {
             let (expected, losses) = naive(&loaded.model, &batch, &targets, &weights);
             let expected = by_name(&loaded, expected);
-            for activations in [Activations::Keep, Activations::Recompute] {
+            for checkpointing in [false, true] {
                 // All logits at once, four rows of them, and one.
                 for logits in [1 << 20, 4 * 101 * 4, 1] {
-                    let config = config(weights.clone(), activations);
+                    let config = config(weights.clone(), checkpointing);
                     let model = &loaded.model;
                     let pass = pass_in_chunks(model, &batch, &targets, &config, None, logits);
-                    let what = format!("{name} {weights:?} {activations:?} {logits}");
+                    let what = format!("{name} {weights:?} {checkpointing:?} {logits}");
                     for ((exit, weight), loss) in pass.exits.iter().zip(&weights).zip(&losses) {
                         assert_eq!(exit.is_some(), *weight != 0.0, "{what}");
                         assert!(exit.is_none_or(|exit| (exit.loss - loss).abs() < 1e-5), "{what}");
@@ -135,7 +141,7 @@ fn gradients_equal_those_of_the_plain_sum() {
 fn passes_add_up() {
     let loaded = load("qwen2-tiny");
     let (batch, targets) = data();
-    let config = config(vec![1.0; 3], Activations::Keep);
+    let config = config(vec![1.0; 3], false);
     let once = by_name(&loaded, pass(&loaded.model, &batch, &targets, &config).gradients);
     let first = pass(&loaded.model, &batch, &targets, &config).gradients;
     let twice = pass_onto(&loaded.model, &batch, &targets, &config, Some(first)).gradients;
@@ -149,7 +155,7 @@ fn passes_add_up() {
 fn layers_above_the_deepest_exit_that_counts_are_left_alone() {
     let loaded = load("llama-tiny");
     let (batch, targets) = data();
-    let config = config(vec![0.0, 1.0, 0.0], Activations::Keep);
+    let config = config(vec![0.0, 1.0, 0.0], false);
     let pass = pass(&loaded.model, &batch, &targets, &config);
     assert!(pass.exits[0].is_none() && pass.exits[1].is_some() && pass.exits[2].is_none());
     let found = by_name(&loaded, pass.gradients);
@@ -161,9 +167,8 @@ fn layers_above_the_deepest_exit_that_counts_are_left_alone() {
 fn watching_and_evaluating_read_what_training_reads() {
     let loaded = load("llama-tiny");
     let (batch, targets) = data();
-    let joint = config(vec![1.0; 3], Activations::Keep);
-    let watching =
-        PassConfig { watch: true, ..config(vec![0.0, 0.0, 1.0], Activations::Recompute) };
+    let joint = config(vec![1.0; 3], false);
+    let watching = PassConfig { watch: true, ..config(vec![0.0, 0.0, 1.0], true) };
     let read = |config: &PassConfig| -> Vec<ExitReading> {
         let exits = pass(&loaded.model, &batch, &targets, config).exits;
         exits.into_iter().map(Option::unwrap).collect()
@@ -171,10 +176,4 @@ fn watching_and_evaluating_read_what_training_reads() {
     let joint = read(&joint);
     assert_eq!(read(&watching), joint);
     assert_eq!(evaluate(&loaded.model.valid(), &batch, &targets), joint);
-}
-
-#[test]
-fn objectives_are_weights() {
-    assert_eq!(Objective::Final.weights(3), [0.0, 0.0, 1.0]);
-    assert_eq!(Objective::Joint.weights(2), [1.0, 1.0]);
 }

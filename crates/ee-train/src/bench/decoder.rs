@@ -7,7 +7,7 @@ use ee_models::arch::llama::{self, LLAMA, LlamaConfig, LlamaSizes, Loaded};
 use ee_models::checkpoint::Precision;
 use ee_models::device::device;
 use ee_models::kernels::{Rows, Weight, project};
-use ee_models::loss::{Activations, Objective, Targets};
+use ee_models::loss::{Objective, Targets};
 use rand::RngExt;
 use serde::Serialize;
 
@@ -20,56 +20,56 @@ const HEAD: usize = 64;
 
 /// The sizes of the work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, clap::Args)]
-pub struct DecoderTrain {
+pub(crate) struct DecoderTrain {
     /// Sum the losses of all exits instead of the last one's alone
     #[arg(long)]
-    pub joint: bool,
+    pub(crate) joint: bool,
     /// Keep each layer's input alone and run the layer again on the way back
-    #[arg(long)]
-    pub recompute: bool,
+    #[arg(long, alias = "recompute")]
+    pub(crate) gradient_checkpointing: bool,
     /// Number of layers
     #[arg(long, default_value_t = 12)]
-    pub layers: usize,
+    pub(crate) layers: usize,
     /// Width of the hidden state; heads have 64 columns
     #[arg(long, default_value_t = 768)]
-    pub dim: usize,
+    pub(crate) dim: usize,
     /// Width of the feed-forward network
     #[arg(long, default_value_t = 2048)]
-    pub inner: usize,
+    pub(crate) inner: usize,
     /// Entries of the vocabulary
     #[arg(long, default_value_t = 32000)]
-    pub vocab: usize,
+    pub(crate) vocab: usize,
     /// Tokens per row
     #[arg(long, default_value_t = 128)]
-    pub seq: usize,
+    pub(crate) seq: usize,
     /// Rows per step
     #[arg(long, default_value_t = 4)]
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// Steps that are timed, after one that is not
     #[arg(long, default_value_t = 5)]
-    pub steps: usize,
+    pub(crate) steps: usize,
     /// cpu, cuda:I, tch:cpu, tch:cuda:I
     #[arg(long, default_value = "cpu")]
-    pub device: String,
+    pub(crate) device: String,
 }
 
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct MeasuredDecoder {
+pub(crate) struct MeasuredDecoder {
     /// `decoder-train`
-    pub verb: &'static str,
+    pub(crate) verb: &'static str,
     /// Time and memory.
     #[serde(flatten)]
-    pub timing: Timing,
+    pub(crate) timing: Timing,
     /// Arithmetic of a step's products, in 10⁹ operations, see [`DecoderTrain::operations`].
-    pub gflop: f64,
+    pub(crate) gflop: f64,
     /// The rate of one of them alone, the one into the feed-forward network, measured after the steps.
-    pub matmul_gflop_per_second: f64,
+    pub(crate) matmul_gflop_per_second: f64,
     /// `seconds` ÷ the time that `gflop` would take at that rate.
-    pub over_arithmetic: f64,
+    pub(crate) over_arithmetic: f64,
     /// The sizes of the work.
     #[serde(flatten)]
-    pub flags: DecoderTrain,
+    pub(crate) flags: DecoderTrain,
 }
 
 impl DecoderTrain {
@@ -79,8 +79,8 @@ impl DecoderTrain {
     /// gradient of the input and that of the matrix. T are the tokens of the batch, P the numbers of all
     /// layers' matrices, and those of the head for each exit that is read. Causal attention has two products
     /// forward and four backward, in which a query meets (seq + 1) / 2 keys on average; that scores are
-    /// computed twice rather than kept is not counted. Recomputing adds the layers' forward products.
-    pub fn operations(&self) -> f64 {
+    /// computed twice rather than kept is not counted. Gradient checkpointing adds the layers' forward products.
+    pub(crate) fn operations(&self) -> f64 {
         let [layers, dim, inner, vocab, seq, batch] =
             [self.layers, self.dim, self.inner, self.vocab, self.seq, self.batch].map(|n| n as f64);
         let tokens = batch * seq;
@@ -90,7 +90,7 @@ impl DecoderTrain {
         let forward = layers * (product + 2.0 * attention);
         let backward = layers * (2.0 * product + 4.0 * attention);
         let heads = exits * 3.0 * 2.0 * tokens * dim * vocab;
-        let again = if self.recompute { forward } else { 0.0 };
+        let again = if self.gradient_checkpointing { forward } else { 0.0 };
         forward + again + backward + heads
     }
 }
@@ -100,8 +100,8 @@ impl DecoderTrain {
 ///
 /// # Errors
 /// When the sizes do not go together, a size is 0 or the device is not there.
-pub fn decoder_train(flags: DecoderTrain) -> Result<MeasuredDecoder> {
-    let DecoderTrain { joint, recompute, layers, dim, inner, vocab, seq, batch, steps, .. } = flags;
+pub(crate) fn decoder_train(flags: DecoderTrain) -> Result<MeasuredDecoder> {
+    let DecoderTrain { joint, layers, dim, inner, vocab, seq, batch, steps, .. } = flags;
     check(&[layers, dim, inner, vocab, seq, batch, steps])?;
     let device = device(&flags.device)?;
     let heads = (dim / HEAD).max(1);
@@ -118,11 +118,11 @@ pub fn decoder_train(flags: DecoderTrain) -> Result<MeasuredDecoder> {
         },
     )?;
     let Loaded { model, names, .. } = llama::random(config, 0, Precision::F32, &device);
-    let objective = if joint { Objective::Joint } else { Objective::Final };
+    let objective = if joint { Objective::JOINT } else { Objective::FINAL };
     let config = |_| StepConfig {
         weights: objective.weights(layers),
         watch: false,
-        activations: if recompute { Activations::Recompute } else { Activations::Keep },
+        gradient_checkpointing: flags.gradient_checkpointing,
         learning_rate: 2e-5,
         dropout: None,
     };
@@ -185,7 +185,7 @@ mod tests {
     fn operations_are_those_of_six_times_the_parameters_and_attention() {
         let plain = DecoderTrain {
             joint: false,
-            recompute: false,
+            gradient_checkpointing: false,
             layers: 2,
             dim: 4,
             inner: 8,
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(plain.operations(), f64::from(parameters + attention));
         let joint = DecoderTrain { joint: true, ..plain.clone() };
         assert_eq!(joint.operations() - plain.operations(), f64::from(6 * 15 * 40));
-        let again = DecoderTrain { recompute: true, ..plain.clone() };
+        let again = DecoderTrain { gradient_checkpointing: true, ..plain.clone() };
         let forward = 2 * 15 * 2 * 160 + 2 * 2 * (2 * 15 * 4 * 2);
         assert_eq!(again.operations() - plain.operations(), f64::from(forward));
     }

@@ -2,7 +2,7 @@ use burn::module::Module;
 use ee_models::Batch;
 use ee_models::arch::bert::{self, BERT, BertSizes, EncoderConfig, Loaded};
 use ee_models::device::device;
-use ee_models::loss::{Activations, Objective, Targets};
+use ee_models::loss::{Objective, Targets};
 use rand::RngExt;
 use serde::Serialize;
 
@@ -12,44 +12,44 @@ use crate::step::{MicroBatch, StepConfig};
 
 /// The sizes of the work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, clap::Args)]
-pub struct EncoderTrain {
+pub(crate) struct EncoderTrain {
     /// Sum the losses of all exits instead of the last one's alone
     #[arg(long)]
-    pub joint: bool,
+    pub(crate) joint: bool,
     /// Number of layers
     #[arg(long, default_value_t = 12)]
-    pub layers: usize,
+    pub(crate) layers: usize,
     /// Width of the hidden state; heads have 64 columns, the feed-forward network is 4 times as wide
     #[arg(long, default_value_t = 768)]
-    pub dim: usize,
+    pub(crate) dim: usize,
     /// Tokens per row
     #[arg(long, default_value_t = 128)]
-    pub seq: usize,
+    pub(crate) seq: usize,
     /// Rows per step
     #[arg(long, default_value_t = 8)]
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// Entries of the vocabulary
     #[arg(long, default_value_t = 30522)]
-    pub vocab: usize,
+    pub(crate) vocab: usize,
     /// Steps that are timed, after one that is not
     #[arg(long, default_value_t = 5)]
-    pub steps: usize,
+    pub(crate) steps: usize,
     /// cpu, cuda:I, tch:cpu, tch:cuda:I
     #[arg(long, default_value = "cpu")]
-    pub device: String,
+    pub(crate) device: String,
 }
 
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct MeasuredEncoder {
+pub(crate) struct MeasuredEncoder {
     /// `encoder-train`
-    pub verb: &'static str,
+    pub(crate) verb: &'static str,
     /// Time and memory.
     #[serde(flatten)]
-    pub timing: Timing,
+    pub(crate) timing: Timing,
     /// The sizes of the work.
     #[serde(flatten)]
-    pub flags: EncoderTrain,
+    pub(crate) flags: EncoderTrain,
 }
 
 /// Fine-tunes a random BERT of two labels on random tokens, every row full, and times the steps: forward,
@@ -57,7 +57,7 @@ pub struct MeasuredEncoder {
 ///
 /// # Errors
 /// When the sizes do not go together, a size is 0 or the device is not there.
-pub fn encoder_train(flags: EncoderTrain) -> Result<MeasuredEncoder> {
+pub(crate) fn encoder_train(flags: EncoderTrain) -> Result<MeasuredEncoder> {
     let EncoderTrain { joint, layers, dim, seq, batch, vocab, steps, .. } = flags;
     check(&[layers, dim, seq, batch, vocab, steps])?;
     let device = device(&flags.device)?;
@@ -75,11 +75,11 @@ pub fn encoder_train(flags: EncoderTrain) -> Result<MeasuredEncoder> {
         },
     )?;
     let Loaded { model, names, .. } = bert::random(config, 0, &device);
-    let objective = if joint { Objective::Joint } else { Objective::Final };
+    let objective = if joint { Objective::JOINT } else { Objective::FINAL };
     let config = |number| StepConfig {
         weights: objective.weights(layers),
         watch: true,
-        activations: Activations::Keep,
+        gradient_checkpointing: false,
         learning_rate: 2e-5,
         dropout: Some((0, number)),
     };

@@ -14,25 +14,25 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-pub use self::decoder::{DecoderTrain, MeasuredDecoder, decoder_train};
-pub use self::encoder::{EncoderTrain, MeasuredEncoder, encoder_train};
+pub(crate) use self::decoder::{DecoderTrain, decoder_train};
+pub(crate) use self::encoder::{EncoderTrain, encoder_train};
 use crate::error::{Error, Result};
 use crate::optimizer::{AdamW, AdamWConfig};
 use crate::step::{MicroBatch, StepConfig, StepReport, step};
 
 /// Medians over the timed steps, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Timing {
+pub(crate) struct Timing {
     /// A whole step: forward, backward, clipping and AdamW.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// Of it the layers and the embedding.
-    pub layers_seconds: f64,
+    pub(crate) layers_seconds: f64,
     /// Of it the head, at every exit that was read.
-    pub heads_seconds: f64,
+    pub(crate) heads_seconds: f64,
     /// Of it the gradients' norm and the update.
-    pub optimizer_seconds: f64,
+    pub(crate) optimizer_seconds: f64,
     /// Peak resident memory of the process.
-    pub peak_mib: Option<f64>,
+    pub(crate) peak_mib: Option<f64>,
 }
 
 /// Makes one step and then `steps` that are timed, each of the same micro-batch.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use ee_models::arch::bert::BertSizes;
 use ee_models::arch::llama::LlamaSizes;
 use ee_models::checkpoint::Precision;
-use ee_models::loss::{Activations, Objective};
+use ee_models::loss::{OBJECTIVES, Objective};
 use ee_tasks::config::{ConfigError, Document};
 use serde::Serialize;
 
@@ -23,34 +23,34 @@ use crate::schedule::ScheduleKind;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunConfig {
     /// Which exits' losses are minimized.
-    pub objective: Objective,
+    pub(crate) objective: Objective,
     /// Decides data order, dropout and initialisation.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// `cpu`, `cuda:0`, … or several, `cuda:0,1,2,3`: each takes a part of every batch.
-    pub device: String,
+    pub(crate) device: String,
     /// Format of the weights that the model computes with; a decoder's alone can be other than F32. The
     /// optimizer's own copy and its moments are F32 in any case.
     #[serde(serialize_with = "precision_name")]
-    pub precision: Precision,
+    pub(crate) precision: Precision,
     /// What is trained.
-    pub model: ModelConfig,
+    pub(crate) model: ModelConfig,
     /// Trains low-rank additions to some matrices and nothing else (Hu et al. 2021); decoders alone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lora: Option<LoraConfig>,
+    pub(crate) lora: Option<LoraConfig>,
     /// What it is trained on.
-    pub task: TaskConfig,
+    pub(crate) task: TaskConfig,
     /// AdamW and clipping.
-    pub optimizer: AdamWConfig,
+    pub(crate) optimizer: AdamWConfig,
     /// The learning rate's course.
-    pub schedule: ScheduleConfig,
+    pub(crate) schedule: ScheduleConfig,
     /// How long, in what batches, and when to look and to save.
-    pub training: TrainingConfig,
+    pub(crate) training: TrainingConfig,
 }
 
 /// Where the model comes from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum ModelConfig {
+pub(crate) enum ModelConfig {
     /// A Hugging Face folder.
     Checkpoint {
         /// The folder.
@@ -68,7 +68,7 @@ pub enum ModelConfig {
 
 impl ModelConfig {
     /// The folder that holds the tokenizer.
-    pub fn tokenizer_folder(&self) -> &Path {
+    pub(crate) fn tokenizer_folder(&self) -> &Path {
         match self {
             Self::Checkpoint { path, .. } => path,
             Self::Scratch(scratch) => &scratch.tokenizer,
@@ -78,40 +78,40 @@ impl ModelConfig {
 
 /// What a model built from scratch is like; the task says whether it is a BERT or a Llama.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ScratchConfig {
+pub(crate) struct ScratchConfig {
     /// Folder of the tokenizer; its vocabulary sizes the embedding.
-    pub tokenizer: PathBuf,
+    pub(crate) tokenizer: PathBuf,
     /// Number of layers.
-    pub layers: usize,
+    pub(crate) layers: usize,
     /// Width of the hidden state.
-    pub d_model: usize,
+    pub(crate) d_model: usize,
     /// Attention heads; divides `d_model`.
-    pub heads: usize,
+    pub(crate) heads: usize,
     /// A Llama's heads of keys and values; divides `heads`. As many as heads if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub kv_heads: Option<usize>,
+    pub(crate) kv_heads: Option<usize>,
     /// Width of the feed-forward network; if absent four times `d_model`, of a Llama 8/3 times.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub inner: Option<usize>,
+    pub(crate) inner: Option<usize>,
     /// Longest input in tokens.
-    pub positions: usize,
+    pub(crate) positions: usize,
     /// A BERT's dropout probability.
-    pub dropout: f64,
+    pub(crate) dropout: f64,
     /// Whether a Llama's head is its embedding's table.
-    pub tied_head: bool,
+    pub(crate) tied_head: bool,
     /// Standard deviation of the new weights.
-    pub initializer_range: f64,
+    pub(crate) initializer_range: f64,
 }
 
 /// Low-rank additions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct LoraConfig {
+pub(crate) struct LoraConfig {
     /// Rows of A, columns of B.
-    pub rank: usize,
+    pub(crate) rank: usize,
     /// The addition is B A times `alpha` / `rank`.
-    pub alpha: f64,
+    pub(crate) alpha: f64,
     /// Which matrices, by the last part of their Hugging Face names.
-    pub targets: Vec<String>,
+    pub(crate) targets: Vec<String>,
 }
 
 impl Default for LoraConfig {
@@ -124,7 +124,7 @@ impl Default for LoraConfig {
 /// What is learned.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum Lessons {
+pub(crate) enum Lessons {
     /// A task: labels, or responses to prompts.
     Task {
         /// The task file.
@@ -141,43 +141,43 @@ pub enum Lessons {
 
 /// The task, its data and how much of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TaskConfig {
+pub(crate) struct TaskConfig {
     /// What is learned.
     #[serde(flatten)]
-    pub lessons: Lessons,
+    pub(crate) lessons: Lessons,
     /// Where the task's files lie; without it, where the task file says.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub data_dir: Option<PathBuf>,
+    pub(crate) data_dir: Option<PathBuf>,
     /// The split to learn from.
-    pub train_split: String,
+    pub(crate) train_split: String,
     /// The split whose scores choose the best checkpoint; without it, the task's evaluation split.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub validation_split: Option<String>,
+    pub(crate) validation_split: Option<String>,
     /// Longer inputs are cut to so many tokens; running text is cut into rows of so many.
-    pub max_length: usize,
+    pub(crate) max_length: usize,
     /// Whether short rows of text are joined up to `max_length`.
-    pub packing: bool,
+    pub(crate) packing: bool,
     /// Learn from the first so many examples.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
     /// Validate on the first so many examples.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub validation_limit: Option<usize>,
+    pub(crate) validation_limit: Option<usize>,
 }
 
 /// The learning rate's course.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct ScheduleConfig {
+pub(crate) struct ScheduleConfig {
     /// The course after the warm-up.
-    pub kind: ScheduleKind,
+    pub(crate) kind: ScheduleKind,
     /// How the rate rises at first.
     #[serde(flatten)]
-    pub warm_up: WarmUp,
+    pub(crate) warm_up: WarmUp,
 }
 
 /// How long the learning rate rises at first.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub enum WarmUp {
+pub(crate) enum WarmUp {
     /// So many steps.
     #[serde(rename = "warm_up_steps")]
     Steps(u64),
@@ -188,7 +188,7 @@ pub enum WarmUp {
 
 impl WarmUp {
     /// Steps of warm-up in a run of `total` steps.
-    pub fn steps(self, total: u64) -> u64 {
+    pub(crate) fn steps(self, total: u64) -> u64 {
         match self {
             Self::Steps(steps) => steps,
             Self::Ratio(ratio) => (ratio * total as f64).ceil() as u64,
@@ -198,57 +198,57 @@ impl WarmUp {
 
 /// How long, in what batches, and when to look and to save.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct TrainingConfig {
+pub(crate) struct TrainingConfig {
     /// How often every example is visited.
-    pub epochs: u64,
+    pub(crate) epochs: u64,
     /// Ends the run earlier, and the schedule with it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_steps: Option<u64>,
+    pub(crate) max_steps: Option<u64>,
     /// Rows of one optimizer step.
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// Rows that travel through the model at once; fewer than `batch` save memory by accumulating
     /// gradients, and change the result by rounding alone (and by other dropout).
-    pub micro_batch: usize,
+    pub(crate) micro_batch: usize,
     /// Rows of one batch of validation.
-    pub evaluation_batch: usize,
+    pub(crate) evaluation_batch: usize,
     /// Validates after every so many steps; without it after each epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub evaluate_every_steps: Option<u64>,
+    pub(crate) evaluate_every_steps: Option<u64>,
     /// Ends the run after so many validations in a row without a better score.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub patience: Option<u64>,
+    pub(crate) patience: Option<u64>,
     /// Saves after every so many steps, beside the checkpoint that follows each validation.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub checkpoint_every_steps: Option<u64>,
+    pub(crate) checkpoint_every_steps: Option<u64>,
     /// Exits outside the objective are read after every so many steps, to be watched: a head of many
-    /// tokens is dear. Without it every step for labels, every tenth for text.
+    /// tokens is expensive. Without it every step for labels, every tenth for text.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub watch_every_steps: Option<u64>,
+    pub(crate) watch_every_steps: Option<u64>,
     /// Whether a layer's activations are computed anew for its backward pass rather than kept.
-    pub recompute: bool,
+    pub(crate) gradient_checkpointing: bool,
     /// Whether each of several devices keeps the optimizer's state of its share of the parameters alone.
-    pub shard_optimizer: bool,
+    pub(crate) shard_optimizer: bool,
     /// New tokens of the samples that each validation of text shows; 0 shows none.
-    pub sample_tokens: usize,
+    pub(crate) sample_tokens: usize,
 }
 
 /// What the command line says beside the run file; absolute paths.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// `--joint`
-    pub joint: bool,
+    pub(crate) joint: bool,
     /// `--set key=value`, in order.
-    pub set: Vec<String>,
+    pub(crate) set: Vec<String>,
     /// `--device`
-    pub device: Option<String>,
+    pub(crate) device: Option<String>,
     /// `--seed`
-    pub seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
     /// `--data-dir`
-    pub data_dir: Option<PathBuf>,
+    pub(crate) data_dir: Option<PathBuf>,
     /// `--model`
-    pub model: Option<PathBuf>,
+    pub(crate) model: Option<PathBuf>,
     /// `--new-head`
-    pub new_head: bool,
+    pub(crate) new_head: bool,
 }
 
 impl RunConfig {
@@ -261,12 +261,9 @@ impl RunConfig {
         let folder = path.parent().unwrap_or(Path::new(""));
         overrides.write_into(&mut document);
         let root = document.root();
+        let objectives: Vec<_> = OBJECTIVES.iter().map(|each| (each.name, *each)).collect();
         let config = Self {
-            objective: root.choice(
-                "objective",
-                &[("final", Objective::Final), ("joint", Objective::Joint)],
-                Objective::Final,
-            ),
+            objective: root.choice("objective", &objectives, OBJECTIVES[0]),
             seed: root.or("seed", 42),
             device: root.or("device", "cpu".to_owned()),
             model: sections::model(&root.section("model"), folder),
@@ -286,7 +283,7 @@ impl RunConfig {
     }
 
     /// The resolved run file.
-    pub fn to_toml(&self) -> String {
+    pub(crate) fn to_toml(&self) -> String {
         toml::to_string(self).expect("a configuration is a table of numbers and strings")
     }
 }
@@ -297,7 +294,7 @@ impl Overrides {
         let mut set = |key: &str, value: toml::Value| document.set(&format!("{key}={value}"));
         let path = |path: &Path| toml::Value::String(path.display().to_string());
         if self.joint {
-            set("objective", "joint".into());
+            set("objective", Objective::JOINT.name.into());
         }
         if let Some(device) = &self.device {
             set("device", device.as_str().into());
@@ -317,16 +314,9 @@ impl Overrides {
     }
 }
 
-impl TrainingConfig {
-    /// What becomes of a layer's activations between its forward and its backward pass.
-    pub fn activations(&self) -> Activations {
-        if self.recompute { Activations::Recompute } else { Activations::Keep }
-    }
-}
-
 impl ScratchConfig {
     /// The sizes of a BERT, together with those of the vocabulary.
-    pub fn bert(&self, vocabulary: usize) -> BertSizes {
+    pub(crate) fn bert(&self, vocabulary: usize) -> BertSizes {
         let Self { layers, d_model, heads, positions, dropout, initializer_range, .. } = *self;
         let inner = self.inner.unwrap_or(4 * d_model);
         BertSizes {
@@ -342,7 +332,7 @@ impl ScratchConfig {
     }
 
     /// The sizes of a Llama, together with those of the vocabulary.
-    pub fn llama(&self, vocabulary: usize) -> LlamaSizes {
+    pub(crate) fn llama(&self, vocabulary: usize) -> LlamaSizes {
         let Self { layers, d_model, heads, positions, .. } = *self;
         let kv_heads = self.kv_heads.unwrap_or(heads);
         // Three matrices of 8/3 have as many numbers as two of 4; Llama's own are multiples of 256.

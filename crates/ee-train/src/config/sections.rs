@@ -192,6 +192,9 @@ pub(super) fn training(section: &Section<'_>) -> TrainingConfig {
     if micro_batch > batch {
         section.complain("micro_batch", format!("{micro_batch} rows exceed the batch of {batch}"));
     }
+    if section.optional::<bool>("recompute").is_some() {
+        section.complain("recompute", "is called `gradient_checkpointing`");
+    }
     TrainingConfig {
         epochs: above_zero(section, "epochs", Some(3)),
         max_steps: optional_above_zero(section, "max_steps"),
@@ -202,7 +205,7 @@ pub(super) fn training(section: &Section<'_>) -> TrainingConfig {
         patience: optional_above_zero(section, "patience"),
         checkpoint_every_steps: optional_above_zero(section, "checkpoint_every_steps"),
         watch_every_steps: optional_above_zero(section, "watch_every_steps"),
-        recompute: section.or("recompute", false),
+        gradient_checkpointing: section.or("gradient_checkpointing", false),
         shard_optimizer: section.or("shard_optimizer", false),
         sample_tokens: section.or("sample_tokens", 32),
     }

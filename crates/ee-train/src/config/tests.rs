@@ -19,7 +19,7 @@ const SMALLEST: &str = "[model]\npath = 'model'\n[task]\nfile = 'cola.toml'\n";
 #[test]
 fn a_small_file_gets_the_defaults_and_absolute_paths() {
     let config = read(SMALLEST, &Overrides::default()).unwrap();
-    assert_eq!((config.objective, config.seed), (Objective::Final, 42));
+    assert_eq!((config.objective, config.seed), (Objective::FINAL, 42));
     assert_eq!((config.training.batch, config.training.micro_batch), (32, 32));
     let ModelConfig::Checkpoint { path, .. } = config.model else {
         panic!("a checkpoint was asked for")
@@ -34,7 +34,7 @@ fn the_resolved_file_reads_back_as_the_same_run() {
                    [schedule]\nkind = 'cosine'\nwarm_up_ratio = 0.1\n[training]\npatience = 3\n";
     let text = "precision = 'bf16'\n[model]\nlayers = 2\nd_model = 128\nkv_heads = 1\ntokenizer = 'tokenizer'\n\
                 [lora]\nrank = 4\n[task]\ntext = ['a.txt', 'b.txt']\nvalidation_text = ['c.txt']\npacking = true\n\
-                [training]\nrecompute = true\nwatch_every_steps = 7\n";
+                [training]\ngradient_checkpointing = true\nwatch_every_steps = 7\n";
     for text in [SMALLEST, scratch, text] {
         let config = read(text, &Overrides { joint: true, ..Overrides::default() }).unwrap();
         assert_eq!(read(&config.to_toml(), &Overrides::default()), Ok(config));
@@ -53,7 +53,7 @@ fn flags_are_written_over_the_file() {
         new_head: false,
     };
     let config = read("[task]\nfile = 'cola.toml'\n", &overrides).unwrap();
-    assert_eq!((config.objective, config.seed), (Objective::Joint, 7));
+    assert_eq!((config.objective, config.seed), (Objective::JOINT, 7));
     assert_eq!(config.device, "cuda:1");
     assert_eq!((config.optimizer.learning_rate, config.training.epochs), (3e-5, 5));
     assert_eq!(config.task.data_dir, Some("/data/glue".into()));
@@ -71,7 +71,7 @@ fn flags_are_written_over_the_file() {
 fn every_fault_is_reported_at_once() {
     let text = "objective = 'jont'\n[model]\npath = 'm'\nlayers = 0\nd_model = 100\nheads = 3\n\
                 [task]\nlimit = 0\n[optimizer]\nlearning_rate = -1\nbeta_1 = 1.0\n\
-                [schedule]\nwarm_up_steps = 3\nwarm_up_ratio = 2.0\n[training]\nbatch = 4\nmicro_batch = 8\nepocs = 3\n";
+                [schedule]\nwarm_up_steps = 3\nwarm_up_ratio = 2.0\n[training]\nbatch = 4\nmicro_batch = 8\nepocs = 3\nrecompute = true\n";
     let expected = [
         "run.toml:1: `objective`: unknown value `jont`, did you mean `joint`?",
         "run.toml:3: `model.path`: a checkpoint has its own sizes",
@@ -84,6 +84,7 @@ fn every_fault_is_reported_at_once() {
         "run.toml:14: `schedule.warm_up_ratio`: expected either warm_up_ratio or warm_up_steps",
         "run.toml:17: `training.micro_batch`: 8 rows exceed the batch of 4",
         "run.toml:18: `training.epocs`: unknown key, did you mean `epochs`?",
+        "run.toml:19: `training.recompute`: is called `gradient_checkpointing`",
         "run.toml: `model.tokenizer`: missing, expected a path",
         "run.toml: `task.file`: missing, expected a path",
     ];

@@ -28,64 +28,64 @@ use crate::error::{Error, Result};
 
 /// What to fit a gate on, and how.
 #[derive(Clone, Debug, Serialize, clap::Args)]
-pub struct GateFlags {
+pub(crate) struct GateFlags {
     /// The decoder's checkpoint folder
     #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+    pub(crate) model: PathBuf,
     /// A task of generated text, whose gold answers the model is led through
     #[arg(long, value_name = "FILE.toml")]
-    pub task: PathBuf,
+    pub(crate) task: PathBuf,
     /// Where the task's data files lie
     #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
+    pub(crate) data_dir: Option<PathBuf>,
     /// The split to learn from
     #[arg(long, default_value = "train")]
-    pub split: String,
+    pub(crate) split: String,
     /// Learn from the first N examples
     #[arg(long, value_name = "N", default_value_t = 2000)]
-    pub limit: usize,
+    pub(crate) limit: usize,
     /// Longer examples lose their end
     #[arg(long, value_name = "TOKENS", default_value_t = 512)]
-    pub max_length: usize,
+    pub(crate) max_length: usize,
     /// Learn from at most N predicted tokens, whole examples at a time
     #[arg(long, value_name = "N", default_value_t = 20_000)]
-    pub tokens: usize,
+    pub(crate) tokens: usize,
     /// One gate for all exits instead of one for each
     #[arg(long)]
-    pub shared: bool,
+    pub(crate) shared: bool,
     /// Visits of every token
     #[arg(long, default_value_t = 10)]
-    pub epochs: usize,
+    pub(crate) epochs: usize,
     /// Peak learning rate of AdamW, falling to 0 in a straight line
     #[arg(long, default_value_t = 3e-3)]
-    pub learning_rate: f64,
+    pub(crate) learning_rate: f64,
     /// Weight decay
     #[arg(long, default_value_t = 1e-2)]
-    pub weight_decay: f64,
+    pub(crate) weight_decay: f64,
     /// Decides the order of the tokens
     #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// cpu, cuda:I, tch:cpu, tch:cuda:I
     #[arg(long, default_value = "cpu")]
-    pub device: String,
+    pub(crate) device: String,
     /// The file to write [default: gate.safetensors in the checkpoint's folder]
     #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// What was fitted, and how good it is on examples that it was not fitted on.
 #[derive(Clone, Debug, Serialize)]
-pub struct GateReport {
+pub(crate) struct GateReport {
     /// The gate's file.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Tokens that it was fitted on.
-    pub tokens: usize,
+    pub(crate) tokens: usize,
     /// Tokens that it was judged on.
-    pub held_out: usize,
+    pub(crate) held_out: usize,
     /// Of the exits 1..=N−1.
-    pub exits: Vec<Quality>,
+    pub(crate) exits: Vec<Quality>,
     /// How it was asked for.
-    pub flags: GateFlags,
+    pub(crate) flags: GateFlags,
 }
 
 /// Share of the examples that are held out.
@@ -95,7 +95,7 @@ const HELD_OUT: f64 = 0.1;
 ///
 /// # Errors
 /// What the task, the tokenizer or the checkpoint says; too few examples; a file that cannot be written.
-pub fn train_gate(flags: &GateFlags) -> Result<GateReport> {
+pub(crate) fn train_gate(flags: &GateFlags) -> Result<GateReport> {
     let file = flags.output.clone().unwrap_or_else(|| flags.model.join(GATE_FILE));
     check_output(&file)?;
     let task = GenerationTask::read(&flags.task)?;
@@ -198,7 +198,7 @@ fn write(fitted: &Fitted, path: &Path) -> Result<()> {
 }
 
 /// Prints a report as a table.
-pub fn print(report: &GateReport) {
+pub(crate) fn print(report: &GateReport) {
     let GateReport { file, tokens, held_out, exits, .. } = report;
     say!("{tokens} tokens learnt from, judged on {held_out} of other examples");
     say!("exit  agrees  accuracy   AUC  log loss, nats");

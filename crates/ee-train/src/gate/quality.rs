@@ -7,17 +7,17 @@ use super::states::Observed;
 
 /// Quality of one exit's gate on tokens that it was not fitted on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Quality {
+pub(crate) struct Quality {
     /// The exit, from 1.
-    pub exit: usize,
+    pub(crate) exit: usize,
     /// Share of the tokens whose prediction is the last exit's: what a gate without eyes would guess.
-    pub agreement: f64,
+    pub(crate) agreement: f64,
     /// Share of the tokens on which the gate, at 1/2, is right.
-    pub accuracy: f64,
+    pub(crate) accuracy: f64,
     /// Probability that an agreeing token gets more than another; absent where all tokens are of one kind.
-    pub auc: Option<f64>,
+    pub(crate) auc: Option<f64>,
     /// Mean −log of the probability given to what was the case, in nats.
-    pub log_loss: f64,
+    pub(crate) log_loss: f64,
 }
 
 /// Quality at every exit before the last.

@@ -6,17 +6,16 @@ use ee_models::arch::bert::{
 use ee_models::checkpoint::Precision;
 use ee_tasks::{Task, Tokenizer};
 
-use super::{Material, Start, check_length, validation_split};
+use super::{Material, Prepared, Start, check_length, validation_split};
 use crate::config::{ModelConfig, TaskConfig};
 use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::fit::Run;
 use crate::optimizer::AdamW;
 use crate::subject::Loaded;
 use crate::validate::{LabelMeasure, Measure};
 
 impl Start<'_> {
-    pub(super) fn begin_labels(self, task: &Task) -> Result<(Run<Encoder>, Encoder)> {
+    pub(super) fn begin_labels(self, task: &Task) -> Result<Prepared> {
         let config = &self.config;
         if config.precision != Precision::F32 || config.lora.is_some() {
             let message = "precision and lora are settings of decoders; a classifier trains in F32";

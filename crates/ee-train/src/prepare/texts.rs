@@ -5,11 +5,10 @@ use ee_models::layers;
 use ee_tasks::causal::{self, CausalRow, Shortened};
 use ee_tasks::{TextExample, TextTokenizer};
 
-use super::{Material, Start, Texts, check_length, validation_split};
+use super::{Material, Prepared, Start, Texts, check_length, validation_split};
 use crate::config::{LoraConfig, ModelConfig, TaskConfig};
 use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::fit::Run;
 use crate::optimizer::AdamW;
 use crate::sample::Sampler;
 use crate::subject::Loaded;
@@ -19,7 +18,7 @@ use crate::validate::Measure;
 const NAMED: usize = 5;
 
 impl Start<'_> {
-    pub(super) fn begin_texts(self, texts: &Texts) -> Result<(Run<Llama>, Llama)> {
+    pub(super) fn begin_texts(self, texts: &Texts) -> Result<Prepared> {
         let config = &self.config;
         if let ModelConfig::Checkpoint { new_head, label_order, .. } = &config.model
             && (*new_head || label_order.is_some())

@@ -25,17 +25,17 @@ const BEST: &str = "best";
 
 /// The checkpoints of one run folder.
 #[derive(Clone, Debug)]
-pub struct Checkpoints {
+pub(crate) struct Checkpoints {
     run: PathBuf,
     identity: Identity,
 }
 
 /// What a run goes on with.
-pub struct Resumed<M: Trainable> {
+pub(crate) struct Resumed<M: Trainable> {
     /// The model, and in its notices what is to be said of the folder.
-    pub loaded: Loaded<M>,
+    pub(crate) loaded: Loaded<M>,
     /// Where the run stands.
-    pub state: TrainingState,
+    pub(crate) state: TrainingState,
 }
 
 /// What the folder holds of a run.
@@ -49,7 +49,7 @@ struct Inventory {
 
 impl Checkpoints {
     /// The checkpoints of a run folder, which need not exist.
-    pub fn new(run: &Path, identity: Identity) -> Self {
+    pub(crate) fn new(run: &Path, identity: Identity) -> Self {
         Self { run: run.to_owned(), identity }
     }
 
@@ -57,7 +57,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn of_run(run: &Path) -> Result<Self> {
+    pub(crate) fn of_run(run: &Path) -> Result<Self> {
         let mut checkpoints = Self::new(run, Identity::of(run)?);
         if checkpoints.identity.is_new
             && let Some(newest) = checkpoints.inventory()?.newest()
@@ -70,17 +70,17 @@ impl Checkpoints {
     }
 
     /// The identity of the run that they belong to.
-    pub fn identity(&self) -> &Identity {
+    pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }
 
     /// The newest checkpoint, if there is one; its link where links can be made.
-    pub fn last(&self, state: &TrainingState) -> Option<PathBuf> {
+    pub(crate) fn last(&self, state: &TrainingState) -> Option<PathBuf> {
         self.named(LAST, state.step)
     }
 
     /// The checkpoint with the best score, if there is one; its link where links can be made.
-    pub fn best(&self, state: &TrainingState) -> Option<PathBuf> {
+    pub(crate) fn best(&self, state: &TrainingState) -> Option<PathBuf> {
         self.named(BEST, state.best?.step)
     }
 
@@ -93,7 +93,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// When anything cannot be written; the earlier checkpoints stay as they were.
-    pub fn save<M: Trainable>(&self, snapshot: &Snapshot<'_, M>) -> Result<()> {
+    pub(crate) fn save<M: Trainable>(&self, snapshot: &Snapshot<'_, M>) -> Result<()> {
         let folder = self.run.join(FOLDER);
         let unfinished = self.unfinished();
         remove_folder(&unfinished)?;
@@ -118,7 +118,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// When the checkpoint cannot be read; when the run has written checkpoints and none of them is whole.
-    pub fn resume<M: Trainable>(
+    pub(crate) fn resume<M: Trainable>(
         &self,
         open: impl FnOnce(&Path) -> Result<Loaded<M>>,
         optimizer: &mut AdamW,

@@ -22,9 +22,9 @@ use ee_models::loss::Objective;
 use ee_tasks::tokenizer;
 use serde::{Deserialize, Serialize};
 
-pub use self::checkpoints::{Checkpoints, Resumed};
+pub(crate) use self::checkpoints::{Checkpoints, Resumed};
 use self::state::Record;
-pub use self::state::{Best, TrainingState};
+pub(crate) use self::state::{Best, TrainingState};
 use crate::error::{Error, Result};
 use crate::optimizer::AdamW;
 use crate::subject::Trainable;
@@ -35,42 +35,42 @@ const FACTS: &str = "ee_training.json";
 
 /// What readers of a checkpoint must know of its training, in `ee_training.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TrainingFacts {
+pub(crate) struct TrainingFacts {
     /// Which exits' losses were minimized.
-    pub ee_objective: Objective,
+    pub(crate) ee_objective: Objective,
     /// The task's name.
-    pub task: String,
+    pub(crate) task: String,
     /// The split whose examples are learned; none of running text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub training_split: Option<String>,
+    pub(crate) training_split: Option<String>,
     /// The split whose score is the best so far at this step: it chooses the checkpoint among those of its run, so
     /// that later figures on it are too good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub chosen_on: Option<String>,
+    pub(crate) chosen_on: Option<String>,
     /// The run's seed.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Optimizer steps made.
-    pub step: u64,
+    pub(crate) step: u64,
 }
 
 /// What goes into a checkpoint.
-pub struct Snapshot<'a, M: Trainable> {
+pub(crate) struct Snapshot<'a, M: Trainable> {
     /// The model.
-    pub model: &'a M,
+    pub(crate) model: &'a M,
     /// Its configuration.
-    pub config: &'a M::Config,
+    pub(crate) config: &'a M::Config,
     /// Its parameters' names.
-    pub names: &'a ParameterNames,
+    pub(crate) names: &'a ParameterNames,
     /// The names of those that are written, low-rank additions merged into them.
-    pub written: &'a ParameterNames,
+    pub(crate) written: &'a ParameterNames,
     /// The optimizer with its moments.
-    pub optimizer: &'a AdamW,
+    pub(crate) optimizer: &'a AdamW,
     /// Where the tokenizer's files are.
-    pub tokenizer: &'a Path,
+    pub(crate) tokenizer: &'a Path,
     /// For readers of the checkpoint.
-    pub facts: &'a TrainingFacts,
+    pub(crate) facts: &'a TrainingFacts,
     /// For the run that continues.
-    pub state: &'a TrainingState,
+    pub(crate) state: &'a TrainingState,
 }
 
 /// Writes a whole checkpoint of a run and forces it to the disk. The state file comes last and lists

@@ -6,32 +6,32 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// Where a run stands; with weights and moments all that continuing takes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TrainingState {
+pub(crate) struct TrainingState {
     /// Optimizer steps made; epoch and position in it follow from their number.
-    pub step: u64,
+    pub(crate) step: u64,
     /// The best validation so far.
-    pub best: Option<Best>,
+    pub(crate) best: Option<Best>,
     /// Validations since then.
-    pub validations_since_best: u64,
+    pub(crate) validations_since_best: u64,
     /// Length of the JSONL log at this step.
-    pub log_bytes: u64,
+    pub(crate) log_bytes: u64,
     /// Length of the TensorBoard event file at this step.
-    pub events_bytes: u64,
+    pub(crate) events_bytes: u64,
     /// Hash of the training examples.
-    pub data: String,
+    pub(crate) data: String,
     /// Hash of the checkpoint that low-rank additions are added to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub base: Option<String>,
+    pub(crate) base: Option<String>,
 }
 
 /// The best validation of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Best {
+pub(crate) struct Best {
     /// The step after which it was made.
-    pub step: u64,
+    pub(crate) step: u64,
     /// The leading metric at the last exit.
     #[serde(deserialize_with = "number_or_nan")]
-    pub score: f64,
+    pub(crate) score: f64,
 }
 
 /// JSON has no NaN: earlier versions, in which one could be the best score, wrote null.

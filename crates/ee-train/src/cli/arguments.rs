@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::bench::{DecoderTrain, EncoderTrain};
+use crate::config::{Overrides, RunConfig};
+use crate::gate::GateFlags;
+use crate::plan::parse_memory;
+use crate::{Error, Result};
 use clap::{Args, Parser, Subcommand};
-use ee_models::loss::Objective;
-use ee_train::bench::{DecoderTrain, EncoderTrain};
-use ee_train::config::{Overrides, RunConfig};
-use ee_train::gate::GateFlags;
-use ee_train::plan::parse_memory;
-use ee_train::{Error, Result};
 
 /// Fine-tunes Transformers, plain or jointly over every exit.
 ///
@@ -170,11 +169,7 @@ impl Training {
     pub(crate) fn output(&self, config: &RunConfig) -> PathBuf {
         let named = || {
             let stem = self.run.file.file_stem().unwrap_or_default().to_string_lossy();
-            let objective = match config.objective {
-                Objective::Final => "final",
-                Objective::Joint => "joint",
-            };
-            Path::new("runs").join(format!("{stem}-{objective}"))
+            Path::new("runs").join(format!("{stem}-{}", config.objective.name))
         };
         self.output.clone().unwrap_or_else(named)
     }

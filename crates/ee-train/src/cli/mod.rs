@@ -1,0 +1,81 @@
+//! The command line: what was typed, done and told.
+
+mod arguments;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use ee_files::{interrupt, note, say, stream};
+use serde::Serialize;
+
+use self::arguments::{Arguments, Command, Training};
+use crate::fit::{Ended, Outcome};
+use crate::prepare::prepare;
+use crate::snapshot::Best;
+use crate::{Error, bench, gate, plan};
+
+/// Does what the command line asks for.
+pub fn main() -> ExitCode {
+    ee_models::device::keep_freed_memory();
+    let command = Arguments::parse().command();
+    if let Err(error) = ee_models::device::check_environment() {
+        note!("error: {error}");
+        return ExitCode::from(2);
+    }
+    // On a thread of the pool, kernels share their work without waking anybody to begin with: a step of a
+    // small model takes three fifths of the time.
+    let result = rayon::scope(|_| run(command));
+    // Output that was lost is told last, when the files are safe.
+    let result = result.and_then(|code| stream::finish().map(|()| code).map_err(Into::into));
+    result.unwrap_or_else(|error| {
+        note!("error: {error:#}");
+        match error.downcast_ref() {
+            Some(Error::Config(_) | Error::Task(ee_tasks::Error::Config(_))) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    })
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Train(training) => train(&training),
+        Command::Plan(run, memory) => {
+            plan::print(&run.config()?, memory)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Gate(flags) => {
+            gate::print(&gate::train_gate(&flags)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::EncoderTrain(flags) => print(&bench::encoder_train(flags)?),
+        Command::DecoderTrain(flags) => print(&bench::decoder_train(flags)?),
+    }
+}
+
+fn train(training: &Training) -> Result<ExitCode> {
+    let config = training.config()?;
+    let output = training.output(&config);
+    // The first signal ends the run after its step, a second one the process.
+    let interrupted = interrupt::listen().context("cannot listen to signals")?;
+    let ended = prepare(config, &output, training.resume)?.fit(&interrupted)?;
+    let Ended { outcome, step, best, leading_metric } = ended;
+    match outcome {
+        Outcome::Finished => note!("finished after step {step}"),
+        Outcome::EarlyStopped => note!("stopped early after step {step}: no better score"),
+        Outcome::Interrupted => {
+            note!("interrupted after step {step}; continue with --resume");
+            return Ok(ExitCode::from(interrupt::EXIT_CODE));
+        }
+    }
+    if let Some((folder, Best { step, score })) = best {
+        say!("{}", folder.display());
+        note!("best checkpoint: step {step}, {leading_metric} {score:.4} at the last exit");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(measured: &impl Serialize) -> Result<ExitCode> {
+    say!("{}", serde_json::to_string(measured)?);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,34 +1,78 @@
 //! Accuracy, F1 and Matthews correlation, with scikit-learn's conventions for zero divisions.
 
-use super::Metric;
+use super::{Entry, Metric};
+
+pub(super) const METRICS: &[Entry] = &[
+    Entry { name: ACCURACY, labels: None, build: |n_labels| Box::new(Accuracy { n_labels }) },
+    Entry { name: F1.name, labels: F1.labels, build: |n_labels| F1.of(n_labels) },
+    Entry { name: F1_MACRO.name, labels: None, build: |n_labels| F1_MACRO.of(n_labels) },
+    Entry { name: MATTHEWS.name, labels: None, build: |n_labels| MATTHEWS.of(n_labels) },
+];
+
+const ACCURACY: &str = "accuracy";
 
 /// Share of correct predictions.
-pub(super) struct Accuracy {
-    pub(super) n_labels: usize,
+struct Accuracy {
+    n_labels: usize,
 }
 
-/// F1 of label 1: `2 tp / (2 tp + fp + fn)`.
-pub(super) struct F1 {
-    pub(super) n_labels: usize,
+/// A score of the whole confusion table.
+struct Table {
+    name: &'static str,
+    details: &'static str,
+    /// How many labels there must be, and which metric takes others.
+    labels: Option<(usize, &'static str)>,
+    /// From each label's hits, predictions and golds.
+    score: fn(&[[f64; 3]]) -> f64,
 }
+
+/// F1 of label 1.
+const F1: Table = Table {
+    name: "f1",
+    details: "average:binary|positive:1|",
+    labels: Some((2, F1_MACRO.name)),
+    score: |margins| f1(margins[1]),
+};
 
 /// Mean over labels of their F1; over those labels that occur, as scikit-learn's `average="macro"`.
-pub(super) struct F1Macro {
-    pub(super) n_labels: usize,
-}
+const F1_MACRO: Table = Table {
+    name: "f1_macro",
+    details: "average:macro|",
+    labels: None,
+    score: |margins| {
+        let occurs = |[_, predicted, gold]: &&[f64; 3]| predicted + gold > 0.0;
+        let occurring: Vec<[f64; 3]> = margins.iter().filter(occurs).copied().collect();
+        occurring.iter().copied().map(f1).sum::<f64>() / occurring.len() as f64
+    },
+};
 
 /// Matthews correlation for any number of labels (Gorodkin 2004):
 /// `(c s − Σ p_k t_k) / √((s² − Σ p_k²)(s² − Σ t_k²))`.
-pub(super) struct Matthews {
-    pub(super) n_labels: usize,
+const MATTHEWS: Table = Table {
+    name: "matthews",
+    details: "",
+    labels: None,
+    score: |margins| {
+        let over = |term: fn(&[f64; 3]) -> f64| margins.iter().map(term).sum::<f64>();
+        let total = over(|m| m[1]);
+        let covariance = over(|m| m[0]) * total - over(|m| m[1] * m[2]);
+        let predicted = total * total - over(|m| m[1] * m[1]);
+        let gold = total * total - over(|m| m[2] * m[2]);
+        // One label alone, predicted or gold, correlates with nothing.
+        if predicted * gold == 0.0 { 0.0 } else { covariance / (predicted * gold).sqrt() }
+    },
+};
+
+/// One of them for so many labels.
+struct OfTable {
+    table: &'static Table,
+    n_labels: usize,
 }
 
-/// The confusion table `[prediction, gold]` of one example, flattened.
-fn cell(n_labels: usize, prediction: usize, gold: usize) -> Vec<f64> {
-    assert!(prediction < n_labels && gold < n_labels, "labels are below {n_labels}");
-    let mut table = vec![0.0; n_labels * n_labels];
-    table[prediction * n_labels + gold] = 1.0;
-    table
+impl Table {
+    fn of(&'static self, n_labels: usize) -> Box<dyn Metric> {
+        Box::new(OfTable { table: self, n_labels })
+    }
 }
 
 /// What the averages need of a confusion table: per label the hits, predictions and golds.
@@ -41,9 +85,13 @@ fn margins(n_labels: usize, table: &[f64]) -> Vec<[f64; 3]> {
         .collect()
 }
 
-/// F1 from hits, predictions and golds; 0 where the label neither occurs nor is predicted.
+/// `2 tp / (2 tp + fp + fn)`; 0 where the label neither occurs nor is predicted.
 fn f1([hits, predicted, gold]: [f64; 3]) -> f64 {
     if predicted + gold == 0.0 { 0.0 } else { 2.0 * hits / (predicted + gold) }
+}
+
+fn check(n_labels: usize, prediction: usize, gold: usize) {
+    assert!(prediction < n_labels && gold < n_labels, "labels are below {n_labels}");
 }
 
 fn sign(name: &str, details: &str, n_labels: usize) -> String {
@@ -52,76 +100,41 @@ fn sign(name: &str, details: &str, n_labels: usize) -> String {
 
 impl Metric for Accuracy {
     fn name(&self) -> &'static str {
-        "accuracy"
+        ACCURACY
     }
+
     fn signature(&self) -> String {
-        sign(self.name(), "", self.n_labels)
+        sign(ACCURACY, "", self.n_labels)
     }
+
     fn statistics(&self, prediction: usize, gold: usize) -> Vec<f64> {
-        assert!(
-            prediction < self.n_labels && gold < self.n_labels,
-            "labels are below {}",
-            self.n_labels
-        );
+        check(self.n_labels, prediction, gold);
         vec![f64::from(prediction == gold), 1.0]
     }
+
     fn score(&self, sum: &[f64]) -> f64 {
         sum[0] / sum[1]
     }
 }
 
-impl Metric for F1 {
+impl Metric for OfTable {
     fn name(&self) -> &'static str {
-        "f1"
+        self.table.name
     }
-    fn signature(&self) -> String {
-        sign(self.name(), "average:binary|positive:1|", self.n_labels)
-    }
-    fn statistics(&self, prediction: usize, gold: usize) -> Vec<f64> {
-        cell(self.n_labels, prediction, gold)
-    }
-    fn score(&self, sum: &[f64]) -> f64 {
-        f1(margins(self.n_labels, sum)[1])
-    }
-}
 
-impl Metric for F1Macro {
-    fn name(&self) -> &'static str {
-        "f1_macro"
-    }
     fn signature(&self) -> String {
-        sign(self.name(), "average:macro|", self.n_labels)
+        sign(self.table.name, self.table.details, self.n_labels)
     }
-    fn statistics(&self, prediction: usize, gold: usize) -> Vec<f64> {
-        cell(self.n_labels, prediction, gold)
-    }
-    fn score(&self, sum: &[f64]) -> f64 {
-        let occurring: Vec<[f64; 3]> = margins(self.n_labels, sum)
-            .into_iter()
-            .filter(|[_, predicted, gold]| predicted + gold > 0.0)
-            .collect();
-        occurring.iter().copied().map(f1).sum::<f64>() / occurring.len() as f64
-    }
-}
 
-impl Metric for Matthews {
-    fn name(&self) -> &'static str {
-        "matthews"
-    }
-    fn signature(&self) -> String {
-        sign(self.name(), "", self.n_labels)
-    }
+    /// The confusion table `[prediction, gold]` of one example, flattened.
     fn statistics(&self, prediction: usize, gold: usize) -> Vec<f64> {
-        cell(self.n_labels, prediction, gold)
+        check(self.n_labels, prediction, gold);
+        let mut table = vec![0.0; self.n_labels * self.n_labels];
+        table[prediction * self.n_labels + gold] = 1.0;
+        table
     }
+
     fn score(&self, sum: &[f64]) -> f64 {
-        let margins = margins(self.n_labels, sum);
-        let total: f64 = sum.iter().sum();
-        let over = |term: fn(&[f64; 3]) -> f64| margins.iter().map(term).sum::<f64>();
-        let covariance = over(|m| m[0]) * total - over(|m| m[1] * m[2]);
-        let predicted = total * total - over(|m| m[1] * m[1]);
-        let gold = total * total - over(|m| m[2] * m[2]);
-        // One label alone, predicted or gold, correlates with nothing.
-        if predicted * gold == 0.0 { 0.0 } else { covariance / (predicted * gold).sqrt() }
+        (self.table.score)(&margins(self.n_labels, sum))
     }
 }

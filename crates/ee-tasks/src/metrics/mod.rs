@@ -31,33 +31,41 @@ pub trait Metric: Send + Sync {
     fn score(&self, sum: &[f64]) -> f64;
 }
 
-/// Builds a metric for a number of labels.
-type Build = fn(usize) -> Box<dyn Metric>;
+/// A metric as its file registers it.
+struct Entry {
+    name: &'static str,
+    /// How many labels there must be, and which metric takes others.
+    labels: Option<(usize, &'static str)>,
+    build: fn(usize) -> Box<dyn Metric>,
+}
 
-/// Every metric by its name.
-pub const METRICS: &[(&str, Build)] = &[
-    ("accuracy", |n_labels| Box::new(classification::Accuracy { n_labels })),
-    ("f1", |n_labels| Box::new(classification::F1 { n_labels })),
-    ("f1_macro", |n_labels| Box::new(classification::F1Macro { n_labels })),
-    ("matthews", |n_labels| Box::new(classification::Matthews { n_labels })),
-];
+/// Every metric, file by file.
+const METRICS: &[&[Entry]] = &[classification::METRICS];
+
+/// The name of every metric.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    METRICS.iter().copied().flatten().map(|entry| entry.name)
+}
 
 /// The metric of that name for labels `0..n_labels`.
 ///
 /// # Errors
-/// An unknown name; the binary `f1` for other than two labels.
+/// An unknown name; a number of labels that the metric is not for.
 pub fn by_name(name: &str, n_labels: usize) -> Result<Box<dyn Metric>, Error> {
-    let found = METRICS.iter().find(|(known, _)| *known == name);
-    let (_, build) = found.ok_or_else(|| Error::Unknown {
+    let found = METRICS.iter().copied().flatten().find(|entry| entry.name == name);
+    let entry = found.ok_or_else(|| Error::Unknown {
         what: "metric",
         name: name.to_owned(),
-        hint: did_you_mean(name, METRICS.iter().map(|(known, _)| *known)),
+        hint: did_you_mean(name, names()),
     })?;
-    if name == "f1" && n_labels != 2 {
-        let message = format!("metric `f1` is for two labels, found {n_labels}: use `f1_macro`");
+    if let Some((expected, other)) = entry.labels
+        && n_labels != expected
+    {
+        let message =
+            format!("metric `{name}` is for {expected} labels, found {n_labels}: use `{other}`");
         return Err(Error::Request(message));
     }
-    Ok(build(n_labels))
+    Ok((entry.build)(n_labels))
 }
 
 /// The sum of the statistics of many examples.

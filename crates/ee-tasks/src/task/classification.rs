@@ -46,11 +46,12 @@ impl Split {
     /// What was left out, in words.
     pub fn notices(&self) -> Vec<String> {
         let Self { name, skipped_unlabelled, skipped_short, .. } = self;
-        let said = |n: usize, what: &str| {
-            (n > 0).then(|| format!("{n} {what} of split `{name}` were left out"))
+        let said = |n: usize, what: &str, which: &str| {
+            let (plural, were) = if n == 1 { ("", "was") } else { ("s", "were") };
+            (n > 0).then(|| format!("{n} {what}{plural} {which} of split `{name}` {were} left out"))
         };
-        let unlabelled = said(*skipped_unlabelled, "rows without a label");
-        unlabelled.into_iter().chain(said(*skipped_short, "lines with too few fields")).collect()
+        let unlabelled = said(*skipped_unlabelled, "row", "without a label");
+        unlabelled.into_iter().chain(said(*skipped_short, "line", "with too few fields")).collect()
     }
 
     /// The label of every example.

@@ -22,11 +22,14 @@ pub struct TextStream<'t> {
     n_shown: usize,
 }
 
-impl<'t> TextStream<'t> {
-    pub(super) fn new(tokenizer: &'t TextTokenizer) -> Self {
-        Self { tokenizer, ids: Vec::new(), n_shown: 0 }
+impl TextTokenizer {
+    /// Decodes ids as they come.
+    pub fn stream(&self) -> TextStream<'_> {
+        TextStream { tokenizer: self, ids: Vec::new(), n_shown: 0 }
     }
+}
 
+impl TextStream<'_> {
     /// The text that this id completes; empty within a character.
     ///
     /// # Errors

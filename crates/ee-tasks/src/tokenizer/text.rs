@@ -11,7 +11,6 @@ use std::path::Path;
 
 use super::backend::Backend;
 use super::long::Placed;
-use super::stream::TextStream;
 use crate::error::Error;
 
 /// The ids of a prompt followed by its response, without an end token.
@@ -128,11 +127,6 @@ impl TextTokenizer {
     /// A decoder that fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
         self.backend.decode(ids, true)
-    }
-
-    /// Decodes ids as they come.
-    pub fn stream(&self) -> TextStream<'_> {
-        TextStream::new(self)
     }
 
     /// What one token stands for, its space included: ` the`. A piece of a character, a special token

@@ -5,19 +5,23 @@
 //! some combining marks as parts of words, which Python does not: an article with such a mark
 //! right beside it stays here and is dropped there.
 
+use super::Entry;
 use super::mean::MeanOfBest;
 use super::rouge::n_gram_f1;
 use crate::error::Error;
 
+pub(super) const METRICS: &[Entry] =
+    &[Entry::Plain(&EXACT_MATCH), Entry::Plain(&TOKEN_F1), Entry::Plain(&YES_NO)];
+
 /// `exact_match`: the normalized answers are equal.
-pub(super) const EXACT_MATCH: MeanOfBest = MeanOfBest {
+const EXACT_MATCH: MeanOfBest = MeanOfBest {
     name: "exact_match",
     method: "exact_match|normalization:squad",
     value: |hypothesis, reference| Ok(f64::from(normalized(hypothesis) == normalized(reference))),
 };
 
 /// `token_f1`: F1 of the tokens of the normalized answers, each counted as often as both have it.
-pub(super) const TOKEN_F1: MeanOfBest = MeanOfBest {
+const TOKEN_F1: MeanOfBest = MeanOfBest {
     name: "token_f1",
     method: "token_f1|normalization:squad",
     value: |hypothesis, reference| {
@@ -29,7 +33,7 @@ pub(super) const TOKEN_F1: MeanOfBest = MeanOfBest {
 ///
 /// Yes and true are the same answer, as are no and false. Any case; a hypothesis without such a
 /// word is wrong; words before it are not understood ("it is not true" answers true).
-pub(super) const YES_NO: MeanOfBest =
+const YES_NO: MeanOfBest =
     MeanOfBest { name: "yes_no", method: "yes_no|answer:first", value: yes_no };
 
 /// The tokens of an answer in lower case without ASCII punctuation and the articles a, an, the.

@@ -8,7 +8,7 @@ mod tokenize;
 
 use std::collections::HashMap;
 
-use super::{TextMetric, mecab};
+use super::{Entry, TextMetric, mecab};
 use crate::error::Error;
 
 pub(super) use tokenize::{Tokenization, words};
@@ -18,37 +18,41 @@ const ORDER: usize = 4;
 
 /// `100 · bp · (Π p_n)^(1/4)`, where `p_n` is the share of the hypotheses' n-grams that occur in a
 /// reference and `bp = exp(min(0, 1 − reference length / hypothesis length))`.
-pub(super) struct Bleu {
+struct Bleu {
     name: &'static str,
     tokenization: Tokenization,
 }
 
-/// The usual one.
-pub(super) const BLEU: Bleu = Bleu { name: "bleu", tokenization: Tokenization::V13a };
-/// For Chinese.
-pub(super) const BLEU_ZH: Bleu = Bleu { name: "bleu:zh", tokenization: Tokenization::Zh };
-/// For scripts whose punctuation is not ASCII.
-pub(super) const BLEU_INTL: Bleu = Bleu { name: "bleu:intl", tokenization: Tokenization::Intl };
-/// For scripts without spaces.
-pub(super) const BLEU_CHAR: Bleu = Bleu { name: "bleu:char", tokenization: Tokenization::Char };
-/// For Japanese.
+const BLEU: Bleu = Bleu { name: "bleu", tokenization: Tokenization::V13a };
 const BLEU_JA: Bleu = Bleu { name: "bleu:ja-mecab", tokenization: Tokenization::JaMecab };
 
-/// For Japanese, where its dictionary is at hand.
-///
-/// # Errors
-/// No dictionary, or another one.
-pub(super) fn japanese() -> Result<Box<dyn TextMetric>, Error> {
-    mecab::ipadic().map(|_| -> Box<dyn TextMetric> { Box::new(BLEU_JA) })
-}
+pub(super) const METRICS: &[Entry] = &[
+    Entry::Plain(&BLEU),
+    Entry::Plain(&Bleu { name: "bleu:zh", tokenization: Tokenization::Zh }),
+    // For scripts whose punctuation is not ASCII.
+    Entry::Plain(&Bleu { name: "bleu:intl", tokenization: Tokenization::Intl }),
+    // For scripts without spaces.
+    Entry::Plain(&Bleu { name: "bleu:char", tokenization: Tokenization::Char }),
+    // For texts that are cut into tokens already.
+    Entry::Plain(&Bleu { name: "bleu:none", tokenization: Tokenization::None }),
+    Entry::Needing {
+        name: BLEU_JA.name,
+        runs_programs: false,
+        build: || mecab::ipadic().map(|_| -> Box<dyn TextMetric> { Box::new(BLEU_JA) }),
+        score: |sum| BLEU.score(sum),
+    },
+];
 
-/// The score of statistics, however they were cut into tokens.
-pub(super) fn score(sum: &[f64]) -> f64 {
-    BLEU.score(sum)
-}
-
-/// For texts that are cut into tokens already.
-pub(super) const BLEU_NONE: Bleu = Bleu { name: "bleu:none", tokenization: Tokenization::None };
+/// Names that users of sacreBLEU look for, and what to do instead.
+pub(super) const ELSEWHERE: &[(&str, &str)] = &[
+    ("bleu:ja", "it is called `bleu:ja-mecab`"),
+    ("bleu:ko", "there is no `ko-mecab` here; `bleu:char` counts characters"),
+    ("bleu:ko-mecab", "it needs mecab-ko and its dictionary; `bleu:char` counts characters"),
+    ("bleu:flores101", "it needs a SentencePiece model; `bleu:intl` and `chrf` need none"),
+    ("bleu:flores200", "it needs a SentencePiece model; `bleu:intl` and `chrf` need none"),
+    ("bleu:spm", "it needs a SentencePiece model; `bleu:intl` and `chrf` need none"),
+    ("bleu:13a", "it is called `bleu`"),
+];
 
 impl TextMetric for Bleu {
     fn name(&self) -> &'static str {

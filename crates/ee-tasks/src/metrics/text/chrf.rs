@@ -8,8 +8,8 @@
 
 use std::cmp::Ordering;
 
-use super::TextMetric;
 use super::bleu::{require_references, sign, words};
+use super::{Entry, TextMetric};
 use crate::error::Error;
 
 /// The longest n-grams of characters.
@@ -20,16 +20,16 @@ const WORDS: usize = 2;
 const BETA: f64 = 2.0;
 
 /// `100 · (1 + β²) P R / (β² P + R)`, with precision `P` and recall `R` averaged over orders.
-pub(super) struct ChrF {
+struct ChrF {
     name: &'static str,
     /// Also n-grams of words.
     words: bool,
 }
 
-/// Characters alone.
-pub(super) const CHRF: ChrF = ChrF { name: "chrf", words: false };
-/// Characters and words.
-pub(super) const CHRF_PLUS_PLUS: ChrF = ChrF { name: "chrf++", words: true };
+pub(super) const METRICS: &[Entry] = &[
+    Entry::Plain(&ChrF { name: "chrf", words: false }),
+    Entry::Plain(&ChrF { name: "chrf++", words: true }),
+];
 
 impl TextMetric for ChrF {
     fn name(&self) -> &'static str {

@@ -12,11 +12,14 @@
 
 pub(super) mod published;
 
+use super::Entry;
 use super::mean::MeanOfBest;
 use crate::error::Error;
 
+pub(super) const METRICS: &[Entry] = &[Entry::Plain(&GSM8K)];
+
 /// `exact_match:gsm8k`: both texts end on the same number.
-pub(super) const GSM8K: MeanOfBest = MeanOfBest {
+const GSM8K: MeanOfBest = MeanOfBest {
     name: "exact_match:gsm8k",
     method: "exact_match|answer:hashes-else-last-number",
     value: |hypothesis, reference| {

@@ -8,7 +8,7 @@
 
 use ee_sandbox::{Outcome, Sandbox};
 
-use super::TextMetric;
+use super::{Entry, TextMetric};
 use crate::error::Error;
 
 /// Passed programs over all (Chen et al. 2021 with k = n = 1).
@@ -16,10 +16,15 @@ struct PassAt1 {
     sandbox: Sandbox,
 }
 
-/// Builds the metric, which tests the sandbox.
-pub(super) fn build() -> Result<Box<dyn TextMetric>, Error> {
-    Ok(Box::new(PassAt1 { sandbox: Sandbox::new(None)? }))
-}
+const NAME: &str = "pass@1";
+
+pub(super) const METRICS: &[Entry] = &[Entry::Needing {
+    name: NAME,
+    runs_programs: true,
+    // Which tests the sandbox.
+    build: || Ok(Box::new(PassAt1 { sandbox: Sandbox::new(None)? })),
+    score,
+}];
 
 /// The program in a generated text: what is between `[BEGIN]` and `[DONE]`, the words of MBPP's
 /// prompt, and in that the inside of the first block fenced by lines that start with ```` ``` ````.
@@ -43,13 +48,13 @@ fn fenced(text: &str) -> Option<&str> {
 
 impl TextMetric for PassAt1 {
     fn name(&self) -> &'static str {
-        "pass@1"
+        NAME
     }
 
     fn signature(&self, _n_references: Option<usize>) -> String {
         let limits = self.sandbox.limits();
         format!(
-            "pass@1|python:{}|tests:apart|seconds:{}|memory:{}MiB|ee-tasks:{}",
+            "{NAME}|python:{}|tests:apart|seconds:{}|memory:{}MiB|ee-tasks:{}",
             self.sandbox.python_version(),
             limits.processor_seconds,
             limits.memory >> 20,
@@ -69,7 +74,7 @@ impl TextMetric for PassAt1 {
 }
 
 /// Passed ÷ all.
-pub(super) fn score(sum: &[f64]) -> f64 {
+fn score(sum: &[f64]) -> f64 {
     sum[0] / sum[1]
 }
 

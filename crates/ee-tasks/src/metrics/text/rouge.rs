@@ -10,49 +10,42 @@ use std::sync::LazyLock;
 
 use nltk_porter::{Mode, PorterStemmer};
 
+use super::Entry;
 use super::mean::MeanOfBest;
 
-/// `rouge1`: shared words.
-pub(super) const ROUGE_1: MeanOfBest = MeanOfBest {
-    name: "rouge1",
-    method: "rouge1|stemmer:no",
-    value: |hypothesis, reference| Ok(n_gram_f1(1, &words(hypothesis), &words(reference))),
-};
-
-/// `rouge1:stem`: shared stems.
-pub(super) const ROUGE_1_STEM: MeanOfBest = MeanOfBest {
-    name: "rouge1:stem",
-    method: "rouge1|stemmer:yes",
-    value: |hypothesis, reference| Ok(n_gram_f1(1, &stems(hypothesis), &stems(reference))),
-};
-
-/// `rouge2`: shared pairs of neighbouring words.
-pub(super) const ROUGE_2: MeanOfBest = MeanOfBest {
-    name: "rouge2",
-    method: "rouge2|stemmer:no",
-    value: |hypothesis, reference| Ok(n_gram_f1(2, &words(hypothesis), &words(reference))),
-};
-
-/// `rouge2:stem`: shared pairs of neighbouring stems.
-pub(super) const ROUGE_2_STEM: MeanOfBest = MeanOfBest {
-    name: "rouge2:stem",
-    method: "rouge2|stemmer:yes",
-    value: |hypothesis, reference| Ok(n_gram_f1(2, &stems(hypothesis), &stems(reference))),
-};
-
-/// `rougeL`: the longest common subsequence of words.
-pub(super) const ROUGE_L: MeanOfBest = MeanOfBest {
-    name: "rougeL",
-    method: "rougeL|stemmer:no",
-    value: |hypothesis, reference| Ok(subsequence_f1(&words(hypothesis), &words(reference))),
-};
-
-/// `rougeL:stem`: the longest common subsequence of stems.
-pub(super) const ROUGE_L_STEM: MeanOfBest = MeanOfBest {
-    name: "rougeL:stem",
-    method: "rougeL|stemmer:yes",
-    value: |hypothesis, reference| Ok(subsequence_f1(&stems(hypothesis), &stems(reference))),
-};
+/// Shared words or stems, pairs of them, or the longest common subsequence.
+pub(super) const METRICS: &[Entry] = &[
+    Entry::Plain(&MeanOfBest {
+        name: "rouge1",
+        method: "rouge1|stemmer:no",
+        value: |hypothesis, reference| Ok(n_gram_f1(1, &words(hypothesis), &words(reference))),
+    }),
+    Entry::Plain(&MeanOfBest {
+        name: "rouge1:stem",
+        method: "rouge1|stemmer:yes",
+        value: |hypothesis, reference| Ok(n_gram_f1(1, &stems(hypothesis), &stems(reference))),
+    }),
+    Entry::Plain(&MeanOfBest {
+        name: "rouge2",
+        method: "rouge2|stemmer:no",
+        value: |hypothesis, reference| Ok(n_gram_f1(2, &words(hypothesis), &words(reference))),
+    }),
+    Entry::Plain(&MeanOfBest {
+        name: "rouge2:stem",
+        method: "rouge2|stemmer:yes",
+        value: |hypothesis, reference| Ok(n_gram_f1(2, &stems(hypothesis), &stems(reference))),
+    }),
+    Entry::Plain(&MeanOfBest {
+        name: "rougeL",
+        method: "rougeL|stemmer:no",
+        value: |hypothesis, reference| Ok(subsequence_f1(&words(hypothesis), &words(reference))),
+    }),
+    Entry::Plain(&MeanOfBest {
+        name: "rougeL:stem",
+        method: "rougeL|stemmer:yes",
+        value: |hypothesis, reference| Ok(subsequence_f1(&stems(hypothesis), &stems(reference))),
+    }),
+];
 
 static STEMMER: LazyLock<PorterStemmer> = LazyLock::new(|| PorterStemmer::new(Mode::Nltk));
 

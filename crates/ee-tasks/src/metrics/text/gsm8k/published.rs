@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::error::Error;
+use crate::metrics::text::Entry;
 use crate::metrics::text::mean::MeanOfBest;
 
 /// What stands for an answer where there is none.
@@ -26,8 +27,10 @@ fn expression(text: &str) -> Regex {
     Regex::new(text).expect("a sound expression")
 }
 
-/// `exact_match:gsm8k-published`
-pub(in crate::metrics::text) const PUBLISHED: MeanOfBest = MeanOfBest {
+pub(in crate::metrics::text) const METRICS: &[Entry] =
+    &[Entry::Plain(&PUBLISHED), Entry::Plain(&STRICT), Entry::Plain(&FLEXIBLE)];
+
+const PUBLISHED: MeanOfBest = MeanOfBest {
     name: "exact_match:gsm8k-published",
     method: "exact_match|answer:openai/grade-school-math",
     value: |hypothesis, reference| {
@@ -44,8 +47,7 @@ pub(in crate::metrics::text) const PUBLISHED: MeanOfBest = MeanOfBest {
     },
 };
 
-/// `exact_match:gsm8k-strict`
-pub(in crate::metrics::text) const STRICT: MeanOfBest = MeanOfBest {
+const STRICT: MeanOfBest = MeanOfBest {
     name: "exact_match:gsm8k-strict",
     method: "exact_match|answer:lm-evaluation-harness/strict-match",
     value: |hypothesis, reference| {
@@ -53,8 +55,7 @@ pub(in crate::metrics::text) const STRICT: MeanOfBest = MeanOfBest {
     },
 };
 
-/// `exact_match:gsm8k-flexible`
-pub(in crate::metrics::text) const FLEXIBLE: MeanOfBest = MeanOfBest {
+const FLEXIBLE: MeanOfBest = MeanOfBest {
     name: "exact_match:gsm8k-flexible",
     method: "exact_match|answer:lm-evaluation-harness/flexible-extract",
     value: |hypothesis, reference| {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use ee_decode::clock::{Clock, Part};
+use ee_models::loss::Objective;
 use serde::{Deserialize, Serialize};
 
 use super::fidelity::{Fidelity, repetition};
@@ -11,7 +12,7 @@ use super::measure::Timed;
 use super::pace::Pace;
 use crate::exits::ideal::MetricScore;
 use crate::machine::Load;
-use crate::trace::{MetricFacts, Objective};
+use crate::trace::{MetricFacts, facts};
 
 /// Everything of one call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +39,8 @@ pub struct DecodeFacts {
     /// The architecture, e.g. `llama`.
     pub architecture: String,
     /// How the checkpoint was trained.
-    pub objective: Objective,
+    #[serde(with = "facts::objective")]
+    pub objective: Option<Objective>,
     /// The number of exits, N.
     pub layers: usize,
     /// The task and its split; none for texts from the command line.

@@ -3,7 +3,6 @@
 use super::View;
 use crate::labels::results::Results;
 use crate::report::table::{Cell, Table};
-use crate::trace::Objective;
 
 /// The shape of the paper's Table 3: score, mean ideal exit and Perc of each model.
 #[must_use]
@@ -50,9 +49,9 @@ fn constant_rows(view: &View<'_>, columns: usize) -> Vec<Vec<Cell>> {
 pub(super) fn table_4(view: &View<'_>) -> Table {
     let rows = view.models.iter().flat_map(|(name, results)| {
         let joint = match results.trace.objective {
-            Objective::Joint => "with",
-            Objective::Final => "without",
-            Objective::Unknown => "unknown",
+            Some(objective) if objective.is_joint() => "with",
+            Some(_) => "without",
+            None => "unknown",
         };
         let row = |metric: String, cell: Cell| {
             vec![Cell::text(*name), Cell::text(joint), Cell::text(metric), cell]

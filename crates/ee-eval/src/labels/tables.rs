@@ -9,6 +9,7 @@ use crate::pace;
 use crate::report::table::{Cell, Table, threshold};
 use crate::speed::Speed;
 use crate::trace::TraceFacts;
+use crate::trace::facts::objective::word;
 
 /// Every table of a report, in reading order.
 #[must_use]
@@ -77,7 +78,7 @@ pub fn headline(view: &View<'_>) -> Table {
         let (fixed, fixed_name) = (results.fixed(), FIXED.name());
         vec![
             Cell::text(*name),
-            Cell::text(results.trace.objective.word()),
+            Cell::text(word(results.trace.objective)),
             Cell::number(results.score.full, 4),
             Cell::text(format!("{low:.3} to {high:.3}")),
             Cell::number(results.layers as f64, 0),

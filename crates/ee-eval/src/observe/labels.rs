@@ -9,7 +9,7 @@ use crate::error::{EvalError, Result};
 use crate::observe::workload::Workload;
 use crate::progress::Progress;
 use crate::subject::Subject;
-use crate::trace::record::{ExitColumns, FORMAT, MetricFacts, Shard, Trace, TraceFacts};
+use crate::trace::{ExitColumns, MetricFacts, Shard, Trace, TraceFacts};
 
 /// Runs every example of `workload` through every exit of the model, `batch` at a time.
 ///
@@ -62,17 +62,10 @@ fn facts(
     let task = workload.task();
     let metrics = task.build_metrics();
     TraceFacts {
-        format: FORMAT,
-        model: subject.folder().display().to_string(),
-        checkpoint_sha256: subject.checksum().to_owned(),
-        architecture: subject.architecture().to_owned(),
-        objective: subject.objective(),
-        training: subject.training().clone(),
         task: task.name.clone(),
         split: workload.split().to_owned(),
         labels: task.labels.clone(),
         has_gold: !workload.gold().is_empty(),
-        generation: None,
         metrics: metrics
             .iter()
             .filter(|_| !workload.gold().is_empty())
@@ -87,9 +80,7 @@ fn facts(
         shard,
         batch,
         max_length: workload.max_length(),
-        device: subject.device().to_owned(),
         seconds,
-        seed: 0,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..subject.facts()
     }
 }

@@ -24,7 +24,7 @@ use crate::decode::pace::Pace;
 use crate::error::Result;
 use crate::forecast::Watched;
 use crate::forecast::times::{Ask, Asked, Times};
-use crate::trace::{ExitColumns, GenerationFacts, Objective, Shard, Trace, TraceFacts, TrainedOn};
+use crate::trace::{ExitColumns, GenerationFacts, Shard, Trace, TraceFacts, TrainedOn};
 use crate::trial::quality::Worth;
 
 /// Exits.
@@ -139,11 +139,11 @@ impl World {
 
 fn facts(texts: usize, rows: usize) -> TraceFacts {
     TraceFacts {
-        format: crate::trace::record::FORMAT,
+        format: crate::trace::facts::FORMAT,
         model: "a made-up world".to_owned(),
         checkpoint_sha256: String::new(),
         architecture: String::new(),
-        objective: Objective::Unknown,
+        objective: None,
         training: TrainedOn::default(),
         task: String::new(),
         split: String::new(),

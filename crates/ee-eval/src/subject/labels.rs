@@ -1,25 +1,21 @@
 //! A checkpoint under examination: the model on its device and what its folder says of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ee_decode::gates::ExitSpace;
 use ee_models::ExitModel;
 use ee_models::arch::bert::{self, Encoder, Head, LabelOrder, Loaded, TaskLabels};
-use ee_models::checkpoint::Weights;
 use ee_models::device::device;
 use ee_tasks::{Task, Tokenizer};
 
-use super::training::{TrainingFacts, training};
+use super::checkpoint::Checkpoint;
 use crate::error::{EvalError, Result};
-use crate::trace::{Objective, TrainedOn};
+use crate::trace::TraceFacts;
 
 /// A loaded checkpoint.
 pub struct Subject {
-    folder: PathBuf,
-    device: String,
+    checkpoint: Checkpoint,
     loaded: Loaded,
-    checksum: String,
-    training: TrainingFacts,
 }
 
 impl Subject {
@@ -29,14 +25,8 @@ impl Subject {
     /// What ee-models says of the folder or the device; a checkpoint without a head is refused.
     pub fn open(folder: &Path, device_name: &str) -> Result<Self> {
         let loaded = bert::load(folder, &Head::Required, &device(device_name)?)?;
-        let checksum = Weights::open(folder)?.checksum()?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            device: device_name.to_owned(),
-            loaded,
-            checksum,
-            training: training(folder)?,
-        })
+        let architecture = loaded.config.family.facts.model_type;
+        Ok(Self { checkpoint: Checkpoint::open(folder, device_name, architecture)?, loaded })
     }
 
     /// The checkpoint's tokenizer, cutting inputs to `max_length` tokens or to what the model takes.
@@ -45,7 +35,8 @@ impl Subject {
     /// What ee-tasks says of the folder.
     pub fn tokenizer(&self, max_length: usize) -> Result<Tokenizer> {
         let config = &self.loaded.config;
-        let tokenizer = Tokenizer::from_folder(&self.folder, max_length.min(config.max_length()))?;
+        let tokenizer =
+            Tokenizer::from_folder(&self.checkpoint.folder, max_length.min(config.max_length()))?;
         Ok(tokenizer.for_rows(config.vocab_size))
     }
 
@@ -61,8 +52,9 @@ impl Subject {
     ) -> Result<Option<String>> {
         let written = task.label_values.as_deref();
         let labels = TaskLabels { names: &task.labels, written, head_order };
-        let order = LabelOrder::of(self.loaded.config.labels(), labels)
-            .map_err(|mismatch| EvalError::Labels { folder: self.folder.clone(), mismatch })?;
+        let order = LabelOrder::of(self.loaded.config.labels(), labels).map_err(|mismatch| {
+            EvalError::Labels { folder: self.checkpoint.folder.clone(), mismatch }
+        })?;
         self.loaded.answer_in(&order);
         Ok(order.notice)
     }
@@ -73,40 +65,21 @@ impl Subject {
         &self.loaded.model
     }
 
-    /// The folder as it was given.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// The device as it was given.
     #[must_use]
     pub fn device(&self) -> &str {
-        &self.device
+        &self.checkpoint.device
     }
 
     /// SHA-256 of the weights, in hexadecimal.
     #[must_use]
     pub fn checksum(&self) -> &str {
-        &self.checksum
+        &self.checkpoint.checksum
     }
 
-    /// The architecture's name.
-    #[must_use]
-    pub fn architecture(&self) -> &'static str {
-        self.loaded.config.family.facts.model_type
-    }
-
-    /// How the checkpoint was trained, where its folder tells.
-    #[must_use]
-    pub fn objective(&self) -> Objective {
-        self.training.objective()
-    }
-
-    /// The examples that made the checkpoint, where its folder tells.
-    #[must_use]
-    pub fn training(&self) -> &TrainedOn {
-        &self.training.on
+    /// The facts of a trace that are the checkpoint's.
+    pub(crate) fn facts(&self) -> TraceFacts {
+        self.checkpoint.facts()
     }
 
     /// What gates need to know of the model.

@@ -1,24 +1,21 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use burn::tensor::DType;
-use ee_models::ExitModel;
+use ee_models::Decoder;
 use ee_models::arch::llama::{self, Llama, Loaded};
-use ee_models::checkpoint::{Precision, Weights};
+use ee_models::checkpoint::Precision;
 use ee_models::device::device;
+use ee_models::loss::Objective;
 use ee_tasks::TextTokenizer;
 
-use super::training::{TrainingFacts, training};
+use super::checkpoint::Checkpoint;
 use crate::error::Result;
-use crate::trace::{Objective, TrainedOn};
+use crate::trace::TraceFacts;
 
 /// A loaded decoder with its tokenizer.
 pub struct DecoderSubject {
-    folder: PathBuf,
-    device: String,
+    checkpoint: Checkpoint,
     loaded: Loaded,
     tokenizer: TextTokenizer,
-    checksum: String,
-    training: TrainingFacts,
     weights: Precision,
 }
 
@@ -41,10 +38,11 @@ impl DecoderSubject {
             );
         }
         Ok(Self {
-            folder: folder.to_owned(),
-            device: device_name.to_owned(),
-            checksum: Weights::open(folder)?.checksum()?,
-            training: training(folder)?,
+            checkpoint: Checkpoint::open(
+                folder,
+                device_name,
+                loaded.config.family.facts.model_type,
+            )?,
             loaded,
             tokenizer,
             weights,
@@ -107,13 +105,13 @@ impl DecoderSubject {
     /// The folder as it was given.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        &self.folder
+        &self.checkpoint.folder
     }
 
     /// The device as it was given.
     #[must_use]
     pub fn device(&self) -> &str {
-        &self.device
+        &self.checkpoint.device
     }
 
     /// The format of the weights as it was asked for.
@@ -130,36 +128,27 @@ impl DecoderSubject {
     /// SHA-256 of the weights, in hexadecimal.
     #[must_use]
     pub fn checksum(&self) -> &str {
-        &self.checksum
+        &self.checkpoint.checksum
     }
 
     /// Bytes of a layer's matrices and of the head.
-    #[must_use]
-    pub fn weight_bytes(&self) -> (usize, usize) {
-        let config = &self.loaded.config;
-        let head = self.model().head_weight().matrix;
-        let bytes = if head.dtype() == DType::F32 { 4 } else { 2 };
-        let (d, heads) = (config.hidden_size, config.num_attention_heads);
-        let attention = 2 * d * config.head_dim * (heads + config.num_key_value_heads);
-        let layer = attention + 3 * d * config.intermediate_size;
-        (layer * bytes, config.vocab_size * d * bytes)
+    pub(crate) fn weight_bytes(&self) -> (usize, usize) {
+        let bytes = self.model().weight_bytes();
+        (bytes.layer, bytes.head)
     }
 
     /// The architecture's name.
-    #[must_use]
-    pub fn architecture(&self) -> &'static str {
-        self.loaded.config.family.facts.model_type
+    pub(crate) fn architecture(&self) -> &'static str {
+        self.checkpoint.architecture()
     }
 
     /// How the checkpoint was trained, where its folder tells.
-    #[must_use]
-    pub fn objective(&self) -> Objective {
-        self.training.objective()
+    pub(crate) fn objective(&self) -> Option<Objective> {
+        self.checkpoint.objective()
     }
 
-    /// The examples that made the checkpoint, where its folder tells.
-    #[must_use]
-    pub fn training(&self) -> &TrainedOn {
-        &self.training.on
+    /// The facts of a trace that are the checkpoint's.
+    pub(crate) fn facts(&self) -> TraceFacts {
+        self.checkpoint.facts()
     }
 }

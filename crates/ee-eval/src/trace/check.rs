@@ -49,23 +49,18 @@ impl Trace {
             return Err(format!("its facts say {} rows, the table has {rows}", self.facts.rows));
         }
         let values = rows.checked_mul(layers).ok_or("it has more exits than can be counted")?;
-        let signals = &self.signals;
         let is_text = self.facts.generation.is_some();
         let with_prompts = if is_text { rows } else { 0 };
         // Every text has tokens; nobody may know the labels.
         let with_gold = if is_text || self.facts.has_gold { rows } else { 0 };
-        let lengths = [
+        let plain = [
             ("prompt_tokens", self.prompt_tokens.len(), with_prompts),
             ("position", self.position.len(), rows),
             ("gold", self.gold.len(), with_gold),
-            ("prediction", signals.prediction.len(), values),
-            ("confidence", signals.confidence.len(), values),
-            ("margin", signals.margin.len(), values),
-            ("entropy", signals.entropy.len(), values),
-            ("final_rank", signals.final_rank.len(), values),
-            ("final_probability", signals.final_probability.len(), values),
         ];
-        match lengths.iter().find(|(_, found, expected)| found != expected) {
+        let lists = self.signals.lengths().into_iter().map(|(name, n)| (name, n, values));
+        let mut lengths = plain.into_iter().chain(lists);
+        match lengths.find(|(_, found, expected)| found != expected) {
             Some((name, found, expected)) => {
                 Err(format!("column `{name}` has {found} values, expected {expected}"))
             }
@@ -120,6 +115,9 @@ impl Trace {
         let (layers, outputs) = (self.layers(), self.facts.outputs());
         let at = row * layers + exit - 1;
         let signals = &self.signals;
+        if let Some(found) = signals.not_finite(at) {
+            return Err(format!("{found}, expected a finite number"));
+        }
         let (prediction, last) = (signals.prediction[at], self.prediction(row, layers));
         if prediction as usize >= outputs {
             return Err(format!("prediction {prediction} is not one of the {outputs} outputs"));

@@ -10,18 +10,19 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::builder::{Float32Builder, ListBuilder, UInt32Builder};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{ArrowPrimitiveType, Float32Type, UInt32Type};
+use arrow_array::types::{ArrowPrimitiveType, UInt32Type};
 use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::{Field, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
-use super::record::{ExitColumns, FORMAT, Trace, TraceFacts};
+use super::columns::{ExitColumns, column};
+use super::facts::{FORMAT, TraceFacts};
+use super::record::Trace;
 use crate::error::{EvalError, Result};
 use crate::output::write_whole;
 
@@ -134,25 +135,16 @@ fn to_table(
     trace: &Trace,
     facts: &str,
 ) -> std::result::Result<RecordBatch, arrow_schema::ArrowError> {
-    let layers = trace.layers();
     let plain = |values: &[u32]| Arc::new(UInt32Array::from(values.to_vec())) as ArrayRef;
-    let signals = &trace.signals;
-    let mut columns: Vec<(&str, ArrayRef)> = vec![
-        ("example", plain(&trace.example)),
-        ("position", plain(&trace.position)),
-        ("prediction", label_lists(&signals.prediction, layers)),
-        ("confidence", number_lists(&signals.confidence, layers)),
-        ("margin", number_lists(&signals.margin, layers)),
-        ("entropy", number_lists(&signals.entropy, layers)),
-        ("final_rank", label_lists(&signals.final_rank, layers)),
-        ("final_probability", number_lists(&signals.final_probability, layers)),
-    ];
-    if trace.facts.has_gold {
-        columns.insert(2, ("gold", plain(&trace.gold)));
-    }
+    let mut columns: Vec<(&str, ArrayRef)> =
+        vec![("example", plain(&trace.example)), ("position", plain(&trace.position))];
     if trace.facts.generation.is_some() {
-        columns.insert(2, ("prompt_tokens", plain(&trace.prompt_tokens)));
+        columns.push(("prompt_tokens", plain(&trace.prompt_tokens)));
     }
+    if trace.facts.has_gold {
+        columns.push(("gold", plain(&trace.gold)));
+    }
+    columns.extend(trace.signals.to_lists(trace.layers()));
     let fields: Vec<Field> = columns
         .iter()
         .map(|(name, column)| Field::new(*name, column.data_type().clone(), false))
@@ -162,106 +154,34 @@ fn to_table(
     RecordBatch::try_new(Arc::new(Schema::new_with_metadata(fields, metadata)), arrays)
 }
 
-/// A list column of whole numbers, one list of `layers` values per row.
-fn label_lists(values: &[u32], layers: usize) -> ArrayRef {
-    let item = Field::new("element", DataType::UInt32, false);
-    let mut lists = ListBuilder::new(UInt32Builder::with_capacity(values.len())).with_field(item);
-    for row in values.chunks(layers) {
-        lists.values().append_slice(row);
-        lists.append(true);
-    }
-    Arc::new(lists.finish())
-}
-
-/// A list column of numbers, one list of `layers` values per row.
-fn number_lists(values: &[f32], layers: usize) -> ArrayRef {
-    let item = Field::new("element", DataType::Float32, false);
-    let mut lists = ListBuilder::new(Float32Builder::with_capacity(values.len())).with_field(item);
-    for row in values.chunks(layers) {
-        lists.values().append_slice(row);
-        lists.append(true);
-    }
-    Arc::new(lists.finish())
-}
-
 /// Appends one record batch to the trace.
 fn append(trace: &mut Trace, batch: &RecordBatch) -> std::result::Result<(), String> {
     let layers = trace.facts.layers;
-    plain::<UInt32Type>(batch, "example", &mut trace.example)?;
-    plain::<UInt32Type>(batch, "position", &mut trace.position)?;
+    plain(batch, "example", &mut trace.example)?;
+    plain(batch, "position", &mut trace.position)?;
     if trace.facts.has_gold {
-        plain::<UInt32Type>(batch, "gold", &mut trace.gold)?;
+        plain(batch, "gold", &mut trace.gold)?;
     }
     if trace.facts.generation.is_some() {
-        plain::<UInt32Type>(batch, "prompt_tokens", &mut trace.prompt_tokens)?;
+        plain(batch, "prompt_tokens", &mut trace.prompt_tokens)?;
     }
-    let signals = &mut trace.signals;
-    lists::<UInt32Type>(batch, "prediction", layers, &mut signals.prediction)?;
-    lists::<Float32Type>(batch, "confidence", layers, &mut signals.confidence)?;
-    lists::<Float32Type>(batch, "margin", layers, &mut signals.margin)?;
-    lists::<Float32Type>(batch, "entropy", layers, &mut signals.entropy)?;
-    lists::<UInt32Type>(batch, "final_rank", layers, &mut signals.final_rank)?;
-    lists::<Float32Type>(batch, "final_probability", layers, &mut signals.final_probability)
-}
-
-/// The column called `name`.
-fn column<'a>(batch: &'a RecordBatch, name: &str) -> std::result::Result<&'a ArrayRef, String> {
-    batch.column_by_name(name).ok_or_else(|| format!("it has no column `{name}`"))
+    trace.signals.read(batch, layers)
 }
 
 /// Appends a plain column.
-fn plain<T: ArrowPrimitiveType>(
-    batch: &RecordBatch,
-    name: &str,
-    into: &mut Vec<T::Native>,
-) -> std::result::Result<(), String> {
+fn plain(batch: &RecordBatch, name: &str, into: &mut Vec<u32>) -> std::result::Result<(), String> {
     let column = column(batch, name)?;
     let values = column
-        .as_primitive_opt::<T>()
+        .as_primitive_opt::<UInt32Type>()
         .filter(|values| values.null_count() == 0)
         .ok_or_else(|| {
             format!(
                 "column `{name}` is {}, expected {} without nulls",
                 column.data_type(),
-                T::DATA_TYPE
+                UInt32Type::DATA_TYPE
             )
         })?;
     into.extend_from_slice(values.values());
-    Ok(())
-}
-
-/// Appends a list column, checking that every list has one value per exit.
-fn lists<T: ArrowPrimitiveType>(
-    batch: &RecordBatch,
-    name: &str,
-    layers: usize,
-    into: &mut Vec<T::Native>,
-) -> std::result::Result<(), String> {
-    let column = column(batch, name)?;
-    let wrong_type = || {
-        format!(
-            "column `{name}` is {}, expected lists of {} without nulls",
-            column.data_type(),
-            T::DATA_TYPE
-        )
-    };
-    let rows =
-        column.as_list_opt::<i32>().filter(|rows| rows.null_count() == 0).ok_or_else(wrong_type)?;
-    let values = rows
-        .values()
-        .as_primitive_opt::<T>()
-        .filter(|values| values.null_count() == 0)
-        .ok_or_else(wrong_type)?;
-    for (row, window) in rows.value_offsets().windows(2).enumerate() {
-        let (start, end) = (window[0] as usize, window[1] as usize);
-        if end - start != layers {
-            return Err(format!(
-                "column `{name}`, row {row}: {} values, expected {layers}",
-                end - start
-            ));
-        }
-        into.extend_from_slice(&values.values()[start..end]);
-    }
     Ok(())
 }
 

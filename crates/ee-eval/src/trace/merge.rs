@@ -7,8 +7,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::facts::TraceFacts;
 use super::file::read;
-use super::record::{Trace, TraceFacts};
+use super::record::Trace;
 use crate::error::{EvalError, Result};
 
 /// A trace and what its reader should know about it.
@@ -116,13 +117,7 @@ pub(crate) fn extend(trace: &mut Trace, part: Trace) {
     trace.position.extend(part.position);
     trace.gold.extend(part.gold);
     trace.prompt_tokens.extend(part.prompt_tokens);
-    let (signals, more) = (&mut trace.signals, part.signals);
-    signals.prediction.extend(more.prediction);
-    signals.confidence.extend(more.confidence);
-    signals.margin.extend(more.margin);
-    signals.entropy.extend(more.entropy);
-    signals.final_rank.extend(more.final_rank);
-    signals.final_probability.extend(more.final_probability);
+    trace.signals.extend(part.signals);
 }
 
 /// The same rows in the order of their examples and positions, whatever the order of the files.

@@ -1,6 +1,8 @@
 //! Traces: run the model once, ask for ever.
 
 mod check;
+mod columns;
+pub(crate) mod facts;
 pub mod file;
 pub mod merge;
 pub mod record;
@@ -8,9 +10,9 @@ pub mod record;
 pub(crate) mod sample;
 mod texts;
 
+pub use columns::ExitColumns;
+pub use facts::{GenerationFacts, MetricFacts, Shard, TraceFacts, TrainedOn};
 pub use file::{read, read_facts, write};
 pub use merge::{Merged, read_all};
-pub use record::{
-    ExitColumns, GenerationFacts, MetricFacts, Objective, Shard, Trace, TraceFacts, TrainedOn,
-};
+pub use record::Trace;
 pub use texts::{TextRecord, read_texts, texts_path, write_texts};

@@ -6,10 +6,9 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::trace::TextRecord;
 
-use super::record::{
-    ExitColumns, FORMAT, GenerationFacts, MetricFacts, Objective, Shard, Trace, TraceFacts,
-    TrainedOn,
-};
+use super::columns::ExitColumns;
+use super::facts::{FORMAT, GenerationFacts, MetricFacts, Shard, TraceFacts, TrainedOn};
+use super::record::Trace;
 
 /// Facts for a trace of `rows` rows.
 pub(crate) fn facts(rows: usize, layers: usize, labels: usize) -> TraceFacts {
@@ -19,7 +18,7 @@ pub(crate) fn facts(rows: usize, layers: usize, labels: usize) -> TraceFacts {
         model: "runs/sample".to_owned(),
         checkpoint_sha256: "00".repeat(32),
         architecture: "bert".to_owned(),
-        objective: Objective::Unknown,
+        objective: None,
         training: TrainedOn::default(),
         task: "sample".to_owned(),
         split: "validation".to_owned(),

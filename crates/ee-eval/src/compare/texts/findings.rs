@@ -2,7 +2,6 @@
 
 use super::results::{FIXED, TextComparison, TextResults};
 use crate::pace::few;
-use crate::trace::Objective;
 use crate::trial::Trial;
 use crate::trial::quality::Kept;
 
@@ -56,8 +55,9 @@ fn cost(first: &TextResults, other: &TextResults) -> String {
 /// with ideal exits nothing else parts texts from the full model's.
 fn recompute((first_name, first): Named<'_>, (name, other): Named<'_>) -> Option<String> {
     let (before, after) = (first.ideal("recompute")?, other.ideal("recompute")?);
-    let is_joint =
-        other.summary.objective == Objective::Joint && first.summary.objective != Objective::Joint;
+    let joint =
+        |of: &TextResults| of.summary.objective.is_some_and(|objective| objective.is_joint());
+    let is_joint = joint(other) && !joint(first);
     let exit = |of: &Trial| of.left.as_ref().map_or(0.0, |left| left.average_exit);
     let share = |of: &Trial| {
         let [low, high] = of.equal_interval.map(|end| 100.0 * end);

@@ -3,6 +3,7 @@
 use super::results::{IDEAL, TextComparison, TextResults};
 use crate::report::table::threshold;
 use crate::report::table::{Cell, Table};
+use crate::trace::facts::objective::word;
 use crate::trial::{Place, Trial, WayFacts};
 use crate::words::count;
 
@@ -49,7 +50,7 @@ pub(super) fn headline(comparison: &TextComparison) -> Table {
         };
         vec![
             Cell::text(name),
-            Cell::text(results.summary.objective.word()),
+            Cell::text(word(results.summary.objective)),
             score
                 .and_then(|score| score.score)
                 .map_or(Cell::Absent, |score| Cell::number(score, 4)),

@@ -13,6 +13,7 @@ mod tables;
 
 use std::path::PathBuf;
 
+use ee_models::loss::Objective;
 use serde::{Deserialize, Serialize};
 
 pub use length::{Bin, Generated, Place};
@@ -23,7 +24,7 @@ pub use tables::{columns, table};
 use crate::error::{EvalError, Result};
 use crate::exits::oracle;
 use crate::exits::oracle::Ideal;
-use crate::trace::{self, Merged, Objective, TraceFacts};
+use crate::trace::{self, Merged, TraceFacts, facts};
 use crate::words::count;
 use length::Examples;
 use scores::Find;
@@ -68,7 +69,8 @@ pub struct Summary {
     /// The checkpoint's folder, with folders above it where another checkpoint has the same name.
     pub model: String,
     /// How the checkpoint was trained.
-    pub objective: Objective,
+    #[serde(with = "facts::objective")]
+    pub objective: Option<Objective>,
     /// The task.
     pub task: String,
     /// The task's split.

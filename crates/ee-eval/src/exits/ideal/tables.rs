@@ -2,6 +2,7 @@
 
 use super::{Generated, MetricScore, Summary};
 use crate::report::table::{Cell, Table};
+use crate::trace::facts::objective::word;
 
 /// One line per trace, in the shape of the paper's Tables 1, 7 and 8.
 #[must_use]
@@ -58,7 +59,7 @@ pub(super) fn details(summaries: &[Summary]) -> Table {
     let rows = summaries.iter().map(|summary| {
         let figures = [
             Cell::text(&summary.model),
-            Cell::text(summary.objective.word()),
+            Cell::text(word(summary.objective)),
             Cell::number(summary.examples as f64, 0),
             Cell::number(summary.tokens as f64, 0),
             Cell::number(summary.ideal.average, 2),
@@ -159,7 +160,7 @@ pub fn columns(summaries: &[Summary]) -> Table {
     let rows = summaries.iter().map(|summary| {
         let figures = [
             Cell::text(&summary.model),
-            Cell::text(summary.objective.word()),
+            Cell::text(word(summary.objective)),
             Cell::number(summary.layers as f64, 0),
             Cell::number(summary.ideal.max as f64, 0),
             Cell::number(summary.ideal.average, 2),

@@ -28,8 +28,7 @@ pub struct Load {
 
 impl Load {
     /// A sentence where the machine was too busy for times to be believed.
-    #[must_use]
-    pub fn notice(&self) -> Option<String> {
+    pub(crate) fn notice(&self) -> Option<String> {
         let Self { processors, others, stolen } = *self;
         let taken = others + stolen;
         (taken > BUSY * processors as f64).then(|| {
@@ -43,7 +42,7 @@ impl Load {
 
 /// Counts since some moment.
 #[derive(Debug, Clone, Copy)]
-pub struct LoadWatch(Option<Counts>);
+pub(crate) struct LoadWatch(Option<Counts>);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Counts {
@@ -57,14 +56,12 @@ struct Counts {
 
 impl LoadWatch {
     /// Starts now.
-    #[must_use]
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self(Counts::now())
     }
 
     /// The load since then; none where the system does not tell or too little time has passed.
-    #[must_use]
-    pub fn read(&self) -> Option<Load> {
+    pub(crate) fn read(&self) -> Option<Load> {
         Load::between(self.0?, Counts::now()?)
     }
 }
@@ -112,6 +109,9 @@ impl Counts {
         })
     }
 }
+
+/// The most memory that is read to measure how fast memory is.
+pub(crate) const MOST_READ: usize = 512 << 20;
 
 /// Bytes per second at which all threads together read memory that no cache holds.
 pub(crate) fn read_bandwidth(bytes: usize, steps: usize) -> f64 {

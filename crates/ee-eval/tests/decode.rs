@@ -4,8 +4,8 @@ mod fixture;
 
 use std::path::Path;
 
-use ee_eval::decode::results::DecodeResults;
 use fixture::{decoder, fail, succeed};
+use serde_json::Value;
 
 /// A folder with a random decoder `model`, its tokenizer, a task `task.toml` and prompts `prompts.txt`.
 fn world() -> tempfile::TempDir {
@@ -16,9 +16,22 @@ fn world() -> tempfile::TempDir {
     folder
 }
 
-fn results(here: &Path, folder: &str) -> DecodeResults {
+fn results(here: &Path, folder: &str) -> Value {
     let text = std::fs::read_to_string(here.join(folder).join("results.json")).unwrap();
     serde_json::from_str(&text).unwrap()
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().unwrap()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap()
+}
+
+/// New tokens of every text.
+fn lengths(texts: &Value) -> Vec<usize> {
+    array(&texts["outputs"]).iter().map(|output| array(&output["tokens"]).len()).collect()
 }
 
 #[test]
@@ -29,22 +42,24 @@ fn prompts_are_continued_under_every_gate_and_policy() {
                  --kv recompute --kv deferred --kv full --output out";
     let printed = succeed(here, words);
     let found = results(here, "out");
-    assert_eq!((found.runs.len(), found.facts.layers, found.facts.min_tokens), (6, 5, 4));
-    for run in &found.runs {
-        let output = &run.texts.outputs[0];
-        let expected: &[usize] = if run.gate == "none" { &[5; 5] } else { &[5, 5, 5, 5, 2] };
-        assert_eq!(&output.exits[..5], expected, "{} with {}", run.gate, run.kv);
-        assert_eq!(output.tokens.len(), 15);
-        let is_plain = run.gate == "none" || run.kv == "full";
-        assert_eq!(run.fidelity.same_tokens, is_plain, "{} with {}", run.gate, run.kv);
-        if run.gate == "fixed:2" {
+    let facts = &found["facts"];
+    assert_eq!(array(&found["runs"]).len(), 6);
+    assert_eq!((&facts["layers"], &facts["min_tokens"]), (&Value::from(5), &Value::from(4)));
+    for run in array(&found["runs"]) {
+        let (output, gate, kv) = (&run["texts"]["outputs"][0], &run["gate"], &run["kv"]);
+        let expected: &[usize] = if gate == "none" { &[5; 5] } else { &[5, 5, 5, 5, 2] };
+        assert_eq!(array(&output["exits"])[..5], *expected, "{gate} with {kv}");
+        assert_eq!(array(&output["tokens"]).len(), 15);
+        let is_plain = gate == "none" || kv == "full";
+        assert_eq!(run["fidelity"]["same_tokens"], is_plain, "{gate} with {kv}");
+        if gate == "fixed:2" {
             // Four tokens at exit 5, eleven at exit 2.
-            assert!((run.average_exit - 42.0 / 15.0).abs() < 1e-12);
+            assert!((number(&run["average_exit"]) - 42.0 / 15.0).abs() < 1e-12);
         }
-        let shares = run.speed.shares;
-        let sum = shares.layers + shares.heads + shares.gates + shares.kv + shares.rest;
-        assert!((sum - 1.0).abs() < 1e-9 && shares.layers > 0.0, "{shares:?}");
-        assert!(printed.contains(&output.text), "{printed}");
+        let shares = &run["speed"]["shares"];
+        let sum: f64 = shares.as_object().unwrap().values().map(number).sum();
+        assert!((sum - 1.0).abs() < 1e-9 && number(&shares["layers"]) > 0.0, "{shares}");
+        assert!(printed.contains(output["text"].as_str().unwrap()), "{printed}");
     }
     assert!(printed.contains("[5, 5, 5, 5, 2, 2,"), "exits stand beside the text");
     assert!(!printed.contains('\u{1b}'), "no colours but on a terminal");
@@ -61,34 +76,33 @@ fn a_gate_that_loses_the_end_of_texts_gains_nothing_by_it() {
     let words = "decode --model model --prompts four.txt --max-new-tokens 15 --batch 4 --show 0";
     succeed(here, &format!("{words} --gate none --rounds 1 --output free"));
     // A token of the first text ends texts from now on.
-    let end = results(here, "free").plain.outputs[0].tokens[2];
+    let end = results(here, "free")["plain"]["outputs"][0]["tokens"][2].clone();
     let config = format!("{{\"eos_token_id\": [{end}]}}");
     std::fs::write(here.join("model/generation_config.json"), config).unwrap();
     succeed(here, &format!("{words} --gate fixed:1 --min-tokens 1 --kv copy --output out"));
     let found = results(here, "out");
-    let run = &found.runs[0];
-    let lengths = |texts: &ee_eval::decode::results::Texts| -> Vec<usize> {
-        texts.outputs.iter().map(|output| output.tokens.len()).collect()
-    };
-    let (plain, ours) = (lengths(&found.plain), lengths(&run.texts));
+    let run = &found["runs"][0];
+    let (plain, ours) = (lengths(&found["plain"]), lengths(&run["texts"]));
     assert!(plain[0] <= 3 && ours[0] > plain[0], "{plain:?} {ours:?}");
     let rows = |lengths: &[usize]| {
         lengths.iter().sum::<usize>() as f64 / *lengths.iter().max().unwrap() as f64
     };
-    assert_eq!((found.plain.rows, run.texts.rows), (rows(&plain), rows(&ours)));
-    assert!(run.texts.rows > found.plain.rows);
+    let [plain_rows, our_rows] = [&found["plain"], &run["texts"]].map(|of| number(&of["rows"]));
+    assert_eq!((plain_rows, our_rows), (rows(&plain), rows(&ours)));
+    assert!(our_rows > plain_rows);
     // Three rounds by default, of the same rows and tokens; the speed-up is that of the medians.
-    let [ours, theirs] = [&run.timed, &found.plain_timed].map(|timed| &timed[0]);
-    assert_eq!((ours.tokens, ours.seconds.len()), (plain.iter().sum(), 3));
-    assert_eq!((theirs.tokens, theirs.seconds.len()), (ours.tokens, 3));
-    let median = |seconds: &[f64]| {
-        let mut sorted = seconds.to_vec();
+    let [ours, theirs] = [&run["timed"][0], &found["plain_timed"][0]];
+    assert_eq!(ours["tokens"], plain.iter().sum::<usize>());
+    assert_eq!(theirs["tokens"], ours["tokens"]);
+    let median = |timed: &Value| {
+        let mut sorted: Vec<f64> = array(&timed["seconds"]).iter().map(number).collect();
+        assert_eq!(sorted.len(), 3);
         sorted.sort_by(f64::total_cmp);
         sorted[1]
     };
-    let ratio = median(&theirs.seconds) / median(&ours.seconds);
-    assert!((run.speed.pace.speed_up - ratio).abs() < 1e-9 * ratio);
-    assert_eq!(run.speed.pace.speed_up_interval, None, "one batch");
+    let (ratio, speed) = (median(theirs) / median(ours), &run["speed"]);
+    assert!((number(&speed["speed_up"]) - ratio).abs() < 1e-9 * ratio);
+    assert_eq!(speed["speed_up_interval"], Value::Null, "one batch");
 }
 
 #[test]
@@ -101,16 +115,19 @@ fn a_task_is_scored_and_batches_change_nothing() {
         succeed(here, &format!("{words} --batch {batch} --output batch-{batch}"));
     }
     let (one, three) = (results(here, "batch-1"), results(here, "batch-3"));
-    assert_eq!(one.plain.outputs, three.plain.outputs);
-    for (one, three) in one.runs.iter().zip(&three.runs) {
-        assert_eq!(one.texts.outputs, three.texts.outputs, "{} with {}", one.gate, one.kv);
-        assert_eq!(one.texts.outputs.len(), 5);
-        assert_eq!(one.texts.scores[0].name, "chrf");
-        assert!(one.texts.scores[0].score.is_some());
+    assert_eq!(one["plain"]["outputs"], three["plain"]["outputs"]);
+    let is_exact = |run: &&Value| run["gate"] == "ideal" && run["kv"] == "deferred";
+    for (one, three) in array(&one["runs"]).iter().zip(array(&three["runs"])) {
+        let (texts, what) = (&one["texts"], format!("{} with {}", one["gate"], one["kv"]));
+        assert_eq!(texts["outputs"], three["texts"]["outputs"], "{what}");
+        assert_eq!(array(&texts["outputs"]).len(), 5);
+        assert_eq!(texts["scores"][0]["name"], "chrf");
+        assert!(texts["scores"][0]["score"].is_number());
     }
-    let exact = one.runs.iter().find(|run| run.gate == "ideal" && run.kv == "deferred").unwrap();
-    assert!(exact.fidelity.same_tokens, "the ideal exit and exact keys and values change nothing");
-    assert_eq!(exact.texts.scores, one.plain.scores);
+    let exact = array(&one["runs"]).iter().find(is_exact).unwrap();
+    // The ideal exit and exact keys and values change nothing.
+    assert_eq!(exact["fidelity"]["same_tokens"], true);
+    assert_eq!(exact["texts"]["scores"], one["plain"]["scores"]);
 }
 
 #[test]

@@ -11,9 +11,10 @@ use ee_eval::exits::{oracle, sweep};
 use ee_eval::gates::exits_on;
 use ee_eval::observe::observe;
 use ee_eval::observe::workload::{Selection, Workload};
-use ee_eval::speed::run::{Plan, full, gated};
 use ee_eval::subject::Subject;
 use ee_eval::trace::{Shard, Trace};
+use ee_eval::trial::labels::{Leaving, answers};
+use ee_models::ExitModel;
 use ee_tasks::Task;
 
 /// The model and the task of a world.
@@ -43,27 +44,29 @@ fn every_gate_leaves_where_the_trace_says_in_batches_of_any_size() {
     );
     for batch in [1, 7, 32] {
         let batches = workload.batches(batch).unwrap();
-        let run = |plan| gated(subject.model(), &batches, workload.rows(), plan, None).unwrap();
+        let (model, rows) = (subject.model(), workload.rows());
+        let run = |leaving| answers(model, &batches, rows, leaving).unwrap();
         for &gate in GATES {
             let curve = sweep::curve(&trace, gate, &scorer);
             for candidate in curve.iter().step_by(1 + curve.len() / 6) {
                 let gate = SetGate { gate, threshold: candidate.threshold };
-                let answers = run(Plan::Gate(gate));
+                let found = run(Leaving::Gate(gate));
                 let expected = exits_on(gate, &trace);
-                assert_eq!(answers.exits, expected, "{gate} at batch {batch}");
+                assert_eq!(found.exits, expected, "{gate} at batch {batch}");
                 let labels: Vec<u32> = expected
                     .iter()
                     .enumerate()
                     .map(|(row, &exit)| trace.prediction(row, exit))
                     .collect();
-                assert_eq!(answers.predictions, labels, "{gate} at batch {batch}");
+                assert_eq!(found.predictions, labels, "{gate} at batch {batch}");
             }
         }
-        let answers = run(Plan::Given(&ideal));
-        assert_eq!(answers.exits, ideal);
-        let whole = full(subject.model(), &batches, workload.rows()).unwrap();
+        let found = run(Leaving::Given(&ideal));
+        assert_eq!(found.exits, ideal);
+        let last = vec![model.n_layers(); rows];
+        let whole = run(Leaving::Given(&last));
         assert_eq!(
-            answers.predictions, whole.predictions,
+            found.predictions, whole.predictions,
             "the ideal exit gives the full model's answers"
         );
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ee_eval::certify::Calibration;
 use ee_eval::exits::ideal::{IdealResults, Mode};
-use ee_eval::exits::replay::Replay;
+use ee_eval::tokens::replay::Replay;
 use ee_eval::trace;
 use ee_eval::trace::read_texts;
 use ee_tasks::TextTokenizer;

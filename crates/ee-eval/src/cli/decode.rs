@@ -1,12 +1,27 @@
-//! What can be typed after `ee-eval decode`.
+//! `ee-eval decode`: early exit that takes effect, beside plain decoding.
 
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use clap::Args;
-use ee_decode::{ExitRule, HeadChoice, PolicyChoice};
+use ee_decode::generate::Choice;
+use ee_decode::rule::Rule;
+use ee_decode::states::fitted;
+use ee_decode::{ExitRule, HeadChoice, PolicyChoice, Settings};
+use ee_models::ExitModel;
+use ee_models::gate::GATE_FILE;
+use ee_tasks::GenerationTask;
 
 use super::TextArguments;
 use super::values::positive;
+use crate::certify::certificate::Certificate;
+use crate::interrupt::Interrupt;
+use crate::output::claim;
+use crate::report::passage::legend;
+use crate::subject::DecoderSubject;
+use crate::trial::decode::{self, DecodeResults, report};
+use crate::trial::material::{Material, Terms};
 
 /// `ee-eval decode`.
 #[derive(Debug, Args)]
@@ -62,13 +77,114 @@ pub struct DecodeArguments {
     pub output: Option<PathBuf>,
 }
 
+/// Texts of a task that are printed.
+const SHOWN_OF_TASK: usize = 3;
+
+/// Decodes, prints texts and tables, and writes what was asked for.
+pub(super) fn run(flags: &DecodeArguments) -> Result<()> {
+    let kind = "a report of ee-eval decode";
+    let _lock = flags.output.as_ref().map(|folder| claim(folder, kind)).transpose()?;
+    let subject = flags.texts.open()?;
+    let settings = settings(flags, &subject)?;
+    for settings in &settings {
+        settings.check(subject.model())?;
+    }
+    let terms = Terms {
+        choice: Choice::Greedy,
+        batch: flags.batch,
+        rounds: flags.rounds,
+        allow_code_execution: flags.allow_code_execution,
+    };
+    let material = Material::new(&subject, flags.texts.request()?, terms)?;
+    let results = decode::run(&subject, &material, &settings, &Interrupt::listen()?)?;
+    show(&results, &subject, flags)?;
+    if let Some(folder) = &flags.output {
+        let page = report::write(&results, subject.tokenizer(), folder)?;
+        ee_files::say!("\n{}", page.display());
+    }
+    Ok(())
+}
+
+/// What a certificate of texts certifies for this model.
+fn certified(path: &Path, subject: &DecoderSubject, flags: &DecodeArguments) -> Result<ExitRule> {
+    let certificate = Certificate::read(path)?;
+    let task = flags.texts.task.as_deref().map(GenerationTask::read).transpose()?;
+    let rule = certificate.rule(path, subject.checksum(), task.as_ref().map(|task| &*task.name))?;
+    ee_files::note!(
+        "notice: the certificate judges each token on the full model's own context; what early exits change of the \
+         context while decoding is not in its promise"
+    );
+    Ok(rule.to_string().parse()?)
+}
+
+/// Every rule with every policy.
+fn settings(flags: &DecodeArguments, subject: &DecoderSubject) -> Result<Vec<Settings>> {
+    let model = subject.model();
+    let layers = model.n_layers();
+    let exits = match flags.exits.is_empty() {
+        true => (1..layers).collect(),
+        // The last exit is always read.
+        false => flags.exits.iter().copied().filter(|&exit| exit != layers).collect(),
+    };
+    let needs_file =
+        |rule: &ExitRule| matches!(rule.rule, Rule::States(gate, _) if gate.is_fitted());
+    let mut gates = flags.gate.clone();
+    for path in &flags.certificate {
+        gates.push(certified(path, subject, flags)?);
+    }
+    let learned = if gates.iter().any(needs_file) {
+        let path = flags.gate_file.clone().unwrap_or(flags.texts.model.join(GATE_FILE));
+        Some(fitted(&path, model)?)
+    } else {
+        None
+    };
+    let pairs = gates.iter().flat_map(|gate| flags.kv.iter().map(move |kv| (gate, kv)));
+    let settings = pairs.map(|(gate, kv)| {
+        let mut rule = *gate;
+        rule.decays |= flags.decay && matches!(rule.rule, Rule::Signals(_) | Rule::States(..));
+        Settings {
+            rule,
+            policy: kv.0,
+            head: flags.head,
+            exits: Vec::clone(&exits),
+            min_tokens: flags.min_tokens,
+            fitted: learned.clone(),
+        }
+    });
+    Ok(settings.collect())
+}
+
+/// Texts, then tables.
+fn show(results: &DecodeResults, subject: &DecoderSubject, flags: &DecodeArguments) -> Result<()> {
+    let is_terminal = std::io::stdout().is_terminal();
+    let of_command = results.plain.outputs.len();
+    let default = if flags.texts.task.is_some() { SHOWN_OF_TASK } else { of_command };
+    let shown = flags.show.unwrap_or(default);
+    if is_terminal && shown > 0 {
+        ee_files::say!("exits {}\n", legend(results.facts.layers).terminal());
+    }
+    for passage in report::passages(results, subject.tokenizer(), shown)? {
+        ee_files::say!("{}", passage.title);
+        ee_files::say!("{}", if is_terminal { passage.terminal() } else { passage.text() });
+        ee_files::say!("{}\n", passage.exits());
+    }
+    for notice in report::notices(results) {
+        ee_files::note!("notice: {notice}");
+    }
+    ee_files::say!(
+        "true early exit, head {}: texts may differ from the full model's\n",
+        results.facts.head
+    );
+    ee_files::show!("{}\n{}", report::speed(results).plain(), report::fidelity(results).plain());
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, Parser};
 
-    use ee_decode::{head, policy, rule};
-
     use crate::cli::{Arguments, Command};
+    use ee_decode::{head, policy, rule};
 
     #[test]
     fn the_help_names_every_rule_policy_and_head() {

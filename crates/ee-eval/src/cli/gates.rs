@@ -8,11 +8,11 @@ use clap::Args;
 use super::values::share;
 use crate::certify::certificate::Certificate;
 use crate::error::EvalError;
-use crate::exits::replay::{self, Replay};
 use crate::labels::results::Results;
 use crate::labels::{self, View, findings};
 use crate::output::claim;
 use crate::output::write_json;
+use crate::tokens::replay::{self, Replay};
 use crate::trace::{self, Trace};
 
 /// `ee-eval gates`.

@@ -1,13 +1,22 @@
-//! What can be typed to say which texts are continued, and how their tokens are chosen.
+//! `ee-eval generate`: texts on stdout as they come, and a task's scores after them; and the flags that say which texts
+//! are continued.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
-use ee_decode::generate::{Choice, Sampling};
+use ee_decode::generate::{Choice, Options, Sampling, generate};
 use ee_models::checkpoint::Precision;
 
 use super::values::{positive, share, weights};
+use crate::decoding::{
+    Limits, Request, Scoring, Statistics, TextWatcher, n_references, of_metric, score,
+};
+use crate::error::{EvalError, Result};
+use crate::interrupt::Interrupt;
+use crate::subject::DecoderSubject;
+use crate::words::count;
 
 /// Which texts a model continues.
 #[derive(Debug, Clone, Args)]
@@ -49,6 +58,26 @@ pub struct TextArguments {
     /// The device: cpu, cuda:0, …
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     pub device: String,
+}
+
+impl TextArguments {
+    /// The checkpoint on its device.
+    pub(crate) fn open(&self) -> Result<DecoderSubject> {
+        DecoderSubject::open(&self.model, self.weights, &self.device)
+    }
+
+    /// The texts to continue, and how far.
+    pub(crate) fn request(&self) -> Result<Request> {
+        let Self { max_new_tokens, truncate, .. } = *self;
+        let limits = Limits { max_new_tokens, stop: self.stop.clone(), truncate };
+        match &self.task {
+            Some(task) => {
+                let selection = (self.data_dir.as_deref(), self.split.as_deref(), self.limit);
+                Request::of_task(task, selection, limits)
+            }
+            None => Request::of_prompts(self.prompt.clone(), self.prompts.as_deref(), limits),
+        }
+    }
 }
 
 /// How tokens are chosen.
@@ -96,8 +125,69 @@ pub struct GenerateArguments {
     pub allow_code_execution: bool,
 }
 
+/// Continues prompts, or those of a task's examples, one after the other.
+pub(super) fn run(flags: &GenerateArguments) -> Result<()> {
+    let GenerateArguments { texts, sampling, show_prompt, allow_code_execution } = flags;
+    let request = texts.request()?;
+    let scoring = Scoring::of(request.task.as_ref(), *allow_code_execution);
+    let subject = texts.open()?;
+    let interrupt = Interrupt::listen()?;
+    let (mut tokens, started) = (0, Instant::now());
+    let mut statistics = Vec::with_capacity(request.examples.len());
+    for (place, (number, example)) in request.examples.iter().enumerate() {
+        let ids = request.ids(&subject, place)?;
+        if *show_prompt {
+            ee_files::show!("{}", example.prompt);
+        }
+        let options = Options {
+            max_new_tokens: request.max_new_tokens,
+            choice: sampling.choice(),
+            ends: subject.ends().to_vec(),
+            first_number: *number as u64,
+        };
+        let mut show = |_: usize, piece: &str| {
+            ee_files::show!("{piece}");
+            ee_files::stream::flush();
+        };
+        let mut watcher =
+            TextWatcher::new(&subject, 1, &request.stop, false, &interrupt, &mut show);
+        if *show_prompt {
+            watcher.follow(0, &ids)?;
+        }
+        let found = generate(subject.model(), &[ids], &options, &mut watcher)
+            .map_err(|error| EvalError::of_batch(error, |_| *number))?;
+        let generated = watcher.finish()?.remove(0);
+        tokens += found[0].len();
+        ee_files::say!();
+        if !ee_files::stream::is_open() {
+            break;
+        }
+        if interrupt.is_pressed() {
+            let what = format!("interrupted after {place} whole texts");
+            return Err(EvalError::Interrupted { what });
+        }
+        let answer = scoring.answer(&generated.text);
+        statistics.push(scoring.statistics(answer, &example.references)?);
+    }
+    show_scores(&request, &scoring, &statistics);
+    let seconds = started.elapsed().as_secs_f64();
+    let written = count(tokens, "token");
+    ee_files::note!("{written} in {seconds:.2} s, {:.1} tokens/s", tokens as f64 / seconds);
+    Ok(())
+}
+
+/// A line for every metric of the task.
+fn show_scores(request: &Request, scoring: &Scoring, statistics: &[Statistics]) {
+    let n_references = n_references(request.examples.iter().map(|(_, one)| one.references.len()));
+    for (place, metric) in scoring.metrics().iter().enumerate() {
+        let score = score(&**metric, &of_metric(&**metric, statistics));
+        let gap = if place == 0 { "\n" } else { "" };
+        ee_files::say!("{gap}{} {score:.3} ({})", metric.name(), metric.signature(n_references));
+    }
+}
+
 /// A number above 0.
-fn temperature(text: &str) -> Result<f64, String> {
+fn temperature(text: &str) -> std::result::Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
         _ => Err("expected a number above 0, e.g. 0.7".to_owned()),

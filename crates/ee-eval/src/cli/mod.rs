@@ -68,15 +68,15 @@ pub enum Command {
 pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Trace(flags) => trace::run(flags),
-        Command::Generate(flags) => Ok(crate::decoding::generate::run(flags)?),
-        Command::Decode(flags) => Ok(crate::decode::run(flags)?),
-        Command::Speculate(flags) => Ok(crate::speculate::run(flags)?),
+        Command::Generate(flags) => Ok(generate::run(flags)?),
+        Command::Decode(flags) => decode::run(flags),
+        Command::Speculate(flags) => speculate::run(flags),
         Command::Ideal(flags) => ideal::run(flags),
         Command::Gates(flags) => gates::run(flags),
         Command::Calibrate(flags) => calibrate::run(flags),
         Command::Speed(flags) => speed::run(flags),
         Command::Compare(flags) => compare::run(flags),
-        Command::Recommend(flags) => Ok(crate::recommend::run(flags)?),
+        Command::Recommend(flags) => Ok(crate::advise::run(flags)?),
         Command::Bench(flags) => bench::run(flags),
     }
 }

@@ -1,13 +1,20 @@
-//! What can be typed after `ee-eval speculate`.
+//! `ee-eval speculate`: lossless self-speculation beside plain decoding, text by text the same work.
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::{ArgGroup, Args};
 use ee_decode::speculate::{Plan, Strategy};
 
 use super::GenerateArguments;
 use super::values::positive;
-use crate::speculate::Drafts;
+use crate::interrupt::Interrupt;
+use crate::output::{claim, write_json, write_text};
+use crate::pace;
+use crate::trace::write_texts;
+use crate::trial::material::{Material, Terms};
+use crate::trial::speculate;
+use crate::trial::way::{draft_words, strategy};
 
 /// `ee-eval speculate`.
 #[derive(Debug, Args)]
@@ -45,24 +52,54 @@ pub struct DraftArguments {
 }
 
 impl DraftArguments {
-    /// How to draft.
-    #[must_use]
-    pub fn drafts(self) -> Drafts {
-        match (self.draft_exit, self.draft_length) {
-            (Some(exit), Some(drafts)) => Drafts::Fixed(Plan { exit, drafts }),
-            _ => Drafts::Adaptive,
-        }
+    /// One plan for all rounds; none where plans are chosen while decoding.
+    pub(crate) fn plan(self) -> Option<Plan> {
+        Some(Plan { exit: self.draft_exit?, drafts: self.draft_length? })
     }
 
     /// The strategy for a model of so many layers.
-    #[must_use]
-    pub fn strategy(self, n_layers: usize) -> Strategy {
-        self.drafts().strategy(n_layers)
+    pub(crate) fn strategy(self, n_layers: usize) -> Strategy {
+        strategy(self.plan(), n_layers)
     }
 }
 
 impl std::fmt::Display for DraftArguments {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.drafts().fmt(formatter)
+        formatter.write_str(&draft_words(self.plan()))
     }
+}
+
+/// Continues prompts, or those of a task's examples, plainly and in rounds of drafting and verifying.
+pub(super) fn run(flags: &SpeculateArguments) -> Result<()> {
+    let GenerateArguments { texts, sampling, show_prompt, allow_code_execution } = &flags.generate;
+    let request = texts.request()?;
+    let kind = "a report of ee-eval speculate";
+    let _lock = flags.output.as_ref().map(|folder| claim(folder, kind)).transpose()?;
+    let subject = texts.open()?;
+    let terms = Terms {
+        choice: sampling.choice(),
+        batch: flags.batch,
+        rounds: flags.rounds,
+        allow_code_execution: *allow_code_execution,
+    };
+    let material = Material::new(&subject, request, terms)?;
+    let plan = flags.draft.plan();
+    let (results, texts) = speculate::run(&subject, &material, plan, &Interrupt::listen()?)?;
+    for output in &texts.outputs {
+        let prompt = if *show_prompt { output.prompt.as_str() } else { "" };
+        ee_files::say!("{prompt}{}", output.whole);
+    }
+    for notice in pace::notices(results.load, results.rounds) {
+        ee_files::note!("notice: {notice}");
+    }
+    let table = speculate::table(&results);
+    ee_files::show!("\n{}", table.plain());
+    if let Some(folder) = &flags.output {
+        write_text(&folder.join("speculate.csv"), &table.csv())?;
+        write_texts(&folder.join("speculate.parquet"), &speculate::records(&material, &texts))?;
+        let path = folder.join("results.json");
+        write_json(&path, &results)?;
+        ee_files::say!("\n{}", path.display());
+    }
+    Ok(())
 }

@@ -17,10 +17,8 @@ use crate::labels;
 use crate::observe::observe;
 use crate::output::write_json;
 use crate::output::{claim, write_text};
-use crate::pace;
-use crate::speed::Speed;
-use crate::speed::{Timed, measure};
 use crate::trace::{self, Shard, TraceFacts};
+use crate::trial::speed::{RowRule, Speed, measure, notices};
 use crate::words::count;
 
 /// `ee-eval speed`.
@@ -35,14 +33,14 @@ pub struct Flags {
     /// `ideal`, `fixed:D` (every row to exit D), or a gate with its threshold: confidence:T, entropy:T, margin:T,
     /// patience:K; repeatable.
     #[arg(long, value_name = "GATE", required_unless_present = "certificate")]
-    pub gate: Vec<Timed>,
+    pub gate: Vec<RowRule>,
     /// What a `certificate.json` of `ee-eval calibrate` certifies for these very weights and this task; repeatable.
     #[arg(long, value_name = "FILE")]
     pub certificate: Vec<PathBuf>,
     /// Examples per batch; repeatable.
     #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
     pub batch: Vec<usize>,
-    /// Timed rounds, each one full and one gated run; 3 are the least that show a range.
+    /// RowRule rounds, each one full and one gated run; 3 are the least that show a range.
     #[arg(long, value_name = "N", default_value = "5", value_parser = positive)]
     pub rounds: usize,
     /// The trace whose exits `ideal` takes; by default one is made first.
@@ -70,10 +68,10 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
         let certificate = Certificate::read(path)?;
         let rule = certificate.rule(path, subject.checksum(), Some(&task.name))?;
         certificate.check_length(path, flags.examples.max_length)?;
-        gates.push(Timed::Gate(rule));
+        gates.push(RowRule::Gate(rule));
     }
     for gate in &gates {
-        if let Timed::Gate(gate) = gate {
+        if let RowRule::Gate(gate) = gate {
             gate.check(subject.space())?;
         }
     }
@@ -86,12 +84,12 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
     };
     let mut speed = Vec::new();
     for &batch in &flags.batch {
-        speed.extend(measure(&subject, &workload, &trace, &gates, batch, flags.rounds)?);
+        speed.extend(measure(&subject, &workload, &trace, &gates, (batch, flags.rounds))?);
     }
     for run in &speed {
         warn_of(run, &trace.facts);
     }
-    for notice in pace::notices(&speed) {
+    for notice in notices(&speed) {
         ee_files::note!("notice: {notice}");
     }
     let constant = Constant::of_trace(&trace, &Scorer::of_trace(&trace)?);

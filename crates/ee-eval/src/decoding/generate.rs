@@ -12,10 +12,7 @@ use crate::subject::DecoderSubject;
 use crate::words::count;
 
 /// Continues prompts, or those of a task's examples, one after the other.
-///
-/// # Errors
-/// What opening the checkpoint or reading the task says; a prompt that does not fit; an interrupt.
-pub fn run(arguments: &GenerateArguments) -> Result<()> {
+pub(crate) fn run(arguments: &GenerateArguments) -> Result<()> {
     let GenerateArguments { texts, sampling, show_prompt, allow_code_execution } = arguments;
     let request = Request::read(texts)?;
     let scoring = Scoring::of(request.task.as_ref(), *allow_code_execution);

@@ -2,31 +2,28 @@ use crate::error::{EvalError, Result};
 
 /// A prompt that fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prompt {
+pub(crate) struct Prompt {
     /// Token ids.
-    pub ids: Vec<u32>,
+    pub(crate) ids: Vec<u32>,
     /// Whether its beginning was cut away.
-    pub is_truncated: bool,
+    pub(crate) is_truncated: bool,
 }
 
 /// The room that prompts have.
 #[derive(Debug, Clone, Copy)]
-pub struct Room {
+pub(crate) struct Room {
     /// Positions of the model.
-    pub positions: usize,
+    pub(crate) positions: usize,
     /// How many of them new tokens need.
-    pub new_tokens: usize,
+    pub(crate) new_tokens: usize,
     /// Whether longer prompts are cut rather than refused.
-    pub truncate: bool,
+    pub(crate) truncate: bool,
 }
 
 impl Room {
     /// A prompt, whole or, where that is wished, cut to fit: its first token and its end are kept, as the
     /// one begins a text and the other says what is asked.
-    ///
-    /// # Errors
-    /// [`EvalError::Prompt`] naming the example, for a prompt without tokens or one that is too long.
-    pub fn fit(self, example: usize, mut ids: Vec<u32>) -> Result<Prompt> {
+    pub(crate) fn fit(self, example: usize, mut ids: Vec<u32>) -> Result<Prompt> {
         let Self { positions, new_tokens, truncate } = self;
         let room = positions.saturating_sub(new_tokens);
         let complain = |reason: String| Err(EvalError::Prompt { example, reason });

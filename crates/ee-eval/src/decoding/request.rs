@@ -1,15 +1,14 @@
-//! What the command line asks to continue.
+//! Which texts are continued, and how far.
 
 use std::path::Path;
 
 use ee_tasks::{GenerationTask, TextExample};
 
 use super::Room;
-use crate::cli::TextArguments;
 use crate::error::{EvalError, Result};
 use crate::subject::DecoderSubject;
 
-/// New tokens where neither the command line nor a task says how many.
+/// New tokens where neither a person nor a task says how many.
 const DEFAULT_NEW_TOKENS: usize = 128;
 
 /// Texts to continue, and how far.
@@ -23,44 +22,80 @@ pub(crate) struct Request {
     pub(crate) stop: Vec<String>,
     pub(crate) max_new_tokens: usize,
     /// Whether prompts that are too long are cut.
+    truncate: bool,
+}
+
+/// How far texts go on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Limits {
+    /// By default the task's.
+    pub(crate) max_new_tokens: Option<usize>,
+    /// Texts at which to end, beside the task's.
+    pub(crate) stop: Vec<String>,
+    /// Whether prompts that are too long are cut.
     pub(crate) truncate: bool,
 }
 
 impl Request {
-    /// The prompts of the command line and its file, or those of its task.
-    ///
-    /// # Errors
-    /// A file or a task that cannot be read.
-    pub(crate) fn read(arguments: &TextArguments) -> Result<Self> {
-        let mut task = arguments.task.as_deref().map(GenerationTask::read).transpose()?;
-        if let Some(task) = &mut task {
-            // A text that was ended there is scored up to there.
-            task.stop.extend_from_slice(&arguments.stop);
+    /// Some examples of a split, with their numbers in it.
+    pub(crate) fn of_examples(
+        mut task: GenerationTask,
+        split: &str,
+        examples: Vec<(usize, TextExample)>,
+        limits: Limits,
+    ) -> Self {
+        // A text that was ended there is scored up to there.
+        task.stop.extend_from_slice(&limits.stop);
+        Self {
+            split: split.to_owned(),
+            examples,
+            stop: task.stop.clone(),
+            max_new_tokens: limits.max_new_tokens.unwrap_or(task.max_new_tokens),
+            truncate: limits.truncate,
+            task: Some(task),
         }
-        let (split, examples) = match &task {
-            Some(task) => {
-                let split = arguments.split.as_ref().unwrap_or(&task.evaluation_split);
-                let read =
-                    task.read_split(split, arguments.data_dir.as_deref(), arguments.limit)?;
-                (split.clone(), read.examples)
+    }
+
+    /// The first examples of a task's split, by default its own for evaluation.
+    pub(crate) fn of_task(
+        path: &Path,
+        (data_dir, split, limit): (Option<&Path>, Option<&str>, Option<usize>),
+        limits: Limits,
+    ) -> Result<Self> {
+        let task = GenerationTask::read(path)?;
+        let split = split.unwrap_or(&task.evaluation_split).to_owned();
+        let examples = task.read_split(&split, data_dir, limit)?.examples;
+        Ok(Self::of_examples(task, &split, examples.into_iter().enumerate().collect(), limits))
+    }
+
+    /// Prompts without references: typed ones, then the lines of a file.
+    pub(crate) fn of_prompts(
+        mut prompts: Vec<String>,
+        file: Option<&Path>,
+        limits: Limits,
+    ) -> Result<Self> {
+        if let Some(path) = file {
+            let text = ee_tasks::text::read(path)?;
+            prompts.extend(text.lines().filter(|line| !line.is_empty()).map(str::to_owned));
+            if prompts.is_empty() {
+                let what = format!("{}: there is no prompt in it", path.display());
+                return Err(EvalError::Empty { what });
             }
-            None => (String::new(), typed(&arguments.prompt, arguments.prompts.as_deref())?),
+        }
+        let example = |(line, prompt)| {
+            (line, TextExample { prompt, response: String::new(), references: Vec::new(), line })
         };
-        let of_task = task.as_ref().map(|task| task.max_new_tokens);
         Ok(Self {
-            split,
-            examples: examples.into_iter().enumerate().collect(),
-            stop: task.as_ref().map_or_else(|| arguments.stop.clone(), |task| task.stop.clone()),
-            max_new_tokens: arguments.max_new_tokens.or(of_task).unwrap_or(DEFAULT_NEW_TOKENS),
-            truncate: arguments.truncate,
-            task,
+            task: None,
+            split: String::new(),
+            examples: prompts.into_iter().enumerate().map(example).collect(),
+            stop: limits.stop,
+            max_new_tokens: limits.max_new_tokens.unwrap_or(DEFAULT_NEW_TOKENS),
+            truncate: limits.truncate,
         })
     }
 
     /// The ids of the prompt at a place.
-    ///
-    /// # Errors
-    /// A prompt that the tokenizer cannot spell or that does not fit the model.
     pub(crate) fn ids(&self, subject: &DecoderSubject, place: usize) -> Result<Vec<u32>> {
         let (number, ref example) = self.examples[place];
         let room = Room {
@@ -70,24 +105,4 @@ impl Request {
         };
         Ok(room.fit(number, subject.encode(&example.prompt, self.truncate)?)?.ids)
     }
-}
-
-/// Prompts without references.
-fn typed(prompts: &[String], file: Option<&Path>) -> Result<Vec<TextExample>> {
-    let mut prompts = prompts.to_vec();
-    if let Some(path) = file {
-        let text = ee_tasks::text::read(path)?;
-        prompts.extend(text.lines().filter(|line| !line.is_empty()).map(str::to_owned));
-        if prompts.is_empty() {
-            let what = format!("{}: there is no prompt in it", path.display());
-            return Err(EvalError::Empty { what });
-        }
-    }
-    let example = |(line, prompt)| TextExample {
-        prompt,
-        response: String::new(),
-        references: Vec::new(),
-        line,
-    };
-    Ok(prompts.into_iter().enumerate().map(example).collect())
 }

@@ -39,9 +39,6 @@ impl Scoring {
     }
 
     /// What the metrics note of an answer.
-    ///
-    /// # Errors
-    /// What the metrics say.
     pub(crate) fn statistics(&self, answer: &str, references: &[String]) -> Result<Statistics> {
         let references: Vec<&str> = references.iter().map(String::as_str).collect();
         let metrics = self.metrics.iter();

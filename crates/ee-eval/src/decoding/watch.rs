@@ -9,22 +9,22 @@ use crate::subject::DecoderSubject;
 
 /// What was generated from one prompt.
 #[derive(Debug, Clone, Default)]
-pub struct Generated {
+pub(crate) struct Generated {
     /// The text so far.
-    pub text: String,
+    pub(crate) text: String,
     /// New tokens, an end token included.
-    pub tokens: Vec<u32>,
+    pub(crate) tokens: Vec<u32>,
     /// The signals of the exits 1..=N for each of them, where they were wanted.
-    pub signals: Vec<Vec<(Signal, Agreement)>>,
+    pub(crate) signals: Vec<Vec<(Signal, Agreement)>>,
     /// Whether an end token or a stop text came.
-    pub has_ended: bool,
+    pub(crate) has_ended: bool,
 }
 
 /// Called with each piece of text of a row as it comes.
 pub(super) type OnPiece<'a> = &'a mut dyn FnMut(usize, &str);
 
 /// Collects what is generated from some prompts, and ends a row at a stop text.
-pub struct TextWatcher<'a> {
+pub(crate) struct TextWatcher<'a> {
     subject: &'a DecoderSubject,
     stop: &'a [String],
     interrupt: &'a Interrupt,
@@ -37,7 +37,7 @@ pub struct TextWatcher<'a> {
 
 impl<'a> TextWatcher<'a> {
     /// Watches `n_rows` prompts; with `records` the signals of every exit are kept.
-    pub fn new(
+    pub(crate) fn new(
         subject: &'a DecoderSubject,
         n_rows: usize,
         stop: &'a [String],
@@ -51,10 +51,7 @@ impl<'a> TextWatcher<'a> {
     }
 
     /// Lets a row's text follow its prompt: a first word keeps the space before it.
-    ///
-    /// # Errors
-    /// A tokenizer that cannot decode.
-    pub fn follow(&mut self, row: usize, prompt: &[u32]) -> Result<()> {
+    pub(crate) fn follow(&mut self, row: usize, prompt: &[u32]) -> Result<()> {
         for &token in prompt {
             self.streams[row].push(token)?;
         }
@@ -62,10 +59,7 @@ impl<'a> TextWatcher<'a> {
     }
 
     /// What came of every prompt.
-    ///
-    /// # Errors
-    /// A tokenizer that cannot decode.
-    pub fn finish(mut self) -> Result<Vec<Generated>> {
+    pub(crate) fn finish(mut self) -> Result<Vec<Generated>> {
         if let Some(error) = self.failure {
             return Err(error.into());
         }

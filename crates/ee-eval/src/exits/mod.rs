@@ -6,6 +6,5 @@ pub mod ideal;
 pub mod oracle;
 pub mod paired;
 pub mod plots;
-pub mod replay;
 pub mod score;
 pub mod sweep;

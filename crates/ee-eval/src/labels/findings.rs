@@ -8,8 +8,8 @@ use crate::labels::cut::Cut;
 use crate::labels::results::Results;
 use crate::labels::tables::{measured, measured_as};
 use crate::pace::ROUNDS;
-use crate::speed::Speed;
 use crate::spread::Spread;
+use crate::trial::speed::Speed;
 
 /// For every model whether a gate earns its keep, then for every model after the first how it compares with it.
 #[must_use]

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::exits::paired::Paired;
 use crate::output::write_text;
-use crate::pace;
 use crate::report::{Page, provenance};
+use crate::trial::speed::notices;
 use results::Results;
 
 /// One or more models on one task.
@@ -58,7 +58,7 @@ impl View<'_> {
         self.models
             .iter()
             .flat_map(|(name, results)| {
-                let timed = pace::notices(&results.speed);
+                let timed = notices(&results.speed);
                 let all = results.notices.iter().cloned().chain(timed);
                 all.map(move |notice| of_model(name, &notice)).collect::<Vec<_>>()
             })

@@ -10,8 +10,8 @@ use crate::certify::certificate::Checked;
 use crate::exits::constant::Constant;
 use crate::exits::oracle::Ideal;
 use crate::labels::cut::Cut;
-use crate::speed::Speed;
 use crate::trace::TraceFacts;
+use crate::trial::speed::Speed;
 
 /// Everything that a trace says of one model on one task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

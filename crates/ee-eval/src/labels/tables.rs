@@ -5,11 +5,11 @@ use ee_decode::gates::FIXED;
 use super::{View, paper};
 use crate::exits::constant::Constant;
 use crate::labels::results::{GateResults, Results};
-use crate::pace;
 use crate::report::table::{Cell, Table, threshold};
-use crate::speed::Speed;
+use crate::spread::Spread;
 use crate::trace::TraceFacts;
 use crate::trace::facts::objective::word;
+use crate::trial::speed::Speed;
 
 /// Every table of a report, in reading order.
 #[must_use]
@@ -306,8 +306,14 @@ pub fn measured_as<'a>(results: &'a Results, typed: &str) -> Option<&'a Speed> {
     runs.min_by_key(|speed| speed.batch)
 }
 
+/// A factor with the range of its rounds.
+fn range(spread: Spread) -> Cell {
+    let Spread { median, min, max } = spread;
+    Cell::Number { value: median, text: format!("{median:.2}× ({min:.2} to {max:.2})") }
+}
+
 fn speed_up(results: &Results, name: &str) -> Cell {
-    measured(results, name).map_or(Cell::Absent, |speed| pace::factor(speed.speed_up))
+    measured(results, name).map_or(Cell::Absent, |speed| range(speed.speed_up))
 }
 
 /// Every point of every stored trade-off curve.

@@ -32,6 +32,18 @@ impl Cell {
         Self::Number { value, text: format!("{value:.decimals$}") }
     }
 
+    /// A number where there is one.
+    #[must_use]
+    pub fn optional(value: Option<f64>, decimals: usize) -> Self {
+        value.map_or(Self::Absent, |value| Self::number(value, decimals))
+    }
+
+    /// Whether something holds.
+    #[must_use]
+    pub fn yes(holds: bool) -> Self {
+        Self::text(if holds { "yes" } else { "no" })
+    }
+
     /// A share between 0 and 1, shown in percent.
     #[must_use]
     pub fn percent(share: f64) -> Self {

@@ -14,7 +14,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::decode::results::Output;
+use super::fidelity::equal;
+use super::record::Output;
 use crate::exits::score::BOOTSTRAP_SEED;
 use crate::trace::MetricFacts;
 
@@ -24,14 +25,16 @@ const NERVE: f64 = 0.9;
 const PRETENDED: f64 = 100.0;
 /// Shares of which it is asked whether so much is kept.
 const SHARES: usize = 500;
+/// What is looked at where no metric says anything.
+pub(crate) const EQUAL_TOKENS: &str = "equal tokens";
 /// Resamples of a paired bootstrap.
 const RESAMPLES: usize = 2000;
 
 /// What texts are worth: ours, and the full model's on the same prompts.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Worth {
+pub(crate) struct Worth {
     /// What is looked at: a metric, or `equal tokens`.
-    pub what: String,
+    pub(crate) what: String,
     texts: Texts,
 }
 
@@ -46,7 +49,7 @@ enum Texts {
 /// Whether the demanded share is kept on further texts like these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kept {
+pub(crate) enum Kept {
     /// The lower bound is no lower.
     Yes,
     /// The upper bound is lower.
@@ -57,8 +60,7 @@ pub enum Kept {
 
 impl Kept {
     /// As tables have it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Yes => "yes",
             Self::No => "no",
@@ -69,50 +71,47 @@ impl Kept {
 
 /// What some texts say of a way's quality.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Quality {
+pub(crate) struct Quality {
     /// What was looked at.
-    pub what: String,
+    pub(crate) what: String,
     /// Texts.
-    pub texts: usize,
+    pub(crate) texts: usize,
     /// The share of the full model's quality that they have; above 1 where they are better.
-    pub share: f64,
+    pub(crate) share: f64,
     /// But for the doubt, further texts keep at least this share.
-    pub at_least: f64,
+    pub(crate) at_least: f64,
     /// But for the doubt, they keep at most this share, or more than can be told.
-    pub at_most: f64,
+    pub(crate) at_most: f64,
     /// The doubt that is left on each side.
-    pub doubt: f64,
+    pub(crate) doubt: f64,
     /// Whether the bounds hold for any number of texts and any distribution.
-    pub is_exact: bool,
+    pub(crate) is_exact: bool,
     /// Whether the demand is met.
-    pub kept: Kept,
+    pub(crate) kept: Kept,
     /// About how many texts would do if they were like these; none where more would hardly help.
-    pub needed: Option<usize>,
+    pub(crate) needed: Option<usize>,
 }
 
 impl Worth {
     /// By the leading metric where there is one that says something, else by the share of equal tokens.
-    #[must_use]
-    pub fn of(metric: Option<&MetricFacts>, ours: &[&Output], full: &[&Output]) -> Self {
+    pub(crate) fn of(metric: Option<&MetricFacts>, ours: &[Output], full: &[Output]) -> Self {
         if let Some(worth) = metric.and_then(|metric| Self::by_metric(&metric.name, ours, full)) {
             return worth;
         }
         let pairs = ours.iter().zip(full);
-        let share = |(ours, full): (&&Output, &&Output)| {
-            let equal = ours.tokens.iter().zip(&full.tokens).filter(|(one, other)| one == other);
-            let all = ours.tokens.len().max(full.tokens.len());
-            [if all == 0 { 1.0 } else { equal.count() as f64 / all as f64 }, 1.0]
+        let share = |(ours, full): (&Output, &Output)| {
+            let [equal, all] = equal(&ours.tokens, &full.tokens);
+            [if all == 0 { 1.0 } else { equal as f64 / all as f64 }, 1.0]
         };
-        Self::of_means("equal tokens", pairs.map(share).collect())
+        Self::of_means(EQUAL_TOKENS, pairs.map(share).collect())
     }
 
     /// Numbers between 0 and 1, ours and the full model's.
-    #[must_use]
-    pub fn of_means(what: &str, texts: Vec<[f64; 2]>) -> Self {
+    pub(crate) fn of_means(what: &str, texts: Vec<[f64; 2]>) -> Self {
         Self { what: what.to_owned(), texts: Texts::Means(texts) }
     }
 
-    fn by_metric(name: &str, ours: &[&Output], full: &[&Output]) -> Option<Self> {
+    fn by_metric(name: &str, ours: &[Output], full: &[Output]) -> Option<Self> {
         let score = ee_tasks::metrics::text::score_by_name(name).ok()?;
         let pairs = ours.iter().zip(full);
         let texts: Option<Vec<[Vec<f64>; 2]>> = pairs
@@ -135,23 +134,15 @@ impl Worth {
     }
 
     /// Texts.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match &self.texts {
             Texts::Means(texts) => texts.len(),
             Texts::Sums(texts) => texts.len(),
         }
     }
 
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The share of the full model's quality that these very texts have.
-    #[must_use]
-    pub fn share(&self) -> f64 {
+    pub(crate) fn share(&self) -> f64 {
         match &self.texts {
             Texts::Means(texts) => share_of_means(texts),
             Texts::Sums(texts) => self.ratio(texts, &vec![1.0; texts.len()]),
@@ -159,8 +150,7 @@ impl Worth {
     }
 
     /// Whether so much is kept, with this doubt left on each side.
-    #[must_use]
-    pub fn judge(&self, keep: f64, doubt: f64) -> Quality {
+    pub(crate) fn judge(&self, keep: f64, doubt: f64) -> Quality {
         let (share, texts) = (self.share(), self.len());
         let [at_least, at_most] = match &self.texts {
             _ if texts == 0 => [0.0, f64::MAX],

@@ -1,17 +1,63 @@
-//! What results call a way of decoding, in the words of the command line.
+//! Ways of decoding, and what results call them: in the words of the command line.
 
 use std::fmt;
 
-use ee_decode::speculate::Plan;
-use serde::{Deserialize, Serialize};
+use ee_decode::Settings;
+use ee_decode::speculate::{Adaptive, Plan, Strategy};
+use ee_models::Decoder;
+use serde::Serialize;
 
-use crate::decode::measure::Way;
-use crate::speculate::Drafts;
+use crate::error::{EvalError, Result};
+use crate::words::count;
+
+/// A way of decoding beside the plain one.
+#[derive(Debug, Clone)]
+pub(crate) enum Way {
+    /// True early exit: texts may change.
+    Exits(Settings),
+    /// Self-speculation, lossless: by this plan, or by plans chosen while decoding.
+    Speculation(Option<Plan>),
+}
+
+impl Way {
+    pub(super) fn check(&self, model: &dyn Decoder) -> Result<()> {
+        let layers = model.n_layers();
+        match self {
+            Self::Exits(settings) => Ok(settings.check(model)?),
+            Self::Speculation(plan) => strategy(*plan, layers)
+                .check(layers)
+                .map_err(|error| EvalError::Setting { reason: error.to_string() }),
+        }
+    }
+
+    /// How tokens leave; none of speculation.
+    pub(crate) fn settings(&self) -> Option<&Settings> {
+        match self {
+            Self::Exits(settings) => Some(settings),
+            Self::Speculation(_) => None,
+        }
+    }
+}
+
+/// How a model of so many layers drafts, which knows nothing yet.
+pub(crate) fn strategy(plan: Option<Plan>, layers: usize) -> Strategy {
+    match plan {
+        Some(plan) => Strategy::Fixed(plan),
+        None => Strategy::Adaptive(Box::new(Adaptive::new(layers))),
+    }
+}
+
+/// A plan in words.
+pub(crate) fn draft_words(plan: Option<Plan>) -> String {
+    plan.map_or("adaptive".to_owned(), |Plan { exit, drafts }| {
+        format!("exit {exit}, {}", count(drafts, "token"))
+    })
+}
 
 /// A way of decoding, as it is stored and typed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum WayFacts {
+pub(crate) enum WayFacts {
     /// True early exit: texts may change.
     EarlyExit {
         /// The rule with its threshold.
@@ -33,9 +79,7 @@ pub enum WayFacts {
 }
 
 impl WayFacts {
-    /// What a way is.
-    #[must_use]
-    pub fn of(way: &Way) -> Self {
+    pub(crate) fn of(way: &Way) -> Self {
         match way {
             Way::Exits(settings) => Self::EarlyExit {
                 gate: settings.rule.to_string(),
@@ -44,22 +88,19 @@ impl WayFacts {
                 kv: settings.policy.name().to_owned(),
                 min_tokens: settings.min_tokens,
             },
-            Way::Speculation(Drafts::Fixed(Plan { exit, drafts })) => {
-                Self::Speculation { plan: Some([*exit, *drafts]) }
+            Way::Speculation(plan) => {
+                Self::Speculation { plan: plan.map(|Plan { exit, drafts }| [exit, drafts]) }
             }
-            Way::Speculation(Drafts::Adaptive) => Self::Speculation { plan: None },
         }
     }
 
     /// Whether texts are the full model's whatever happens.
-    #[must_use]
-    pub fn is_lossless(&self) -> bool {
+    pub(crate) fn is_lossless(&self) -> bool {
         matches!(self, Self::Speculation { .. })
     }
 
     /// The gate's name without its threshold; none of speculation.
-    #[must_use]
-    pub fn gate_name(&self) -> Option<&str> {
+    pub(crate) fn gate_name(&self) -> Option<&str> {
         match self {
             Self::EarlyExit { gate, .. } => gate.split([':', '@']).next(),
             Self::Speculation { .. } => None,
@@ -67,26 +108,15 @@ impl WayFacts {
     }
 
     /// The K/V policy; none of speculation.
-    #[must_use]
-    pub fn kv(&self) -> Option<&str> {
+    pub(crate) fn kv(&self) -> Option<&str> {
         match self {
             Self::EarlyExit { kv, .. } => Some(kv),
             Self::Speculation { .. } => None,
         }
     }
 
-    /// The head; none of speculation.
-    #[must_use]
-    pub fn head(&self) -> Option<&str> {
-        match self {
-            Self::EarlyExit { head, .. } => Some(head),
-            Self::Speculation { .. } => None,
-        }
-    }
-
-    /// The command that decodes in this way, without what it works on.
-    #[must_use]
-    pub fn command(&self) -> [String; 2] {
+    /// The verb that decodes in this way, and its words without what it works on.
+    pub(crate) fn command(&self) -> [String; 2] {
         match self {
             Self::EarlyExit { gate, exits, head, kv, min_tokens } => {
                 let exits: Vec<String> = exits.iter().map(usize::to_string).collect();
@@ -114,46 +144,6 @@ impl fmt::Display for WayFacts {
                 write!(formatter, "speculation with {drafts} drafts of exit {exit}")
             }
             Self::Speculation { plan: None } => formatter.write_str("adaptive speculation"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-    use crate::cli::{Arguments, Command};
-
-    #[test]
-    fn commands_can_be_typed_and_mean_the_way() {
-        let facts = WayFacts::EarlyExit {
-            gate: "entropy:0.25".into(),
-            exits: vec![2, 4],
-            head: "pruned:64".into(),
-            kv: "deferred".into(),
-            min_tokens: 3,
-        };
-        let [verb, words] = facts.command();
-        let line = format!("ee-eval {verb} --model m --prompt a {words}");
-        let Command::Decode(parsed) = Arguments::parse_from(line.split(' ')).command else {
-            panic!("{line}")
-        };
-        assert_eq!(parsed.gate[0].to_string(), "entropy:0.25");
-        assert_eq!((parsed.exits, parsed.min_tokens), (vec![2, 4], 3));
-        assert_eq!(
-            (parsed.kv[0].0.name(), parsed.head.to_string()),
-            ("deferred", "pruned:64".into())
-        );
-        for (plan, drafts) in
-            [(None, Drafts::Adaptive), (Some([2, 5]), Drafts::Fixed(Plan { exit: 2, drafts: 5 }))]
-        {
-            let [verb, words] = WayFacts::Speculation { plan }.command();
-            let line = format!("ee-eval {verb} --model m --prompt a {words}");
-            let Command::Speculate(parsed) = Arguments::parse_from(line.split(' ')).command else {
-                panic!("{line}")
-            };
-            assert_eq!(parsed.draft.drafts(), drafts);
         }
     }
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::values::{inside, positive, share};
-use crate::recommend::simulation::{Demand, World, simulate};
+use crate::advise::simulation::{Demand, World, simulate};
 
 /// `ee-eval bench promise`.
 #[derive(Debug, Args)]

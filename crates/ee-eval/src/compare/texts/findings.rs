@@ -6,7 +6,6 @@ use crate::trial::Trial;
 use crate::trial::quality::Kept;
 
 /// Sentences on every model against the first, then on every model alone.
-#[must_use]
 pub(super) fn sentences(comparison: &TextComparison) -> Vec<String> {
     let mut models = comparison.models.iter();
     let Some(first) = models.next() else { return Vec::new() };

@@ -13,31 +13,31 @@ mod tables;
 
 use std::path::{Path, PathBuf};
 
+use ee_decode::generate::Choice;
 use ee_tasks::{GenerationTask, TextExample};
 use indexmap::IndexMap;
 
+use results::FIXED;
+pub(crate) use results::{TextComparison, TextResults};
+
+use crate::advise::heads;
+use crate::cli::{CompareArguments, NamedModel};
+use crate::decoding::{Limits, Request};
+use crate::error::{EvalError, Result};
+use crate::exits::ideal;
+use crate::interrupt::Interrupt;
+use crate::observe::tokens::{TokenWork, trace_tokens};
+use crate::output::claim;
+use crate::pace;
+use crate::subject::DecoderSubject;
+use crate::tokens::{TokenGate, Watched, agreement_per_exit};
+use crate::trace::{Shard, Trace};
+use crate::trial::material::{Material, Terms};
+use crate::trial::{self, Way};
 use ee_decode::gates::{ExitSpace, GATES};
 use ee_decode::policy::POLICIES;
 use ee_decode::rule::{AnyGate, ExitRule, OpenRule, Rule};
 use ee_decode::{HeadChoice, Settings};
-use results::FIXED;
-pub use results::{TextComparison, TextResults};
-
-use crate::cli::{CompareArguments, NamedModel};
-use crate::decode::material::{Continuation, Material};
-use crate::decode::measure::Way;
-use crate::error::{EvalError, Result};
-use crate::exits::ideal;
-use crate::forecast::{TokenGate, Watched, agreement_per_exit};
-use crate::interrupt::Interrupt;
-use crate::observe::tokens::{TokenWork, trace_tokens};
-use crate::output::claim;
-use crate::pace::few;
-use crate::recommend::heads;
-use crate::speculate::Drafts;
-use crate::subject::DecoderSubject;
-use crate::trace::{Shard, Trace};
-use crate::trial;
 
 /// Texts on which ways of decoding are tried.
 const SPEED_ROWS: usize = 24;
@@ -49,9 +49,6 @@ const ROUNDS: usize = 3;
 const TRACE_BATCH: usize = 8;
 
 /// The comparison of decoders.
-///
-/// # Errors
-/// Whatever a checkpoint, the task or the folder gives rise to; an interrupt.
 pub(super) fn compare(
     arguments: &CompareArguments,
     task: &GenerationTask,
@@ -133,10 +130,11 @@ impl Examination<'_> {
         let cut = watched.cut_keeping(self.arguments.keep).unwrap_or(mildest);
         gates.insert(FIXED.to_owned(), watched.judge(cut));
         let ways = ways(&set, cut, &all, &heads(self.subject)?, self.arguments.min_tokens)?;
-        let trials = trial::run(self.subject, &self.material(&trace)?, &ways, self.interrupt)?;
-        notices.extend(
-            trials.load.and_then(|load| load.notice()).into_iter().chain(few(trials.rounds)),
-        );
+        let material = self.material(&trace)?;
+        trial::announce(self.subject, &material, ways.len())?;
+        let mut trials = trial::run(self.subject, &material, &ways, self.interrupt)?;
+        trials.forget_prompts();
+        notices.extend(pace::notices(trials.load, trials.rounds));
         // "Yes" and "no" of every model have to hold together.
         let doubt = DOUBT / (2 * self.arguments.model.len()) as f64;
         Ok(TextResults {
@@ -178,14 +176,16 @@ impl Examination<'_> {
         let chosen: Vec<(usize, TextExample)> =
             numbers.map(|number| (number, all[number].clone())).collect();
         let of_trace = trace.facts.generation.as_ref().map(|facts| facts.max_new_tokens);
-        let continuation = Continuation {
-            max_new_tokens: of_trace,
-            truncate: self.arguments.truncate,
+        let truncate = self.arguments.truncate;
+        let limits = Limits { max_new_tokens: of_trace, truncate, stop: vec![] };
+        let request = Request::of_examples(self.task.clone(), self.split, chosen, limits);
+        let terms = Terms {
+            choice: Choice::Greedy,
             batch: self.arguments.speed_batch.first().copied().unwrap_or(1),
             rounds: self.arguments.rounds.unwrap_or(ROUNDS),
             allow_code_execution: self.arguments.allow_code_execution,
         };
-        Material::of_examples(self.subject, self.task, self.split, chosen, continuation)
+        Material::new(self.subject, request, terms)
     }
 }
 
@@ -210,7 +210,7 @@ fn ways(
             heads.iter().for_each(|&head| add(gate, head));
         }
     }
-    ways.push(Way::Speculation(Drafts::Adaptive));
+    ways.push(Way::Speculation(None));
     Ok(ways)
 }
 

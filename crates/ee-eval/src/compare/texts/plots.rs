@@ -12,7 +12,6 @@ use crate::trial::joined;
 const POSITION_BINS: usize = 24;
 
 /// Every plot, in reading order.
-#[must_use]
 pub(super) fn all(comparison: &TextComparison) -> Vec<Plot> {
     let models = &comparison.models;
     let ideals: Vec<(&str, &Ideal)> =

@@ -11,9 +11,6 @@ use crate::report::{Page, provenance};
 use crate::words::count;
 
 /// Writes `results.json`, the tables as CSV and the page; returns the path of `report.html`.
-///
-/// # Errors
-/// [`crate::EvalError::Io`] and [`crate::EvalError::Encode`], naming the file.
 pub(super) fn write(comparison: &TextComparison, folder: &Path) -> Result<PathBuf> {
     write_json(&folder.join("results.json"), comparison)?;
     let notices = comparison.models.iter().flat_map(|(name, results)| {

@@ -1,49 +1,49 @@
 //! What a comparison of decoders stores.
 
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::exits::ideal::Summary;
-use crate::forecast::TokenGate;
+use crate::tokens::TokenGate;
 use crate::trial::quality::Quality;
 use crate::trial::{Trial, Trials};
 
 /// What `compare` stores of a task of generated text.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TextComparison {
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct TextComparison {
     /// The task's name.
-    pub task: String,
+    pub(crate) task: String,
     /// The split.
-    pub split: String,
+    pub(crate) split: String,
     /// The share of the tokens that may leave which gates keep on the trace, and of the full model's quality.
-    pub keep: f64,
+    pub(crate) keep: f64,
     /// So many new tokens never leave.
-    pub min_tokens: usize,
+    pub(crate) min_tokens: usize,
     /// What the numbers say, one sentence each.
-    pub findings: Vec<String>,
+    pub(crate) findings: Vec<String>,
     /// The results of every model, the one to compare with first.
-    pub models: IndexMap<String, TextResults>,
+    pub(crate) models: IndexMap<String, TextResults>,
 }
 
 /// Everything about one model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TextResults {
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct TextResults {
     /// Ideal exits, scores and lengths of the trace.
-    pub summary: Summary,
+    pub(crate) summary: Summary,
     /// The share of tokens, at exits 1..=N, that are the last exit's.
-    pub agreement_per_exit: Vec<f64>,
+    pub(crate) agreement_per_exit: Vec<f64>,
     /// The mean of the highest probability at exits 1..=N.
-    pub confidence_per_exit: Vec<f64>,
+    pub(crate) confidence_per_exit: Vec<f64>,
     /// Every gate at its best threshold on the trace, shut where none keeps enough; and the model cut off at the
     /// shallowest depth that does, else before the last.
-    pub gates: IndexMap<String, TokenGate>,
+    pub(crate) gates: IndexMap<String, TokenGate>,
     /// What was decoded for real.
-    pub trials: Trials,
+    pub(crate) trials: Trials,
     /// What the texts decoded say of each way's quality on further ones, all of it at once with a confidence of 95 %;
     /// none of what is lossless.
-    pub qualities: Vec<Option<Quality>>,
+    pub(crate) qualities: Vec<Option<Quality>>,
     /// What a reader should know, one sentence each.
-    pub notices: Vec<String>,
+    pub(crate) notices: Vec<String>,
 }
 
 /// The rule that leaves where the answer is already the last exit's.

@@ -8,7 +8,6 @@ use crate::trial::{Place, Trial, WayFacts};
 use crate::words::count;
 
 /// Every table, in reading order.
-#[must_use]
 pub(super) fn all(comparison: &TextComparison) -> Vec<Table> {
     vec![
         headline(comparison),
@@ -37,7 +36,6 @@ fn table(
 }
 
 /// One line per model.
-#[must_use]
 pub(super) fn headline(comparison: &TextComparison) -> Table {
     let row = |(name, results): (&String, &TextResults)| {
         let (gate_name, gate) = results.best_gate();
@@ -67,7 +65,7 @@ pub(super) fn headline(comparison: &TextComparison) -> Table {
             speed(fastest),
             fastest.map_or(Cell::Absent, |trial| Cell::percent(trial.fidelity.equal_share)),
             speed(lossless),
-            lossless.map_or(Cell::Absent, |trial| yes(trial.fidelity.same_tokens)),
+            lossless.map_or(Cell::Absent, |trial| Cell::yes(trial.fidelity.same_tokens)),
         ]
     };
     let metric = comparison.models.values().next().and_then(|first| first.trials.metric());
@@ -154,7 +152,7 @@ fn policies(comparison: &TextComparison) -> Table {
             let mut cells = vec![
                 Cell::text(name),
                 trial.way.kv().map_or(Cell::Absent, Cell::text),
-                average_exit(trial),
+                Cell::optional(trial.average_exit(), 2),
                 Cell::percent(trial.fidelity.equal_share),
                 Cell::text(format!("{low:.1} to {high:.1} %")),
             ];
@@ -191,20 +189,13 @@ fn live(comparison: &TextComparison) -> Table {
     let rows = comparison.models.iter().flat_map(|(name, results)| {
         let trials = results.of_gates().chain(results.lossless());
         trials.map(move |trial| {
-            let spread = trial.pace.speed_up_by_round;
             let quality = results.quality(trial);
             let mut cells = vec![Cell::text(name)];
             cells.extend(way(&trial.way));
+            cells.extend(trial.speed_cells(&results.trials));
             cells.extend([
-                Cell::number(trial.tokens_per_second, 1),
-                Cell::number(results.trials.plain_tokens_per_second, 1),
-                Cell::factor(trial.pace.speed_up),
-                Cell::factor(spread.min),
-                Cell::factor(spread.max),
-                Cell::number(trial.texts.rows, 2),
-                Cell::number(results.trials.plain.rows, 2),
-                average_exit(trial),
-                trial.score().map_or(Cell::Absent, |score| Cell::number(score, 4)),
+                Cell::optional(trial.average_exit(), 2),
+                Cell::optional(trial.texts.score(), 4),
                 Cell::text(quality.map_or("yes", |quality| quality.kept.name())),
                 Cell::percent(quality.map_or(1.0, |quality| quality.at_least)),
                 Cell::percent(trial.fidelity.equal_share),
@@ -281,27 +272,15 @@ fn way(way: &WayFacts) -> [Cell; 4] {
 /// Divergence, repetition, length and quality.
 fn texts(results: &TextResults, trial: &Trial) -> [Cell; 7] {
     let fidelity = &trial.fidelity;
-    let count = trial.texts.outputs.len();
     [
-        fidelity.first_divergence.map_or(Cell::Absent, |at| Cell::number(at as f64, 0)),
-        fidelity.mean_divergence.map_or(Cell::Absent, |at| Cell::number(at, 1)),
+        Cell::optional(fidelity.first_divergence.map(|at| at as f64), 0),
+        Cell::optional(fidelity.mean_divergence, 1),
         Cell::percent(trial.texts.repeated_4_grams),
         Cell::percent(results.trials.plain.repeated_4_grams),
-        Cell::Number {
-            value: trial.texts.unfinished as f64,
-            text: format!("{} of {count}", trial.texts.unfinished),
-        },
+        trial.texts.unfinished_cell(),
         Cell::percent(results.trials.kept(trial)),
-        yes(fidelity.same_tokens),
+        Cell::yes(fidelity.same_tokens),
     ]
-}
-
-fn average_exit(trial: &Trial) -> Cell {
-    trial.left.as_ref().map_or(Cell::Absent, |left| Cell::number(left.average_exit, 2))
-}
-
-fn yes(holds: bool) -> Cell {
-    Cell::text(if holds { "yes" } else { "no" })
 }
 
 /// Every exit of every model.
@@ -339,7 +318,6 @@ fn exits(comparison: &TextComparison) -> Table {
 }
 
 /// Position by position: what every policy does with ideal exits, and with all gates together.
-#[must_use]
 pub(super) fn places(comparison: &TextComparison) -> Table {
     let mut rows = Vec::new();
     for (name, results) in &comparison.models {

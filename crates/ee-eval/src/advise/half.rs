@@ -1,0 +1,159 @@
+//! The halves of a trace as examples: those that are tried, and those that the model is run over for the numbers
+//! of gates on states.
+
+use ee_decode::generate::Choice;
+use ee_models::Decoder;
+use ee_models::gate::GATE_FILE;
+use ee_tasks::{GenerationTask, TextExample};
+
+use super::split;
+use crate::advise::times::Ask;
+use crate::certify::{examples, examples_to_certify};
+use crate::cli::RecommendArguments;
+use crate::decoding::{Limits, Request, Room};
+use crate::error::Result;
+use crate::interrupt::Interrupt;
+use crate::subject::DecoderSubject;
+use crate::tokens::states::StateNumbers;
+use crate::trace::Trace;
+use crate::trial::material::{Material, Terms};
+use ee_decode::states::{STATE_GATES, StateGate, fitted};
+
+/// Texts that the numbers of gates on states are read of where a guarantee needs no more.
+const STATE_TEXTS: usize = 150;
+
+/// Texts per batch where no clock runs.
+const FURTHER_BATCH: usize = 8;
+
+/// What gates on states make of some texts.
+pub(crate) struct Observed {
+    /// The texts.
+    pub(crate) trace: Trace,
+    /// The numbers of all their rows.
+    pub(crate) numbers: StateNumbers,
+}
+
+/// A task's examples, from which a trace was made.
+pub(super) struct Source<'a> {
+    pub(super) arguments: &'a RecommendArguments,
+    pub(super) task: &'a GenerationTask,
+    pub(super) subject: &'a DecoderSubject,
+    all: Vec<TextExample>,
+    /// New tokens per text.
+    pub(super) max_new_tokens: usize,
+}
+
+impl<'a> Source<'a> {
+    /// Reads the split of a trace.
+    pub(super) fn read(
+        arguments: &'a RecommendArguments,
+        task: &'a GenerationTask,
+        subject: &'a DecoderSubject,
+        trace: &Trace,
+    ) -> Result<Self> {
+        let of_trace = trace.facts.generation.as_ref().map(|facts| facts.max_new_tokens);
+        let max_new_tokens = arguments.max_new_tokens.or(of_trace).unwrap_or(task.max_new_tokens);
+        let split = split(arguments, task);
+        let all = task.read_split(split, arguments.data_dir.as_deref(), None)?.examples;
+        Ok(Self { arguments, task, subject, all, max_new_tokens })
+    }
+
+    /// The examples of a half that are timed, at even distances, and all others, on which quality is judged.
+    pub(super) fn material(&self, half: &Trace) -> Result<[Option<Material>; 2]> {
+        let numbers: Vec<usize> =
+            examples(half).into_iter().map(|rows| half.example[rows.start] as usize).collect();
+        let places: Vec<usize> = spread(numbers.len(), self.arguments.live_rows).collect();
+        let rest = (0..numbers.len()).filter(|place| !places.contains(place)).collect();
+        let (batch, rounds) = (1, self.arguments.rounds);
+        Ok([
+            self.of_examples(&numbers, places, (batch, rounds))?,
+            self.of_examples(&numbers, rest, (FURTHER_BATCH, 0))?,
+        ])
+    }
+
+    fn of_examples(
+        &self,
+        numbers: &[usize],
+        places: Vec<usize>,
+        (batch, rounds): (usize, usize),
+    ) -> Result<Option<Material>> {
+        let chosen = places.into_iter().map(|place| numbers[place]);
+        let chosen: Vec<(usize, TextExample)> =
+            chosen.filter_map(|number| Some((number, self.all.get(number)?.clone()))).collect();
+        if chosen.is_empty() {
+            return Ok(None);
+        }
+        let truncate = self.arguments.truncate;
+        let limits = Limits { max_new_tokens: Some(self.max_new_tokens), truncate, stop: vec![] };
+        let split = split(self.arguments, self.task);
+        let request = Request::of_examples(self.task.clone(), split, chosen, limits);
+        let allow_code_execution = self.arguments.allow_code_execution;
+        let terms = Terms { choice: Choice::Greedy, batch, rounds, allow_code_execution };
+        Material::new(self.subject, request, terms).map(Some)
+    }
+
+    /// Runs the model over texts of the half that chooses, at even distances: those of which a token may leave,
+    /// no more than a guarantee of this confidence needs where nothing is lost, [`STATE_TEXTS`] at least. None where
+    /// there is no such text or no exit before the last.
+    pub(super) fn observe(
+        &self,
+        half: &Trace,
+        asks: &[Ask],
+        confidence: f64,
+        interrupt: &Interrupt,
+    ) -> Result<Option<Observed>> {
+        let RecommendArguments { keep, min_tokens, .. } = *self.arguments;
+        let mut texts = examples(half);
+        texts.retain(|rows| rows.len() > min_tokens.max(1));
+        if texts.is_empty() || half.layers() < 2 {
+            return Ok(None);
+        }
+        let needed = examples_to_certify(1.0 - keep, confidence).unwrap_or(0).max(STATE_TEXTS);
+        let rows: Vec<usize> =
+            spread(texts.len(), needed).flat_map(|at| texts[at].clone()).collect();
+        let trace = half.select(&rows);
+        let prompts = self.prompts(&trace)?;
+        let fitted = asks.iter().find_map(Ask::fitted);
+        let gates: Vec<_> = asks.iter().filter_map(Ask::state_gate).collect();
+        let gates = (&*gates, fitted.as_deref());
+        let model = self.subject.model();
+        let numbers = StateNumbers::observe(model, &trace, &prompts, gates, interrupt)?;
+        Ok(Some(Observed { trace, numbers }))
+    }
+
+    /// The prompts as the trace had them; an example that is not there has none.
+    fn prompts(&self, trace: &Trace) -> Result<Vec<Vec<u32>>> {
+        let traced = trace.facts.generation.as_ref().map(|facts| facts.max_new_tokens);
+        let room = Room {
+            positions: self.subject.max_positions(),
+            new_tokens: traced.unwrap_or(self.max_new_tokens),
+            truncate: self.arguments.truncate,
+        };
+        let numbers = examples(trace).into_iter().map(|rows| trace.example[rows.start] as usize);
+        let prompts = numbers.map(|number| match self.all.get(number) {
+            Some(example) => {
+                Ok(room.fit(number, self.subject.encode(&example.prompt, room.truncate)?)?.ids)
+            }
+            None => Ok(Vec::new()),
+        });
+        prompts.collect()
+    }
+}
+
+/// At most `most` of `n` places, at even distances.
+fn spread(n: usize, most: usize) -> impl Iterator<Item = usize> {
+    let count = n.min(most);
+    (0..count).map(move |at| at * n / count)
+}
+
+/// Gates on states; those that are fitted where the checkpoint's folder holds what was.
+pub(super) fn state_asks(arguments: &RecommendArguments, model: &dyn Decoder) -> Result<Vec<Ask>> {
+    let path = arguments.model.join(GATE_FILE);
+    let fitted = if path.is_file() { Some(fitted(&path, model)?) } else { None };
+    let gates = STATE_GATES.iter().copied();
+    let gates = gates.filter(|gate| !gate.is_fitted() || fitted.is_some());
+    let ask = |gate: &'static dyn StateGate| {
+        Ask::States(gate, fitted.clone().filter(|_| gate.is_fitted()))
+    };
+    Ok(gates.map(ask).collect())
+}

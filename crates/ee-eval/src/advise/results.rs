@@ -1,0 +1,105 @@
+//! What a recommendation stores.
+
+use serde::Serialize;
+
+use super::decide::{Doubt, Finding, Verdict};
+use crate::advise::times::Times;
+use crate::exits::oracle::Ideal;
+use crate::trace::TraceFacts;
+use crate::trial::quality::Quality;
+use crate::trial::{Trials, WayFacts};
+
+/// Where a threshold or plan comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Origin {
+    /// The shallowest exits that keep the share of tokens on the half that chooses.
+    Keep,
+    /// The shallowest exits that keep the share of whole texts on it: what metrics of whole answers need.
+    KeepTexts,
+    /// Certified on it, all such settings together with the stated confidence.
+    Guarantee,
+    /// The agreement of an exit measured on it.
+    Agreement,
+    /// Chosen while decoding.
+    Adaptive,
+}
+
+impl Origin {
+    /// What tables call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keeps the share of tokens",
+            Self::KeepTexts => "keeps the share of texts",
+            Self::Guarantee => "guaranteed",
+            Self::Agreement => "agreement",
+            Self::Adaptive => "adaptive",
+        }
+    }
+}
+
+/// A setting and what it promised.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct CandidateResults {
+    /// The setting.
+    pub(crate) way: WayFacts,
+    /// Where its threshold or plan comes from.
+    pub(crate) origin: Origin,
+    /// The mean exit of all tokens; none of speculation.
+    pub(crate) average_exit: Option<f64>,
+    /// By the times of the parts.
+    pub(crate) predicted_speed_up: f64,
+    /// The share of tokens that are the full model's, on its own context.
+    pub(crate) predicted_equal: f64,
+}
+
+/// What `ee-eval recommend` found, as `results.json`.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Recommendation {
+    /// The words of the command line that say what is decoded.
+    pub(crate) subject: String,
+    /// The number of exits, N.
+    pub(crate) layers: usize,
+    /// The format of the weights in memory.
+    pub(crate) weights: String,
+    /// The share of the full model's quality to keep.
+    pub(crate) keep: f64,
+    /// Of everything that is promised: of all guaranteed thresholds together, and of the recommendation.
+    pub(crate) confidence: f64,
+    /// Of each guaranteed threshold alone, so that all hold at once.
+    pub(crate) confidence_of_each_guarantee: f64,
+    /// The doubt that each claim of the recommendation leaves, so that all hold at once.
+    pub(crate) doubt: Doubt,
+    /// So many new tokens never leave.
+    pub(crate) min_tokens: usize,
+    /// From which the halves follow.
+    pub(crate) seed: u64,
+    /// Texts of the half that chose.
+    pub(crate) calibration_texts: usize,
+    /// Texts of the other half.
+    pub(crate) held_out_texts: usize,
+    /// Texts of the half that chose which gates on states were judged on.
+    pub(crate) state_texts: usize,
+    /// The ideal exits of the half that chose.
+    pub(crate) ideal: Ideal,
+    /// The share of its tokens, at exits 1..=N, that are the last exit's.
+    pub(crate) agreement_per_exit: Vec<f64>,
+    /// What the parts of a step took.
+    pub(crate) times: Times,
+    /// Every setting that was thought of, the most promising first.
+    pub(crate) candidates: Vec<CandidateResults>,
+    /// The place among them of every trial.
+    pub(crate) tried: Vec<usize>,
+    /// What was measured on examples of the other half.
+    pub(crate) trials: Trials,
+    /// What decides, of every trial.
+    pub(crate) findings: Vec<Finding>,
+    /// The quality of every trial on further texts of the other half; none where it was not judged.
+    pub(crate) judged: Vec<Option<Quality>>,
+    /// The answer.
+    pub(crate) verdict: Verdict,
+    /// What a reader should know, one sentence each.
+    pub(crate) notices: Vec<String>,
+    /// The trace.
+    pub(crate) trace: TraceFacts,
+}

@@ -1,0 +1,132 @@
+//! The few settings that are tried, out of all that were thought of.
+
+use super::candidates::Candidate;
+use super::results::Origin;
+use ee_decode::Settings;
+use ee_decode::rule::{ExitRule, Rule};
+
+/// The places of at most `most` settings that are worth trying, unlike enough to learn from: both ways of
+/// speculating; the model cut off where it keeps tokens; still thresholds of gates on signals that keep tokens, keep
+/// whole texts or are guaranteed, with exact and projected keys and values (they promise alike and keep unlike); of
+/// gates on states what promises most and what keeps whole texts, of thresholds that decay what promises most,
+/// with exact keys and values; then what promises most of each other gate, and of all.
+pub(crate) fn shortlist(candidates: &[Candidate], most: usize) -> Vec<usize> {
+    let mut chosen: Vec<usize> = Vec::new();
+    let mut choose = |fits: &dyn Fn(&Candidate, &[usize]) -> bool| {
+        let mut places = 0..candidates.len();
+        let fits = |at: &usize| !chosen.contains(at) && fits(&candidates[*at], &chosen);
+        let found = places.find(fits);
+        chosen.extend(found);
+    };
+    choose(&|of, _| of.origin == Origin::Adaptive);
+    choose(&|of, _| of.is_plainest(Origin::Keep, "deferred"));
+    choose(&|of, _| of.is_plainest(Origin::KeepTexts, "deferred"));
+    choose(&|of, _| of.is_cut() && of.is_exact());
+    choose(&|of, _| of.reads_states() && of.is_exact());
+    choose(&|of, _| of.origin == Origin::Agreement);
+    choose(&|of, _| of.is_plainest(Origin::KeepTexts, "recompute"));
+    choose(&|of, _| of.is_plainest(Origin::Guarantee, "deferred"));
+    choose(&|of, _| of.reads_states() && of.is_exact() && of.origin == Origin::KeepTexts);
+    choose(&|of, _| of.decays() && of.is_exact());
+    choose(&|of, _| of.is_plainest(Origin::Keep, "recompute"));
+    choose(&|of, chosen| {
+        let name = of.gate_name();
+        name.is_some() && chosen.iter().all(|&other| candidates[other].gate_name() != name)
+    });
+    for _ in 0..candidates.len().min(most) {
+        choose(&|_, _| true);
+    }
+    chosen.truncate(most);
+    chosen
+}
+
+impl Candidate {
+    pub(super) fn settings(&self) -> Option<&Settings> {
+        self.way.settings()
+    }
+
+    pub(super) fn rule(&self) -> Option<ExitRule> {
+        self.settings().map(|settings| settings.rule)
+    }
+
+    pub(super) fn gate_name(&self) -> Option<&'static str> {
+        Some(self.rule()?.gate()?.0.gate.name())
+    }
+
+    pub(super) fn reads_states(&self) -> bool {
+        self.rule().is_some_and(|rule| matches!(rule.rule, Rule::States(..)))
+    }
+
+    /// Whether all tokens leave at one depth.
+    pub(super) fn is_cut(&self) -> bool {
+        self.rule().is_some_and(|rule| matches!(rule.rule, Rule::Fixed(_)))
+    }
+
+    fn decays(&self) -> bool {
+        self.rule().is_some_and(|rule| rule.decays)
+    }
+
+    /// Whether keys and values are the full model's.
+    fn is_exact(&self) -> bool {
+        self.settings().is_some_and(|settings| settings.policy.name() == "deferred")
+    }
+
+    /// Whether it is a gate on signals with a still threshold found so, under this policy.
+    fn is_plainest(&self, origin: Origin, kv: &str) -> bool {
+        let is_still = |settings: &Settings| {
+            let ExitRule { rule, decays } = settings.rule;
+            matches!(rule, Rule::Signals(_)) && !decays && settings.policy.name() == kv
+        };
+        self.origin == origin && self.settings().is_some_and(is_still)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::advise::candidates::tests::{observed, parts};
+    use crate::advise::candidates::{Search, candidates};
+    use crate::trace::sample;
+    use crate::trial::WayFacts;
+
+    #[test]
+    fn a_shortlist_is_of_many_kinds() {
+        let trace = sample::generated(&[20; 40], 6, 3, 5);
+        let (asks, times) = parts();
+        let observed = observed(&trace);
+        let search = Search {
+            trace: &trace,
+            observed: Some(&observed),
+            times: &times,
+            asks: &asks,
+            keep: 0.5,
+            confidence: 0.5,
+            min_tokens: 2,
+            max_new_tokens: 20,
+        };
+        let all = candidates(&search).unwrap();
+        assert!(all.is_sorted_by(|a, b| a.predicted_speed_up >= b.predicted_speed_up));
+        assert!(all.iter().all(|candidate| candidate.predicted_equal >= 0.5));
+        let short: Vec<&Candidate> = shortlist(&all, 10).iter().map(|&at| &all[at]).collect();
+        assert_eq!(short.len(), 10);
+        let kinds = |origin| short.iter().filter(|of| of.origin == origin).count();
+        assert_eq!((kinds(Origin::Adaptive), kinds(Origin::Agreement)), (1, 1));
+        let first = |fits: &dyn Fn(&Candidate) -> bool| {
+            let found = all.iter().find(|of| fits(of)).unwrap();
+            let way = WayFacts::of(&found.way);
+            assert!(short.iter().any(|of| WayFacts::of(&of.way) == way), "{way}");
+        };
+        for (origin, kv) in [
+            (Origin::Keep, "deferred"),
+            (Origin::KeepTexts, "deferred"),
+            (Origin::KeepTexts, "recompute"),
+            (Origin::Guarantee, "deferred"),
+        ] {
+            first(&|of| of.is_plainest(origin, kv));
+        }
+        first(&|of| of.reads_states() && of.is_exact());
+        first(&|of| of.decays() && of.is_exact());
+        first(&|of| of.is_cut() && of.is_exact());
+        assert_eq!(shortlist(&all, 1), shortlist(&all, 10)[..1]);
+    }
+}

@@ -1,0 +1,293 @@
+//! What the parts of a step take on this machine.
+//!
+//! One token through all layers, then more of them, every way of asking whether to leave, the projections of
+//! keys and values: a few steps each, of which the medians count. Between two reads of a weight lie those of
+//! all others, as in decoding.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use ee_decode::HeadChoice;
+use ee_decode::clock::Clock;
+use ee_decode::head::Reader;
+use ee_decode::rule::AnyGate;
+use ee_decode::states::{StateGate, StateView};
+use ee_models::gate::LinearGate;
+use ee_models::kernels::Rows;
+use ee_models::{Block, Decoder, KvCache, Stream};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::spread::Spread;
+
+/// Steps of each part.
+const STEPS: usize = 12;
+/// Tokens of the wide block.
+const WIDE: usize = 5;
+/// Prompts that are read.
+const PROMPTS: usize = 6;
+
+/// Seconds, one text at a time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Times {
+    /// A prompt through all layers, and the head on its last token.
+    pub(crate) prompt: f64,
+    /// A token through a layer.
+    pub(crate) layer: f64,
+    /// Each further token that goes with it.
+    pub(crate) further_layer: f64,
+    /// The head on a token.
+    pub(crate) head: f64,
+    /// Each further token that goes with it.
+    pub(crate) further_head: f64,
+    /// The projections of a layer's keys and values alone.
+    pub(crate) key_value: f64,
+    /// The ways in which gates ask.
+    pub(crate) asked: Vec<Asked>,
+}
+
+/// A way in which gates ask whether a token leaves.
+#[derive(Debug, Clone)]
+pub(crate) enum Ask {
+    /// Gates on signals ask a head.
+    Head(HeadChoice),
+    /// A gate on states, fitted where it has to be, asks nobody; the head is read once, on leaving.
+    States(&'static dyn StateGate, Option<Arc<LinearGate>>),
+}
+
+impl Ask {
+    /// What tables call it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Head(head) => format!("head {head}"),
+            Self::States(gate, _) => gate.name().to_owned(),
+        }
+    }
+
+    /// Whether a gate asks in this way.
+    pub(crate) fn is_of(&self, gate: AnyGate) -> bool {
+        match (self, gate) {
+            (Self::Head(_), AnyGate::Signals(_)) => true,
+            (Self::States(ours, _), AnyGate::States(gate)) => ours.name() == gate.name(),
+            _ => false,
+        }
+    }
+
+    /// The head that the command line takes for it.
+    pub(crate) fn head(&self) -> Result<HeadChoice> {
+        match self {
+            Self::Head(head) => Ok(*head),
+            Self::States(..) => Ok("gate".parse()?),
+        }
+    }
+
+    /// The gate, where it is one on states.
+    pub(crate) fn state_gate(&self) -> Option<&'static dyn StateGate> {
+        match self {
+            Self::Head(_) => None,
+            Self::States(gate, _) => Some(*gate),
+        }
+    }
+
+    /// The fitted gate, where it has one.
+    pub(crate) fn fitted(&self) -> Option<Arc<LinearGate>> {
+        match self {
+            Self::Head(_) => None,
+            Self::States(_, fitted) => fitted.clone(),
+        }
+    }
+}
+
+/// What asking in one way takes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    /// The way, see [`Ask::name`].
+    pub(crate) name: String,
+    /// At the first exit that is read.
+    pub(crate) first: f64,
+    /// At each later one.
+    pub(crate) later: f64,
+    /// Before a token leaves at the first one.
+    pub(crate) leave_at_first: f64,
+    /// Before a token leaves at a later one.
+    pub(crate) leave_later: f64,
+}
+
+impl Asked {
+    /// From steps of an ask at a first exit, one at a later exit, and the whole head read before leaving.
+    fn of(ask: &Ask, steps: &[Vec<f64>; 3]) -> Self {
+        let [first, later, confirm] = [0, 1, 2].map(|at: usize| Spread::of(&steps[at]).median);
+        // What read the whole head has nothing to confirm: a pruned head at the first exit, too.
+        let (leave_at_first, leave_later) = match ask {
+            Ask::Head(choice) if choice.head.has_number() => (0.0, confirm),
+            Ask::Head(_) => (0.0, 0.0),
+            Ask::States(..) => (confirm, confirm),
+        };
+        Self { name: ask.name(), first, later, leave_at_first, leave_later }
+    }
+}
+
+impl Times {
+    /// Measures the parts.
+    pub(crate) fn measure(model: &dyn Decoder, prompts: &[Vec<u32>], asks: &[Ask]) -> Self {
+        let mut bench = Bench::new(model, &prompts[0]);
+        let token = prompts[0][0];
+        let mut parts = vec![Vec::new(); 5];
+        let mut asked = vec![[const { Vec::new() }; 3]; asks.len()];
+        for _ in 0..STEPS {
+            let (stream, seconds) = bench.run(&[token]);
+            let state = model.exit_state(&stream);
+            parts[0].push(seconds);
+            parts[1].push(bench.time(|| model.read(state.clone(), Rows::Few)).1);
+            parts[2].push(bench.write_kv(&stream));
+            for (ask, times) in asks.iter().zip(&mut asked) {
+                bench.ask(ask, &stream, times);
+            }
+            let (stream, seconds) = bench.run(&[token; WIDE]);
+            parts[3].push(seconds);
+            parts[4].push(bench.time(|| model.read(stream.hidden.clone(), Rows::Few)).1);
+        }
+        let layers = model.n_layers() as f64;
+        let [all, head, key_value, wide, wide_head] =
+            [0, 1, 2, 3, 4].map(|part: usize| Spread::of(&parts[part]).median);
+        let further = |wide: f64, one: f64| ((wide - one) / (WIDE - 1) as f64).max(0.0);
+        let asked = asks.iter().zip(&asked).map(|(ask, steps)| Asked::of(ask, steps));
+        Self {
+            prompt: prompt_seconds(model, prompts),
+            layer: all / layers,
+            further_layer: further(wide, all) / layers,
+            head,
+            further_head: further(wide_head, head),
+            key_value: key_value / layers,
+            asked: asked.collect(),
+        }
+    }
+
+    /// What a way of asking takes; none of one that was not measured.
+    pub(crate) fn asked(&self, ask: &Ask) -> Option<&Asked> {
+        self.asked.iter().find(|asked| asked.name == ask.name())
+    }
+}
+
+/// The mean time of some prompts, evenly chosen.
+fn prompt_seconds(model: &dyn Decoder, prompts: &[Vec<u32>]) -> f64 {
+    let chosen = prompts.iter().step_by(prompts.len().div_ceil(PROMPTS));
+    let seconds: Vec<f64> = chosen
+        .map(|prompt| {
+            let mut bench =
+                Bench { caches: [cache(model, prompt.len()), cache(model, 1)], model, filled: 0 };
+            let (stream, seconds) = bench.run_as(prompt, Rows::Many);
+            let head = bench.time(|| model.read(model.exit_state(&stream), Rows::Few)).1;
+            seconds + head
+        })
+        .collect();
+    seconds.iter().sum::<f64>() / seconds.len() as f64
+}
+
+/// A model behind a prompt.
+struct Bench<'m> {
+    model: &'m dyn Decoder,
+    /// The second one takes what is written beside a step.
+    caches: [KvCache; 2],
+    filled: usize,
+}
+
+impl<'m> Bench<'m> {
+    fn new(model: &'m dyn Decoder, prompt: &[u32]) -> Self {
+        let caches = [(); 2].map(|()| cache(model, prompt.len() + WIDE));
+        let mut bench = Self { model, caches, filled: 0 };
+        for _ in 0..2 {
+            bench.run_as(prompt, Rows::Many);
+            bench.caches.swap(0, 1);
+        }
+        bench.filled = prompt.len();
+        bench
+    }
+
+    /// Some tokens of one text through all layers, which then forget them.
+    fn run(&mut self, tokens: &[u32]) -> (Stream, f64) {
+        let found = self.run_as(tokens, Rows::Few);
+        self.crop(0);
+        found
+    }
+
+    fn run_as(&mut self, tokens: &[u32], rows: Rows) -> (Stream, f64) {
+        let (padding, lengths) = (Arc::from([0]), Arc::from([tokens.len()]));
+        let block = Block { width: tokens.len(), start: self.filled, padding, lengths, rows };
+        let (model, device) = (self.model, self.model.device());
+        let cache = &mut self.caches[0];
+        time(&device, || {
+            let mut stream = model.embed_block(tokens, &block);
+            for index in 0..model.n_layers() {
+                stream = model.layer_with(index, stream, cache.layer(index));
+            }
+            stream
+        })
+    }
+
+    fn write_kv(&mut self, stream: &Stream) -> f64 {
+        let (model, device) = (self.model, self.model.device());
+        let cache = &mut self.caches[1];
+        let (_, seconds) = time(&device, || {
+            for index in 0..model.n_layers() {
+                model.write_kv(index, stream, cache.layer(index));
+            }
+        });
+        self.crop(1);
+        seconds
+    }
+
+    fn crop(&mut self, which: usize) {
+        for index in 0..self.model.n_layers() {
+            self.caches[which].layer(index).crop_row(0, self.filled);
+        }
+    }
+
+    /// One token asked about twice, and the whole head read before it leaves.
+    fn ask(&self, ask: &Ask, stream: &Stream, times: &mut [Vec<f64>; 3]) {
+        let mut clock = Clock::default();
+        let bytes = self.model.weight_bytes();
+        let mut reader = Reader { model: self.model, exit: 1, bytes, clock: &mut clock };
+        let state = self.model.exit_state(stream);
+        match ask {
+            Ask::Head(choice) => {
+                let mut reading = choice.head.begin(choice.number, 1);
+                for seconds in &mut times[..2] {
+                    seconds.push(self.time(|| reading.read(&mut reader, &[0], state.clone())).1);
+                }
+                times[2].push(self.time(|| reading.confirm(&mut reader, &[0], state)).1);
+            }
+            Ask::States(gate, fitted) => {
+                let view = || StateView {
+                    exit: 1,
+                    before: self.model.exit_state(stream),
+                    state: self.model.exit_state(stream),
+                    fitted: fitted.as_deref(),
+                };
+                for seconds in &mut times[..2] {
+                    seconds.push(self.time(|| gate.numbers(view())).1);
+                }
+                times[2].push(self.time(|| reader.whole(&[0], state)).1);
+            }
+        }
+    }
+
+    fn time<T>(&self, work: impl FnOnce() -> T) -> (T, f64) {
+        time(&self.model.device(), work)
+    }
+}
+
+fn cache(model: &dyn Decoder, capacity: usize) -> KvCache {
+    model.empty_cache(Arc::from([0]), capacity)
+}
+
+/// Does some work and waits for the device.
+fn time<T>(device: &Device, work: impl FnOnce() -> T) -> (T, f64) {
+    // A device that cannot wait has nothing queued either.
+    let _ = device.sync();
+    let started = Instant::now();
+    let found = work();
+    let _ = device.sync();
+    (found, started.elapsed().as_secs_f64())
+}

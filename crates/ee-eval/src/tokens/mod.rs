@@ -1,0 +1,11 @@
+//! What a trace of generated text says of gates before anything is decoded.
+//!
+//! Every token is judged on the full model's own context. Errors that grow while decoding, and stand-ins for
+//! keys and values, are not seen here: only trials show them.
+
+pub mod replay;
+pub(crate) mod states;
+mod watched;
+
+pub use watched::TokenGate;
+pub(crate) use watched::{Watched, agreement_per_exit};

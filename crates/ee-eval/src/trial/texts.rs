@@ -1,0 +1,186 @@
+//! Texts of some prompts, decoded in several ways beside the plain one.
+//!
+//! In a timed round every row ends where plain decoding ended it. So all ways have the same rows at every step and
+//! give as many tokens: one that loses an end token would else keep a batch full and spread a prompt over more
+//! tokens, and seem faster. The yardstick is [`generate`], our own fastest way.
+
+use ee_decode::clock::Clock;
+use ee_decode::generate::{Choice, Options, Watcher, generate};
+use ee_decode::speculate::{Strategy, Tally, speculate};
+use ee_decode::{Settings, decode};
+use ee_models::ExitModel;
+
+use super::lengths::{Lengths, Stopwatch, mean_rows};
+use super::material::Material;
+use super::rounds::{Lap, Work};
+use super::way::{Way, strategy};
+use crate::decoding::{Generated, TextWatcher};
+use crate::error::{EvalError, Result};
+use crate::interrupt::Interrupt;
+use crate::subject::DecoderSubject;
+
+/// A way at work; an adaptive strategy goes on learning from batch to batch.
+pub(super) enum Runner<'w> {
+    Plain,
+    Exits(&'w Settings),
+    Speculation(Strategy),
+}
+
+/// Texts of one way of decoding, in the order of the prompts.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Each ended where this way ended it.
+    pub(crate) texts: Vec<Generated>,
+    /// The exits of their tokens; none where all tokens are the last exit's.
+    pub(crate) exits: Vec<Vec<usize>>,
+    /// Rows that a step of these texts had on average.
+    pub(crate) rows: f64,
+    /// Where the time of their steps went under early exit.
+    pub(crate) clock: Clock,
+    /// What speculation counted.
+    pub(crate) tally: Tally,
+}
+
+/// What a way says of a batch, beside its tokens.
+#[derive(Default)]
+struct Said {
+    exits: Vec<Vec<usize>>,
+    clock: Clock,
+    tally: Tally,
+}
+
+impl<'w> Runner<'w> {
+    pub(super) fn of(way: &'w Way, layers: usize) -> Self {
+        match way {
+            Way::Exits(settings) => Self::Exits(settings),
+            Way::Speculation(plan) => Self::Speculation(strategy(*plan, layers)),
+        }
+    }
+}
+
+/// Prompts in batches.
+pub(super) struct Prompts<'a> {
+    subject: &'a DecoderSubject,
+    material: &'a Material,
+    interrupt: &'a Interrupt,
+    batches: Vec<Vec<usize>>,
+}
+
+impl<'a> Prompts<'a> {
+    pub(super) fn new(
+        subject: &'a DecoderSubject,
+        material: &'a Material,
+        interrupt: &'a Interrupt,
+    ) -> Self {
+        let mut order: Vec<usize> = (0..material.prompts.len()).collect();
+        if material.terms.choice == Choice::Greedy {
+            // Texts of one length together: little padding. Draws follow from a text's place in its batch.
+            order.sort_by_key(|&at| std::cmp::Reverse(material.prompts[at].len()));
+        }
+        let batches = order.chunks(material.terms.batch).map(<[usize]>::to_vec).collect();
+        Self { subject, material, interrupt, batches }
+    }
+
+    fn run(
+        &self,
+        runner: &mut Runner<'_>,
+        batch: &[usize],
+        (ends, clock): (&[u32], Clock),
+        watcher: &mut dyn Watcher,
+    ) -> Result<Said> {
+        let model = self.subject.model();
+        let prompts: Vec<Vec<u32>> =
+            batch.iter().map(|&at| self.material.prompts[at].clone()).collect();
+        let options = Options {
+            max_new_tokens: self.material.request.max_new_tokens,
+            choice: self.material.terms.choice,
+            ends: ends.to_vec(),
+            first_number: batch[0] as u64,
+        };
+        let named = |error: EvalError| match error {
+            EvalError::Model(error) => {
+                EvalError::of_batch(error, |row| self.material.number(batch[row]))
+            }
+            other => other,
+        };
+        let mut said = Said::default();
+        match runner {
+            Runner::Plain => {
+                generate(model, &prompts, &options, watcher)
+                    .map_err(|error| named(error.into()))?;
+            }
+            Runner::Exits(settings) => {
+                let decoded = decode(model, &prompts, &options, (settings, clock), watcher)
+                    .map_err(|error| named(error.into()))?;
+                (said.exits, said.clock) = (decoded.exits, decoded.clock);
+            }
+            Runner::Speculation(strategy) => {
+                let found = speculate(model, &prompts, &options, strategy, watcher)
+                    .map_err(|error| named(error.into()))?;
+                said.tally = found.tally;
+            }
+        }
+        if self.interrupt.is_pressed() {
+            let what = "interrupted: nothing is kept".to_owned();
+            return Err(EvalError::Interrupted { what });
+        }
+        Ok(said)
+    }
+}
+
+impl<'a> Work for Prompts<'a> {
+    type Way = Runner<'a>;
+    type Found = Found;
+
+    fn batches(&self) -> &[Vec<usize>] {
+        &self.batches
+    }
+
+    fn freely(&self, way: &mut Runner<'a>, done: &dyn Fn(usize)) -> Result<Found> {
+        let n = self.material.prompts.len();
+        let mut found = Found {
+            texts: vec![Generated::default(); n],
+            exits: vec![Vec::new(); n],
+            ..Found::default()
+        };
+        for batch in &self.batches {
+            let (stop, mut silent) = (&self.material.request.stop, |_: usize, _: &str| {});
+            let mut watcher = TextWatcher::new(
+                self.subject,
+                batch.len(),
+                stop,
+                false,
+                self.interrupt,
+                &mut silent,
+            );
+            let clock = Clock::new(self.subject.model().device());
+            let said = self.run(way, batch, (self.subject.ends(), clock), &mut watcher)?;
+            found.clock.add(&said.clock);
+            found.tally.add(&said.tally);
+            for (&at, exits) in batch.iter().zip(said.exits) {
+                found.exits[at] = exits;
+            }
+            for (&at, text) in batch.iter().zip(watcher.finish()?) {
+                found.texts[at] = text;
+            }
+            done(batch.len());
+        }
+        let lengths: Vec<usize> = found.texts.iter().map(|text| text.tokens.len()).collect();
+        found.rows = mean_rows(&self.batches, &lengths);
+        Ok(found)
+    }
+
+    fn timed(&self, way: &mut Runner<'a>, place: usize, plain: &Found) -> Result<Lap> {
+        let batch = &self.batches[place];
+        let lengths: Vec<usize> = batch.iter().map(|&at| plain.texts[at].tokens.len()).collect();
+        let ends = match (&way, self.material.terms.choice) {
+            // Its drafts look for the end; its texts are plain decoding's, and end where those do.
+            (Runner::Speculation(_), Choice::Greedy) => self.subject.ends(),
+            _ => &[],
+        };
+        let mut watcher = Stopwatch::start(Lengths::new(&lengths, self.interrupt));
+        self.run(way, batch, (ends, Clock::default()), &mut watcher)?;
+        let (seconds, prompts) = watcher.read();
+        Ok(Lap { tokens: watcher.inner.tokens(), seconds, prompts })
+    }
+}

@@ -8,7 +8,7 @@ use crate::trial::quality::{Kept, Quality};
 
 /// The answer: what to use, how to type it and what decided, or that early exit is not worth it here and why; and
 /// what is promised of it.
-pub(super) fn answer(found: &Recommendation) -> String {
+pub(crate) fn answer(found: &Recommendation) -> String {
     let command = |trial: &Trial| {
         let [verb, words] = trial.way.command();
         format!("ee-eval {verb} {} --weights {} {words}", found.subject, found.weights)

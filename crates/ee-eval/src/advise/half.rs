@@ -2,14 +2,12 @@
 //! of gates on states.
 
 use ee_decode::generate::Choice;
-use ee_models::Decoder;
 use ee_models::gate::GATE_FILE;
 use ee_tasks::{GenerationTask, TextExample};
 
-use super::split;
+use super::Wanted;
 use crate::advise::times::Ask;
 use crate::certify::{examples, examples_to_certify};
-use crate::cli::RecommendArguments;
 use crate::decoding::{Limits, Request, Room};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
@@ -35,36 +33,30 @@ pub(crate) struct Observed {
 
 /// A task's examples, from which a trace was made.
 pub(super) struct Source<'a> {
-    pub(super) arguments: &'a RecommendArguments,
+    pub(super) settings: &'a Wanted,
     pub(super) task: &'a GenerationTask,
     pub(super) subject: &'a DecoderSubject,
     all: Vec<TextExample>,
-    /// New tokens per text.
-    pub(super) max_new_tokens: usize,
 }
 
 impl<'a> Source<'a> {
     /// Reads the split of a trace.
     pub(super) fn read(
-        arguments: &'a RecommendArguments,
+        settings: &'a Wanted,
         task: &'a GenerationTask,
         subject: &'a DecoderSubject,
-        trace: &Trace,
     ) -> Result<Self> {
-        let of_trace = trace.facts.generation.as_ref().map(|facts| facts.max_new_tokens);
-        let max_new_tokens = arguments.max_new_tokens.or(of_trace).unwrap_or(task.max_new_tokens);
-        let split = split(arguments, task);
-        let all = task.read_split(split, arguments.data_dir.as_deref(), None)?.examples;
-        Ok(Self { arguments, task, subject, all, max_new_tokens })
+        let all = task.read_split(&settings.split, settings.data_dir.as_deref(), None)?.examples;
+        Ok(Self { settings, task, subject, all })
     }
 
     /// The examples of a half that are timed, at even distances, and all others, on which quality is judged.
     pub(super) fn material(&self, half: &Trace) -> Result<[Option<Material>; 2]> {
         let numbers: Vec<usize> =
             examples(half).into_iter().map(|rows| half.example[rows.start] as usize).collect();
-        let places: Vec<usize> = spread(numbers.len(), self.arguments.live_rows).collect();
+        let places: Vec<usize> = spread(numbers.len(), self.settings.live_rows).collect();
         let rest = (0..numbers.len()).filter(|place| !places.contains(place)).collect();
-        let (batch, rounds) = (1, self.arguments.rounds);
+        let (batch, rounds) = (1, self.settings.rounds);
         Ok([
             self.of_examples(&numbers, places, (batch, rounds))?,
             self.of_examples(&numbers, rest, (FURTHER_BATCH, 0))?,
@@ -83,11 +75,12 @@ impl<'a> Source<'a> {
         if chosen.is_empty() {
             return Ok(None);
         }
-        let truncate = self.arguments.truncate;
-        let limits = Limits { max_new_tokens: Some(self.max_new_tokens), truncate, stop: vec![] };
-        let split = split(self.arguments, self.task);
+        let truncate = self.settings.truncate;
+        let max_new_tokens = Some(self.settings.max_new_tokens);
+        let limits = Limits { max_new_tokens, truncate, stop: vec![] };
+        let split = &self.settings.split;
         let request = Request::of_examples(self.task.clone(), split, chosen, limits);
-        let allow_code_execution = self.arguments.allow_code_execution;
+        let allow_code_execution = self.settings.allow_code_execution;
         let terms = Terms { choice: Choice::Greedy, batch, rounds, allow_code_execution };
         Material::new(self.subject, request, terms).map(Some)
     }
@@ -102,7 +95,7 @@ impl<'a> Source<'a> {
         confidence: f64,
         interrupt: &Interrupt,
     ) -> Result<Option<Observed>> {
-        let RecommendArguments { keep, min_tokens, .. } = *self.arguments;
+        let Wanted { keep, min_tokens, .. } = *self.settings;
         let mut texts = examples(half);
         texts.retain(|rows| rows.len() > min_tokens.max(1));
         if texts.is_empty() || half.layers() < 2 {
@@ -126,8 +119,8 @@ impl<'a> Source<'a> {
         let traced = trace.facts.generation.as_ref().map(|facts| facts.max_new_tokens);
         let room = Room {
             positions: self.subject.max_positions(),
-            new_tokens: traced.unwrap_or(self.max_new_tokens),
-            truncate: self.arguments.truncate,
+            new_tokens: traced.unwrap_or(self.settings.max_new_tokens),
+            truncate: self.settings.truncate,
         };
         let numbers = examples(trace).into_iter().map(|rows| trace.example[rows.start] as usize);
         let prompts = numbers.map(|number| match self.all.get(number) {
@@ -147,9 +140,9 @@ fn spread(n: usize, most: usize) -> impl Iterator<Item = usize> {
 }
 
 /// Gates on states; those that are fitted where the checkpoint's folder holds what was.
-pub(super) fn state_asks(arguments: &RecommendArguments, model: &dyn Decoder) -> Result<Vec<Ask>> {
-    let path = arguments.model.join(GATE_FILE);
-    let fitted = if path.is_file() { Some(fitted(&path, model)?) } else { None };
+pub(super) fn state_asks(subject: &DecoderSubject) -> Result<Vec<Ask>> {
+    let path = subject.folder().join(GATE_FILE);
+    let fitted = if path.is_file() { Some(fitted(&path, subject.model())?) } else { None };
     let gates = STATE_GATES.iter().copied();
     let gates = gates.filter(|gate| !gate.is_fitted() || fitted.is_some());
     let ask = |gate: &'static dyn StateGate| {

@@ -18,27 +18,26 @@ pub(crate) mod shortlist;
 pub(crate) mod simulation;
 mod times;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ee_models::ExitModel;
 use ee_models::gate::GATE_FILE;
-use ee_tasks::{AnyTask, GenerationTask};
+use ee_tasks::GenerationTask;
 
+pub(crate) use answer::answer;
+pub(crate) use report::{table, write};
 pub(crate) use results::{Origin, Recommendation};
 
 use crate::advise::times::{Ask, Times};
 use crate::certify::{Halves, examples};
-use crate::cli::RecommendArguments;
 use crate::error::{EvalError, Result};
 use crate::exits::oracle;
 use crate::exits::oracle::Ideal;
 use crate::interrupt::Interrupt;
-use crate::observe::tokens::{TokenWork, trace_tokens};
-use crate::output::claim;
 use crate::pace;
 use crate::subject::DecoderSubject;
 use crate::tokens::agreement_per_exit;
-use crate::trace::{self, Shard, Trace};
+use crate::trace::Trace;
 use crate::trial::material::Material;
 use crate::trial::quality::{EQUAL_TOKENS, Worth};
 use crate::trial::{self, Trials, Way};
@@ -49,90 +48,36 @@ use half::{Source, state_asks};
 
 /// Outputs that a pruned head reads.
 const PRUNED: usize = 64;
-/// Examples per batch of the trace.
-const TRACE_BATCH: usize = 8;
 
-/// Traces, predicts, tries, decides; prints the answer and writes what was asked for.
-pub(crate) fn run(arguments: &RecommendArguments) -> Result<()> {
-    let AnyTask::Generation(task) = AnyTask::read(&arguments.task)? else {
-        let reason =
-            "expected a task of generated text; for labels `ee-eval compare` measures every gate"
-                .to_owned();
-        return Err(EvalError::Setting { reason });
-    };
-    let kind = "a report of ee-eval recommend";
-    let _lock = arguments.output.as_ref().map(|folder| claim(folder, kind)).transpose()?;
-    let subject = DecoderSubject::open(&arguments.model, arguments.weights, &arguments.device)?;
-    let interrupt = Interrupt::listen()?;
-    let trace = traced(arguments, &task, &subject, &interrupt)?;
-    let found = recommend(arguments, &task, &subject, &trace, &interrupt)?;
-    for notice in &found.notices {
-        ee_files::note!("notice: {notice}");
-    }
-    ee_files::say!("{}\n{}", report::table(&found).plain(), answer::answer(&found));
-    if let Some(folder) = &arguments.output {
-        ee_files::say!("\n{}", report::write(&found, folder)?.display());
-    }
-    Ok(())
+/// What is looked for, and how hard.
+pub(crate) struct Wanted {
+    /// Where the task's files lie; by default what the task file says.
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) split: String,
+    /// The words of the command line that say what is decoded.
+    pub(crate) words: String,
+    /// The share of the full model's quality to keep.
+    pub(crate) keep: f64,
+    /// Of everything that is promised.
+    pub(crate) confidence: f64,
+    /// So many new tokens never leave.
+    pub(crate) min_tokens: usize,
+    pub(crate) max_new_tokens: usize,
+    /// Ways that are tried at most.
+    pub(crate) tries: usize,
+    /// Texts that are timed at most.
+    pub(crate) live_rows: usize,
+    pub(crate) rounds: usize,
+    /// From which the halves follow.
+    pub(crate) seed: u64,
+    /// Whether prompts that are too long are cut.
+    pub(crate) truncate: bool,
+    pub(crate) allow_code_execution: bool,
 }
 
-/// The trace that was given, or a new one.
-fn traced(
-    arguments: &RecommendArguments,
-    task: &GenerationTask,
-    subject: &DecoderSubject,
-    interrupt: &Interrupt,
-) -> Result<Trace> {
-    let split = split(arguments, task);
-    if !arguments.trace.is_empty() {
-        let trace = trace::read_all(&arguments.trace)?.trace;
-        let facts = &trace.facts;
-        let same = |key, found: &str, expected: &str| match found == expected {
-            true => Ok(()),
-            false => {
-                Err(EvalError::OtherTrace { key, expected: expected.into(), found: found.into() })
-            }
-        };
-        same("checkpoint_sha256", &facts.checkpoint_sha256, subject.checksum())?;
-        same("task", &facts.task, &task.name)?;
-        same("split", &facts.split, split)?;
-        return Ok(trace);
-    }
-    let temporary;
-    let folder: &Path = match &arguments.output {
-        Some(folder) => folder,
-        None => {
-            let here = std::env::temp_dir();
-            temporary = tempfile::tempdir().map_err(|source| EvalError::Io {
-                action: "write",
-                path: here,
-                source,
-            })?;
-            temporary.path()
-        }
-    };
-    let work = TokenWork {
-        task,
-        data_dir: arguments.data_dir.as_deref(),
-        split: Some(split),
-        limit: Some(arguments.limit),
-        shard: Shard::WHOLE,
-        batch: TRACE_BATCH,
-        max_new_tokens: arguments.max_new_tokens,
-        teacher_forced: false,
-        truncate: arguments.truncate,
-        allow_code_execution: arguments.allow_code_execution,
-        output: &folder.join("trace.parquet"),
-    };
-    trace_tokens(subject, &work, interrupt)
-}
-
-fn split<'a>(arguments: &'a RecommendArguments, task: &'a GenerationTask) -> &'a str {
-    arguments.split.as_deref().unwrap_or(&task.evaluation_split)
-}
-
-fn recommend(
-    arguments: &RecommendArguments,
+/// Predicts, tries, decides.
+pub(crate) fn recommend(
+    settings: &Wanted,
     task: &GenerationTask,
     subject: &DecoderSubject,
     trace: &Trace,
@@ -143,12 +88,12 @@ fn recommend(
         let what = format!("expected at least 2 examples, one per half, found {n}");
         return Err(EvalError::Empty { what });
     }
-    let Halves { calibration, held_out } = Halves::draw(trace, arguments.seed);
+    let Halves { calibration, held_out } = Halves::draw(trace, settings.seed);
     let model = subject.model();
-    let source = Source::read(arguments, task, subject, trace)?;
+    let source = Source::read(settings, task, subject)?;
     let [timed, further] = source.material(&held_out)?;
     let timed = timed.ok_or_else(|| EvalError::Empty { what: "there is no prompt".to_owned() })?;
-    let state_asks = state_asks(arguments, model)?;
+    let state_asks = state_asks(subject)?;
     let mut asks: Vec<Ask> = heads(subject)?.into_iter().map(Ask::Head).collect();
     asks.extend(state_asks.iter().cloned());
     let times = Times::measure(model, &timed.prompts, &asks);
@@ -157,32 +102,32 @@ fn recommend(
         observed: None,
         times: &times,
         asks: &asks,
-        keep: arguments.keep,
-        confidence: arguments.confidence,
-        min_tokens: arguments.min_tokens,
-        max_new_tokens: source.max_new_tokens,
+        keep: settings.keep,
+        confidence: settings.confidence,
+        min_tokens: settings.min_tokens,
+        max_new_tokens: settings.max_new_tokens,
     };
     let confidence = search.confidence_of_each();
     let observed = source.observe(&calibration, &state_asks, confidence, interrupt)?;
     search.observed = observed.as_ref();
     let mut live =
         Texts { subject, timed: &timed, further: further.as_ref(), interrupt, trials: None };
-    let chosen = choose(&search, arguments.tries, &mut live)?;
+    let chosen = choose(&search, settings.tries, &mut live)?;
     let trials =
         live.trials.ok_or_else(|| EvalError::Empty { what: "nothing was tried".to_owned() })?;
     let state_texts = observed.as_ref().map_or(0, |of| examples(&of.trace).len());
-    let mut notices = notices(arguments, &chosen.candidates);
+    let mut notices = notices(subject, &chosen.candidates);
     notices.extend(pace::notices(trials.load, trials.rounds));
     Ok(Recommendation {
-        subject: words(&source),
+        subject: settings.words.clone(),
         layers: model.n_layers(),
         weights: subject.weights().to_owned(),
-        keep: arguments.keep,
-        confidence: arguments.confidence,
+        keep: settings.keep,
+        confidence: settings.confidence,
         confidence_of_each_guarantee: confidence,
         doubt: chosen.doubt,
-        min_tokens: arguments.min_tokens,
-        seed: arguments.seed,
+        min_tokens: settings.min_tokens,
+        seed: settings.seed,
         calibration_texts: examples(&calibration).len(),
         held_out_texts: examples(&held_out).len(),
         state_texts,
@@ -245,27 +190,9 @@ pub(crate) fn heads(subject: &DecoderSubject) -> Result<Vec<HeadChoice>> {
     Ok(heads)
 }
 
-/// The words of the command line that say what is decoded.
-fn words(source: &Source<'_>) -> String {
-    let arguments = source.arguments;
-    let mut words =
-        format!("--model {} --task {}", arguments.model.display(), arguments.task.display());
-    let mut add = |name: &str, value: Option<String>| {
-        if let Some(value) = value {
-            words.push_str(&format!(" --{name} {value}"));
-        }
-    };
-    add("data-dir", arguments.data_dir.as_ref().map(|path: &PathBuf| path.display().to_string()));
-    add("split", arguments.split.clone());
-    // Thresholds that decay depend on it, and a given trace may have another number than the task.
-    let n = source.max_new_tokens;
-    add("max-new-tokens", (n != source.task.max_new_tokens).then(|| n.to_string()));
-    words
-}
-
-fn notices(arguments: &RecommendArguments, candidates: &[Candidate]) -> Vec<String> {
+fn notices(subject: &DecoderSubject, candidates: &[Candidate]) -> Vec<String> {
     let mut notices = Vec::new();
-    if !arguments.model.join(GATE_FILE).is_file() {
+    if !subject.folder().join(GATE_FILE).is_file() {
         let why = format!(
             "no learned gate was looked at: the checkpoint's folder holds no {GATE_FILE} (`ee-train gate`)"
         );

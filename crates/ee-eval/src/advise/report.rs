@@ -24,7 +24,7 @@ const SETTING: [&str; 8] =
     ["kind", "gate", "threshold", "exits read", "head", "K/V", "drafts", "chosen by"];
 
 /// What was tried: what was promised and what came of it.
-pub(super) fn table(found: &Recommendation) -> Table {
+pub(crate) fn table(found: &Recommendation) -> Table {
     let columns = [
         "predicted speed-up",
         "measured speed-up",
@@ -247,7 +247,7 @@ fn plots(found: &Recommendation) -> Vec<Plot> {
 }
 
 /// Writes `results.json`, the tables as CSV and the page; returns the path of `report.html`.
-pub(super) fn write(found: &Recommendation, folder: &Path) -> Result<PathBuf> {
+pub(crate) fn write(found: &Recommendation, folder: &Path) -> Result<PathBuf> {
     write_json(&folder.join("results.json"), found)?;
     let live = format!(
         "{} of the other half timed, and the quality of the fastest judged on its {} others; at most {} each, the first {} never leaving, {} on {}; weights {}.",

@@ -6,10 +6,14 @@ use std::str::FromStr;
 use anyhow::{Context, Result};
 use clap::Args;
 use ee_models::checkpoint::Precision;
+use ee_tasks::{AnyTask, GenerationTask, Task};
 
 use super::ExampleArguments;
 use super::values::{positive, share, weights};
-use crate::compare::compare;
+use crate::compare::{self, Scope};
+use crate::error::EvalError;
+use crate::subject::DecoderSubject;
+use crate::trace::Shard;
 
 /// `ee-eval compare`.
 #[derive(Debug, Args)]
@@ -77,8 +81,92 @@ impl FromStr for NamedModel {
     }
 }
 
-pub(super) fn run(arguments: &CompareArguments) -> Result<()> {
-    let (page, headline) = compare(arguments).context("the comparison was not finished")?;
+/// Opens every checkpoint before the first one is run: a wrong folder is found at once.
+pub(super) fn run(flags: &CompareArguments) -> Result<()> {
+    check_names(&flags.model)?;
+    let compared = match AnyTask::read(&flags.examples.task)? {
+        AnyTask::Classification(task) => labels(flags, task),
+        AnyTask::Generation(task) => texts(flags, &task),
+    };
+    let (page, headline) = compared.context("the comparison was not finished")?;
     ee_files::say!("{headline}\n{}", page.display());
+    Ok(())
+}
+
+fn labels(flags: &CompareArguments, task: Task) -> crate::Result<(PathBuf, String)> {
+    let opened = flags.model.iter().map(|model| {
+        let (subject, workload) = flags.examples.open(&model.folder, &task, Shard::WHOLE)?;
+        Ok((model.name.clone(), subject, workload))
+    });
+    let opened = opened.collect::<crate::Result<_>>()?;
+    compare::labels(task, opened, &flags.scope(32, &[1, 32], 256, 5))
+}
+
+fn texts(flags: &CompareArguments, task: &GenerationTask) -> crate::Result<(PathBuf, String)> {
+    let complain = |reason: &str| Err(EvalError::Setting { reason: reason.to_owned() });
+    if flags.speed_batch.len() > 1 {
+        return complain("--speed-batch: expected one size for generated text");
+    }
+    if flags.examples.label_order().is_some() {
+        return complain(
+            "--label-order is said of a classification, found a task of generated text",
+        );
+    }
+    let examples = &flags.examples;
+    let opened = flags.model.iter().map(|model| {
+        let subject = DecoderSubject::open(&model.folder, flags.weights, &examples.device)?;
+        Ok((model.name.clone(), subject))
+    });
+    let opened = opened.collect::<crate::Result<Vec<_>>>()?;
+    let scope = compare::texts::TextScope {
+        common: flags.scope(8, &[1], 24, 3),
+        data_dir: examples.data_dir.clone(),
+        split: examples.split.clone().unwrap_or(task.evaluation_split.clone()),
+        limit: examples.limit,
+        min_tokens: flags.min_tokens,
+        max_new_tokens: flags.max_new_tokens,
+        truncate: flags.truncate,
+        allow_code_execution: flags.allow_code_execution,
+    };
+    compare::texts::compare(task, &opened, &scope)
+}
+
+impl CompareArguments {
+    /// What was typed, else these.
+    fn scope(
+        &self,
+        batch: usize,
+        speed_batches: &[usize],
+        speed_rows: usize,
+        rounds: usize,
+    ) -> Scope {
+        Scope {
+            batch: self.batch.unwrap_or(batch),
+            keep: self.keep,
+            speed_batches: match self.speed_batch.is_empty() {
+                true => speed_batches.to_vec(),
+                false => self.speed_batch.clone(),
+            },
+            speed_rows: self.speed_rows.unwrap_or(speed_rows),
+            rounds: self.rounds.unwrap_or(rounds),
+            output: self.output.clone(),
+        }
+    }
+}
+
+/// Names are file names and keys: each once, letters, digits, `-`, `_` and `.`.
+fn check_names(models: &[NamedModel]) -> crate::Result<()> {
+    for (at, model) in models.iter().enumerate() {
+        let is_plain = model
+            .name
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
+        if !is_plain
+            || model.name.starts_with('.')
+            || models[..at].iter().any(|other| other.name == model.name)
+        {
+            return Err(EvalError::ModelName { name: model.name.clone() });
+        }
+    }
     Ok(())
 }

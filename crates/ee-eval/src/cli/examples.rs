@@ -1,10 +1,17 @@
 //! Flags that say which examples of a task are meant.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use ee_models::ExitModel;
+use ee_tasks::Task;
 
 use super::values::positive;
+use crate::error::Result;
+use crate::observe::workload::{Selection, Workload};
+use crate::subject::Subject;
+use crate::trace::Shard;
+use crate::words::count;
 
 /// Which examples, on which device.
 #[derive(Debug, Args)]
@@ -38,5 +45,35 @@ impl ExampleArguments {
     #[must_use]
     pub fn label_order(&self) -> Option<&[String]> {
         (!self.label_order.is_empty()).then_some(self.label_order.as_slice())
+    }
+
+    /// A checkpoint and the examples that it is asked about.
+    pub(crate) fn open(
+        &self,
+        folder: &Path,
+        task: &Task,
+        shard: Shard,
+    ) -> Result<(Subject, Workload)> {
+        let mut subject = Subject::open(folder, &self.device)?;
+        if let Some(notice) = subject.answer_in(task, self.label_order())? {
+            ee_files::note!("notice: {}: {notice}", folder.display());
+        }
+        let tokenizer = subject.tokenizer(self.max_length)?;
+        let selection = Selection {
+            data_dir: self.data_dir.as_deref(),
+            split: self.split.as_deref(),
+            limit: self.limit,
+            shard,
+        };
+        let workload = Workload::read(task, &selection, &tokenizer)?;
+        let layers = subject.model().n_layers();
+        ee_files::note!(
+            "{} on {}, {} of {}",
+            count(layers, "layer"),
+            subject.device(),
+            count(workload.rows(), "example"),
+            workload.split()
+        );
+        Ok((subject, workload))
     }
 }

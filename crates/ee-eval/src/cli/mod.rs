@@ -17,11 +17,9 @@ mod values;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-pub use self::compare::{CompareArguments, NamedModel};
 pub use self::decode::DecodeArguments;
 pub use self::examples::ExampleArguments;
 pub use self::generate::{GenerateArguments, SamplingArguments, TextArguments};
-pub use self::recommend::RecommendArguments;
 pub use self::speculate::{DraftArguments, SpeculateArguments};
 
 /// Measures early exits of Transformers: what every layer already knows, which gates find it, and what
@@ -54,9 +52,9 @@ pub enum Command {
     /// Run gates for real and time them against the full model.
     Speed(speed::Flags),
     /// All of the above for several checkpoints, in one report.
-    Compare(CompareArguments),
+    Compare(compare::CompareArguments),
     /// Which way of decoding to use for a model and a task, measured, or none.
-    Recommend(RecommendArguments),
+    Recommend(recommend::RecommendArguments),
     /// Time the building blocks on random weights.
     Bench(bench::Flags),
 }
@@ -76,7 +74,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Command::Calibrate(flags) => calibrate::run(flags),
         Command::Speed(flags) => speed::run(flags),
         Command::Compare(flags) => compare::run(flags),
-        Command::Recommend(flags) => Ok(crate::advise::run(flags)?),
+        Command::Recommend(flags) => Ok(recommend::run(flags)?),
         Command::Bench(flags) => bench::run(flags),
     }
 }

@@ -1,11 +1,22 @@
-//! What can be typed after `ee-eval recommend`.
+//! `ee-eval recommend`: which way of decoding to use for a model and a task, measured, or none.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ee_models::checkpoint::Precision;
+use ee_tasks::{AnyTask, GenerationTask};
 
 use super::values::{inside, positive, share, weights};
+use crate::advise::{self, Wanted};
+use crate::error::{EvalError, Result};
+use crate::interrupt::Interrupt;
+use crate::observe::tokens::{TokenWork, trace_tokens};
+use crate::output::claim;
+use crate::subject::DecoderSubject;
+use crate::trace::{self, Shard, Trace};
+
+/// Examples per batch of the trace.
+const TRACE_BATCH: usize = 8;
 
 /// `ee-eval recommend`.
 #[derive(Debug, Args)]
@@ -69,4 +80,122 @@ pub struct RecommendArguments {
     /// A folder for the trace, results.json, tables as CSV and a report.
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+}
+
+impl RecommendArguments {
+    fn split<'a>(&'a self, task: &'a GenerationTask) -> &'a str {
+        self.split.as_deref().unwrap_or(&task.evaluation_split)
+    }
+
+    fn settings(&self, task: &GenerationTask, trace: &Trace) -> Wanted {
+        let of_trace = trace.facts.generation.as_ref().map(|facts| facts.max_new_tokens);
+        let max_new_tokens = self.max_new_tokens.or(of_trace).unwrap_or(task.max_new_tokens);
+        Wanted {
+            data_dir: self.data_dir.clone(),
+            split: self.split(task).to_owned(),
+            words: self.words(task, max_new_tokens),
+            keep: self.keep,
+            confidence: self.confidence,
+            min_tokens: self.min_tokens,
+            max_new_tokens,
+            tries: self.tries,
+            live_rows: self.live_rows,
+            rounds: self.rounds,
+            seed: self.seed,
+            truncate: self.truncate,
+            allow_code_execution: self.allow_code_execution,
+        }
+    }
+
+    /// What has to be typed to decode the same.
+    fn words(&self, task: &GenerationTask, max_new_tokens: usize) -> String {
+        let mut words = format!("--model {} --task {}", self.model.display(), self.task.display());
+        let mut add = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                words.push_str(&format!(" --{name} {value}"));
+            }
+        };
+        add("data-dir", self.data_dir.as_ref().map(|path| path.display().to_string()));
+        add("split", self.split.clone());
+        // Thresholds that decay depend on it, and a given trace may have another number than the task.
+        let is_other = max_new_tokens != task.max_new_tokens;
+        add("max-new-tokens", is_other.then(|| max_new_tokens.to_string()));
+        words
+    }
+}
+
+/// Traces, predicts, tries, decides; prints the answer and writes what was asked for.
+pub(super) fn run(flags: &RecommendArguments) -> Result<()> {
+    let AnyTask::Generation(task) = AnyTask::read(&flags.task)? else {
+        let reason =
+            "expected a task of generated text; for labels `ee-eval compare` measures every gate"
+                .to_owned();
+        return Err(EvalError::Setting { reason });
+    };
+    let kind = "a report of ee-eval recommend";
+    let _lock = flags.output.as_ref().map(|folder| claim(folder, kind)).transpose()?;
+    let subject = DecoderSubject::open(&flags.model, flags.weights, &flags.device)?;
+    let interrupt = Interrupt::listen()?;
+    let trace = traced(flags, &task, &subject, &interrupt)?;
+    let found =
+        advise::recommend(&flags.settings(&task, &trace), &task, &subject, &trace, &interrupt)?;
+    for notice in &found.notices {
+        ee_files::note!("notice: {notice}");
+    }
+    ee_files::say!("{}\n{}", advise::table(&found).plain(), advise::answer(&found));
+    if let Some(folder) = &flags.output {
+        ee_files::say!("\n{}", advise::write(&found, folder)?.display());
+    }
+    Ok(())
+}
+
+/// The trace that was given, or a new one.
+fn traced(
+    flags: &RecommendArguments,
+    task: &GenerationTask,
+    subject: &DecoderSubject,
+    interrupt: &Interrupt,
+) -> Result<Trace> {
+    let split = flags.split(task);
+    if !flags.trace.is_empty() {
+        let trace = trace::read_all(&flags.trace)?.trace;
+        let facts = &trace.facts;
+        let same = |key, found: &str, expected: &str| match found == expected {
+            true => Ok(()),
+            false => {
+                Err(EvalError::OtherTrace { key, expected: expected.into(), found: found.into() })
+            }
+        };
+        same("checkpoint_sha256", &facts.checkpoint_sha256, subject.checksum())?;
+        same("task", &facts.task, &task.name)?;
+        same("split", &facts.split, split)?;
+        return Ok(trace);
+    }
+    let temporary;
+    let folder: &Path = match &flags.output {
+        Some(folder) => folder,
+        None => {
+            let here = std::env::temp_dir();
+            temporary = tempfile::tempdir().map_err(|source| EvalError::Io {
+                action: "write",
+                path: here,
+                source,
+            })?;
+            temporary.path()
+        }
+    };
+    let work = TokenWork {
+        task,
+        data_dir: flags.data_dir.as_deref(),
+        split: Some(split),
+        limit: Some(flags.limit),
+        shard: Shard::WHOLE,
+        batch: TRACE_BATCH,
+        max_new_tokens: flags.max_new_tokens,
+        teacher_forced: false,
+        truncate: flags.truncate,
+        allow_code_execution: flags.allow_code_execution,
+        output: &folder.join("trace.parquet"),
+    };
+    trace_tokens(subject, &work, interrupt)
 }

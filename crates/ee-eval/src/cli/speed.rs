@@ -10,7 +10,6 @@ use serde::Serialize;
 use super::ExampleArguments;
 use super::values::positive;
 use crate::certify::certificate::Certificate;
-use crate::compare::open;
 use crate::exits::constant::Constant;
 use crate::exits::score::Scorer;
 use crate::labels;
@@ -62,7 +61,7 @@ struct SpeedResults {
 
 pub(super) fn run(flags: &Flags) -> Result<()> {
     let task = Task::read(&flags.examples.task)?;
-    let (subject, workload) = open(&flags.model, &task, &flags.examples, Shard::WHOLE)?;
+    let (subject, workload) = flags.examples.open(&flags.model, &task, Shard::WHOLE)?;
     let mut gates = flags.gate.clone();
     for path in &flags.certificate {
         let certificate = Certificate::read(path)?;

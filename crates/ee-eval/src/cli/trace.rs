@@ -10,7 +10,6 @@ use ee_tasks::{AnyTask, GenerationTask, Task};
 use super::ExampleArguments;
 use super::values::{positive, weights};
 
-use crate::compare::open;
 use crate::error::EvalError;
 use crate::exits::ideal;
 use crate::interrupt::Interrupt;
@@ -195,7 +194,7 @@ fn check_output(output: &Path) -> Result<()> {
 
 fn trace_labels(flags: &Flags, task: &Task) -> Result<()> {
     let examples = flags.examples(0);
-    let (subject, workload) = open(&flags.model, task, &examples, flags.shard)?;
+    let (subject, workload) = examples.open(&flags.model, task, flags.shard)?;
     check_output(&flags.output)?;
     let batch = flags.batch.unwrap_or(32);
     let trace = observe(&subject, &workload, batch, flags.shard)?;

@@ -65,6 +65,11 @@ impl Subject {
         &self.loaded.model
     }
 
+    /// The folder as it was given.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.checkpoint.folder
+    }
+
     /// The device as it was given.
     #[must_use]
     pub fn device(&self) -> &str {

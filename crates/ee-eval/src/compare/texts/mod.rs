@@ -21,9 +21,8 @@ use results::FIXED;
 pub(crate) use results::{TextComparison, TextResults};
 
 use crate::advise::heads;
-use crate::cli::{CompareArguments, NamedModel};
 use crate::decoding::{Limits, Request};
-use crate::error::{EvalError, Result};
+use crate::error::Result;
 use crate::exits::ideal;
 use crate::interrupt::Interrupt;
 use crate::observe::tokens::{TokenWork, trace_tokens};
@@ -39,84 +38,82 @@ use ee_decode::policy::POLICIES;
 use ee_decode::rule::{AnyGate, ExitRule, OpenRule, Rule};
 use ee_decode::{HeadChoice, Settings};
 
-/// Texts on which ways of decoding are tried.
-const SPEED_ROWS: usize = 24;
 /// The doubt that statements on further texts leave together.
 const DOUBT: f64 = 0.05;
-/// Timed rounds.
-const ROUNDS: usize = 3;
-/// Examples per batch of the trace.
-const TRACE_BATCH: usize = 8;
 
-/// The comparison of decoders.
-pub(super) fn compare(
-    arguments: &CompareArguments,
+/// How decoders are compared.
+pub(crate) struct TextScope {
+    /// What labels have as well; there is one batch size for speed.
+    pub(crate) common: super::Scope,
+    /// Where the task's files lie; by default what the task file says.
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) split: String,
+    /// Only so many first examples.
+    pub(crate) limit: Option<usize>,
+    /// So many new tokens never leave.
+    pub(crate) min_tokens: usize,
+    /// By default the task's.
+    pub(crate) max_new_tokens: Option<usize>,
+    /// Whether prompts that are too long are cut.
+    pub(crate) truncate: bool,
+    pub(crate) allow_code_execution: bool,
+}
+
+/// Compares decoders, by name, and writes the folder; returns the page's path and the headline table.
+pub(crate) fn compare(
     task: &GenerationTask,
+    opened: &[(String, DecoderSubject)],
+    settings: &TextScope,
 ) -> Result<(PathBuf, String)> {
-    if arguments.speed_batch.len() > 1 {
-        let reason = "--speed-batch: expected one size for generated text".to_owned();
-        return Err(EvalError::Setting { reason });
-    }
-    if arguments.examples.label_order().is_some() {
-        let reason =
-            "--label-order is said of a classification, found a task of generated text".to_owned();
-        return Err(EvalError::Setting { reason });
-    }
-    let opened: Vec<(&NamedModel, DecoderSubject)> = arguments
-        .model
-        .iter()
-        .map(|model| {
-            let device = &arguments.examples.device;
-            Ok((model, DecoderSubject::open(&model.folder, arguments.weights, device)?))
-        })
-        .collect::<Result<_>>()?;
-    let _lock = claim(&arguments.output, super::REPORT)?;
-    let split = arguments.examples.split.clone().unwrap_or(task.evaluation_split.clone());
+    let _lock = claim(&settings.common.output, super::REPORT)?;
     let interrupt = Interrupt::listen()?;
     let mut models = IndexMap::new();
-    for (model, subject) in &opened {
-        ee_files::note!("{}: {}", model.name, model.folder.display());
-        let examination =
-            Examination { arguments, task, split: &split, subject, interrupt: &interrupt };
-        models.insert(model.name.clone(), examination.run(&model.name)?);
+    // "Yes" and "no" of every model have to hold together.
+    let doubt = DOUBT / (2 * opened.len()) as f64;
+    for (name, subject) in opened {
+        ee_files::note!("{name}: {}", subject.folder().display());
+        let examination = Examination { settings, task, subject, doubt, interrupt: &interrupt };
+        models.insert(name.clone(), examination.run(name)?);
     }
     let mut comparison = TextComparison {
         task: task.name.clone(),
-        split,
-        keep: arguments.keep,
-        min_tokens: arguments.min_tokens,
+        split: settings.split.clone(),
+        keep: settings.common.keep,
+        min_tokens: settings.min_tokens,
         findings: Vec::new(),
         models,
     };
     comparison.findings = findings::sentences(&comparison);
-    let page = report::write(&comparison, &arguments.output)?;
+    let page = report::write(&comparison, &settings.common.output)?;
     let headline = tables::headline(&comparison).plain();
     Ok((page, format!("{headline}\n{}\n", comparison.findings.join("\n"))))
 }
 
 /// One checkpoint under examination.
 struct Examination<'a> {
-    arguments: &'a CompareArguments,
+    settings: &'a TextScope,
     task: &'a GenerationTask,
-    split: &'a str,
     subject: &'a DecoderSubject,
+    /// That statements on further texts of this model leave together.
+    doubt: f64,
     interrupt: &'a Interrupt,
 }
 
 impl Examination<'_> {
     fn run(&self, name: &str) -> Result<TextResults> {
-        let path = self.arguments.output.join(format!("traces/{name}.parquet"));
+        let common = &self.settings.common;
+        let path = common.output.join(format!("traces/{name}.parquet"));
         let trace = self.trace(&path)?;
         let summary = ideal::summaries(&[path])?.remove(0);
         let layers = trace.layers();
         let all: Vec<usize> = (1..layers).collect();
-        let watched = Watched::new(&trace, &all, self.arguments.min_tokens)?;
+        let watched = Watched::new(&trace, &all, self.settings.min_tokens)?;
         let mut gates: IndexMap<String, TokenGate> = IndexMap::new();
         let (mut set, mut notices) = (Vec::new(), summary.notices.clone());
         let space = ExitSpace { layers, labels: trace.facts.outputs() };
         for &gate in GATES {
             let open = OpenRule { gate: AnyGate::Signals(gate), decays: false };
-            let found = watched.keeping(open, self.arguments.keep);
+            let found = watched.keeping(open, common.keep);
             let shut = open.at(open.scale(space).range.never);
             gates.insert(gate.name().to_owned(), watched.judge(found.unwrap_or(shut)));
             match found {
@@ -127,18 +124,16 @@ impl Examination<'_> {
         }
         // The model cut off where that keeps enough, else as mildly as it can be.
         let mildest = ExitRule { rule: Rule::Fixed((layers - 1).max(1)), decays: false };
-        let cut = watched.cut_keeping(self.arguments.keep).unwrap_or(mildest);
+        let cut = watched.cut_keeping(common.keep).unwrap_or(mildest);
         gates.insert(FIXED.to_owned(), watched.judge(cut));
-        let ways = ways(&set, cut, &all, &heads(self.subject)?, self.arguments.min_tokens)?;
+        let ways = ways(&set, cut, &all, &heads(self.subject)?, self.settings.min_tokens)?;
         let material = self.material(&trace)?;
         trial::announce(self.subject, &material, ways.len())?;
         let mut trials = trial::run(self.subject, &material, &ways, self.interrupt)?;
         trials.forget_prompts();
         notices.extend(pace::notices(trials.load, trials.rounds));
-        // "Yes" and "no" of every model have to hold together.
-        let doubt = DOUBT / (2 * self.arguments.model.len()) as f64;
         Ok(TextResults {
-            qualities: trials.qualities(self.arguments.keep, doubt),
+            qualities: trials.qualities(common.keep, self.doubt),
             confidence_per_exit: confidence_per_exit(&trace),
             agreement_per_exit: agreement_per_exit(&trace),
             summary,
@@ -149,18 +144,17 @@ impl Examination<'_> {
     }
 
     fn trace(&self, output: &Path) -> Result<Trace> {
-        let examples = &self.arguments.examples;
         let work = TokenWork {
             task: self.task,
-            data_dir: examples.data_dir.as_deref(),
-            split: Some(self.split),
-            limit: examples.limit,
+            data_dir: self.settings.data_dir.as_deref(),
+            split: Some(&self.settings.split),
+            limit: self.settings.limit,
             shard: Shard::WHOLE,
-            batch: self.arguments.batch.unwrap_or(TRACE_BATCH),
-            max_new_tokens: self.arguments.max_new_tokens,
+            batch: self.settings.common.batch,
+            max_new_tokens: self.settings.max_new_tokens,
             teacher_forced: false,
-            truncate: self.arguments.truncate,
-            allow_code_execution: self.arguments.allow_code_execution,
+            truncate: self.settings.truncate,
+            allow_code_execution: self.settings.allow_code_execution,
             output,
         };
         trace_tokens(self.subject, &work, self.interrupt)
@@ -168,22 +162,22 @@ impl Examination<'_> {
 
     /// The examples that are decoded for real, at even distances.
     fn material(&self, trace: &Trace) -> Result<Material> {
-        let CompareArguments { examples, .. } = self.arguments;
-        let all = self.task.read_split(self.split, examples.data_dir.as_deref(), examples.limit)?;
+        let TextScope { common, data_dir, split, limit, .. } = self.settings;
+        let all = self.task.read_split(split, data_dir.as_deref(), *limit)?;
         let all = all.examples;
-        let count = all.len().min(self.arguments.speed_rows.unwrap_or(SPEED_ROWS));
+        let count = all.len().min(common.speed_rows);
         let numbers = (0..count).map(|at| at * all.len() / count);
         let chosen: Vec<(usize, TextExample)> =
             numbers.map(|number| (number, all[number].clone())).collect();
         let of_trace = trace.facts.generation.as_ref().map(|facts| facts.max_new_tokens);
-        let truncate = self.arguments.truncate;
+        let truncate = self.settings.truncate;
         let limits = Limits { max_new_tokens: of_trace, truncate, stop: vec![] };
-        let request = Request::of_examples(self.task.clone(), self.split, chosen, limits);
+        let request = Request::of_examples(self.task.clone(), split, chosen, limits);
         let terms = Terms {
             choice: Choice::Greedy,
-            batch: self.arguments.speed_batch.first().copied().unwrap_or(1),
-            rounds: self.arguments.rounds.unwrap_or(ROUNDS),
-            allow_code_execution: self.arguments.allow_code_execution,
+            batch: common.speed_batches[0],
+            rounds: common.rounds,
+            allow_code_execution: self.settings.allow_code_execution,
         };
         Material::new(self.subject, request, terms)
     }

@@ -10,8 +10,9 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
+use crate::indices::indices;
 use crate::kernels::{self, CachePlace};
 
 /// The cache of a batch: one [`LayerKv`] per layer.
@@ -66,19 +67,12 @@ impl KvCache {
     /// # Panics
     /// If a row is not there.
     pub fn keep(&mut self, rows: &[usize]) {
-        let slots: Vec<i64> = rows
-            .iter()
-            .flat_map(|&row| {
-                (row * self.capacity..(row + 1) * self.capacity).map(|slot| slot as i64)
-            })
-            .collect();
+        let slots = rows.iter().flat_map(|row| row * self.capacity..(row + 1) * self.capacity);
+        let slots = indices(slots, &self.layers[0].key().device());
         self.padding = rows.iter().map(|&row| self.padding[row]).collect();
         self.shifts = rows.iter().map(|&row| self.shifts[row]).collect();
         for layer in &mut self.layers {
             layer.shifts = self.shifts.clone();
-            let device = layer.key().device();
-            let data = TensorData::new(slots.clone(), [slots.len()]);
-            let slots = Tensor::<1, Int>::from_data(data, &device);
             let keep =
                 |tensor: Option<Tensor<2>>| tensor.map(|tensor| tensor.select(0, slots.clone()));
             (layer.key, layer.value) = (keep(layer.key.take()), keep(layer.value.take()));
@@ -210,11 +204,10 @@ impl LayerKv {
         for &row in rows {
             assert!(start + width <= self.lens[row], "row {row} holds {} slots", self.lens[row]);
             let from = row * self.capacity + start - self.shifts[row];
-            slots.extend((from..from + width).map(|slot| slot as i64));
+            slots.extend(from..from + width);
         }
         let key = self.key();
-        let slots = TensorData::new(slots, [rows.len() * width]);
-        let slots = Tensor::<1, Int>::from_data(slots, &key.device());
+        let slots = indices(slots, &key.device());
         [key.select(0, slots.clone()), self.value().select(0, slots)]
     }
 
@@ -249,6 +242,8 @@ impl LayerKv {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::TensorData;
+
     use super::*;
 
     fn values(tensor: Tensor<2>) -> Vec<f32> {

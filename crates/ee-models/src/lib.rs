@@ -12,6 +12,7 @@ pub mod device;
 mod error;
 pub mod exit;
 pub mod gate;
+mod indices;
 pub mod kernels;
 pub mod layers;
 pub mod loss;
@@ -21,5 +22,5 @@ pub mod signal;
 pub use cache::{KvCache, LayerKv};
 pub use error::{Error, Result};
 pub use exit::{
-    Backbone, Batch, Block, Decoder, DropoutKey, ExitModel, Stream, Sublayer, WeightBytes,
+    Backbone, Batch, Block, Decoder, DropoutKey, ExitModel, Memory, Stream, Sublayer, WeightBytes,
 };

@@ -70,6 +70,14 @@ pub fn of_folder(folder: &Path) -> Result<&'static dyn Family> {
     of_config(&read_json(&path)?, &path)
 }
 
+/// Loads the layers of a checkpoint folder without a head, as [`Family::backbone`].
+///
+/// # Errors
+/// As [`of_folder`] and [`Family::backbone`].
+pub fn backbone(folder: &Path, precision: Precision, device: &Device) -> Result<Box<dyn Backbone>> {
+    of_folder(folder)?.backbone(folder, precision, device)
+}
+
 /// The family that a configuration names; `path` is what complaints name.
 ///
 /// # Errors

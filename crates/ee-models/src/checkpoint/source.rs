@@ -122,7 +122,10 @@ impl CheckpointParameters {
     /// # Errors
     /// As [`CheckpointParameters::finish`].
     pub(crate) fn finish_without_head(mut self, folder: &Path) -> Result<()> {
-        let is_head = |name: &&str| self.naming.head.iter().any(|head| name.starts_with(head));
+        let Naming { prefix, head, .. } = self.naming;
+        // A bare backbone's names lack the prefix, that of a pooler with them.
+        let begins = |name: &str| head.iter().any(|head| name.starts_with(head));
+        let is_head = |name: &&str| begins(name) || begins(&format!("{prefix}.{name}"));
         let head: Vec<String> = self.weights.names().filter(is_head).map(str::to_owned).collect();
         self.used.extend(head);
         self.finish(folder).map(|_| ())

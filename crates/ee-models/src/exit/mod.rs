@@ -12,4 +12,4 @@ mod stream;
 pub use self::batch::Batch;
 pub use self::dropout::DropoutKey;
 pub use self::model::{Backbone, Decoder, ExitModel, Sublayer, WeightBytes};
-pub use self::stream::{Block, Placement, Stream};
+pub use self::stream::{Block, Memory, Placement, Stream};

@@ -40,6 +40,24 @@ pub trait Backbone {
         let run = |stream, &part: &Sublayer| self.sublayer(index, part, stream);
         self.sublayers().iter().fold(stream, run)
     }
+
+    /// What is made of the last layer's state whoever reads it: the final norm of layers that do not normalise
+    /// their sums.
+    fn last_state(&self, state: Tensor<2>) -> Tensor<2> {
+        state
+    }
+
+    /// The batch at the depths 0..=N, the last one as [`Backbone::last_state`] makes it: what transformers
+    /// calls `hidden_states`.
+    fn states(&self, batch: &Batch) -> Vec<Stream> {
+        let mut states = vec![self.embed(batch, None)];
+        for index in 0..self.n_layers() {
+            states.push(self.layer(index, states[index].clone()));
+        }
+        let last = states.last_mut().expect("depth 0 is there");
+        last.hidden = self.last_state(last.hidden.clone());
+        states
+    }
 }
 
 /// A model whose every layer can answer through the one shared head.
@@ -141,4 +159,90 @@ pub struct WeightBytes {
     pub key_value: usize,
     /// The head.
     pub head: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::activation::softmax;
+    use burn::tensor::{Distribution, TensorData};
+
+    use super::*;
+    use crate::exit::Memory;
+    use crate::indices::indices;
+
+    const WIDTH: usize = 8;
+
+    /// A decoder's layer whose every token attends to an encoder's states, and adds what it finds.
+    struct Attending(Device);
+
+    impl Backbone for Attending {
+        fn n_layers(&self) -> usize {
+            1
+        }
+
+        fn device(&self) -> Device {
+            self.0.clone()
+        }
+
+        fn embed(&self, batch: &Batch, dropout: Option<DropoutKey>) -> Stream {
+            let ids = indices(batch.token_ids().iter().map(|&id| id as usize), &self.0);
+            let hidden = ids.float().reshape([batch.token_ids().len(), 1]).repeat_dim(1, WIDTH);
+            let (lengths, width) = (batch.lengths().clone(), batch.width());
+            Stream { hidden, lengths, width, dropout, placement: None, memory: None }
+        }
+
+        fn sublayers(&self) -> &'static [Sublayer] {
+            &[Sublayer::CrossAttention, Sublayer::FeedForward]
+        }
+
+        fn sublayer(&self, _: usize, sublayer: Sublayer, stream: Stream) -> Stream {
+            let hidden = match sublayer {
+                Sublayer::CrossAttention => stream.hidden.clone() + attended(&stream),
+                _ => stream.hidden.clone() * 2.0,
+            };
+            Stream { hidden, ..stream }
+        }
+    }
+
+    /// softmax(H Mᵀ) M of each row, M the states of the row's memory without its padding.
+    fn attended(stream: &Stream) -> Tensor<2> {
+        let memory = stream.memory.as_ref().expect("there is an encoder");
+        let of_row = |row: usize| {
+            let queries = stream.hidden.clone().narrow(0, row * stream.width, stream.width);
+            let keys = memory.hidden.clone().narrow(0, row * memory.width, memory.lengths[row]);
+            softmax(queries.matmul(keys.clone().transpose()), 1).matmul(keys)
+        };
+        Tensor::cat((0..stream.n_rows()).map(of_row).collect(), 0)
+    }
+
+    fn memory(lengths: &[usize], width: usize, device: &Device) -> Memory {
+        let shape = [lengths.len() * width, WIDTH];
+        let hidden = Tensor::random(shape, Distribution::Default, device);
+        let lengths = lengths.into();
+        Stream { hidden, lengths, width, dropout: None, placement: None, memory: None }
+            .into_memory()
+    }
+
+    #[test]
+    fn a_layer_that_attends_to_an_encoder_is_the_sum_of_its_parts_for_every_row_alone() {
+        let model = Attending(Device::flex());
+        let batch = Batch::new(vec![1, 2, 3, 4], vec![0; 4], vec![2, 2], 2).unwrap();
+        let memory = memory(&[3, 1], 3, &model.0);
+        let start = model.embed(&batch, None).with_memory(memory.clone());
+        let values = |stream: Stream| -> TensorData { stream.hidden.into_data() };
+        let whole = model.layer(0, start.clone());
+        let between = model.sublayer(0, Sublayer::CrossAttention, start.clone());
+        assert_ne!(values(between.clone()), values(start.clone()));
+        assert_eq!(
+            values(model.sublayer(0, Sublayer::FeedForward, between)),
+            values(whole.clone())
+        );
+        for row in 0..2 {
+            let alone = model.embed(&Batch::new(vec![0; 2], vec![0; 2], vec![2], 2).unwrap(), None);
+            let hidden = start.hidden.clone().narrow(0, row * 2, 2);
+            let alone = Stream { hidden, ..alone }.with_memory(memory.rows(&[row]));
+            let expected = whole.hidden.clone().narrow(0, row * 2, 2).into_data();
+            assert_eq!(values(model.layer(0, alone)), expected);
+        }
+    }
 }

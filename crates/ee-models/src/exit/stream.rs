@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 
 use super::DropoutKey;
+use crate::indices::indices;
 use crate::kernels::{Rotary, Rows};
 
 /// What a batch is while it travels through the layers.
@@ -18,6 +19,33 @@ pub struct Stream {
     pub dropout: Option<DropoutKey>,
     /// Where a decoder's tokens stand; `None` for an encoder.
     pub placement: Option<Placement>,
+    /// What a decoder attends to beside its own tokens, where it has an encoder.
+    pub memory: Option<Memory>,
+}
+
+/// An encoder's last states, row by row those that the rows of a decoder's stream attend to.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// `[batch * width, d_model]`
+    pub hidden: Tensor<2>,
+    /// Tokens of each row; what stands behind them is not attended to.
+    pub lengths: Arc<[usize]>,
+    /// Tokens per row, padding included.
+    pub width: usize,
+}
+
+impl Memory {
+    /// That of the given rows, in the given order; a row may be named twice.
+    pub fn rows(&self, rows: &[usize]) -> Self {
+        let lengths = rows.iter().map(|&row| self.lengths[row]).collect();
+        Self { hidden: of_rows(&self.hidden, rows, self.width), lengths, width: self.width }
+    }
+}
+
+/// The states of all tokens of the given rows.
+fn of_rows(hidden: &Tensor<2>, rows: &[usize], width: usize) -> Tensor<2> {
+    let tokens = rows.iter().flat_map(|row| row * width..(row + 1) * width);
+    hidden.clone().select(0, indices(tokens, &hidden.device()))
 }
 
 /// Where the tokens of a decoder's block stand.
@@ -64,6 +92,17 @@ impl Stream {
         self.hidden.clone().reshape([rows, self.width * d_model]).slice([0..rows, 0..d_model])
     }
 
+    /// The mean of each row's states, padding left out, `[batch, d_model]`.
+    pub fn mean_positions(&self) -> Tensor<2> {
+        let ([_, d_model], [rows, width]) = (self.hidden.dims(), [self.n_rows(), self.width]);
+        let share = |length: usize, place| if place < length { 1.0 / length as f32 } else { 0.0 };
+        let shares = self.lengths.iter().flat_map(|&n| (0..width).map(move |at| share(n, at)));
+        let shares = TensorData::new(shares.collect::<Vec<f32>>(), [rows, width, 1]);
+        let shares = Tensor::<3>::from_data(shares, &self.hidden.device());
+        let hidden = self.hidden.clone().reshape([rows, width, d_model]);
+        (hidden * shares).sum_dim(1).reshape([rows, d_model])
+    }
+
     /// The state of each row's last token, `[batch, d_model]`.
     pub fn last_positions(&self) -> Tensor<2> {
         let last = self.lengths.iter().enumerate().map(|(row, &n)| row * self.width + n - 1);
@@ -95,13 +134,7 @@ impl Stream {
     pub fn rows(&self, rows: &[usize]) -> Self {
         let placement = self.placement.as_ref().expect("an encoder has no cache");
         let cache_rows = self.cache_rows();
-        let tokens: Vec<i64> = rows
-            .iter()
-            .flat_map(|row| (row * self.width..(row + 1) * self.width).map(|token| token as i64))
-            .collect();
-        let tokens = TensorData::new(tokens, [rows.len() * self.width]);
-        let tokens = Tensor::<1, Int>::from_data(tokens, &self.hidden.device());
-        let of_tokens = |tensor: &Tensor<2>| tensor.clone().select(0, tokens.clone());
+        let of_tokens = |tensor: &Tensor<2>| of_rows(tensor, rows, self.width);
         let placement = Placement {
             start: placement.start,
             padding: rows.iter().map(|&row| placement.padding[row]).collect(),
@@ -118,6 +151,7 @@ impl Stream {
             width: self.width,
             dropout: self.dropout,
             placement: Some(placement),
+            memory: self.memory.as_ref().map(|memory| memory.rows(rows)),
         }
     }
 
@@ -127,9 +161,8 @@ impl Stream {
         if tokens.len() == self.hidden.dims()[0] && tokens.is_sorted_by(|a, b| a < b) {
             return self.hidden.clone();
         }
-        let indices: Vec<i64> = tokens.iter().map(|&token| token as i64).collect();
-        let indices = TensorData::new(indices, [tokens.len()]);
-        self.hidden.clone().select(0, Tensor::<1, Int>::from_data(indices, &self.hidden.device()))
+        let tokens = indices(tokens.iter().copied(), &self.hidden.device());
+        self.hidden.clone().select(0, tokens)
     }
 
     /// An encoder's stream of the given rows alone, in the given order, cut to the longest of them.
@@ -142,23 +175,30 @@ impl Stream {
         let lengths: Arc<[usize]> = rows.iter().map(|&row| self.lengths[row]).collect();
         let width = lengths.iter().copied().max().expect("a stream keeps at least one row");
         let n_kept = rows.len();
-        let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-        let indices =
-            Tensor::<1, Int>::from_data(TensorData::new(indices, [n_kept]), &self.hidden.device());
         let hidden = self
             .hidden
             .clone()
             .reshape([self.n_rows(), self.width * d_model])
             .slice([0..self.n_rows(), 0..width * d_model])
-            .select(0, indices)
+            .select(0, indices(rows.iter().copied(), &self.hidden.device()))
             .reshape([n_kept * width, d_model]);
-        Self { hidden, lengths, width, dropout: self.dropout, placement: None }
+        Self { hidden, lengths, width, dropout: self.dropout, placement: None, memory: None }
+    }
+
+    /// The same, attending to an encoder's states.
+    pub fn with_memory(self, memory: Memory) -> Self {
+        Self { memory: Some(memory), ..self }
+    }
+
+    /// An encoder's last states, for a decoder to attend to.
+    pub fn into_memory(self) -> Memory {
+        Memory { hidden: self.hidden, lengths: self.lengths, width: self.width }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
+    use burn::tensor::{Device, Int};
 
     use super::*;
 
@@ -167,7 +207,8 @@ mod tests {
         let device = Device::flex();
         let hidden = Tensor::<1, Int>::arange(0..6, &device).float().reshape([3, 2]);
         let lengths = Arc::from([3].as_slice());
-        let stream = Stream { hidden, lengths, width: 3, dropout: None, placement: None };
+        let stream =
+            Stream { hidden, lengths, width: 3, dropout: None, placement: None, memory: None };
         let selected = |tokens: &[usize]| -> Vec<f32> {
             stream.select(tokens).into_data().try_into_vec().unwrap()
         };
@@ -182,7 +223,8 @@ mod tests {
         let device = Device::flex();
         let hidden = Tensor::<1, Int>::arange(0..12, &device).float().reshape([6, 2]);
         let lengths = Arc::from([3, 2].as_slice());
-        let stream = Stream { hidden, lengths, width: 3, dropout: None, placement: None };
+        let stream =
+            Stream { hidden, lengths, width: 3, dropout: None, placement: None, memory: None };
         let kept = stream.keep(&[1]);
         assert_eq!((kept.width, &kept.lengths[..]), (2, &[2][..]));
         let values: Vec<f32> = kept.hidden.into_data().try_into_vec().unwrap();

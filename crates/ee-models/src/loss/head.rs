@@ -1,11 +1,12 @@
 //! Reads one exit's states at the targets through the head, a chunk at a time.
 
 use burn::module::Module;
-use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn::tensor::{DType, Tensor};
 
 use super::gradients::Gathered;
 use super::{ExitReading, Targets};
 use crate::exit::{DropoutKey, ExitModel};
+use crate::indices::indices;
 use crate::kernels::{self, HeadGradients, HeadLoss, Weight};
 
 /// Bytes of logits that are alive at once.
@@ -23,12 +24,7 @@ fn select(states: &Tensor<2>, places: &[usize]) -> Tensor<2> {
     if consecutive {
         return states.clone().narrow(0, places[0], places.len());
     }
-    states.clone().select(0, indices(places, states))
-}
-
-pub(super) fn indices(places: &[usize], beside: &Tensor<2>) -> Tensor<1, Int> {
-    let indices: Vec<i64> = places.iter().map(|&place| place as i64).collect();
-    Tensor::from_data(TensorData::new(indices, [places.len()]), &beside.device())
+    states.clone().select(0, indices(places.iter().copied(), &states.device()))
 }
 
 /// Sums over the targets of one exit.

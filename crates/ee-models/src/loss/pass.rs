@@ -6,9 +6,10 @@ use burn::module::Module;
 use burn::tensor::{Gradients, IndexingUpdateOp, Tensor};
 
 use super::gradients::Gathered;
-use super::head::{LOGIT_BYTES, Reader, differentiate, indices, watch};
+use super::head::{LOGIT_BYTES, Reader, differentiate, watch};
 use super::{ExitReading, Pass, PassConfig, PassSeconds, Targets};
 use crate::exit::{Batch, ExitModel, Stream};
+use crate::indices::indices;
 use crate::kernels;
 
 /// Runs the model on a batch, reads its exits and takes the gradient of the objective.
@@ -183,7 +184,7 @@ impl<M: ExitModel + Module> Sweep<'_, M> {
             let (reading, of_places) =
                 differentiate(self.model, &state, reader, factor, &mut self.gathered);
             let upstream = upstream.unwrap_or_else(|| state.zeros_like());
-            let places = indices(self.targets.places(), &state);
+            let places = indices(self.targets.places().iter().copied(), &state.device());
             let add = IndexingUpdateOp::Add;
             (reading, Some(upstream.select_assign(0, places, of_places, add)))
         };

@@ -5,10 +5,10 @@
 //! the one that is stated. Any other head is refused: an order that nobody stated would be a guess.
 
 use burn::module::Param;
-use burn::tensor::{Int, Tensor, TensorData};
 
 use super::Encoder;
 use super::load::Loaded;
+use crate::indices::indices;
 
 /// A task's labels, and what is said of a head that may not know them by name.
 #[derive(Clone, Copy, Debug)]
@@ -147,13 +147,11 @@ impl Encoder {
     /// Output `i` becomes what output `outputs[i]` was.
     fn reorder_outputs(&mut self, outputs: &[usize]) {
         let head = &mut self.head_output;
-        let indices: Vec<i64> = outputs.iter().map(|&output| output as i64).collect();
-        let data = TensorData::new(indices, [outputs.len()]);
-        let indices = Tensor::<1, Int>::from_data(data, &head.weight.val().device());
+        let order = indices(outputs.iter().copied(), &head.weight.val().device());
         let (weight, bias) = (head.weight.val(), head.bias.val());
         // Parameters keep their identity, by which they are named when they are written.
-        head.weight = Param::initialized(head.weight.id, weight.select(0, indices.clone()));
-        head.bias = Param::initialized(head.bias.id, bias.select(0, indices));
+        head.weight = Param::initialized(head.weight.id, weight.select(0, order.clone()));
+        head.bias = Param::initialized(head.bias.id, bias.select(0, order));
     }
 }
 

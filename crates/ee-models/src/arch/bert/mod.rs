@@ -10,13 +10,14 @@ mod labels;
 mod load;
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, activation};
 
 pub use self::config::{BertSizes, EncoderConfig};
 pub use self::family::{BERT, EncoderFamily, FAMILIES, ROBERTA, XLM_ROBERTA};
 pub use self::labels::{LabelMismatch, LabelOrder, TaskLabels};
 pub use self::load::{Head, Loaded, load, random};
 use crate::exit::{Backbone, Batch, DropoutKey, ExitModel, Stream, Sublayer};
+use crate::indices::indices;
 use crate::kernels::{self, AttentionShape, Dropout, Weight};
 use crate::layers::{
     Embedding, FeedForward, Linear, ParameterSource, ResidualNorm, Scope, SelfAttention,
@@ -29,7 +30,7 @@ struct Numbers {
     hidden_dropout: f32,
     attention_dropout: f32,
     /// The token that RoBERTa does not count; BERT counts all.
-    padding: Option<u32>,
+    padding: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -143,24 +144,24 @@ impl EncoderBackbone {
                 heads: config.num_attention_heads,
                 hidden_dropout: config.hidden_dropout_prob,
                 attention_dropout: config.attention_probs_dropout_prob,
-                padding: counted_from.map(|id| id as u32),
+                padding: counted_from,
             },
         }
     }
 
     /// Positions of a batch's tokens. RoBERTa counts those that are not the padding id, whether it fills a row
     /// up or stands in the text, and gives it the position before the first.
-    fn positions(&self, batch: &Batch) -> Vec<i64> {
+    fn positions(&self, batch: &Batch) -> Vec<usize> {
         let width = batch.width();
         let Some(padding) = self.numbers.padding else {
-            return (0..batch.n_rows()).flat_map(|_| 0..width as i64).collect();
+            return (0..batch.n_rows()).flat_map(|_| 0..width).collect();
         };
         let mut positions = Vec::with_capacity(batch.token_ids().len());
         for (tokens, &length) in batch.token_ids().chunks(width).zip(batch.lengths().iter()) {
-            let mut position = i64::from(padding);
+            let mut position = padding;
             positions.extend(tokens.iter().enumerate().map(|(place, &token)| {
-                if place >= length || token == padding {
-                    return i64::from(padding);
+                if place >= length || token as usize == padding {
+                    return padding;
                 }
                 position += 1;
                 position
@@ -185,12 +186,6 @@ fn dropout_at(key: Option<DropoutKey>, probability: f32, layer: usize, site: u64
     key.map_or(Dropout::NONE, |key| Dropout { probability, seed: key.site(layer, site) })
 }
 
-fn indices(ids: impl Iterator<Item = i64>, device: &Device) -> Tensor<1, Int> {
-    let ids: Vec<i64> = ids.collect();
-    let n = ids.len();
-    Tensor::from_data(TensorData::new(ids, [n]), device)
-}
-
 impl Backbone for EncoderBackbone {
     fn n_layers(&self) -> usize {
         self.layers.len()
@@ -202,10 +197,10 @@ impl Backbone for EncoderBackbone {
 
     fn embed(&self, batch: &Batch, dropout: Option<DropoutKey>) -> Stream {
         let device = self.device();
-        let ids = |ids: &[u32]| indices(ids.iter().map(|&id| i64::from(id)), &device);
+        let ids = |ids: &[u32]| indices(ids.iter().map(|&id| id as usize), &device);
         let words = self.word_embeddings.forward(ids(batch.token_ids()));
         let types = self.token_type_embeddings.forward(ids(batch.type_ids()));
-        let positions = indices(self.positions(batch).into_iter(), &device);
+        let positions = indices(self.positions(batch), &device);
         let positions = self.position_embeddings.forward(positions);
         let hidden = self.embedding_norm.forward(words, positions + types, Dropout::NONE);
         let drop = dropout_at(dropout, self.numbers.hidden_dropout, 0, site::EMBEDDING);
@@ -215,6 +210,7 @@ impl Backbone for EncoderBackbone {
             width: batch.width(),
             dropout,
             placement: None,
+            memory: None,
         }
     }
 

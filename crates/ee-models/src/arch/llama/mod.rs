@@ -16,7 +16,7 @@ mod window;
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 pub use self::config::{LlamaConfig, LlamaSizes};
 pub use self::family::{Biases, FAMILIES, LLAMA, LlamaFamily, MISTRAL, QWEN2, QWEN3};
@@ -28,6 +28,7 @@ use crate::exit::{
     Backbone, Batch, Block, Decoder, DropoutKey, ExitModel, Placement, Stream, Sublayer,
     WeightBytes,
 };
+use crate::indices::indices;
 use crate::kernels::{self, CachePlace, CausalShape, Rows, Weight};
 use crate::layers::{
     Embedding, Frequencies, ParameterSource, Projection, RmsNorm, RotaryPlace, Scope,
@@ -206,8 +207,7 @@ impl LlamaBackbone {
     }
 
     fn embed_block(&self, tokens: &[u32], block: &Block) -> Stream {
-        let ids: Vec<i64> = tokens.iter().map(|&id| i64::from(id)).collect();
-        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [tokens.len()]), &self.device());
+        let ids = indices(tokens.iter().map(|&id| id as usize), &self.device());
         self.place(self.embedding.forward(ids), block)
     }
 
@@ -225,7 +225,7 @@ impl LlamaBackbone {
         });
         let rotary = self.numbers.frequencies.at(tokens, &self.device());
         let placement = Some(Placement { start, padding, rotary, rows, cache_rows: None });
-        Stream { hidden, lengths, width, dropout: None, placement }
+        Stream { hidden, lengths, width, dropout: None, placement, memory: None }
     }
 
     /// What the attention of a layer gives for whole texts.
@@ -282,6 +282,10 @@ impl Backbone for LlamaBackbone {
         Stream { hidden: stream.hidden.clone() + added, ..stream }
     }
 
+    fn last_state(&self, state: Tensor<2>) -> Tensor<2> {
+        self.norm.forward(state)
+    }
+
     /// The sum of both parts with the residual sum between them and its norm in one pass.
     fn layer(&self, index: usize, stream: Stream) -> Stream {
         let attended = self.attended(index, &stream);
@@ -301,7 +305,7 @@ impl ExitModel for Llama {
     }
 
     fn head_state(&self, state: Tensor<2>, _dropout: Option<DropoutKey>) -> Tensor<2> {
-        self.backbone.norm.forward(state)
+        self.backbone.last_state(state)
     }
 
     fn head_weight(&self) -> Weight {

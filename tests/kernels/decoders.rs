@@ -77,7 +77,7 @@ fn frozen_weights_of_any_format_pass_the_gradient_on() {
 }
 
 #[test]
-fn gradients_of_norms_rotation_and_gate_of_decoders() {
+fn gradients_of_norms_rotation_and_silu_products_of_decoders() {
     for [rows, heads, half] in [[1, 1, 4], [50, 3, 16]] {
         let d = heads * 2 * half;
         let (x, r, gamma) = (random([rows, d], 1), random([rows, d], 2), random([d], 3));
@@ -103,7 +103,7 @@ fn gradients_of_norms_rotation_and_gate_of_decoders() {
             kernels::rotate(x.clone(), &rotary),
             plain::rotate(x.clone(), &rotary)
         );
-        // What is rotated is somebody's product, and nobody else's.
+        // What is rotated is a product that nothing else holds.
         compare!(
             "rotation in place",
             [x],
@@ -111,33 +111,10 @@ fn gradients_of_norms_rotation_and_gate_of_decoders() {
             plain::rotate(x.clone() * 2.0, &rotary) * x.clone()
         );
         compare!(
-            "gate",
+            "silu product",
             [x, r],
             kernels::silu_product(x.clone(), r.clone()),
             plain::silu_product(x.clone(), r.clone())
-        );
-    }
-}
-
-#[test]
-fn gradients_of_causal_attention() {
-    for (width, starts, ends, window) in [
-        (1, [0, 0], [1, 1], None),
-        (9, [0, 4], [9, 9], None),
-        (70, [0, 0], [70, 33], None),
-        (70, [0, 0], [70, 66], Some(7)),
-    ] {
-        let place = CachePlace { capacity: width, width, start: 0 };
-        let (starts, ends) = (Arc::from(starts), Arc::from(ends));
-        let shape =
-            CausalShape { place, heads: 6, kv_heads: 2, starts, ends, origins: None, window };
-        let query = random([2 * width, 48], 1);
-        let [key, value] = [2, 3].map(|seed| random([2 * width, 16], seed));
-        compare!(
-            "causal attention",
-            [query, key, value],
-            kernels::causal_attention(query.clone(), key.clone(), value.clone(), &shape),
-            plain::causal_attention(query.clone(), key.clone(), value.clone(), &shape)
         );
     }
 }
@@ -184,7 +161,7 @@ fn a_pull_begins_a_backward_pass_with_its_gradient() {
 }
 
 #[test]
-fn norms_rotation_and_gate_of_decoders() {
+fn norms_rotation_and_silu_products_of_decoders() {
     for [rows, heads, half] in [[1, 1, 4], [50, 3, 16]] {
         let d = heads * 2 * half;
         let [x, r] = [1, 2].map(|seed| random([rows, d], seed).inner());
@@ -200,80 +177,9 @@ fn norms_rotation_and_gate_of_decoders() {
         let rotary = Rotary { cos, sin };
         let turned = kernels::rotate(x.clone(), &rotary);
         same_tensor("rotation", turned, plain::rotate(x.clone(), &rotary));
-        let gated = kernels::silu_product(x.clone(), r.clone());
-        same_tensor("gate", gated, plain::silu_product(x, r));
+        let product = kernels::silu_product(x.clone(), r.clone());
+        same_tensor("silu product", product, plain::silu_product(x, r));
     }
-}
-
-#[test]
-fn causal_attention() {
-    for (width, start, capacity, starts, ends, shifts, window) in [
-        (1, 0, 1, [0, 0], [1, 1], [0, 0], None),
-        (9, 0, 9, [0, 4], [9, 9], [0, 0], None),
-        (9, 0, 12, [0, 0], [9, 3], [0, 0], None),
-        (1, 20, 30, [0, 15], [21, 21], [0, 0], None),
-        (5, 20, 30, [3, 0], [25, 25], [0, 0], Some(7)),
-        (5, 20, 23, [3, 4], [25, 25], [2, 4], None),
-        (5, 20, 23, [3, 9], [25, 25], [3, 8], Some(12)),
-    ] {
-        let place = CachePlace { capacity, width, start };
-        let (starts, ends) = (Arc::from(starts), Arc::from(ends));
-        let origins: Option<Arc<[isize]>> = (shifts != [0, 0]).then(|| {
-            let origin =
-                |(row, shift): (usize, &usize)| (row * capacity) as isize - *shift as isize;
-            shifts.iter().enumerate().map(origin).collect()
-        });
-        let shape = CausalShape {
-            place,
-            heads: 6,
-            kv_heads: 2,
-            starts,
-            ends,
-            origins: origins.clone(),
-            window,
-        };
-        let query = random([2 * width, 48], 1).inner();
-        let empty = || random([2 * capacity, 16], 2).inner();
-        let block = |seed| random([2 * width, 16], seed).inner();
-        let [key, value] = [3, 4].map(|seed| {
-            let ours = kernels::write_cache(empty(), block(seed), place, origins.as_deref());
-            let theirs = plain::write_cache(empty(), block(seed), place, origins.as_deref());
-            same_tensor("cache", ours.clone(), theirs);
-            ours
-        });
-        let theirs = plain::causal_attention(query.clone(), key.clone(), value.clone(), &shape);
-        let ours = kernels::causal_attention(query, key, value, &shape);
-        same_tensor("attention", ours, theirs);
-    }
-}
-
-#[test]
-fn causal_attention_over_some_rows_of_a_cache() {
-    let (width, start, capacity) = (3, 20, 30);
-    let place = CachePlace { capacity, width, start };
-    let (starts, ends) = (Arc::from([3, 0]), Arc::from([23, 22]));
-    // The rows 3 and 1 of a cache of four.
-    let origins: Option<Arc<[isize]>> = Some(Arc::from([3 * 30, 30]));
-    let of_cache = origins.as_deref();
-    let [key, value] = [3, 4].map(|seed| {
-        let empty = || random([4 * capacity, 16], 2).inner();
-        let block = || random([2 * width, 16], seed).inner();
-        let ours = kernels::write_cache(empty(), block(), place, of_cache);
-        same_tensor("cache", ours.clone(), plain::write_cache(empty(), block(), place, of_cache));
-        ours
-    });
-    let query = random([2 * width, 48], 1).inner();
-    let shape = CausalShape {
-        place,
-        heads: 6,
-        kv_heads: 2,
-        starts,
-        ends,
-        origins: origins.clone(),
-        window: Some(9),
-    };
-    let theirs = plain::causal_attention(query.clone(), key.clone(), value.clone(), &shape);
-    same_tensor("attention", kernels::causal_attention(query, key, value, &shape), theirs);
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! The CPU bodies of the kernels against their default bodies, values and gradients alike.
 
-use std::sync::Arc;
-
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use ee_models::kernels::{
-    self, Activation, AdamW, AdamWTensors, AttentionShape, CachePlace, CausalShape, Dropout,
-    FeedForwardParameters, HeadGradients, HeadLoss, Rotary, RowStatistics, Rows, Weight, plain,
+    self, Activation, AdamW, AdamWTensors, AttentionShape, CachePlace, Dropout, HeadGradients,
+    HeadLoss, Rotary, RowStatistics, Rows, Weight, plain,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -52,6 +50,7 @@ macro_rules! compare {
     }};
 }
 
+mod attention;
 mod decoders;
 
 #[test]
@@ -59,12 +58,10 @@ fn linear() {
     for [rows, d_input, d_output] in [[1, 3, 2], [5, 16, 7], [33, 65, 50], [130, 96, 200]] {
         let (x, w, b) =
             (random([rows, d_input], 1), random([d_output, d_input], 2), random([d_output], 3));
-        compare!(
-            "linear",
-            [x, w, b],
-            kernels::linear(x.clone(), w.clone(), b.clone()),
-            plain::linear(x.clone(), w.clone(), b.clone())
-        );
+        let weights = || [Weight { matrix: w.clone(), bias: Some(b.clone()) }];
+        let [ours] = kernels::project(x.clone(), weights(), Rows::Many);
+        let [theirs] = plain::project(x.clone(), weights());
+        compare!("linear", [x, w, b], ours, theirs);
     }
 }
 
@@ -75,46 +72,15 @@ fn feed_forward() {
             let x = random([rows, d], 1);
             let (up_weight, up_bias) = (random([inner, d], 2), random([inner], 3));
             let (down_weight, down_bias) = (random([d, inner], 4), random([d], 5));
-            let parameters = FeedForwardParameters {
-                up_weight: up_weight.clone(),
-                up_bias: up_bias.clone(),
-                down_weight: down_weight.clone(),
-                down_bias: down_bias.clone(),
-            };
+            let up = Weight { matrix: up_weight.clone(), bias: Some(up_bias.clone()) };
+            let down = Weight { matrix: down_weight.clone(), bias: Some(down_bias.clone()) };
             compare!(
                 &format!("feed-forward with {activation:?}"),
                 [x, up_weight, up_bias, down_weight, down_bias],
-                kernels::feed_forward(x.clone(), parameters.clone(), activation),
-                plain::feed_forward(x.clone(), parameters.clone(), activation)
+                kernels::feed_forward(x.clone(), up.clone(), down.clone(), activation),
+                plain::feed_forward(x.clone(), up.clone(), down.clone(), activation)
             );
         }
-    }
-}
-
-#[test]
-fn attention() {
-    for (lengths, width, heads, d_head) in [
-        (vec![1], 1, 1, 4),
-        (vec![5, 3, 1], 5, 2, 8),
-        (vec![40, 33], 40, 3, 20),
-        (vec![70], 72, 2, 64),
-    ] {
-        let rows = lengths.len() * width;
-        let shape = AttentionShape { width, heads, lengths: Arc::from(lengths.clone()) };
-        let [q, k, v] = [1, 2, 3].map(|seed| random([rows, heads * d_head], seed));
-        // What padded queries give is nobody's business; only real ones are compared.
-        let real: Vec<f32> = lengths
-            .iter()
-            .flat_map(|&length| (0..width).map(move |t| if t < length { 1.0 } else { 0.0 }))
-            .collect();
-        let real = Tensor::<2>::from_data(TensorData::new(real, [rows, 1]), &q.device());
-        compare!(
-            "attention",
-            [q, k, v],
-            kernels::attention(q.clone(), k.clone(), v.clone(), &shape, Dropout::NONE)
-                * real.clone(),
-            plain::attention(q.clone(), k.clone(), v.clone(), &shape, Dropout::NONE) * real.clone()
-        );
     }
 }
 
@@ -169,11 +135,11 @@ fn dropout_keeps_its_share_and_repeats_its_mask() {
 #[test]
 fn dropout_within_norm_and_attention_has_consistent_gradients() {
     let dropout = Dropout { probability: 0.3, seed: 4 };
-    let shape = AttentionShape { width: 6, heads: 2, lengths: Arc::from([6, 4]) };
+    let shape = AttentionShape { dropout, ..AttentionShape::whole(2, 6, &[6, 4]) };
     let [q, k, v] = [1, 2, 3].map(|seed| random([12, 8], seed));
     // Attention is linear in V: the gradient's product with V is the output's product with its weights.
     let weights = random([12, 8], 9).detach();
-    let output = kernels::attention(q, k, v.clone(), &shape, dropout) * weights;
+    let output = kernels::attention(q, k, v.clone(), None, &shape) * weights;
     let gradients = output.clone().sum().backward();
     let left = values((v.grad(&gradients).unwrap() * v.inner()).sum())[0];
     let right = values(output.sum())[0];

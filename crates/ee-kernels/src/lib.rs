@@ -48,17 +48,16 @@ pub use activation::{
     activation_backward, activation_forward, silu_product, silu_product_backward,
 };
 pub use attention::{
-    AttentionGradients, AttentionInputs, AttentionShape, CausalShape, attention_backward,
-    attention_forward, causal_attention, causal_attention_backward,
+    AttentionGradients, AttentionInputs, AttentionShape, Sight, attention_backward,
+    attention_forward,
 };
 pub use cross_entropy::cross_entropy;
-pub use dots::{Projection, WeightData, project};
+pub use dots::{Projection, WeightData, linear_few_rows};
 pub use dropout::dropout;
 pub use embedding::{embedding_backward, embedding_forward};
 pub use instructions::InstructionSet;
 pub use linear::{
     LinearShape, bias_backward, linear_backward_input, linear_backward_weight, linear_forward,
-    linear_stored, linear_stored_backward_input,
 };
 pub use memory::{keep_freed_memory, prefer_large_pages};
 pub use norm::{NormGradients, NormParameters, NormStatistics, layer_norm_backward, residual_norm};

@@ -45,7 +45,11 @@ impl LinearShape {
     }
 }
 
-/// Y = X·Wᵀ + b into `out`.
+/// Bytes of a weight that are made F32 at a time.
+const BLOCK: usize = 8 << 20;
+
+/// Y = X·Wᵀ + b into `out`, for many rows: packed panels, with blocks of a weight that is not F32 made so
+/// first.
 ///
 /// # Shapes
 /// `input` `[rows, inputs]`, `weight` `[outputs, inputs]`, `bias` `[outputs]` → `out` `[rows, outputs]`.
@@ -55,25 +59,6 @@ impl LinearShape {
 pub fn linear_forward(
     shape: LinearShape,
     input: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    out: &mut [f32],
-) {
-    let epilogue = Epilogue { accumulate: false, bias };
-    gemm(shape.input(input), shape.weight(weight).transposed(), out, epilogue);
-}
-
-/// Bytes of a weight that are made F32 at a time.
-const BLOCK: usize = 8 << 20;
-
-/// [`linear_forward`] for a weight in any format, for many rows: packed panels, with blocks of a weight
-/// that is not F32 made so first.
-///
-/// # Panics
-/// If a slice does not fit its shape.
-pub fn linear_stored(
-    shape: LinearShape,
-    input: &[f32],
     weight: WeightData<'_>,
     bias: Option<&[f32]>,
     out: &mut [f32],
@@ -81,7 +66,8 @@ pub fn linear_stored(
     let LinearShape { rows, inputs, outputs } = shape;
     shape.check_weight(weight.len());
     if let WeightData::F32(weight) = weight {
-        return linear_forward(shape, input, weight, bias, out);
+        let epilogue = Epilogue { accumulate: false, bias };
+        return gemm(shape.input(input), shape.weight(weight).transposed(), out, epilogue);
     }
     assert_eq!(out.len(), product([rows, outputs]), "numbers in the result of a product");
     if let Some(bias) = bias {
@@ -109,7 +95,7 @@ pub fn linear_stored(
 /// memory.
 const OUTPUTS: usize = 2048;
 
-/// dX = dY·W into `input_gradient`.
+/// dX = dY·W into `input_gradient`; blocks of a weight that is not F32 are made so first.
 ///
 /// # Shapes
 /// `output_gradient` `[rows, outputs]`, `weight` `[outputs, inputs]` → `[rows, inputs]`.
@@ -119,38 +105,13 @@ const OUTPUTS: usize = 2048;
 pub fn linear_backward_input(
     shape: LinearShape,
     output_gradient: &[f32],
-    weight: &[f32],
-    accumulate: bool,
-    input_gradient: &mut [f32],
-) {
-    let LinearShape { rows, inputs, outputs } = shape;
-    let (of_output, whole) = (shape.output(output_gradient), shape.weight(weight));
-    if rows == 0 || outputs <= 2 * OUTPUTS {
-        return gemm(of_output, whole, input_gradient, Epilogue { accumulate, bias: None });
-    }
-    for first in (0..outputs).step_by(OUTPUTS) {
-        let n = OUTPUTS.min(outputs - first);
-        let left = MatrixView::new(&output_gradient[first..], rows, n, outputs, 1);
-        let right = MatrixView::row_major(&weight[first * inputs..][..n * inputs], n, inputs);
-        let epilogue = Epilogue { accumulate: accumulate || first > 0, bias: None };
-        gemm(left, right, input_gradient, epilogue);
-    }
-}
-
-/// [`linear_backward_input`] for a weight in any format: blocks of a weight that is not F32 are made so first.
-///
-/// # Panics
-/// If a slice does not fit its shape.
-pub fn linear_stored_backward_input(
-    shape: LinearShape,
-    output_gradient: &[f32],
     weight: WeightData<'_>,
     input_gradient: &mut [f32],
 ) {
     let LinearShape { rows, inputs, outputs } = shape;
     shape.check_weight(weight.len());
     if let WeightData::F32(weight) = weight {
-        return linear_backward_input(shape, output_gradient, weight, false, input_gradient);
+        return backward_input(shape, output_gradient, weight, input_gradient);
     }
     let numbers = product([rows, outputs]);
     assert_eq!(output_gradient.len(), numbers, "numbers in the gradient of a product");
@@ -170,6 +131,27 @@ pub fn linear_stored_backward_input(
             gemm(left, MatrixView::row_major(scratch, n, inputs), input_gradient, epilogue);
         }
     });
+}
+
+/// [`linear_backward_input`] of an F32 weight.
+fn backward_input(
+    shape: LinearShape,
+    output_gradient: &[f32],
+    weight: &[f32],
+    input_gradient: &mut [f32],
+) {
+    let LinearShape { rows, inputs, outputs } = shape;
+    let (of_output, whole) = (shape.output(output_gradient), shape.weight(weight));
+    if rows == 0 || outputs <= 2 * OUTPUTS {
+        return gemm(of_output, whole, input_gradient, Epilogue::default());
+    }
+    for first in (0..outputs).step_by(OUTPUTS) {
+        let n = OUTPUTS.min(outputs - first);
+        let left = MatrixView::new(&output_gradient[first..], rows, n, outputs, 1);
+        let right = MatrixView::row_major(&weight[first * inputs..][..n * inputs], n, inputs);
+        let epilogue = Epilogue { accumulate: first > 0, bias: None };
+        gemm(left, right, input_gradient, epilogue);
+    }
 }
 
 /// dW = dYᵀ·X into `weight_gradient`.
@@ -251,14 +233,14 @@ mod tests {
         let (b, dy) = (numbers(outputs, 3), numbers(rows * outputs, 4));
 
         let mut y = vec![0.0; rows * outputs];
-        linear_forward(SHAPE, &x, &w, Some(&b), &mut y);
+        linear_forward(SHAPE, &x, WeightData::F32(&w), Some(&b), &mut y);
         let product = sums(rows, outputs, inputs, |i, j, k| x[i * inputs + k] * w[j * inputs + k]);
         let expected: Vec<f64> =
             product.iter().enumerate().map(|(i, sum)| sum + f64::from(b[i % outputs])).collect();
         assert_close(&y, &expected, 1e-5);
 
         let mut dx = vec![0.0; rows * inputs];
-        linear_backward_input(SHAPE, &dy, &w, false, &mut dx);
+        linear_backward_input(SHAPE, &dy, WeightData::F32(&w), &mut dx);
         let expected =
             sums(rows, inputs, outputs, |i, j, k| dy[i * outputs + k] * w[k * inputs + j]);
         assert_close(&dx, &expected, 2e-5);
@@ -288,8 +270,8 @@ mod tests {
         let plain: Vec<f32> = halves.iter().map(|half| half.to_f32()).collect();
         let (mut found, mut expected) =
             (vec![0.0; shape.rows * 700], vec![0.0; shape.rows * shape.outputs]);
-        linear_stored(shape, &x, WeightData::F16(&halves), Some(&b), &mut found);
-        linear_forward(shape, &x, &plain, Some(&b), &mut expected);
+        linear_forward(shape, &x, WeightData::F16(&halves), Some(&b), &mut found);
+        linear_forward(shape, &x, WeightData::F32(&plain), Some(&b), &mut expected);
         assert_eq!(found, expected);
     }
 
@@ -300,12 +282,8 @@ mod tests {
         let (dy, w) = (numbers(rows * outputs, 1), numbers(outputs * inputs, 2));
         let mut found = numbers(rows * inputs, 3);
         let sums = sums(rows, inputs, outputs, |i, j, k| dy[i * outputs + k] * w[k * inputs + j]);
-        let before: Vec<f64> = found.iter().map(|&x| f64::from(x)).collect();
         let shape = LinearShape { rows, inputs, outputs };
-        linear_backward_input(shape, &dy, &w, true, &mut found);
-        let expected: Vec<f64> = sums.iter().zip(&before).map(|(sum, x)| sum + x).collect();
-        assert_close(&found, &expected, 2e-4);
-        linear_backward_input(shape, &dy, &w, false, &mut found);
+        linear_backward_input(shape, &dy, WeightData::F32(&w), &mut found);
         assert_close(&found, &sums, 2e-4);
     }
 
@@ -319,8 +297,8 @@ mod tests {
             .collect();
         let plain: Vec<f32> = halves.iter().map(|half| half.to_f32()).collect();
         let (mut found, mut expected) = (vec![1.0; 9 * 7000], vec![0.0; 9 * 7000]);
-        linear_stored_backward_input(shape, &dy, WeightData::Bf16(&halves), &mut found);
-        linear_backward_input(shape, &dy, &plain, false, &mut expected);
+        linear_backward_input(shape, &dy, WeightData::Bf16(&halves), &mut found);
+        linear_backward_input(shape, &dy, WeightData::F32(&plain), &mut expected);
         let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
         assert_close(&found, &expected, 4e-5);
     }

@@ -1,6 +1,7 @@
 //! Every kernel that writes through pointers, called with sizes that do not fit, and with sizes whose products
 //! wrap to ones that do: each call panics and says which sizes it found.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use half::{bf16, f16};
@@ -55,35 +56,34 @@ fn products_write_within_their_result() {
 fn linear_layers_hold_what_their_shape_says() {
     let x = [1.0; 6];
     let shape = LinearShape { rows: 2, inputs: 3, outputs: 2 };
-    refuses("in the input", || linear_forward(shape, &x[..5], &x, None, &mut [0.0; 4]));
-    refuses("in the weight", || linear_forward(shape, &x, &x[..5], None, &mut [0.0; 4]));
-    refuses("in the bias", || linear_forward(shape, &x, &x, Some(&x), &mut [0.0; 4]));
-    refuses("in the result", || linear_forward(shape, &x, &x, None, &mut [0.0; 6]));
-    let [wide, brains] = [LinearShape { rows: 0, inputs: ROOT, outputs: ROOT }; 2];
-    refuses("more numbers", || linear_forward(wide, &[], &[], None, &mut []));
-    refuses("more numbers", || {
-        linear_stored(brains, &[], WeightData::Bf16(&[]), None, &mut []);
-    });
-    refuses("more numbers", || {
-        linear_stored_backward_input(brains, &[], WeightData::F16(&[]), &mut []);
-    });
-    refuses("more numbers", || linear_backward_input(wide, &[], &[], false, &mut []));
+    let (wide, mut out) = (LinearShape { rows: 0, inputs: ROOT, outputs: ROOT }, [0.0; 4]);
+    for (stored, less, none) in [
+        (WeightData::F32(&x), WeightData::F32(&x[..5]), WeightData::F32(&[])),
+        (WeightData::F16(&[f16::ONE; 6]), WeightData::F16(&[f16::ONE; 5]), WeightData::F16(&[])),
+        (
+            WeightData::Bf16(&[bf16::ONE; 6]),
+            WeightData::Bf16(&[bf16::ONE; 5]),
+            WeightData::Bf16(&[]),
+        ),
+    ] {
+        refuses("in the input", || linear_forward(shape, &x[..5], stored, None, &mut out));
+        refuses("in the weight", || linear_forward(shape, &x, less, None, &mut out));
+        refuses("in the bias", || linear_forward(shape, &x, stored, Some(&x), &mut out));
+        refuses("in the result", || linear_forward(shape, &x, stored, None, &mut out[..3]));
+        refuses("more numbers", || linear_forward(wide, &[], none, None, &mut []));
+        refuses("more numbers", || linear_backward_input(wide, &[], none, &mut []));
+    }
+    let halves = WeightData::F16(&[f16::ONE; 6]);
+    refuses("in the input's", || linear_backward_input(shape, &x[..4], halves, &mut out));
     let tall = LinearShape { rows: ROOT, inputs: 0, outputs: ROOT };
     refuses("more numbers", || linear_backward_weight(tall, &[], &[], false, &mut []));
-    let halves = [f16::ONE; 6];
-    let stored = WeightData::F16(&halves);
-    let mut out = [0.0; 4];
-    refuses("in the input", || linear_stored(shape, &x[..5], stored, None, &mut out));
-    refuses("in the bias", || linear_stored(shape, &x, stored, Some(&x), &mut out));
-    refuses("in the result", || linear_stored(shape, &x, stored, None, &mut out[..3]));
-    refuses("in the input's", || linear_stored_backward_input(shape, &x[..4], stored, &mut out));
     refuses("in rows of 4", || bias_backward(&x, &mut out));
 }
 
 #[test]
 fn projections_hold_what_their_shape_says() {
     fn run(rows: usize, inputs: usize, input: &[f32], weight: WeightData<'_>, out: &mut [f32]) {
-        project(rows, inputs, input, &mut [Projection { weight, bias: None, out }]);
+        linear_few_rows(rows, inputs, input, &mut [Projection { weight, bias: None, out }]);
     }
     let (x, brains) = ([1.0; 6], [bf16::ONE; 6]);
     refuses("more numbers", || run(ROOT, ROOT, &[], WeightData::F32(&[]), &mut []));
@@ -95,95 +95,103 @@ fn projections_hold_what_their_shape_says() {
     run(0, 3, &[], WeightData::F32(&x), &mut []);
     let (weight, bias, mut out) = (WeightData::F32(&x), Some(&x[..3]), [0.0; 4]);
     refuses("in the bias", || {
-        project(2, 3, &x, &mut [Projection { weight, bias, out: &mut out }]);
+        linear_few_rows(2, 3, &x, &mut [Projection { weight, bias, out: &mut out }]);
     });
 }
 
-#[test]
-fn attention_holds_what_its_shape_says() {
-    let run = |queries, keys, heads, head_dim, n: usize, sums: usize, length: usize| {
-        let shape = AttentionShape {
-            queries,
-            keys,
-            heads,
-            head_dim,
-            query_lengths: &[length],
-            key_lengths: &[length.min(keys)],
-            scale: 1.0,
-            dropout: Dropout::NONE,
-        };
-        let data = vec![0.5; n];
-        let inputs = AttentionInputs { query: &data, key: &data, value: &data };
-        let (mut out, mut log_sum_exp) = (vec![0.0; n], vec![0.0; sums]);
-        attention_forward(&shape, inputs, &mut out, &mut log_sum_exp);
-        let mut results = [(); 3].map(|()| vec![1.0; n]);
-        let [query, key, value] = &mut results;
-        let gradients = AttentionGradients { query, key, value };
-        attention_backward(&shape, inputs, &out, &log_sum_exp, &data, gradients);
-    };
-    run(2, 2, 1, 3, 6, 2, 2);
-    run(2, 2, 1, 0, 0, 2, 2);
-    refuses("more numbers", || run(HALF / 2, 0, 4, 1, 0, 0, 0));
-    refuses("more numbers", || run(0, HALF / 2, 4, 1, 0, 0, 0));
-    refuses("more numbers", || run(HALF / 2, 1, 4, 0, 0, 0, 0));
-    refuses("in the queries", || run(3, 2, 1, 3, 6, 3, 2));
-    refuses("in the keys", || run(2, 3, 1, 3, 6, 2, 2));
-    refuses("one log-sum-exp", || run(2, 2, 1, 3, 6, 1, 2));
-    refuses("queries within", || run(2, 2, 1, 3, 6, 2, 3));
+/// Forward and backward of one row of `n` numbers for queries and for keys.
+fn attend(shape: AttentionShape<'_>, [of_queries, of_keys, sums]: [usize; 3]) {
+    let (query, key) = (vec![0.5; of_queries], vec![0.5; of_keys]);
+    let inputs = AttentionInputs { query: &query, key: &key, value: &key, bias: None };
+    let (mut out, mut log_sum_exp) = (query.clone(), vec![0.0; sums]);
+    attention_forward(&shape, inputs, &mut out, &mut log_sum_exp);
+    let [mut of_query, mut of_key, mut of_value] = [query.clone(), key.clone(), key.clone()];
+    let (query, key, value) = (&mut of_query[..], &mut of_key[..], &mut of_value[..]);
+    let gradients = AttentionGradients { query, key, value, bias: None };
+    attention_backward(&shape, inputs, &out, &log_sum_exp, inputs.query, gradients);
 }
 
-/// A causal attention of one head of two numbers, forward and backward.
-fn causal(
-    queries: usize,
-    first: usize,
-    capacity: usize,
-    [starts, ends]: [&[usize]; 2],
-    origins: Option<&[isize]>,
-    places: usize,
-) {
-    let (heads, kv_heads, head_dim) = (1, 1, 2);
-    let window = None;
-    let shape = CausalShape {
-        queries,
-        first,
-        capacity,
-        heads,
-        kv_heads,
-        head_dim,
-        starts,
-        ends,
-        origins,
-        window,
-    };
-    let n = starts.len() * queries * 2;
-    let (query, key) = (vec![0.5; n], vec![0.5; 2 * places]);
-    let inputs = AttentionInputs { query: &query, key: &key, value: &key };
-    let (mut out, mut log_sum_exp) = (vec![0.0; n], vec![0.0; n / 2]);
-    causal_attention(&shape, inputs, &mut out, &mut log_sum_exp);
-    let (mut of_query, mut of_key, mut of_value) = (query.clone(), key.clone(), key.clone());
-    let gradients =
-        AttentionGradients { query: &mut of_query, key: &mut of_key, value: &mut of_value };
-    causal_attention_backward(&shape, inputs, &out, &log_sum_exp, &query, gradients);
+const WHOLE: AttentionShape<'_> = AttentionShape {
+    queries: 2,
+    slots: 2,
+    heads: 1,
+    kv_heads: 1,
+    head_dim: 3,
+    live: &[0..2],
+    held: &[0..2],
+    origins: None,
+    sight: Sight::Whole,
+    scale: 1.0,
+    dropout: Dropout::NONE,
+};
+
+#[test]
+fn attention_holds_what_its_shape_says() {
+    attend(WHOLE, [6, 6, 2]);
+    let [live, held]: [&[_]; 2] = [&[0..0], &[0..0]];
+    let empty = AttentionShape { live, held, head_dim: 1, heads: 4, kv_heads: 4, ..WHOLE };
+    let (queries, slots) = (HALF / 2, HALF / 2);
+    let wide = AttentionShape { queries, slots: 0, ..empty };
+    refuses("more numbers", || attend(wide, [0, 0, 0]));
+    refuses("more numbers", || attend(AttentionShape { slots, queries: 0, ..empty }, [0, 0, 0]));
+    refuses("heads with numbers", || attend(AttentionShape { head_dim: 0, ..WHOLE }, [0, 0, 2]));
+    refuses("on 2 heads of keys", || attend(AttentionShape { kv_heads: 2, ..WHOLE }, [6, 6, 2]));
+    refuses("in the queries", || attend(AttentionShape { queries: 3, ..WHOLE }, [6, 6, 3]));
+    refuses("in the keys", || attend(AttentionShape { slots: 3, ..WHOLE }, [6, 6, 2]));
+    refuses("one log-sum-exp", || attend(WHOLE, [6, 6, 1]));
+    refuses("queries within", || attend(AttentionShape { live: &[0..3], ..WHOLE }, [6, 6, 2]));
+    let two = AttentionShape { live: &[0..2, 0..2], held: &[0..3, 0..2], ..WHOLE };
+    refuses("keys within", || attend(two, [12, 12, 4]));
+    refuses("does not lie", || attend(AttentionShape { held: &[0..3], ..WHOLE }, [6, 6, 2]));
+    let data = [1.0; 6];
+    let inputs = AttentionInputs { query: &data, key: &data, value: &data, bias: Some(&data[..3]) };
+    let (mut out, mut sums) = (data, [0.0; 2]);
+    refuses("in the bias", || attention_forward(&WHOLE, inputs, &mut out, &mut sums));
+    let inputs = AttentionInputs { bias: Some(&data[..2]), ..inputs };
+    refuses("a bias for 1", || attention_forward(&WHOLE, inputs, &mut out, &mut sums));
 }
 
 #[test]
 fn causal_attention_reads_and_writes_within_its_slots() {
-    causal(1, 1, 2, [&[1], &[2]], Some(&[-1]), 1);
-    causal(2, 1, 3, [&[1, 0], &[3, 3]], Some(&[-1, 2]), 5);
-    refuses("does not lie in 1 places", || causal(1, 1, 2, [&[1], &[2]], Some(&[-2]), 1));
-    refuses("does not lie in 1 places", || causal(1, 1, 2, [&[1], &[2]], Some(&[0]), 1));
-    let far = Some(&[isize::MAX][..]);
-    refuses("does not lie in 1 places", || causal(1, 0, 1, [&[0], &[1]], far, 1));
-    let far = Some(&[isize::MIN][..]);
-    refuses("does not lie in 1 places", || causal(1, 0, 1, [&[0], &[1]], far, 1));
-    refuses("does not lie", || causal(1, 0, 1, [&[usize::MAX], &[1]], Some(&[0]), 0));
-    refuses("in 2 slots", || causal(1, 2, 2, [&[0], &[1]], None, 2));
-    refuses("in 2 slots", || causal(1, usize::MAX, 2, [&[0], &[1]], None, 2));
-    refuses("in the keys", || causal(1, 0, 2, [&[0], &[1]], None, 3));
+    /// One head of two numbers.
+    fn causal(
+        [queries, first, slots]: [usize; 3],
+        held: &[Range<usize>],
+        origins: Option<&[isize]>,
+        places: usize,
+    ) {
+        let query = |slot: usize| slot.clamp(first, first.saturating_add(queries)) - first;
+        let live: Vec<_> = held.iter().map(|held| query(held.start)..query(held.end)).collect();
+        let sight = Sight::Causal { first, window: None };
+        let (live, head_dim) = (&live[..], 2);
+        let shape =
+            AttentionShape { queries, slots, live, held, origins, sight, head_dim, ..WHOLE };
+        let n = held.len() * queries;
+        attend(shape, [2 * n, 2 * places, n]);
+    }
+    causal([1, 1, 2], &[1..2], Some(&[-1]), 1);
+    causal([2, 1, 3], &[1..3, 0..3], Some(&[-1, 2]), 5);
+    for origin in [-2, 0] {
+        refuses("does not lie in 1 places", || causal([1, 1, 2], &[1..2], Some(&[origin]), 1));
+    }
+    for origin in [isize::MAX, isize::MIN] {
+        refuses("does not lie in 1 places", || causal([1, 0, 1], &[0..1], Some(&[origin]), 1));
+    }
+    refuses("in 2 slots", || causal([1, 2, 2], &[0..1], None, 2));
+    refuses("in 2 slots", || causal([1, usize::MAX, 2], &[0..1], None, 2));
+    refuses("in the keys", || causal([1, 0, 2], &[0..1], None, 3));
     // Rows may read the same keys, but two tasks would write to the same gradients.
-    refuses("share the keys from 1 on", || {
-        causal(2, 0, 2, [&[0, 0], &[2, 2]], Some(&[0, 1]), 4);
-    });
+    refuses("share the keys from 1 on", || causal([2, 0, 2], &[0..2, 0..2], Some(&[0, 1]), 4));
+    let live: &[_] = &[0..2];
+    let shape = AttentionShape {
+        live,
+        held: &[1..2],
+        sight: Sight::Causal { first: 0, window: None },
+        ..WHOLE
+    };
+    refuses("whose slots hold a token", || attend(shape, [6, 6, 2]));
+    let sight = Sight::Causal { first: 0, window: Some(0) };
+    refuses("its own slot", || attend(AttentionShape { sight, ..WHOLE }, [6, 6, 2]));
 }
 
 #[test]

@@ -12,8 +12,8 @@ use burn::tensor::Tensor;
 
 pub use crate::error::NotFinite;
 use crate::exit::ExitModel;
-use crate::kernels::cpu::row_statistics;
 use crate::kernels::{self, RowStatistics, Rows};
+use ee_kernels::row_statistics;
 
 /// Bytes of logits that are alive at once; somewhat less than the allocator keeps for the next chunk
 /// ([`crate::device::keep_freed_memory`]).

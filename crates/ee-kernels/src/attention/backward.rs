@@ -1,15 +1,19 @@
-//! The backward pass: dV = P̃ᵀ dO, dP = mask∘(dO Vᵀ), dS = P∘(dP − D), dQ = dS K, dK = dSᵀ Q, with
-//! P̃ = mask∘P and D = rowsum(dO∘O), which is rowsum(dP∘P) with or without dropout.
+//! The backward pass: dV = P̃ᵀ dO, dP = mask∘(dO Vᵀ), dS = P∘(dP − D), dQ = scale · dS K, dK = scale · dSᵀ Q
+//! and, of the bias, Σ dS over batch rows, with P̃ = mask∘P and D = rowsum(dO∘O), which is rowsum(dP∘P) with or
+//! without dropout.
+//!
+//! A task adds what the heads of queries that share its keys give, one after the other, so that no two tasks
+//! write the same numbers and sums have one order.
 
-use rayon::prelude::*;
+use std::ops::Range;
 
-use super::rows::{dot, drop, softmax_again, softmax_backward};
+use super::rows::{add_and_scale, dot, drop, softmax_again, softmax_backward};
 use super::{AttentionInputs, AttentionShape, QUERIES};
 use crate::disjoint::Disjoint;
 use crate::gemm::{MatrixView, gemm_serial};
 use crate::scratch::with_scratch;
 
-/// Where the backward pass writes; shaped as the inputs.
+/// Where the backward pass writes; shaped as the inputs. Slots that no query sees get 0.
 #[derive(Debug)]
 pub struct AttentionGradients<'a> {
     /// dQ
@@ -18,27 +22,17 @@ pub struct AttentionGradients<'a> {
     pub key: &'a mut [f32],
     /// dV
     pub value: &'a mut [f32],
-}
-
-/// What the tasks share.
-struct Backward<'a> {
-    shape: &'a AttentionShape<'a>,
-    inputs: AttentionInputs<'a>,
-    out: &'a [f32],
-    log_sum_exp: &'a [f32],
-    out_gradient: &'a [f32],
-    query: Disjoint<'a>,
-    key: Disjoint<'a>,
-    value: Disjoint<'a>,
+    /// Of the bias, where it is wanted; batch rows of a head then take turns.
+    pub bias: Option<&'a mut [f32]>,
 }
 
 /// Gradients of [`super::attention_forward`] from its inputs, its results and the gradient of `out`.
 ///
 /// # Shapes
-/// `out`, `out_gradient` `[batch, queries, heads * head_dim]`, `log_sum_exp` `[batch, heads, queries]`.
+/// `out`, `out_gradient` `[batch, queries, heads * head_dim]`, `log_sum_exp` `[batch, queries, heads]`.
 ///
 /// # Panics
-/// If sizes do not fit together.
+/// If sizes do not fit together, or two rows see the same slots.
 pub fn attention_backward(
     shape: &AttentionShape<'_>,
     inputs: AttentionInputs<'_>,
@@ -54,127 +48,165 @@ pub fn attention_backward(
     for len in [gradients.key.len(), gradients.value.len()] {
         assert_eq!(len, inputs.key.len(), "numbers in dK or dV");
     }
-    if inputs.query.is_empty() || inputs.key.is_empty() {
-        gradients.query.fill(0.0);
+    if shape.origins.is_some() {
+        // Slots that no query sees get 0 wherever they lie, and tasks must not meet in one.
         gradients.key.fill(0.0);
         gradients.value.fill(0.0);
-        return;
+        shape.check_apart();
     }
-    let backward = Backward {
-        shape,
-        inputs,
-        out,
-        log_sum_exp,
-        out_gradient,
-        query: Disjoint::new(gradients.query),
-        key: Disjoint::new(gradients.key),
-        value: Disjoint::new(gradients.value),
-    };
-    (0..shape.batch() * shape.heads)
-        .into_par_iter()
-        .with_max_len(1)
-        .for_each(|task| backward.one_head(task / shape.heads, task % shape.heads));
+    let bias = gradients.bias.map(|bias| {
+        let len = inputs.bias.map_or(0, <[f32]>::len);
+        assert_eq!(bias.len(), len, "numbers in the bias and in its gradient");
+        bias.fill(0.0);
+        Disjoint::new(bias)
+    });
+    let [query, key, value] = [gradients.query, gradients.key, gradients.value].map(Disjoint::new);
+    shape.for_each_task(bias.is_some(), |row, head| {
+        let results = (out, log_sum_exp, out_gradient);
+        Task { shape, inputs, results, query, key, value, bias, row, head }.run();
+    });
 }
 
-impl Backward<'_> {
-    /// One head of one batch row.
-    fn one_head(&self, row: usize, head: usize) {
-        let shape = self.shape;
-        let (queries, keys) = (shape.query_lengths[row], shape.key_lengths[row]);
-        let live = if keys == 0 { 0 } else { queries };
-        self.clear(self.query, shape.queries, row, head, live);
-        let reached = if live == 0 { 0 } else { keys };
-        self.clear(self.key, shape.keys, row, head, reached);
-        self.clear(self.value, shape.keys, row, head, reached);
-        with_scratch(2 * QUERIES.min(live) * keys, |scratch| {
-            for first in (0..live).step_by(QUERIES) {
-                let n = QUERIES.min(live - first);
-                let (probabilities, rest) = scratch.split_at_mut(n * keys);
-                self.block(row, head, first, n, probabilities, &mut rest[..n * keys]);
+/// One head of keys of one batch row.
+struct Task<'a> {
+    shape: &'a AttentionShape<'a>,
+    inputs: AttentionInputs<'a>,
+    /// O, log Σ exp, dO
+    results: (&'a [f32], &'a [f32], &'a [f32]),
+    query: Disjoint<'a>,
+    key: Disjoint<'a>,
+    value: Disjoint<'a>,
+    bias: Option<Disjoint<'a>>,
+    row: usize,
+    head: usize,
+}
+
+/// Some queries of one head, and the slots that any of them sees.
+struct Block {
+    /// Where the first query lies, in heads.
+    at: usize,
+    n: usize,
+    slots: Range<usize>,
+}
+
+impl Task<'_> {
+    fn run(&self) {
+        let AttentionShape { queries, heads, kv_heads, head_dim, .. } = *self.shape;
+        let (group, live) = (heads / kv_heads, self.shape.live(self.row));
+        for query in (0..live.start).chain(live.end..queries) {
+            let at = self.shape.query_at(self.row, query, self.head, 0);
+            // SAFETY: this task alone writes these heads of this batch row.
+            unsafe { self.query.part(at * head_dim, group * head_dim) }.fill(0.0);
+        }
+        let blocks = (0..group).flat_map(|head| {
+            let begins = live.clone().step_by(QUERIES);
+            begins.map(move |begin| (head, begin..live.end.min(begin + QUERIES)))
+        });
+        let mut written = 0..0;
+        for (index, (head, queries)) in blocks.enumerate() {
+            let block = self.block(head, &queries);
+            if index == 0 {
+                written = block.slots.clone();
+                self.clear_all_but(&written);
+            }
+            self.derive(&block, index > 0);
+        }
+        if written.is_empty() {
+            self.clear_all_but(&written);
+        }
+    }
+
+    fn block(&self, head: usize, queries: &Range<usize>) -> Block {
+        let (shape, row) = (self.shape, self.row);
+        let from = shape.seen(row, queries.start).start;
+        let slots = from..shape.seen(row, queries.end - 1).end;
+        Block { at: shape.query_at(row, queries.start, self.head, head), n: queries.len(), slots }
+    }
+
+    /// Zeroes the gradients of the row's slots that the first block does not overwrite.
+    fn clear_all_but(&self, written: &Range<usize>) {
+        if self.shape.origins.is_some() {
+            return;
+        }
+        for slot in (0..written.start).chain(written.end..self.shape.slots) {
+            let at = self.shape.key_at(self.row, slot, self.head);
+            for gradient in [self.key, self.value] {
+                // SAFETY: this task alone writes this head of this batch row.
+                unsafe { gradient.part(at, self.shape.head_dim) }.fill(0.0);
+            }
+        }
+    }
+
+    /// The gradients of a block of queries; dK and dV are added to where blocks came before.
+    fn derive(&self, block: &Block, add: bool) {
+        let (shape, row) = (self.shape, self.row);
+        let AttentionShape { heads, kv_heads, head_dim, .. } = *shape;
+        let Block { at, n, ref slots } = *block;
+        let query = shape.query_rows(self.inputs.query, at, n, heads);
+        let out_gradient = shape.query_rows(self.results.2, at, n, heads);
+        let key = shape.key_rows(self.inputs.key, row, self.head, slots);
+        let value = shape.key_rows(self.inputs.value, row, self.head, slots);
+        let key_at = shape.key_at(row, slots.start, self.head);
+        let (keys, at) = (slots.len(), at * head_dim);
+        let (stride, kv_stride) = (heads * head_dim, kv_heads * head_dim);
+        with_scratch(2 * n * keys, |scratch| {
+            let (probabilities, gradient) = scratch.split_at_mut(n * keys);
+            // SAFETY: the scratch is this task's own, and it alone writes these heads of this batch row.
+            unsafe {
+                let [scores, of_scores] = [&mut *probabilities, &mut *gradient].map(Disjoint::new);
+                gemm_serial(query, key.transposed(), scores, 0, keys, false);
+                gemm_serial(out_gradient, value.transposed(), of_scores, 0, keys, false);
+                self.derive_scores(block, probabilities, gradient);
+                let scores = MatrixView::row_major(gradient, n, keys);
+                gemm_serial(scores, key, self.query, at, stride, false);
+                gemm_serial(scores.transposed(), query, self.key, key_at, kv_stride, add);
+                self.drop(block, probabilities);
+                let dropped = MatrixView::row_major(probabilities, n, keys).transposed();
+                gemm_serial(dropped, out_gradient, self.value, key_at, kv_stride, add);
             }
         });
     }
 
-    /// Zeroes the gradients of the tokens from `from` on.
-    fn clear(&self, gradient: Disjoint<'_>, tokens: usize, row: usize, head: usize, from: usize) {
-        for token in from..tokens {
-            let at = self.shape.offset(tokens, row, token, head);
-            // SAFETY: this task alone writes this head of this batch row.
-            unsafe { gradient.part(at, self.shape.head_dim) }.fill(0.0);
-        }
-    }
-
-    /// `n` queries from `first` on; the first block overwrites dK and dV, later ones add to them.
-    fn block(
-        &self,
-        row: usize,
-        head: usize,
-        first: usize,
-        n: usize,
-        probabilities: &mut [f32],
-        gradient: &mut [f32],
-    ) {
-        let shape = self.shape;
-        let keys = shape.key_lengths[row];
-        let of_queries = |data| shape.head(data, shape.queries, row, first, head, n);
-        let of_keys = |data| shape.head(data, shape.keys, row, 0, head, keys);
-        let (query, key) = (of_queries(self.inputs.query), of_keys(self.inputs.key));
-        let (out_gradient, value) = (of_queries(self.out_gradient), of_keys(self.inputs.value));
-        let key_at = shape.offset(shape.keys, row, 0, head);
-        let query_at = shape.offset(shape.queries, row, first, head);
-        let (d_model, add) = (shape.d_model(), first > 0);
-        // SAFETY: the scratch is this task's own, and it alone writes this head of this batch row.
-        unsafe {
-            gemm_serial(query, key.transposed(), Disjoint::new(probabilities), 0, keys, false);
-            gemm_serial(out_gradient, value.transposed(), Disjoint::new(gradient), 0, keys, false);
-            self.softmax_again(row, head, first, probabilities);
-            self.derive_scores(row, head, first, probabilities, gradient);
-            let scores = MatrixView::row_major(gradient, n, keys);
-            gemm_serial(scores, key, self.query, query_at, d_model, false);
-            gemm_serial(scores.transposed(), query, self.key, key_at, d_model, add);
-            self.drop(row, head, first, probabilities);
-            let dropped = MatrixView::row_major(probabilities, n, keys).transposed();
-            gemm_serial(dropped, out_gradient, self.value, key_at, d_model, add);
-        }
-    }
-
-    /// Scores to P.
-    fn softmax_again(&self, row: usize, head: usize, first: usize, scores: &mut [f32]) {
-        let shape = self.shape;
-        let at = (row * shape.heads + head) * shape.queries + first;
-        let rows = scores.chunks_exact_mut(shape.key_lengths[row]);
-        for (scores, &log_sum_exp) in rows.zip(&self.log_sum_exp[at..]) {
-            softmax_again(scores, shape.scale, log_sum_exp);
-        }
-    }
-
-    /// P to mask∘P, or dO Vᵀ to dP.
-    fn drop(&self, row: usize, head: usize, first: usize, values: &mut [f32]) {
-        for (index, values) in values.chunks_exact_mut(self.shape.key_lengths[row]).enumerate() {
-            if let Some(mask) = self.shape.mask(row, head, first + index) {
-                drop(values, mask);
+    /// Scores to P, and dO Vᵀ to scale · dS; both 0 where a query does not look.
+    fn derive_scores(&self, block: &Block, probabilities: &mut [f32], gradient: &mut [f32]) {
+        let (shape, keys) = (self.shape, block.slots.len());
+        let (out, log_sum_exp, out_gradient) = self.results;
+        let rows = probabilities.chunks_exact_mut(keys).zip(gradient.chunks_exact_mut(keys));
+        for (index, (probabilities, gradient)) in rows.enumerate() {
+            let at = block.at + index * shape.heads;
+            let [_, query] = shape.head_and_query(at);
+            let seen = shape.seen(self.row, query);
+            let (from, to) = (seen.start - block.slots.start, seen.end - block.slots.start);
+            for row in [&mut *probabilities, &mut *gradient] {
+                row[..from].fill(0.0);
+                row[to..].fill(0.0);
+            }
+            let (probabilities, gradient) = (&mut probabilities[from..to], &mut gradient[from..to]);
+            let scale = shape.add_bias(self.inputs.bias, at, seen.start, probabilities);
+            softmax_again(probabilities, scale, log_sum_exp[at]);
+            if let Some(mask) = shape.mask(self.row, at) {
+                drop(gradient, mask, seen.start as u32);
+            }
+            let of_head = at * shape.head_dim..(at + 1) * shape.head_dim;
+            let along = dot(&out[of_head.clone()], &out_gradient[of_head]);
+            if let Some(bias) = self.bias {
+                softmax_backward(probabilities, gradient, along, 1.0);
+                let from = shape.bias_at(shape.columns_of(bias.len()), at, seen.start);
+                // SAFETY: tasks of one head take turns, and heads have numbers of their own.
+                let bias = unsafe { bias.part(from, gradient.len()) };
+                add_and_scale(gradient, shape.scale, bias);
+            } else {
+                softmax_backward(probabilities, gradient, along, shape.scale);
             }
         }
     }
 
-    /// dO Vᵀ to dS.
-    fn derive_scores(
-        &self,
-        row: usize,
-        head: usize,
-        first: usize,
-        probabilities: &[f32],
-        gradient: &mut [f32],
-    ) {
-        let shape = self.shape;
-        self.drop(row, head, first, gradient);
-        let keys = shape.key_lengths[row];
-        let rows = probabilities.chunks_exact(keys).zip(gradient.chunks_exact_mut(keys));
-        for (index, (probabilities, gradient)) in rows.enumerate() {
-            let at = shape.offset(shape.queries, row, first + index, head);
-            let of_head = at..at + shape.head_dim;
-            let along = dot(&self.out[of_head.clone()], &self.out_gradient[of_head]);
-            softmax_backward(probabilities, gradient, along, shape.scale);
+    /// P to mask∘P.
+    fn drop(&self, block: &Block, probabilities: &mut [f32]) {
+        for (index, row) in probabilities.chunks_exact_mut(block.slots.len()).enumerate() {
+            if let Some(mask) = self.shape.mask(self.row, block.at + index * self.shape.heads) {
+                drop(row, mask, block.slots.start as u32);
+            }
         }
     }
 }

@@ -1,17 +1,15 @@
 //! The forward pass.
 
-use rayon::prelude::*;
-
 use super::rows::{drop, softmax};
 use super::{AttentionInputs, AttentionShape, QUERIES};
 use crate::disjoint::Disjoint;
-use crate::gemm::{MatrixView, gemm_serial};
+use crate::gemm::{DEPTH, MatrixView, gemm_serial};
 use crate::scratch::with_scratch;
 
-/// dropout(softmax(scale · Q Kᵀ)) V per head, and log Σ exp of each query's scaled scores.
+/// dropout(softmax(scale · Q Kᵀ + bias)) V per head, and log Σ exp of each query's scores.
 ///
 /// # Shapes
-/// `out` `[batch, queries, heads * head_dim]`, `log_sum_exp` `[batch, heads, queries]`.
+/// `out` `[batch, queries, heads * head_dim]`, `log_sum_exp` `[batch, queries, heads]`.
 ///
 /// # Panics
 /// If sizes do not fit together.
@@ -23,53 +21,85 @@ pub fn attention_forward(
 ) {
     shape.check(inputs, log_sum_exp);
     assert_eq!(out.len(), inputs.query.len(), "numbers in the result of attention");
-    if out.is_empty() {
-        return;
-    }
-    let out = Disjoint::new(out);
-    log_sum_exp.par_chunks_mut(shape.queries).with_max_len(1).enumerate().for_each(
-        |(task, log_sum_exp)| {
-            one_head(shape, inputs, task / shape.heads, task % shape.heads, out, log_sum_exp);
-        },
-    );
+    let (out, log_sum_exp) = (Disjoint::new(out), Disjoint::new(log_sum_exp));
+    shape.for_each_task(false, |row, head| {
+        Task { shape, inputs, out, log_sum_exp, row, head }.run();
+    });
 }
 
-/// One head of one batch row.
-fn one_head(
-    shape: &AttentionShape<'_>,
-    inputs: AttentionInputs<'_>,
+/// One head of keys of one batch row.
+struct Task<'a> {
+    shape: &'a AttentionShape<'a>,
+    inputs: AttentionInputs<'a>,
+    out: Disjoint<'a>,
+    log_sum_exp: Disjoint<'a>,
     row: usize,
     head: usize,
-    out: Disjoint<'_>,
-    log_sum_exp: &mut [f32],
-) {
-    let (queries, keys) = (shape.query_lengths[row], shape.key_lengths[row]);
-    let live = if keys == 0 { 0 } else { queries };
-    for token in live..shape.queries {
-        let at = shape.offset(shape.queries, row, token, head);
-        // SAFETY: this task alone writes this head of this batch row.
-        unsafe { out.part(at, shape.head_dim) }.fill(0.0);
-    }
-    log_sum_exp[live..].fill(0.0);
-    with_scratch(QUERIES.min(live) * keys, |scores| {
-        for first in (0..live).step_by(QUERIES) {
-            let n = QUERIES.min(live - first);
-            let scores = &mut scores[..n * keys];
-            let query = shape.head(inputs.query, shape.queries, row, first, head, n);
-            let key = shape.head(inputs.key, shape.keys, row, 0, head, keys);
-            // SAFETY: the scores are this task's own.
-            unsafe { gemm_serial(query, key.transposed(), Disjoint::new(scores), 0, keys, false) };
-            for (index, scores) in scores.chunks_exact_mut(keys).enumerate() {
-                log_sum_exp[first + index] = softmax(scores, shape.scale);
-                if let Some(mask) = shape.mask(row, head, first + index) {
-                    drop(scores, mask);
-                }
-            }
-            let value = shape.head(inputs.value, shape.keys, row, 0, head, keys);
-            let at = shape.offset(shape.queries, row, first, head);
-            let probabilities = MatrixView::row_major(scores, n, keys);
-            // SAFETY: this task alone writes this head of this batch row.
-            unsafe { gemm_serial(probabilities, value, out, at, shape.d_model(), false) };
+}
+
+impl Task<'_> {
+    fn run(&self) {
+        let AttentionShape { queries, heads, kv_heads, head_dim, .. } = *self.shape;
+        let (group, live) = (heads / kv_heads, self.shape.live(self.row));
+        for query in (0..live.start).chain(live.end..queries) {
+            let at = self.shape.query_at(self.row, query, self.head, 0);
+            // SAFETY: this task alone writes these heads of this batch row.
+            unsafe { self.out.part(at * head_dim, group * head_dim) }.fill(0.0);
         }
-    });
+        if live.len() == 1 {
+            // The heads that share these keys are one product.
+            return self.block(live.start, live.start, 0, group, 1);
+        }
+        for head in 0..group {
+            for begin in live.clone().step_by(QUERIES) {
+                let n = QUERIES.min(live.end - begin);
+                self.block(begin, begin + n - 1, head, n, heads);
+            }
+        }
+    }
+
+    /// `n` rows of queries, `stride` heads apart, from a head of the first query to one of the last.
+    fn block(&self, first: usize, last: usize, head: usize, n: usize, stride: usize) {
+        let (shape, row) = (self.shape, self.row);
+        // A product's sums visit the result every so many steps: counted from the row's first token these
+        // are the same steps for a query alone and for one whose neighbours see earlier slots.
+        let (start, seen) = (shape.held[row].start, shape.seen(row, first).start);
+        let slots = start + (seen - start) / DEPTH * DEPTH..shape.seen(row, last).end;
+        let key = shape.key_rows(self.inputs.key, row, self.head, &slots);
+        let value = shape.key_rows(self.inputs.value, row, self.head, &slots);
+        let at = shape.query_at(row, first, self.head, head);
+        let query = shape.query_rows(self.inputs.query, at, n, stride);
+        let keys = slots.len();
+        with_scratch(n * keys, |scores| {
+            // SAFETY: the scores are this task's own, and it alone writes these heads of this batch row.
+            unsafe {
+                gemm_serial(query, key.transposed(), Disjoint::new(scores), 0, keys, false);
+                for (index, scores) in scores.chunks_exact_mut(keys).enumerate() {
+                    let at = at + index * stride;
+                    self.log_sum_exp.part(at, 1)[0] = self.probabilities(at, slots.start, scores);
+                }
+                let probabilities = MatrixView::row_major(scores, n, keys);
+                let (at, stride) = (at * shape.head_dim, stride * shape.head_dim);
+                gemm_serial(probabilities, value, self.out, at, stride, false);
+            }
+        });
+    }
+
+    /// One query's scores of the slots from `slot` on to probabilities, 0 where it does not look; gives log Σ
+    /// exp.
+    fn probabilities(&self, at: usize, slot: usize, scores: &mut [f32]) -> f32 {
+        let shape = self.shape;
+        let [_, query] = shape.head_and_query(at);
+        let seen = shape.seen(self.row, query);
+        let (from, to) = (seen.start - slot, seen.end - slot);
+        let visible = &mut scores[from..to];
+        let scale = shape.add_bias(self.inputs.bias, at, seen.start, visible);
+        let log_sum_exp = softmax(visible, scale);
+        if let Some(mask) = shape.mask(self.row, at) {
+            drop(visible, mask, seen.start as u32);
+        }
+        scores[..from].fill(0.0);
+        scores[to..].fill(0.0);
+        log_sum_exp
+    }
 }

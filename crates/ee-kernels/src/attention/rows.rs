@@ -50,10 +50,29 @@ vectorised! {
 }
 
 vectorised! {
-    /// Drops elements of a row.
-    pub(super) fn drop(row: &mut [f32], mask: Mask) {
-        for (offset, value) in (0_u32..).zip(row) {
+    /// Drops elements of a row that begins at element `first` of the mask.
+    pub(super) fn drop(row: &mut [f32], mask: Mask, first: u32) {
+        for (offset, value) in (first..).zip(row) {
             *value *= mask.factor(offset);
+        }
+    }
+}
+
+vectorised! {
+    /// `scale` · scores + bias
+    pub(super) fn add_bias(row: &mut [f32], scale: f32, bias: &[f32]) {
+        for (value, bias) in row.iter_mut().zip(bias) {
+            *value = *value * scale + bias;
+        }
+    }
+}
+
+vectorised! {
+    /// Adds a row to `sum`, and scales it.
+    pub(super) fn add_and_scale(row: &mut [f32], scale: f32, sum: &mut [f32]) {
+        for (value, sum) in row.iter_mut().zip(sum) {
+            *sum += *value;
+            *value *= scale;
         }
     }
 }

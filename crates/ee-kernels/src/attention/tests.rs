@@ -1,177 +1,66 @@
-//! Values by the formula in f64, gradients by differences of that formula.
-
+use super::formulas::Case;
 use super::*;
-use crate::reference::{assert_close, assert_same_on_any_threads, numbers};
+use crate::gemm::DEPTH;
+use crate::reference::assert_same_on_any_threads;
 
-struct Case {
-    queries: usize,
-    keys: usize,
-    heads: usize,
-    head_dim: usize,
-    query_lengths: Vec<usize>,
-    key_lengths: Vec<usize>,
-    dropout: Dropout,
-    inputs: [Vec<f32>; 3],
-    out_gradient: Vec<f32>,
-}
+/// Heads, heads of keys, columns of a head.
+const GROUPED: [usize; 3] = [6, 2, 20];
 
-impl Case {
-    fn new(
-        queries: usize,
-        keys: usize,
-        heads: usize,
-        head_dim: usize,
-        lengths: &[(usize, usize)],
-    ) -> Self {
-        let [of_queries, of_keys] = [queries, keys].map(|n| n * lengths.len() * heads * head_dim);
-        let (query_lengths, key_lengths) = lengths.iter().copied().unzip();
-        let inputs = [numbers(of_queries, 1), numbers(of_keys, 2), numbers(of_keys, 3)];
-        let out_gradient = numbers(of_queries, 4);
-        let dropout = Dropout::NONE;
-        Self {
-            queries,
-            keys,
-            heads,
-            head_dim,
-            query_lengths,
-            key_lengths,
-            dropout,
-            inputs,
-            out_gradient,
-        }
-    }
-
-    fn shape(&self) -> AttentionShape<'_> {
-        AttentionShape {
-            queries: self.queries,
-            keys: self.keys,
-            heads: self.heads,
-            head_dim: self.head_dim,
-            query_lengths: &self.query_lengths,
-            key_lengths: &self.key_lengths,
-            scale: 0.7,
-            dropout: self.dropout,
-        }
-    }
-
-    fn views(&self) -> AttentionInputs<'_> {
-        let [query, key, value] = &self.inputs;
-        AttentionInputs { query, key, value }
-    }
-
-    fn forward(&self) -> [Vec<f32>; 2] {
-        let mut out = vec![f32::NAN; self.inputs[0].len()];
-        let mut log_sum_exp = vec![f32::NAN; self.key_lengths.len() * self.heads * self.queries];
-        attention_forward(&self.shape(), self.views(), &mut out, &mut log_sum_exp);
-        [out, log_sum_exp]
-    }
-
-    fn backward(&self) -> [Vec<f32>; 3] {
-        let [out, log_sum_exp] = self.forward();
-        let mut found = self.inputs.clone().map(|input| vec![f32::NAN; input.len()]);
-        let [query, key, value] = &mut found;
-        attention_backward(
-            &self.shape(),
-            self.views(),
-            &out,
-            &log_sum_exp,
-            &self.out_gradient,
-            AttentionGradients { query, key, value },
-        );
-        found
-    }
-
-    /// Output, dQ, dK, dV by the formulas, element by element.
-    fn expected(&self) -> [Vec<f64>; 4] {
-        let shape = self.shape();
-        let mut found = [&self.inputs[0], &self.inputs[0], &self.inputs[1], &self.inputs[2]]
-            .map(|input| vec![0.0; input.len()]);
-        for task in 0..self.key_lengths.len() * self.heads {
-            let (row, head) = (task / self.heads, task % self.heads);
-            for query in 0..self.query_lengths[row] {
-                self.expected_query(&shape, row, head, query, &mut found);
-            }
-        }
-        found
-    }
-
-    fn expected_query(
-        &self,
-        shape: &AttentionShape<'_>,
-        row: usize,
-        head: usize,
-        query: usize,
-        found: &mut [Vec<f64>; 4],
-    ) {
-        let [out, dq, dk, dv] = found;
-        let q_at = shape.offset(self.queries, row, query, head);
-        let k_at = |key| shape.offset(self.keys, row, key, head);
-        let d = self.head_dim;
-        let [q, k, v] = &self.inputs;
-        let dot = |a: &[f32], b: &[f32]| -> f64 {
-            a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
-        };
-        let scale = f64::from(shape.scale);
-        let n = self.key_lengths[row];
-        let e: Vec<f64> = (0..n)
-            .map(|key| (scale * dot(&q[q_at..q_at + d], &k[k_at(key)..k_at(key) + d])).exp())
-            .collect();
-        let z: f64 = e.iter().sum();
-        let factor = |key: usize| -> f64 {
-            shape.mask(row, head, query).map_or(1.0, |mask| f64::from(mask.factor(key as u32)))
-        };
-        let dy = &self.out_gradient[q_at..q_at + d];
-        let dp: Vec<f64> =
-            (0..n).map(|key| factor(key) * dot(dy, &v[k_at(key)..k_at(key) + d])).collect();
-        let along: f64 = (0..n).map(|key| dp[key] * e[key] / z).sum();
-        for key in 0..n {
-            let p = e[key] / z;
-            let ds = scale * p * (dp[key] - along);
-            for i in 0..d {
-                out[q_at + i] += factor(key) * p * f64::from(v[k_at(key) + i]);
-                dq[q_at + i] += ds * f64::from(k[k_at(key) + i]);
-                dk[k_at(key) + i] += ds * f64::from(q[q_at + i]);
-                dv[k_at(key) + i] += factor(key) * p * f64::from(dy[i]);
-            }
-        }
-    }
-
-    fn check(&self) {
-        let [out, dq, dk, dv] = self.expected();
-        assert_close(&self.forward()[0], &out, 2e-6);
-        let [found_dq, found_dk, found_dv] = self.backward();
-        assert_close(&found_dq, &dq, 5e-6);
-        assert_close(&found_dk, &dk, 5e-6);
-        assert_close(&found_dv, &dv, 5e-6);
+#[test]
+fn whole_rows_equal_the_formulas() {
+    Case::whole([1, 1], [1, 1, 1], &[(1, 1)]).check();
+    Case::whole([5, 7], [2, 2, 3], &[(5, 7), (2, 1), (0, 4)]).check();
+    Case::whole([130, 75], [3, 3, 17], &[(130, 33), (65, 75)]).check();
+    Case::whole([9, 70], GROUPED, &[(9, 70), (1, 3)]).check();
+    for head_dim in [32, 64, 128] {
+        Case::whole([33, 33], [2, 2, head_dim], &[(33, 33), (9, 9)]).check();
     }
 }
 
 #[test]
-fn values_and_gradients_equal_the_formulas() {
-    Case::new(1, 1, 1, 1, &[(1, 1)]).check();
-    Case::new(5, 7, 2, 3, &[(5, 7), (2, 1), (0, 4)]).check();
-    Case::new(130, 75, 3, 17, &[(130, 33), (65, 75)]).check();
-    for head_dim in [32, 64, 128] {
-        Case::new(33, 33, 2, head_dim, &[(33, 33), (9, 9)]).check();
+fn causal_rows_equal_the_formulas() {
+    for (queries, first, held, window) in [
+        (1, 0, [0..1, 0..1], None),
+        (1, 99, [0..100, 40..100], None),
+        (130, 0, [0..130, 17..130], None),
+        (130, 0, [0..130, 0..75], None),
+        (70, 80, [3..150, 0..150], Some(33)),
+        (1, 99, [0..100, 90..100], Some(20)),
+    ] {
+        Case::causal([queries, 150], GROUPED, first, window, &held).check();
     }
+}
+
+#[test]
+fn a_bias_equals_the_formulas() {
+    Case::whole([70, 41], [2, 2, 16], &[(70, 41), (30, 30)]).with_bias().check();
+    Case::whole([3, 90], GROUPED, &[(3, 90), (1, 7), (0, 5)]).with_bias().check();
+    Case::causal([70, 150], GROUPED, 80, Some(33), &[3..150, 0..150]).with_bias().check();
+    Case::causal([1, 30], GROUPED, 20, None, &[3..21, 9..21]).with_bias().check();
 }
 
 #[test]
 fn dropout_makes_the_same_mask_backward() {
-    let mut case = Case::new(70, 41, 2, 16, &[(70, 41), (30, 30)]);
-    case.dropout = Dropout { probability: 0.2, seed: 11 };
-    case.check();
-    let dropped = case.forward();
-    case.dropout = Dropout::NONE;
-    assert_ne!(dropped[0], case.forward()[0]);
-    assert_eq!(dropped[1], case.forward()[1]);
+    let dropout = Dropout { probability: 0.2, seed: 11 };
+    for case in [
+        Case::whole([70, 41], [2, 2, 16], &[(70, 41), (30, 30)]),
+        Case::whole([70, 41], [2, 2, 16], &[(70, 41), (30, 30)]).with_bias(),
+        Case::causal([70, 90], GROUPED, 15, Some(40), &[3..85, 20..85]),
+        Case::causal([1, 90], GROUPED, 80, None, &[3..81, 20..81]),
+    ] {
+        let dropped = Case { dropout, ..case.clone() };
+        dropped.check();
+        let [dropped, plain] = [dropped.forward(), case.forward()];
+        assert_ne!(dropped[0], plain[0]);
+        assert_eq!(dropped[1], plain[1]);
+    }
 }
 
 #[test]
 fn keys_beyond_the_length_change_nothing() {
-    let mut case = Case::new(9, 9, 2, 8, &[(9, 9), (4, 4)]);
+    let mut case = Case::whole([9, 9], [2, 2, 8], &[(9, 9), (4, 4)]);
     let before = case.forward();
-    let from = case.shape().offset(9, 1, 4, 0);
+    let from = case.shape().key_at(1, 4, 0);
     case.inputs[1][from..].fill(f32::NAN);
     case.inputs[2][from..].fill(f32::NAN);
     assert_eq!(before, case.forward());
@@ -179,14 +68,103 @@ fn keys_beyond_the_length_change_nothing() {
 
 #[test]
 fn no_keys_give_zero() {
-    let case = Case::new(3, 2, 1, 4, &[(3, 0)]);
+    let case = Case::whole([3, 2], [1, 1, 4], &[(3, 0)]);
     assert!(case.forward()[0].iter().all(|&value| value == 0.0));
     assert!(case.backward().concat().iter().all(|&value| value == 0.0));
 }
 
 #[test]
 fn threads_do_not_change_attention() {
-    let mut case = Case::new(70, 70, 3, 20, &[(70, 70), (50, 50)]);
-    case.dropout = Dropout { probability: 0.1, seed: 2 };
-    assert_same_on_any_threads(|| [case.forward()[0].clone(), case.backward().concat()].concat());
+    let dropout = Dropout { probability: 0.1, seed: 2 };
+    for case in [
+        Case::whole([70, 70], [3, 3, 20], &[(70, 70), (50, 50)]),
+        Case::whole([70, 70], [3, 3, 20], &[(70, 70), (50, 50)]).with_bias(),
+        Case::causal([70, 70], GROUPED, 0, None, &[0..70, 0..33]),
+    ] {
+        let case = Case { dropout, ..case };
+        assert_same_on_any_threads(|| {
+            [case.forward()[0].clone(), case.backward().concat()].concat()
+        });
+    }
+}
+
+/// The output of `n` queries that stand at the slots from `slot` on, alone.
+fn alone(case: &Case, slot: usize, n: usize) -> Vec<f32> {
+    let Sight::Causal { first, window } = case.sight else { panic!("a causal attention") };
+    let Range { start, end } = case.held[0];
+    let held = start..end.min(slot + n);
+    let mut part = Case::causal([n, case.slots], case.sizes, slot, window, &[held]);
+    let row = case.sizes[0] * case.sizes[2];
+    let here = (slot - first) * row..(slot - first + n) * row;
+    let [query, key, value, bias] = case.inputs.clone();
+    part.inputs = [query[here].to_vec(), key, value, bias];
+    part.forward()[0].clone()
+}
+
+#[test]
+fn a_query_has_the_same_bits_alone_and_among_others() {
+    let wide = 5 + DEPTH + 600 - 5;
+    for (case, slots) in [
+        (Case::causal([150, 150], GROUPED, 0, None, &[0..150]), vec![0, 1, 63, 64, 100, 149]),
+        // The window begins `DEPTH` steps after the row's first slot within this block.
+        (
+            Case::causal([8, 1300], GROUPED, wide, Some(600), &[5..wide + 8]),
+            (wide..wide + 8).collect(),
+        ),
+    ] {
+        let Sight::Causal { first, .. } = case.sight else { unreachable!() };
+        let [together, _] = case.forward();
+        let row = case.sizes[0] * case.sizes[2];
+        for slot in slots {
+            let here = (slot - first) * row..(slot - first + 1) * row;
+            assert_eq!(alone(&case, slot, 1), together[here], "slot {slot}");
+        }
+    }
+}
+
+/// Row 0 begins before the keys: its first slots hold no token and have no place.
+#[test]
+fn rows_that_lie_elsewhere_equal_rows_one_behind_the_other() {
+    let (queries, slot) = (70, GROUPED[1] * GROUPED[2]);
+    let case = Case::causal([queries, queries], GROUPED, 0, None, &[9..queries, 0..queries]);
+    let (out, plain) = (case.forward(), case.backward());
+    // Row 1 first, then row 0 without its nine slots of padding.
+    let moved = |data: &[f32]| {
+        let (first, second) = data.split_at(queries * slot);
+        [second, &first[9 * slot..], &vec![0.0; 9 * slot]].concat()
+    };
+    let [query, key, value, bias] = case.inputs.clone();
+    let mut elsewhere = Case {
+        origins: Some(vec![queries as isize - 9, 0]),
+        inputs: [query.clone(), moved(&key), moved(&value), bias],
+        ..case.clone()
+    };
+    let found = elsewhere.backward();
+    assert_eq!(elsewhere.forward(), out);
+    assert_eq!(found[0], plain[0]);
+    assert_eq!(found[1], moved(&plain[1]));
+    assert_eq!(found[2], moved(&plain[2]));
+    // Before the beginning: row 0 alone, at place −9.
+    let of_first = |data: &[f32]| data[9 * slot..queries * slot].to_vec();
+    let n = queries * GROUPED[0] * GROUPED[2];
+    elsewhere.origins = Some(vec![-9]);
+    (elsewhere.live, elsewhere.held) = (vec![9..queries], vec![9..queries]);
+    elsewhere.inputs = [query[..n].to_vec(), of_first(&key), of_first(&value), Vec::new()];
+    elsewhere.out_gradient.truncate(n);
+    let found = elsewhere.backward();
+    assert_eq!(elsewhere.forward()[0], out[0][..n]);
+    assert_eq!(found[1], of_first(&plain[1]));
+    assert_eq!(found[2], of_first(&plain[2]));
+}
+
+#[test]
+fn rows_may_share_what_they_see() {
+    let apart = Case::whole([4, 30], GROUPED, &[(4, 30), (4, 30)]);
+    let memory = 30 * GROUPED[1] * GROUPED[2];
+    let [query, key, value, bias] = apart.inputs.clone();
+    let twice = |data: &[f32]| [&data[..memory], &data[..memory]].concat();
+    let inputs = [query.clone(), twice(&key), twice(&value), bias.clone()];
+    let expected = Case { inputs, ..apart.clone() }.forward();
+    let inputs = [query, key[..memory].to_vec(), value[..memory].to_vec(), bias];
+    assert_eq!(Case { inputs, origins: Some(vec![0, 0]), ..apart }.forward(), expected);
 }

@@ -44,7 +44,12 @@ pub struct Projection<'a> {
 ///
 /// # Panics
 /// If sizes do not fit together.
-pub fn project(rows: usize, inputs: usize, input: &[f32], projections: &mut [Projection<'_>]) {
+pub fn linear_few_rows(
+    rows: usize,
+    inputs: usize,
+    input: &[f32],
+    projections: &mut [Projection<'_>],
+) {
     assert_eq!(input.len(), product([rows, inputs]), "numbers in the input of a projection");
     assert!(inputs > 0, "a projection of at least one number");
     if rows == 0 {

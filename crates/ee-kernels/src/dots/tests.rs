@@ -6,7 +6,7 @@ use crate::reference::{assert_close, assert_same_on_any_threads, numbers};
 /// Y of one projection without bias.
 fn product(rows: usize, inputs: usize, x: &[f32], weight: WeightData<'_>) -> Vec<f32> {
     let mut out = vec![f32::NAN; rows * (weight.len() / inputs)];
-    project(rows, inputs, x, &mut [Projection { weight, bias: None, out: &mut out }]);
+    linear_few_rows(rows, inputs, x, &mut [Projection { weight, bias: None, out: &mut out }]);
     out
 }
 
@@ -56,7 +56,7 @@ fn weights_that_share_an_input_are_one_product() {
         .zip([None, Some(&bias[..]), None])
         .map(|((weight, out), bias)| Projection { weight: WeightData::F32(weight), bias, out })
         .collect();
-    project(rows, inputs, &x, &mut projections);
+    linear_few_rows(rows, inputs, &x, &mut projections);
     for (index, (weight, out)) in weights.iter().zip(&outs).enumerate() {
         let mut alone = product(rows, inputs, &x, WeightData::F32(weight));
         if index == 1 {

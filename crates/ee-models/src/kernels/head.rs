@@ -1,33 +1,14 @@
-//! The end of a training pass: the head's product, its losses, and where backward passes begin.
+//! What is read off the head's logits, and the end of a training pass: losses, and where backward passes begin.
 
 use burn::tensor::Tensor;
 
-use super::{Weight, flex, plain};
-
-/// What the head says of some labelled states.
-#[derive(Debug)]
-pub struct HeadLoss {
-    /// Σ −log p(label), in nats.
-    pub loss: f64,
-    /// Rows whose argmax (ties: lowest column) is the label.
-    pub right: usize,
-    /// The gradient of the states, `[rows, d]`; `None` where no gradient was asked for.
-    pub of_states: Option<Tensor<2>>,
-}
-
-/// The head's gradients, which are added to; `None` where none is wanted.
-#[derive(Debug)]
-pub struct HeadGradients {
-    /// `[outputs, d]`
-    pub matrix: Option<Tensor<2>>,
-    /// `[outputs]`
-    pub bias: Option<Tensor<1>>,
-}
+use super::arguments::{HeadGradients, HeadLoss, RowStatistics, Weight};
+use super::{flex, plain};
 
 /// Cross-entropy of softmax(x Wᵀ + b) against a label per row, and the gradients of `factor` · its sum.
 ///
 /// Nothing carries a graph (one host synchronisation). On the CPU the logits become their own gradient and
-/// `gradients` are added to in place where nobody else holds them.
+/// `gradients` are added to in place where nothing else holds them.
 ///
 /// # Shapes
 /// `states` `[rows, d]`, `weight` `[outputs, d]`, `labels` `[rows]`.
@@ -56,4 +37,13 @@ pub fn head_loss(
 /// Both `[rows, d]`; `state` is tracked, `gradient` carries no graph.
 pub fn pull(state: Tensor<2>, gradient: Tensor<2>) -> Tensor<1> {
     flex::pull(&state, &gradient).unwrap_or_else(|| plain::pull(state, gradient))
+}
+
+/// What is asked of each row of logits; `given` names a column per row. Only these numbers travel to the
+/// host (one synchronisation); not differentiated.
+///
+/// # Shapes
+/// `logits` `[rows, n]`, `given` `[rows]`.
+pub fn row_statistics(logits: Tensor<2>, given: Option<&[u32]>) -> Vec<RowStatistics> {
+    flex::row_statistics(&logits, given).unwrap_or_else(|| plain::row_statistics(logits, given))
 }

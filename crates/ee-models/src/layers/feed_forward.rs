@@ -2,7 +2,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::Linear;
-use crate::kernels::{self, Activation, FeedForwardParameters};
+use crate::kernels::{self, Activation};
 
 /// Two linear layers around an activation.
 #[derive(Module, Debug)]
@@ -23,13 +23,12 @@ impl FeedForward {
 
     /// # Shapes
     /// `[rows, d_model]` → the same.
+    ///
+    /// # Panics
+    /// When a layer has a low-rank addition, which the one operation of both has no room for.
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        let parameters = FeedForwardParameters {
-            up_weight: self.up.weight.val(),
-            up_bias: self.up.bias.val(),
-            down_weight: self.down.weight.val(),
-            down_bias: self.down.bias.val(),
-        };
-        kernels::feed_forward(input, parameters, self.activation)
+        let plain = self.up.lora.is_none() && self.down.lora.is_none();
+        assert!(plain, "a feed-forward network without low-rank additions");
+        kernels::feed_forward(input, self.up.weight(), self.down.weight(), self.activation)
     }
 }

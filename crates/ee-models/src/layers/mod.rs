@@ -1,22 +1,18 @@
 //! The parts that layers of every architecture are made of. They know nothing of models.
 
-mod attention;
 mod embedding;
 mod feed_forward;
 mod linear;
 mod lora;
 mod norm;
-mod projection;
 mod rms_norm;
 mod rotary;
 
-pub use attention::SelfAttention;
 pub use embedding::Embedding;
 pub use feed_forward::FeedForward;
 pub use linear::Linear;
 pub use lora::{Lora, LoraConfig};
 pub use norm::ResidualNorm;
-pub use projection::Projection;
 pub use rms_norm::RmsNorm;
 pub use rotary::{Frequencies, RotaryPlace, RotaryScaling};
 

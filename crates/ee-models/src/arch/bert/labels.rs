@@ -148,10 +148,12 @@ impl Encoder {
     fn reorder_outputs(&mut self, outputs: &[usize]) {
         let head = &mut self.head_output;
         let order = indices(outputs.iter().copied(), &head.weight.val().device());
-        let (weight, bias) = (head.weight.val(), head.bias.val());
         // Parameters keep their identity, by which they are named when they are written.
-        head.weight = Param::initialized(head.weight.id, weight.select(0, order.clone()));
-        head.bias = Param::initialized(head.bias.id, bias.select(0, order));
+        let weight = head.weight.val().select(0, order.clone());
+        head.weight = Param::initialized(head.weight.id, weight);
+        if let Some(bias) = &mut head.bias {
+            *bias = Param::initialized(bias.id, bias.val().select(0, order));
+        }
     }
 }
 

@@ -18,10 +18,8 @@ pub use self::labels::{LabelMismatch, LabelOrder, TaskLabels};
 pub use self::load::{Head, Loaded, load, random};
 use crate::exit::{Backbone, Batch, DropoutKey, ExitModel, Stream, Sublayer};
 use crate::indices::indices;
-use crate::kernels::{self, AttentionShape, Dropout, Weight};
-use crate::layers::{
-    Embedding, FeedForward, Linear, ParameterSource, ResidualNorm, Scope, SelfAttention,
-};
+use crate::kernels::{self, AttentionShape, Dropout, Rows, Weight};
+use crate::layers::{Embedding, FeedForward, Linear, ParameterSource, ResidualNorm, Scope};
 
 /// Numbers the layers need beside their parameters.
 #[derive(Clone, Debug)]
@@ -65,7 +63,9 @@ pub struct EncoderBackbone {
 /// Attention and feed-forward network, each followed by a normalized residual sum.
 #[derive(Module, Debug)]
 struct EncoderLayer {
-    attention: SelfAttention,
+    query: Linear,
+    key: Linear,
+    value: Linear,
     attention_output: Linear,
     attention_norm: ResidualNorm,
     feed_forward: FeedForward,
@@ -76,20 +76,26 @@ impl EncoderLayer {
     fn new(mut scope: Scope<'_>, config: &EncoderConfig) -> Self {
         let (d_model, inner) = (config.hidden_size, config.intermediate_size);
         let epsilon = config.layer_norm_eps;
+        let linear = |scope: &mut Scope<'_>, name: &str, from, to| {
+            Linear::new(scope.enter(name), from, to, true)
+        };
+        let of = &mut scope;
         Self {
-            attention: SelfAttention::new(scope.enter("attention.self"), d_model),
-            attention_output: Linear::new(scope.enter("attention.output.dense"), d_model, d_model),
+            query: linear(of, "attention.self.query", d_model, d_model),
+            key: linear(of, "attention.self.key", d_model, d_model),
+            value: linear(of, "attention.self.value", d_model, d_model),
+            attention_output: linear(of, "attention.output.dense", d_model, d_model),
             attention_norm: ResidualNorm::new(
-                scope.enter("attention.output.LayerNorm"),
+                of.enter("attention.output.LayerNorm"),
                 d_model,
                 epsilon,
             ),
             feed_forward: FeedForward::new(
-                Linear::new(scope.enter("intermediate.dense"), d_model, inner),
-                Linear::new(scope.enter("output.dense"), inner, d_model),
+                linear(of, "intermediate.dense", d_model, inner),
+                linear(of, "output.dense", inner, d_model),
                 config.activation(),
             ),
-            output_norm: ResidualNorm::new(scope.enter("output.LayerNorm"), d_model, epsilon),
+            output_norm: ResidualNorm::new(of.enter("output.LayerNorm"), d_model, epsilon),
         }
     }
 }
@@ -103,8 +109,8 @@ impl Encoder {
         let names = &config.family.head;
         Self {
             backbone,
-            head_dense: Linear::new(root.enter(names.dense), d_model, d_model),
-            head_output: Linear::new(root.enter(names.output), d_model, config.n_labels()),
+            head_dense: Linear::new(root.enter(names.dense), d_model, d_model, true),
+            head_output: Linear::new(root.enter(names.output), d_model, config.n_labels(), true),
             head_numbers: HeadNumbers {
                 dropout: config.classifier_dropout.unwrap_or(config.hidden_dropout_prob),
                 drops_before: names.drops_before,
@@ -225,12 +231,15 @@ impl Backbone for EncoderBackbone {
         let input = stream.hidden.clone();
         let hidden = match sublayer {
             Sublayer::SelfAttention => {
-                let lengths = stream.lengths.clone();
-                let shape = AttentionShape { width: stream.width, heads, lengths };
-                let drop_weights = drop(attention_dropout, site::ATTENTION);
-                let attended = layer.attention.forward(input.clone(), &shape, drop_weights);
+                let shape = AttentionShape {
+                    dropout: drop(attention_dropout, site::ATTENTION),
+                    ..AttentionShape::whole(heads, stream.width, &stream.lengths)
+                };
+                let layers = [&layer.query, &layer.key, &layer.value];
+                let [query, key, value] = Linear::forward_all(layers, input.clone(), Rows::Many);
+                let attended = kernels::attention(query, key, value, None, &shape);
                 layer.attention_norm.forward(
-                    layer.attention_output.forward(attended),
+                    layer.attention_output.forward(attended, Rows::Many),
                     input,
                     drop(hidden_dropout, site::ATTENTION_OUTPUT),
                 )
@@ -260,12 +269,11 @@ impl ExitModel for Encoder {
         let drop = |site| dropout_at(dropout, probability, self.backbone.layers.len(), site);
         let before = if drops_before { drop(site::BEFORE_HEAD) } else { Dropout::NONE };
         let state = kernels::dropout(state, before);
-        let dense = activation::tanh(self.head_dense.forward(state));
+        let dense = activation::tanh(self.head_dense.forward(state, Rows::Many));
         kernels::dropout(dense, drop(site::IN_HEAD))
     }
 
     fn head_weight(&self) -> Weight {
-        let Linear { weight, bias } = &self.head_output;
-        Weight { matrix: weight.val(), bias: Some(bias.val()) }
+        self.head_output.weight()
     }
 }

@@ -6,11 +6,11 @@ use super::{Layer, Llama};
 use crate::checkpoint::ParameterNames;
 use crate::error::{Error, Result};
 use crate::exit::ExitModel;
-use crate::layers::{Lora, LoraConfig, Projection};
+use crate::layers::{Linear, Lora, LoraConfig};
 
 impl Layer {
     /// The projections, by their names within the layer.
-    fn projections(&mut self) -> [(&'static str, &mut Projection); 7] {
+    fn projections(&mut self) -> [(&'static str, &mut Linear); 7] {
         [
             ("self_attn.q_proj", &mut self.query),
             ("self_attn.k_proj", &mut self.key),

@@ -29,10 +29,8 @@ use crate::exit::{
     WeightBytes,
 };
 use crate::indices::indices;
-use crate::kernels::{self, CachePlace, CausalShape, Rows, Weight};
-use crate::layers::{
-    Embedding, Frequencies, ParameterSource, Projection, RmsNorm, RotaryPlace, Scope,
-};
+use crate::kernels::{self, AttentionShape, CachePlace, Rows, Weight};
+use crate::layers::{Embedding, Frequencies, Linear, ParameterSource, RmsNorm, RotaryPlace, Scope};
 
 /// Numbers that the layers need beside their parameters.
 #[derive(Clone, Debug)]
@@ -51,7 +49,7 @@ struct Numbers {
 pub struct Llama {
     backbone: LlamaBackbone,
     /// Absent where it is the embedding's table.
-    head: Option<Projection>,
+    head: Option<Linear>,
 }
 
 /// Embedding, layers and final norm of a decoder.
@@ -67,17 +65,17 @@ pub struct LlamaBackbone {
 #[derive(Module, Debug)]
 struct Layer {
     attention_norm: RmsNorm,
-    query: Projection,
-    key: Projection,
-    value: Projection,
+    query: Linear,
+    key: Linear,
+    value: Linear,
     /// Of each head's queries and keys before they are rotated, where the family has them.
     query_norm: Option<RmsNorm>,
     key_norm: Option<RmsNorm>,
-    output: Projection,
+    output: Linear,
     feed_forward_norm: RmsNorm,
-    gate: Projection,
-    up: Projection,
-    down: Projection,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
 }
 
 impl Layer {
@@ -90,7 +88,7 @@ impl Layer {
             RmsNorm::new(scope.enter(name), width, config.rms_norm_eps)
         };
         let mut linear =
-            |name: &str, from, to, bias| Projection::new(scope.enter(name), from, to, bias);
+            |name: &str, from, to, bias| Linear::new(scope.enter(name), from, to, bias);
         let biases = config.biases;
         Self {
             query: linear("self_attn.q_proj", d_model, d_query, biases.inputs),
@@ -109,11 +107,8 @@ impl Layer {
 
     /// From the normalised state to queries, keys and values, rotated.
     fn attention_inputs(&self, normed: Tensor<2>, placement: &Placement) -> [Tensor<2>; 3] {
-        let weights = [self.query.weight(), self.key.weight(), self.value.weight()];
-        let [query, key, value] = kernels::project(normed.clone(), weights, placement.rows);
-        let query = self.query.adapted(query, &normed, placement.rows);
-        let key = self.key.adapted(key, &normed, placement.rows);
-        let value = self.value.adapted(value, &normed, placement.rows);
+        let layers = [&self.query, &self.key, &self.value];
+        let [query, key, value] = Linear::forward_all(layers, normed, placement.rows);
         let query = placed(self.query_norm.as_ref(), query, placement);
         let key = placed(self.key_norm.as_ref(), key, placement);
         [query, key, value]
@@ -127,10 +122,7 @@ impl Layer {
     }
 
     fn fed_forward(&self, normed: Tensor<2>, rows: Rows) -> Tensor<2> {
-        let weights = [self.gate.weight(), self.up.weight()];
-        let [gate, up] = kernels::project(normed.clone(), weights, rows);
-        let gate = self.gate.adapted(gate, &normed, rows);
-        let up = self.up.adapted(up, &normed, rows);
+        let [gate, up] = Linear::forward_all([&self.gate, &self.up], normed, rows);
         self.down.forward(kernels::silu_product(gate, up), rows)
     }
 }
@@ -150,7 +142,7 @@ impl Llama {
         let backbone = LlamaBackbone::new(config, source);
         let mut root = Scope::root(source);
         let head = (!config.tie_word_embeddings).then(|| {
-            Projection::new(root.enter("lm_head"), config.hidden_size, config.vocab_size, false)
+            Linear::new(root.enter("lm_head"), config.hidden_size, config.vocab_size, false)
         });
         Self { backbone, head }
     }
@@ -193,17 +185,14 @@ impl LlamaBackbone {
         stream: &Stream,
         capacity: usize,
         origins: Option<Arc<[isize]>>,
-    ) -> CausalShape {
+    ) -> AttentionShape {
         let Placement { start, padding, .. } = placement(stream);
-        CausalShape {
-            place: CachePlace { capacity, width: stream.width, start: *start },
-            heads: self.numbers.heads,
-            kv_heads: self.numbers.kv_heads,
-            starts: padding.clone(),
-            ends: stream.lengths.iter().map(|length| start + length).collect(),
-            origins,
-            window: self.numbers.windows[index],
-        }
+        let place = CachePlace { capacity, width: stream.width, start: *start };
+        let Numbers { heads, kv_heads, windows, .. } = &self.numbers;
+        let ends: Vec<usize> = stream.lengths.iter().map(|length| start + length).collect();
+        let shape =
+            AttentionShape::causal([*heads, *kv_heads], place, windows[index], padding, &ends);
+        AttentionShape { origins, ..shape }
     }
 
     fn embed_block(&self, tokens: &[u32], block: &Block) -> Stream {
@@ -233,7 +222,7 @@ impl LlamaBackbone {
         let layer = &self.layers[index];
         let normed = layer.attention_norm.forward(stream.hidden.clone());
         let [query, key, value] = layer.attention_inputs(normed, placement(stream));
-        kernels::causal_attention(query, key, value, &self.shape(index, stream, stream.width, None))
+        kernels::attention(query, key, value, None, &self.shape(index, stream, stream.width, None))
     }
 }
 
@@ -347,7 +336,7 @@ impl Decoder for Llama {
         cache.append_rows(rows, key, value, placement.start, stream.width);
         let shape = self.backbone.shape(index, &stream, cache.capacity(), cache.origins(rows));
         let (key, value) = (cache.key(), cache.value());
-        let attended = kernels::causal_attention(query, key, value, &shape);
+        let attended = kernels::attention(query, key, value, None, &shape);
         let hidden = layer.finish(stream.hidden.clone(), attended, placement.rows);
         Stream { hidden, ..stream }
     }
@@ -356,15 +345,15 @@ impl Decoder for Llama {
         let layer = &self.backbone.layers[index];
         let placement = placement(stream);
         let normed = layer.attention_norm.forward(stream.hidden.clone());
-        let weights = [layer.key.weight(), layer.value.weight()];
-        let [key, value] = kernels::project(normed, weights, placement.rows);
+        let layers = [&layer.key, &layer.value];
+        let [key, value] = Linear::forward_all(layers, normed, placement.rows);
         let key = placed(layer.key_norm.as_ref(), key, placement);
         let rows = placement.cache_rows.as_deref();
         cache.append_rows(rows, key, value, placement.start, stream.width);
     }
 
     fn weight_bytes(&self) -> WeightBytes {
-        let bytes = |matrices: &[&Projection]| -> usize {
+        let bytes = |matrices: &[&Linear]| -> usize {
             matrices.iter().map(|matrix| matrix_bytes(&matrix.weight.val())).sum()
         };
         let Layer { query, key, value, output, gate, up, down, .. } = &self.backbone.layers[0];

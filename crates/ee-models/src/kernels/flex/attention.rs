@@ -1,98 +1,114 @@
 use std::sync::Arc;
 
+use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
+use ee_kernels::{AttentionGradients, AttentionInputs};
 
-use super::super::{AttentionShape, Dropout, cpu};
-use super::{Operation, apply, dims, input, primitive, values};
+use super::super::arguments::{AttentionShape, CachePlace};
+use super::{Operation, apply, dims, input, numbers, optional, present, primitive, values};
 
 /// See [`crate::kernels::attention`].
 pub(in crate::kernels) fn attention(
     query: &Tensor<2>,
     key: &Tensor<2>,
     value: &Tensor<2>,
+    bias: Option<&Tensor<3>>,
     shape: &AttentionShape,
-    dropout: Dropout,
 ) -> Option<Tensor<2>> {
     let [_, d_model] = query.dims();
-    let AttentionShape { width, heads, lengths } = shape;
-    let operation = Attention {
-        lengths: lengths.clone(),
-        width: *width,
-        heads: *heads,
-        d_head: d_model / heads,
-        dropout,
-    };
-    apply(operation, [input(query), input(key), input(value)])
+    let operation = Attention { head_dim: d_model / shape.heads, shape: shape.clone() };
+    apply(operation, [input(query), input(key), input(value), optional(bias)])
 }
 
 #[derive(Debug)]
 struct Attention {
-    lengths: Arc<[usize]>,
-    width: usize,
-    heads: usize,
-    d_head: usize,
-    dropout: Dropout,
+    shape: AttentionShape,
+    head_dim: usize,
 }
 
 #[derive(Clone, Debug)]
 struct Saved {
-    inputs: [FlexTensor; 3],
+    inputs: [FlexTensor; 4],
     output: FlexTensor,
-    /// log Σ exp of each query's scores, `[batch, heads, width]`.
+    /// log Σ exp of each query's scores, `[batch, queries, heads]`.
     log_sum_exp: Arc<Vec<f32>>,
 }
 
 impl Attention {
-    fn shape(&self) -> cpu::AttentionShape<'_> {
-        cpu::AttentionShape {
-            queries: self.width,
-            keys: self.width,
-            heads: self.heads,
-            head_dim: self.d_head,
-            query_lengths: &self.lengths,
-            key_lengths: &self.lengths,
-            scale: 1.0 / (self.d_head as f32).sqrt(),
-            dropout: self.dropout,
+    fn shape(&self) -> ee_kernels::AttentionShape<'_> {
+        let AttentionShape { width, capacity, heads, kv_heads, live, held, .. } = &self.shape;
+        ee_kernels::AttentionShape {
+            queries: *width,
+            slots: *capacity,
+            heads: *heads,
+            kv_heads: *kv_heads,
+            head_dim: self.head_dim,
+            live,
+            held,
+            origins: self.shape.origins.as_deref(),
+            sight: self.shape.sight,
+            scale: self.shape.scale.unwrap_or(1.0 / (self.head_dim as f32).sqrt()),
+            dropout: self.shape.dropout,
         }
     }
 }
 
-fn inputs([query, key, value]: &[FlexTensor; 3]) -> cpu::AttentionInputs<'_> {
-    cpu::AttentionInputs { query: values(query), key: values(key), value: values(value) }
+fn inputs([query, key, value, bias]: &[FlexTensor; 4]) -> AttentionInputs<'_> {
+    let (query, key, value) = (values(query), values(key), values(value));
+    AttentionInputs { query, key, value, bias: present(bias) }
 }
 
-impl Operation<3> for Attention {
+impl Operation<4> for Attention {
     type Saved = Saved;
 
-    fn forward(&self, tensors: [FlexTensor; 3]) -> (FlexTensor, Saved) {
+    fn forward(&self, tensors: [FlexTensor; 4]) -> (FlexTensor, Saved) {
         let [rows, d_model] = dims(&tensors[0]);
-        let mut output = vec![0.0; rows * d_model];
-        let mut log_sum_exp = vec![0.0; rows * self.heads];
-        cpu::attention_forward(&self.shape(), inputs(&tensors), &mut output, &mut log_sum_exp);
-        let output = primitive(output, [rows, d_model]);
-        let saved =
-            Saved { inputs: tensors, output: output.clone(), log_sum_exp: Arc::new(log_sum_exp) };
-        (output, saved)
+        let mut out = vec![0.0; rows * d_model];
+        let mut log_sum_exp = vec![0.0; rows * self.shape.heads];
+        ee_kernels::attention_forward(&self.shape(), inputs(&tensors), &mut out, &mut log_sum_exp);
+        let output = primitive(out, [rows, d_model]);
+        let log_sum_exp = Arc::new(log_sum_exp);
+        (output.clone(), Saved { inputs: tensors, output, log_sum_exp })
     }
 
     fn backward(
         self,
         saved: Saved,
         gradient: &[f32],
-        _wanted: [bool; 3],
-    ) -> [Option<FlexTensor>; 3] {
-        let [rows, d_model] = dims(&saved.output);
-        let mut results = [(); 3].map(|()| vec![0.0; rows * d_model]);
-        let [query, key, value] = &mut results;
-        cpu::attention_backward(
-            &self.shape(),
-            inputs(&saved.inputs),
-            values(&saved.output),
-            &saved.log_sum_exp,
-            gradient,
-            cpu::AttentionGradients { query, key, value },
-        );
-        results.map(|result| Some(primitive(result, [rows, d_model])))
+        wanted: [bool; 4],
+    ) -> [Option<FlexTensor>; 4] {
+        let inputs = inputs(&saved.inputs);
+        let mut results = saved.inputs.each_ref().map(|input| vec![0.0; values(input).len()]);
+        let [query, key, value, bias] = &mut results;
+        let bias = (wanted[3] && inputs.bias.is_some()).then_some(&mut bias[..]);
+        let gradients = AttentionGradients { query, key, value, bias };
+        let (output, sums) = (values(&saved.output), &saved.log_sum_exp);
+        ee_kernels::attention_backward(&self.shape(), inputs, output, sums, gradient, gradients);
+        let mut shapes = saved.inputs.iter().map(|input| input.layout().shape().clone());
+        results.map(|result| shapes.next().map(|shape| primitive(result, shape)))
     }
+}
+
+#[allow(clippy::result_large_err, reason = "what is declined goes on to the plain body")]
+/// See [`crate::kernels::write_cache`]; gives the cache back where it declines.
+pub(in crate::kernels) fn write_cache(
+    cache: Tensor<2>,
+    block: &Tensor<2>,
+    place: CachePlace,
+    origins: Option<&[isize]>,
+) -> Result<Tensor<2>, Tensor<2>> {
+    let (Some(mut slots), Some(block)) = (numbers(&cache), numbers(block)) else {
+        return Err(cache);
+    };
+    drop(cache);
+    let [n_slots, d] = dims(&slots);
+    let slots_of = slots.storage_mut::<f32>();
+    for (row, block) in values(&block).chunks_exact(place.width * d).enumerate() {
+        let from = place.memory(row, origins);
+        assert!(from < n_slots, "row {row}: place {from} of a cache of {n_slots} slots");
+        let at = from * d;
+        slots_of[at..at + block.len()].copy_from_slice(block);
+    }
+    Ok(Tensor::from_primitive::<Flex>(slots))
 }

@@ -2,9 +2,8 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Int, Tensor};
 
-use super::super::cpu;
-use super::decoder::{stored, untracked};
-use super::{Operation, apply, dims, input, primitive, values};
+use super::super::arguments::Dropout;
+use super::{Operation, apply, dims, input, primitive, stored, untracked, values};
 
 /// See [`crate::kernels::embedding`].
 pub(in crate::kernels) fn embedding(table: &Tensor<2>, ids: &Tensor<1, Int>) -> Option<Tensor<2>> {
@@ -38,7 +37,7 @@ impl Operation<1> for Embedding {
     fn forward(&self, [table]: [FlexTensor; 1]) -> (FlexTensor, [usize; 2]) {
         let [_, d] = dims(&table);
         let mut output = vec![0.0; self.0.len() * d];
-        cpu::embedding_forward(values(&table), d, &self.0, &mut output);
+        ee_kernels::embedding_forward(values(&table), d, &self.0, &mut output);
         (primitive(output, [self.0.len(), d]), dims(&table))
     }
 
@@ -49,7 +48,40 @@ impl Operation<1> for Embedding {
         _wanted: [bool; 1],
     ) -> [Option<FlexTensor>; 1] {
         let mut result = vec![0.0; entries * d];
-        cpu::embedding_backward(&self.0, d, gradient, &mut result);
+        ee_kernels::embedding_backward(&self.0, d, gradient, &mut result);
         [Some(primitive(result, [entries, d]))]
+    }
+}
+
+/// See [`crate::kernels::dropout`].
+pub(in crate::kernels) fn dropout(state: &Tensor<2>, dropout: Dropout) -> Option<Tensor<2>> {
+    apply(Drop(dropout), [input(state)])
+}
+
+#[derive(Debug)]
+struct Drop(Dropout);
+
+impl Drop {
+    fn run(&self, input: &[f32], shape: [usize; 2]) -> FlexTensor {
+        let mut output = vec![0.0; input.len()];
+        ee_kernels::dropout(self.0, input, &mut output);
+        primitive(output, shape)
+    }
+}
+
+impl Operation<1> for Drop {
+    type Saved = [usize; 2];
+
+    fn forward(&self, [state]: [FlexTensor; 1]) -> (FlexTensor, [usize; 2]) {
+        (self.run(values(&state), dims(&state)), dims(&state))
+    }
+
+    fn backward(
+        self,
+        shape: [usize; 2],
+        gradient: &[f32],
+        _wanted: [bool; 1],
+    ) -> [Option<FlexTensor>; 1] {
+        [Some(self.run(gradient, shape))]
     }
 }

@@ -4,20 +4,18 @@
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 
-use super::super::{Activation, FeedForwardParameters, cpu};
+use super::super::arguments::{Activation, Weight};
 use super::{Operation, apply, dims, input, linear, primitive, values};
 
 /// See [`crate::kernels::feed_forward`].
 pub(in crate::kernels) fn feed_forward(
     state: &Tensor<2>,
-    parameters: &FeedForwardParameters,
+    up: &Weight,
+    down: &Weight,
     activation: Activation,
 ) -> Option<Tensor<2>> {
-    let FeedForwardParameters { up_weight, up_bias, down_weight, down_bias } = parameters;
-    apply(
-        FeedForward(activation),
-        [input(state), input(up_weight), input(up_bias), input(down_weight), input(down_bias)],
-    )
+    let ([up, up_bias], [down, down_bias]) = (linear::parameters(up), linear::parameters(down));
+    apply(FeedForward(activation), [input(state), up, up_bias, down, down_bias])
 }
 
 #[derive(Debug)]
@@ -34,7 +32,7 @@ struct Saved {
 impl FeedForward {
     fn activated(&self, inner: &FlexTensor) -> FlexTensor {
         let mut activated = vec![0.0; values(inner).len()];
-        cpu::activation_forward(self.0, values(inner), &mut activated);
+        ee_kernels::activation_forward(self.0, values(inner), &mut activated);
         primitive(activated, dims(inner))
     }
 }
@@ -63,11 +61,49 @@ impl Operation<5> for FeedForward {
         drop(activated);
         let of_activated = of_activated.expect("was wanted");
         let mut of_inner = vec![0.0; values(&inner).len()];
-        cpu::activation_backward(self.0, values(&inner), values(&of_activated), &mut of_inner);
+        ee_kernels::activation_backward(
+            self.0,
+            values(&inner),
+            values(&of_activated),
+            &mut of_inner,
+        );
         drop((inner, of_activated));
         let up_wanted = [wanted[0], wanted[1], wanted[2]];
         let [of_state, of_up_weight, of_up_bias] =
             linear::backward(&state, &up_weight, &of_inner, up_wanted);
         [of_state, of_up_weight, of_up_bias, of_down_weight, of_down_bias]
+    }
+}
+
+/// See [`crate::kernels::silu_product`].
+pub(in crate::kernels) fn silu_product(state: &Tensor<2>, factor: &Tensor<2>) -> Option<Tensor<2>> {
+    apply(SiluProduct, [input(state), input(factor)])
+}
+
+#[derive(Debug)]
+struct SiluProduct;
+
+impl Operation<2> for SiluProduct {
+    type Saved = [FlexTensor; 2];
+
+    fn forward(&self, [state, factor]: [FlexTensor; 2]) -> (FlexTensor, Self::Saved) {
+        let shape = dims(&state);
+        let mut out = vec![0.0; shape[0] * shape[1]];
+        ee_kernels::silu_product(values(&state), values(&factor), &mut out);
+        (primitive(out, shape), [state, factor])
+    }
+
+    fn backward(
+        self,
+        saved: Self::Saved,
+        gradient: &[f32],
+        _wanted: [bool; 2],
+    ) -> [Option<FlexTensor>; 2] {
+        let shape = dims(&saved[0]);
+        let [state, factor] = saved.each_ref().map(values);
+        let [mut of_state, mut of_factor] = [(); 2].map(|()| vec![0.0; gradient.len()]);
+        let (to_state, to_factor) = (&mut of_state, &mut of_factor);
+        ee_kernels::silu_product_backward(state, factor, gradient, to_state, to_factor);
+        [Some(primitive(of_state, shape)), Some(primitive(of_factor, shape))]
     }
 }

@@ -2,9 +2,8 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 
-use super::super::{HeadGradients, HeadLoss, Weight, cpu};
-use super::decoder::{numbers, output, stored, untracked};
-use super::{Operation, apply, dims, input, primitive, values};
+use super::super::arguments::{HeadGradients, HeadLoss, RowStatistics, Weight};
+use super::{Operation, apply, dims, input, numbers, output, primitive, stored, untracked, values};
 
 /// See [`crate::kernels::head_loss`].
 pub(in crate::kernels) fn head_loss(
@@ -22,17 +21,17 @@ pub(in crate::kernels) fn head_loss(
     let data = stored(&matrix)?;
     let [rows, inputs] = dims(&states);
     let [outputs, _] = dims(&matrix);
-    let shape = cpu::LinearShape { rows, inputs, outputs };
-    let loss = cpu::with_scratch(rows * outputs, |logits| {
+    let shape = ee_kernels::LinearShape { rows, inputs, outputs };
+    let loss = ee_kernels::with_scratch(rows * outputs, |logits| {
         let bias = bias.as_ref().map(values);
-        cpu::linear_stored(shape, values(&states), data, bias, logits);
-        let sums = cpu::cross_entropy(logits, outputs, labels, factor);
+        ee_kernels::linear_forward(shape, values(&states), data, bias, logits);
+        let sums = ee_kernels::cross_entropy(logits, outputs, labels, factor);
         let of_states = factor.map(|_| {
             if let Some(gradients) = gradients {
                 add(shape, gradients, logits, values(&states));
             }
             let mut of_states = vec![0.0; rows * inputs];
-            cpu::linear_stored_backward_input(shape, logits, data, &mut of_states);
+            ee_kernels::linear_backward_input(shape, logits, data, &mut of_states);
             output(of_states, [rows, inputs])
         });
         HeadLoss { loss: sums.loss, right: sums.right, of_states }
@@ -40,17 +39,22 @@ pub(in crate::kernels) fn head_loss(
     Some(loss)
 }
 
-/// Adds to the head's gradients, in place where nobody else holds them.
-fn add(shape: cpu::LinearShape, gradients: &mut HeadGradients, of_logits: &[f32], states: &[f32]) {
+/// Adds to the head's gradients, in place where nothing else holds them.
+fn add(
+    shape: ee_kernels::LinearShape,
+    gradients: &mut HeadGradients,
+    of_logits: &[f32],
+    states: &[f32],
+) {
     if let Some(matrix) = gradients.matrix.take() {
         let mut sum = numbers(&matrix).expect("a gradient of this backend");
         drop(matrix);
-        cpu::linear_backward_weight(shape, of_logits, states, true, sum.storage_mut());
+        ee_kernels::linear_backward_weight(shape, of_logits, states, true, sum.storage_mut());
         gradients.matrix = Some(Tensor::from_primitive::<Flex>(sum));
     }
     if let Some(bias) = gradients.bias.take() {
         let mut part = vec![0.0; shape.outputs];
-        cpu::bias_backward(of_logits, &mut part);
+        ee_kernels::bias_backward(of_logits, &mut part);
         gradients.bias = Some(bias + output(part, [shape.outputs]));
     }
 }
@@ -74,4 +78,13 @@ impl Operation<1> for Pull {
         // The gradient of the number itself is 1: a backward pass begins here.
         [Some(self.0)]
     }
+}
+
+/// See [`crate::kernels::row_statistics`].
+pub(in crate::kernels) fn row_statistics(
+    logits: &Tensor<2>,
+    given: Option<&[u32]>,
+) -> Option<Vec<RowStatistics>> {
+    let [_, columns] = logits.dims();
+    Some(ee_kernels::row_statistics(values(&numbers(logits)?), columns, given))
 }

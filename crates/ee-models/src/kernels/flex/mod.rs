@@ -5,33 +5,21 @@
 //! another backend or has another type, `apply` declines and the caller takes the plain body.
 
 mod attention;
-mod causal;
-mod decoder;
-mod dropout;
 mod embedding;
 mod feed_forward;
-mod gate;
 mod head;
 mod linear;
 mod norm;
 mod optimizer;
-mod project;
-mod rms_norm;
 mod rotary;
 
-pub(super) use attention::attention;
-pub(super) use causal::causal_attention;
-pub(super) use decoder::{row_statistics, settle, write_cache};
-pub(super) use dropout::dropout;
-pub(super) use embedding::embedding;
-pub(super) use feed_forward::feed_forward;
-pub(super) use gate::silu_product;
-pub(super) use head::{head_loss, pull};
-pub(super) use linear::linear;
-pub(super) use norm::residual_norm;
+pub(super) use attention::{attention, write_cache};
+pub(super) use embedding::{dropout, embedding};
+pub(super) use feed_forward::{feed_forward, silu_product};
+pub(super) use head::{head_loss, pull, row_statistics};
+pub(super) use linear::{project, settle};
+pub(super) use norm::{add_rms_norm, residual_norm, rms_norm};
 pub(super) use optimizer::{adamw, sum_of_squares};
-pub(super) use project::project;
-pub(super) use rms_norm::{add_rms_norm, rms_norm};
 pub(super) use rotary::rotate;
 
 use std::fmt::Debug;
@@ -44,6 +32,8 @@ use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Flex};
 use burn::tensor::{Bytes, DType, Shape, Tensor};
+use ee_kernels::WeightData;
+use half::{bf16, f16};
 
 type Tracked = Autodiff<Flex, NoCheckpointing>;
 
@@ -92,6 +82,16 @@ fn stored_input<const D: usize>(tensor: &Tensor<D>) -> Option<Input> {
         // A frozen parameter is a constant, whether its device differentiates or not.
         tensor.clone().inner().try_into_primitive::<Flex>().ok().map(Input::Plain)
     }
+}
+
+/// An input that may be absent: then it is one of no numbers.
+fn optional<const D: usize>(tensor: Option<&Tensor<D>>) -> Option<Input> {
+    tensor.map_or_else(|| Some(Input::Plain(primitive(Vec::new(), [0]))), input)
+}
+
+/// The numbers of an [`optional`] input.
+fn present(tensor: &FlexTensor) -> Option<&[f32]> {
+    Some(values(tensor)).filter(|numbers| !numbers.is_empty())
 }
 
 /// Runs an operation, recorded when one of its inputs is tracked; `None` when one is not there.
@@ -168,4 +168,32 @@ fn primitive(buffer: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
 /// Rows and columns of a 2-D primitive.
 fn dims(tensor: &FlexTensor) -> [usize; 2] {
     tensor.layout().shape().dims()
+}
+
+/// A contiguous primitive of an untracked tensor of this backend.
+fn untracked<const D: usize>(tensor: &Tensor<D>) -> Option<FlexTensor> {
+    if tensor.is_tracked() {
+        return None;
+    }
+    Some(tensor.clone().inner().try_into_primitive::<Flex>().ok()?.to_contiguous())
+}
+
+/// The same, which must be F32.
+fn numbers<const D: usize>(tensor: &Tensor<D>) -> Option<FlexTensor> {
+    (tensor.dtype() == DType::F32).then(|| untracked(tensor))?
+}
+
+/// An untracked tensor that takes over a buffer.
+fn output<const D: usize>(buffer: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+    Tensor::from_primitive::<Flex>(primitive(buffer, shape))
+}
+
+/// A weight in its own format.
+fn stored(weight: &FlexTensor) -> Option<WeightData<'_>> {
+    match weight.dtype() {
+        DType::F32 => Some(WeightData::F32(weight.as_slice()?)),
+        DType::F16 => Some(WeightData::F16(weight.as_slice::<f16>()?)),
+        DType::BF16 => Some(WeightData::Bf16(weight.as_slice::<bf16>()?)),
+        _ => None,
+    }
 }

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 
-use super::super::{Dropout, cpu};
-use super::{Operation, apply, dims, input, primitive, values};
+use super::super::arguments::Dropout;
+use super::{Operation, apply, dims, input, numbers, output, primitive, values};
 
 /// See [`crate::kernels::residual_norm`].
 pub(in crate::kernels) fn residual_norm(
@@ -44,8 +44,8 @@ impl Operation<4> for ResidualNorm {
         let [rows, d] = dims(&state);
         let (mut sum, mut output) = (vec![0.0; rows * d], vec![0.0; rows * d]);
         let (mut mean, mut inverse_deviation) = (vec![0.0; rows], vec![0.0; rows]);
-        cpu::residual_norm(
-            cpu::NormParameters {
+        ee_kernels::residual_norm(
+            ee_kernels::NormParameters {
                 gamma: values(&gamma),
                 beta: values(&beta),
                 epsilon: self.epsilon,
@@ -55,7 +55,10 @@ impl Operation<4> for ResidualNorm {
             values(&residual),
             &mut sum,
             &mut output,
-            cpu::NormStatistics { mean: &mut mean, inverse_deviation: &mut inverse_deviation },
+            ee_kernels::NormStatistics {
+                mean: &mut mean,
+                inverse_deviation: &mut inverse_deviation,
+            },
         );
         let saved = Saved {
             sum: primitive(sum, [rows, d]),
@@ -76,13 +79,17 @@ impl Operation<4> for ResidualNorm {
         let [rows, d] = dims(&sum);
         let mut of_sum = vec![0.0; rows * d];
         let (mut of_gamma, mut of_beta) = (vec![0.0; d], vec![0.0; d]);
-        cpu::layer_norm_backward(
+        ee_kernels::layer_norm_backward(
             values(&gamma),
             gradient,
             values(&sum),
             &mean,
             &inverse_deviation,
-            cpu::NormGradients { input: &mut of_sum, gamma: &mut of_gamma, beta: &mut of_beta },
+            ee_kernels::NormGradients {
+                input: &mut of_sum,
+                gamma: &mut of_gamma,
+                beta: &mut of_beta,
+            },
         );
         drop(sum);
         let of_residual = primitive(of_sum, [rows, d]);
@@ -91,9 +98,84 @@ impl Operation<4> for ResidualNorm {
                 return of_residual.clone();
             }
             let mut result = vec![0.0; rows * d];
-            cpu::dropout(self.dropout, values(&of_residual), &mut result);
+            ee_kernels::dropout(self.dropout, values(&of_residual), &mut result);
             primitive(result, [rows, d])
         });
         [of_state, Some(of_residual), Some(primitive(of_gamma, [d])), Some(primitive(of_beta, [d]))]
     }
+}
+
+/// See [`crate::kernels::rms_norm`].
+pub(in crate::kernels) fn rms_norm(
+    state: &Tensor<2>,
+    gamma: &Tensor<1>,
+    epsilon: f64,
+) -> Option<Tensor<2>> {
+    apply(RmsNorm { epsilon: epsilon as f32 }, [input(state), input(gamma)])
+}
+
+#[derive(Debug)]
+struct RmsNorm {
+    epsilon: f32,
+}
+
+impl Operation<2> for RmsNorm {
+    type Saved = [FlexTensor; 2];
+
+    fn forward(&self, [state, gamma]: [FlexTensor; 2]) -> (FlexTensor, Self::Saved) {
+        let shape = dims(&state);
+        let mut out = vec![0.0; shape[0] * shape[1]];
+        ee_kernels::rms_norm(values(&gamma), self.epsilon, values(&state), &mut out);
+        (primitive(out, shape), [state, gamma])
+    }
+
+    fn backward(
+        self,
+        [state, gamma]: Self::Saved,
+        gradient: &[f32],
+        wanted: [bool; 2],
+    ) -> [Option<FlexTensor>; 2] {
+        let [rows, d] = dims(&state);
+        let (mut of_state, mut of_gamma) = (vec![0.0; rows * d], vec![0.0; d]);
+        ee_kernels::rms_norm_backward(
+            values(&gamma),
+            self.epsilon,
+            gradient,
+            values(&state),
+            &mut of_state,
+            &mut of_gamma,
+        );
+        let of_gamma = wanted[1].then(|| primitive(of_gamma, [d]));
+        [Some(primitive(of_state, [rows, d])), of_gamma]
+    }
+}
+
+/// See [`crate::kernels::add_rms_norm`]; tracked, it is the sum and then the norm, which are differentiated
+/// one by one.
+pub(in crate::kernels) fn add_rms_norm(
+    state: &Tensor<2>,
+    residual: &Tensor<2>,
+    gamma: &Tensor<1>,
+    epsilon: f64,
+) -> Option<[Tensor<2>; 2]> {
+    let (Some(state), Some(other), Some(gamma)) =
+        (numbers(state), numbers(residual), numbers(gamma))
+    else {
+        input(state)?;
+        let sum = residual.clone() + state.clone();
+        let norm = rms_norm(&sum, gamma, epsilon)?;
+        return Some([sum, norm]);
+    };
+    let shape = dims(&state);
+    let n = shape[0] * shape[1];
+    let (mut sum, mut out) = (vec![0.0; n], vec![0.0; n]);
+    ee_kernels::add_rms_norm(
+        values(&gamma),
+        epsilon as f32,
+        values(&state),
+        values(&other),
+        &mut sum,
+        &mut out,
+    );
+    Some([output(sum, shape), output(out, shape)])
 }

@@ -2,7 +2,7 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Tensor};
 
-use super::super::{AdamW, AdamWTensors, cpu};
+use super::super::arguments::{AdamW, AdamWTensors};
 use super::values;
 
 /// A plain F32 primitive of this backend that owns its whole buffer.
@@ -34,7 +34,7 @@ pub(in crate::kernels) fn adamw<const D: usize>(
     };
     // The update is in place only while no other handle lives.
     drop(tensors);
-    cpu::adamw(
+    ee_kernels::adamw(
         step,
         parameter.storage_mut(),
         values(&gradient),
@@ -50,5 +50,5 @@ pub(in crate::kernels) fn adamw<const D: usize>(
 
 /// See [`crate::kernels::sum_of_squares`].
 pub(in crate::kernels) fn sum_of_squares<const D: usize>(tensor: &Tensor<D>) -> Option<f64> {
-    owned(tensor).map(|primitive| cpu::sum_of_squares(values(&primitive)))
+    owned(tensor).map(|primitive| ee_kernels::sum_of_squares(values(&primitive)))
 }

@@ -1,9 +1,8 @@
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 
-use super::super::{Rotary, cpu};
-use super::decoder::numbers;
-use super::{Operation, apply, dims, input, primitive, values};
+use super::super::arguments::Rotary;
+use super::{Operation, apply, dims, input, numbers, primitive, values};
 
 #[allow(clippy::result_large_err, reason = "what is declined goes on to the plain body")]
 /// See [`crate::kernels::rotate`]; gives the state back where it declines.
@@ -33,7 +32,7 @@ impl Operation<1> for Rotate {
     fn forward(&self, [mut state]: [FlexTensor; 1]) -> (FlexTensor, [usize; 2]) {
         let shape = dims(&state);
         let [_, half] = dims(&self.cos);
-        cpu::rotate(half, values(&self.cos), values(&self.sin), state.storage_mut());
+        ee_kernels::rotate(half, values(&self.cos), values(&self.sin), state.storage_mut());
         (state, shape)
     }
 
@@ -47,7 +46,7 @@ impl Operation<1> for Rotate {
         let [_, half] = dims(&self.cos);
         let back: Vec<f32> = values(&self.sin).iter().map(|sin| -sin).collect();
         let mut result = gradient.to_vec();
-        cpu::rotate(half, values(&self.cos), &back, &mut result);
+        ee_kernels::rotate(half, values(&self.cos), &back, &mut result);
         [Some(primitive(result, shape))]
     }
 }

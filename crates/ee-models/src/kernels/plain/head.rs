@@ -1,7 +1,8 @@
 use burn::tensor::{DType, Int, Tensor, TensorData, activation};
+use ee_kernels::not_below_zero;
 
 use super::project;
-use crate::kernels::{HeadGradients, HeadLoss, Weight};
+use crate::kernels::arguments::{HeadGradients, HeadLoss, RowStatistics, Weight};
 
 /// See [`crate::kernels::head_loss`].
 pub fn head_loss(
@@ -46,4 +47,55 @@ fn add(gradients: &mut HeadGradients, of_logits: &Tensor<2>, states: Tensor<2>) 
 /// See [`crate::kernels::pull`].
 pub fn pull(state: Tensor<2>, gradient: Tensor<2>) -> Tensor<1> {
     (state * Tensor::from_inner(gradient)).sum()
+}
+
+/// See [`crate::kernels::row_statistics`].
+pub fn row_statistics(logits: Tensor<2>, given: Option<&[u32]>) -> Vec<RowStatistics> {
+    let [rows, columns] = logits.dims();
+    let device = logits.device();
+    let (max, argmax) = logits.clone().max_dim_with_indices(1);
+    let ids = Tensor::<1, Int>::arange(0..columns as i64, &device).reshape([1, columns]);
+    let is_best = ids.clone().expand([rows, columns]).equal(argmax.clone().expand([rows, columns]));
+    let second = logits.clone().mask_fill(is_best, f32::NEG_INFINITY).max_dim(1);
+    // Not clamped: what is not finite has to show in the sums.
+    let shifted = logits.clone() - max.clone();
+    let weights = shifted.clone().exp();
+    let partition = weights.clone().sum_dim(1);
+    let weighted = (weights * shifted).sum_dim(1);
+    let (rank, at) = match given {
+        None => (None, None),
+        Some(given) => {
+            let given: Vec<i64> = given.iter().map(|&id| i64::from(id)).collect();
+            let given = Tensor::<2, Int>::from_data(TensorData::new(given, [rows, 1]), &device);
+            let at = logits.clone().gather(1, given.clone());
+            let wide = at.clone().expand([rows, columns]);
+            let earlier = ids.expand([rows, columns]).lower(given.expand([rows, columns]));
+            let tied = logits.clone().equal(wide.clone()).bool_and(earlier);
+            let before = logits.greater(wide).bool_or(tied).int().sum_dim(1);
+            (Some(numbers_of(before.float())), Some(numbers_of(at)))
+        }
+    };
+    let argmax: Vec<i64> = argmax.into_data().try_into_vec_as().expect("indices are integers");
+    let [max, second, partition, weighted] = [max, second, partition, weighted].map(numbers_of);
+    (0..rows)
+        .map(|row| {
+            let partition = f64::from(partition[row]);
+            RowStatistics {
+                argmax: argmax[row] as u32,
+                max: max[row],
+                second: second[row],
+                partition,
+                entropy: not_below_zero(partition.ln() - f64::from(weighted[row]) / partition)
+                    as f32,
+                given_rank: rank.as_ref().map_or(0, |rank| rank[row] as u32),
+                given_probability: at
+                    .as_ref()
+                    .map_or(0.0, |at| (f64::from(at[row] - max[row]).exp() / partition) as f32),
+            }
+        })
+        .collect()
+}
+
+fn numbers_of(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.into_data().try_into_vec_as().expect("floating-point numbers")
 }

@@ -1,74 +1,16 @@
 //! The default bodies: plain tensor operations, for every backend and as the reference in tests.
 
-mod decoder;
+mod attention;
 mod head;
+mod linear;
 
-use burn::tensor::{Bool, DType, Distribution, Int, Tensor, TensorData, activation, module};
+use burn::tensor::{DType, Distribution, Int, Tensor, module};
 
-use super::{Activation, AdamW, AdamWTensors, AttentionShape, Dropout, FeedForwardParameters};
+use super::arguments::{AdamW, AdamWTensors, Dropout};
 
-pub use decoder::{
-    add_rms_norm, causal_attention, project, rms_norm, rotate, row_statistics, silu_product,
-    write_cache,
-};
-pub use head::{head_loss, pull};
-
-/// See [`super::linear`].
-pub fn linear(input: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
-    input.matmul(weight.transpose()) + bias.unsqueeze::<2>()
-}
-
-/// See [`super::feed_forward`].
-pub fn feed_forward(
-    input: Tensor<2>,
-    parameters: FeedForwardParameters,
-    function: Activation,
-) -> Tensor<2> {
-    let inner = linear(input, parameters.up_weight, parameters.up_bias);
-    let inner = match function {
-        Activation::Gelu => activation::gelu(inner),
-        Activation::GeluTanh => activation::gelu_approximate(inner),
-        Activation::QuickGelu => inner.clone() * activation::sigmoid(inner * 1.702),
-        Activation::Relu => activation::relu(inner),
-        Activation::Silu => activation::silu(inner),
-        Activation::Tanh => activation::tanh(inner),
-    };
-    linear(inner, parameters.down_weight, parameters.down_bias)
-}
-
-/// See [`super::attention`].
-pub fn attention(
-    query: Tensor<2>,
-    key: Tensor<2>,
-    value: Tensor<2>,
-    shape: &AttentionShape,
-    dropout: Dropout,
-) -> Tensor<2> {
-    let [rows, d_model] = query.dims();
-    let (batch, width) = (shape.lengths.len(), shape.width);
-    let d_head = d_model / shape.heads;
-    let split =
-        |state: Tensor<2>| state.reshape([batch, width, shape.heads, d_head]).swap_dims(1, 2);
-    let scores = split(query).matmul(split(key).swap_dims(2, 3)) / (d_head as f64).sqrt();
-    let masked = padding(shape, &scores.device()).reshape([batch, 1, 1, width]).expand([
-        batch,
-        shape.heads,
-        width,
-        width,
-    ]);
-    let probabilities = activation::softmax(scores.mask_fill(masked, f32::NEG_INFINITY), 3);
-    mask(probabilities, dropout).matmul(split(value)).swap_dims(1, 2).reshape([rows, d_model])
-}
-
-/// True where a token is padding, `[batch, width]`.
-fn padding(shape: &AttentionShape, device: &burn::tensor::Device) -> Tensor<2, Bool> {
-    let flags: Vec<bool> = shape
-        .lengths
-        .iter()
-        .flat_map(|&length| (0..shape.width).map(move |position| position >= length))
-        .collect();
-    Tensor::from_data(TensorData::new(flags, [shape.lengths.len(), shape.width]), device)
-}
+pub use attention::{attention, rotate, write_cache};
+pub use head::{head_loss, pull, row_statistics};
+pub use linear::{feed_forward, project, silu_product};
 
 /// See [`super::residual_norm`].
 pub fn residual_norm(
@@ -83,6 +25,23 @@ pub fn residual_norm(
     let centred = sum.clone() - sum.mean_dim(1);
     let variance = (centred.clone() * centred.clone()).mean_dim(1);
     centred / (variance + epsilon).sqrt() * gamma.unsqueeze::<2>() + beta.unsqueeze::<2>()
+}
+
+/// See [`super::rms_norm`].
+pub fn rms_norm(input: Tensor<2>, gamma: Tensor<1>, epsilon: f64) -> Tensor<2> {
+    let mean = (input.clone() * input.clone()).mean_dim(1);
+    input / (mean + epsilon).sqrt() * gamma.unsqueeze::<2>()
+}
+
+/// See [`super::add_rms_norm`].
+pub fn add_rms_norm(
+    input: Tensor<2>,
+    residual: Tensor<2>,
+    gamma: Tensor<1>,
+    epsilon: f64,
+) -> [Tensor<2>; 2] {
+    let sum = residual + input;
+    [sum.clone(), rms_norm(sum, gamma, epsilon)]
 }
 
 /// See [`super::embedding`].

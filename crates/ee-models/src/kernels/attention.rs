@@ -1,0 +1,46 @@
+//! Attention, the cache it reads, and the rotation of what goes into it.
+
+use burn::tensor::Tensor;
+
+use super::arguments::{AttentionShape, CachePlace, Rotary};
+use super::{flex, plain};
+
+/// dropout(softmax(scale · Q Kᵀ + bias)) V per head; 0 for queries that are padding or see nothing.
+///
+/// # Shapes
+/// `query` `[batch * width, heads * head_dim]`, `key`, `value` `[batch * capacity, kv_heads * head_dim]`, or
+/// as many slots as `origins` speak of, `bias` `[heads, width, slots]` with all slots that are seen → as
+/// `query`.
+pub fn attention(
+    query: Tensor<2>,
+    key: Tensor<2>,
+    value: Tensor<2>,
+    bias: Option<Tensor<3>>,
+    shape: &AttentionShape,
+) -> Tensor<2> {
+    flex::attention(&query, &key, &value, bias.as_ref(), shape)
+        .unwrap_or_else(|| plain::attention(query, key, value, bias, shape))
+}
+
+/// Writes a block of tokens into a cache; in place where nothing else holds it, not differentiated on the CPU.
+/// Where the rows of the block lie is said by `origins`, as in [`AttentionShape`].
+///
+/// # Shapes
+/// `cache` `[slots, d]`, `block` `[batch * width, d]` → `[slots, d]`.
+pub fn write_cache(
+    cache: Tensor<2>,
+    block: Tensor<2>,
+    place: CachePlace,
+    origins: Option<&[isize]>,
+) -> Tensor<2> {
+    flex::write_cache(cache, &block, place, origins)
+        .unwrap_or_else(|cache| plain::write_cache(cache, block, place, origins))
+}
+
+/// Rotates every head of every row by the row's angles, first half against second.
+///
+/// # Shapes
+/// `state` `[rows, heads * head_dim]` → the same.
+pub fn rotate(state: Tensor<2>, rotary: &Rotary) -> Tensor<2> {
+    flex::rotate(state, rotary).unwrap_or_else(|state| plain::rotate(state, rotary))
+}

@@ -22,11 +22,9 @@ const SIDE: f64 = 0.025;
 /// What a batch took.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Timed {
-    /// The places of its examples.
     pub(crate) texts: Vec<usize>,
     /// New tokens of each round; of labels, rows.
     pub(crate) tokens: usize,
-    /// Of every round.
     pub(crate) seconds: Vec<f64>,
 }
 
@@ -35,13 +33,11 @@ pub(crate) struct Timed {
 pub(crate) struct Pace {
     /// The ratio, from the medians of the rounds.
     pub(crate) speed_up: f64,
-    /// The ratio round by round.
     pub(crate) speed_up_by_round: Spread,
     /// Its 95 % interval, of this way looked at alone; none of a single batch or round.
     pub(crate) speed_up_interval: Option<[f64; 2]>,
     /// The standard error of its logarithm over batches; none of a single batch or round.
     pub(crate) log_error: Option<f64>,
-    /// Batches.
     pub(crate) batches: usize,
 }
 

@@ -71,7 +71,7 @@ fn exiting(found: &Recommendation, place: usize) -> String {
             100.0 * quality.at_least
         )
     });
-    let (what, cut) = match is_cut(trial) {
+    let (what, cut) = match trial.way.is_cut() {
         true => (
             "the model cut off at one depth",
             " no gate that keeps as much surely is faster.".to_owned(),
@@ -87,14 +87,10 @@ fn exiting(found: &Recommendation, place: usize) -> String {
     )
 }
 
-fn is_cut(trial: &Trial) -> bool {
-    trial.way.gate_name() == Some("fixed")
-}
-
 /// What cutting the model off does, where a gate is better.
 fn cut(found: &Recommendation) -> String {
     let mut cuts =
-        found.trials.trials.iter().zip(&found.findings).filter(|(trial, _)| is_cut(trial));
+        found.trials.trials.iter().zip(&found.findings).filter(|(trial, _)| trial.way.is_cut());
     cuts.next().map_or_else(
         || " the model cannot be cut off at any depth.".to_owned(),
         |(trial, finding)| {

@@ -1,18 +1,19 @@
 //! Every setting worth a thought, with what one half of the trace and the times of the parts promise of it.
 
 use super::half::Observed;
-use super::results::{CandidateResults, Origin};
+use super::results::Origin;
 use crate::advise::cost::Cost;
 use crate::advise::times::{Ask, Times};
 use crate::error::Result;
 use crate::tokens::Watched;
 use crate::tokens::states::StateNumbers;
 use crate::trace::Trace;
-use crate::trial::{Way, WayFacts};
+use crate::trial::Way;
 use ee_decode::Settings;
 use ee_decode::gates::GATES;
 use ee_decode::policy::{KvPolicy, POLICIES};
 use ee_decode::rule::{AnyGate, ExitRule, OpenRule, Rule};
+use serde::Serialize;
 
 /// What candidates are looked for with.
 pub(crate) struct Search<'a> {
@@ -20,7 +21,6 @@ pub(crate) struct Search<'a> {
     pub(crate) trace: &'a Trace,
     /// What gates on states make of some of its texts; none where they are not looked at.
     pub(crate) observed: Option<&'a Observed>,
-    /// The parts.
     pub(crate) times: &'a Times,
     /// Ways of asking whether a token leaves.
     pub(crate) asks: &'a [Ask],
@@ -30,7 +30,6 @@ pub(crate) struct Search<'a> {
     pub(crate) confidence: f64,
     /// So many new tokens never leave.
     pub(crate) min_tokens: usize,
-    /// New tokens per text at most.
     pub(crate) max_new_tokens: usize,
 }
 
@@ -89,9 +88,8 @@ fn distinct<const N: usize>(found: [(Option<ExitRule>, Origin); N]) -> Vec<(Exit
 }
 
 /// A setting with its promise.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Candidate {
-    /// The setting.
     pub(crate) way: Way,
     /// Where its threshold or plan comes from.
     pub(crate) origin: Origin,
@@ -101,19 +99,6 @@ pub(crate) struct Candidate {
     pub(crate) predicted_speed_up: f64,
     /// The share of tokens that are the full model's, on its own context.
     pub(crate) predicted_equal: f64,
-}
-
-impl Candidate {
-    /// As it is stored.
-    pub(crate) fn results(&self) -> CandidateResults {
-        CandidateResults {
-            way: WayFacts::of(&self.way),
-            origin: self.origin,
-            average_exit: self.average_exit,
-            predicted_speed_up: self.predicted_speed_up,
-            predicted_equal: self.predicted_equal,
-        }
-    }
 }
 
 /// Sets of exits before the last at which gates are read: all, every second and every third counted from the

@@ -23,7 +23,6 @@ pub(crate) trait Live {
 pub(crate) struct Tried {
     /// Whether texts are the full model's whatever happens.
     pub(crate) lossless: bool,
-    /// Beside plain decoding.
     pub(crate) pace: Pace,
     /// The share of the full model's quality that these texts kept.
     pub(crate) share: f64,
@@ -42,7 +41,6 @@ pub(crate) struct Chosen {
     pub(crate) judged: Vec<Option<Quality>>,
     /// The doubt that each claim leaves.
     pub(crate) doubt: Doubt,
-    /// The answer.
     pub(crate) verdict: Verdict,
 }
 

@@ -16,9 +16,7 @@ const LONGEST: usize = 8;
 
 /// A trace with the times of one text at a time.
 pub(crate) struct Cost<'a> {
-    /// Greedy text.
     pub(crate) trace: &'a Trace,
-    /// The parts.
     pub(crate) times: &'a Times,
 }
 

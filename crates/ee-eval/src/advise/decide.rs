@@ -41,13 +41,11 @@ impl Doubt {
 /// One setting that was tried.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Finding {
-    /// Whether it leaves texts as they are.
     pub(crate) lossless: bool,
     /// Whether it kept the quality on the texts that were timed.
     pub(crate) seems_kept: bool,
     /// Whether it keeps the quality on further texts; none where that was not judged.
     pub(crate) kept: Option<Kept>,
-    /// Measured.
     pub(crate) speed_up: f64,
     /// What it is at least, but for its doubt; none where nothing tells it.
     pub(crate) at_least: Option<f64>,
@@ -70,15 +68,9 @@ impl Finding {
 #[serde(tag = "use", rename_all = "kebab-case")]
 pub(crate) enum Verdict {
     /// True early exit, as in this trial.
-    EarlyExit {
-        /// Its place among the trials.
-        trial: usize,
-    },
+    EarlyExit { trial: usize },
     /// Lossless speculation, as in this trial.
-    Speculation {
-        /// Its place among the trials.
-        trial: usize,
-    },
+    Speculation { trial: usize },
     /// Neither.
     Plain {
         /// The fastest trial that is surely faster and whose quality these texts do not tell; else the fastest that

@@ -134,7 +134,7 @@ pub(crate) fn recommend(
         ideal: Ideal::of_trace(&calibration, &oracle::ideal_exits(&calibration)),
         agreement_per_exit: agreement_per_exit(&calibration),
         notices,
-        candidates: chosen.candidates.iter().map(Candidate::results).collect(),
+        candidates: chosen.candidates,
         tried: chosen.tried,
         trials,
         findings: chosen.findings,

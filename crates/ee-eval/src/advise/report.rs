@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::answer::answer;
+use super::candidates::Candidate;
 use super::decide::{Finding, JUDGED};
-use super::results::{CandidateResults, Recommendation};
+use super::results::Recommendation;
 use crate::error::Result;
 use crate::exits::plots::ideal_exits;
 use crate::output::write_json;
@@ -13,11 +14,14 @@ use crate::report::plot::Plot;
 use crate::report::plot::{Across, LineChart, Look, Series};
 use crate::report::table::{Cell, Table};
 use crate::report::{Page, provenance};
-use crate::trial::WayFacts;
+use crate::trial::Way;
 use crate::trial::quality::Quality;
 use crate::trial::record::Output;
+use crate::trial::way::listed;
 use crate::words::count;
+use ee_decode::Settings;
 use ee_decode::rule::DECAY;
+use ee_decode::speculate::Plan;
 
 /// Columns that name a setting.
 const SETTING: [&str; 8] =
@@ -113,49 +117,39 @@ fn kept(finding: &Finding) -> &'static str {
 }
 
 /// Kind, gate, threshold, exits, head, K/V and drafts.
-fn setting(way: &WayFacts) -> Vec<Cell> {
-    match way {
-        WayFacts::EarlyExit { gate, exits, head, kv, .. } => {
-            let (gate, decay) = match gate.strip_suffix(DECAY) {
-                Some(still) => (still, DECAY),
-                None => (gate.as_str(), ""),
-            };
-            let (name, threshold) = gate.split_once(':').unwrap_or((gate, ""));
-            let exits: Vec<String> = exits.iter().map(usize::to_string).collect();
-            let threshold = match threshold.parse::<f64>() {
-                Ok(value) => {
-                    let decimals = if value.fract() == 0.0 { 0 } else { 4 };
-                    Cell::number(value, decimals)
-                }
-                Err(_) => Cell::Absent,
-            };
-            vec![
+fn setting(way: &Way) -> Vec<Cell> {
+    let drafts = match way {
+        Way::Exits(Settings { rule, policy, head, exits, .. }) => {
+            let (rule, typed) =
+                (rule.to_string(), rule.decays.then_some(DECAY).unwrap_or_default());
+            let still = rule.strip_suffix(DECAY).unwrap_or(&rule);
+            let (name, number) = still.split_once(':').unwrap_or((still, ""));
+            return vec![
                 Cell::text("true early exit"),
-                Cell::text(format!("{name}{decay}")),
-                threshold,
-                Cell::text(exits.join(" ")),
-                Cell::text(head),
-                Cell::text(kv),
+                Cell::text(format!("{name}{typed}")),
+                number.parse().map_or(Cell::Absent, threshold_cell),
+                Cell::text(listed(exits, " ")),
+                Cell::text(head.to_string()),
+                Cell::text(policy.name()),
                 Cell::Absent,
-            ]
+            ];
         }
-        WayFacts::Speculation { plan } => {
-            let drafts = match plan {
-                Some([exit, drafts]) => format!("{drafts} of exit {exit}"),
-                None => "adaptive".to_owned(),
-            };
-            let mut cells = vec![Cell::text("lossless")];
-            cells.extend([const { Cell::Absent }; 5]);
-            cells.push(Cell::text(drafts));
-            cells
-        }
-    }
+        Way::Speculation(Some(Plan { exit, drafts })) => format!("{drafts} of exit {exit}"),
+        Way::Speculation(None) => "adaptive".to_owned(),
+    };
+    let mut cells = vec![Cell::Absent; 7];
+    (cells[0], cells[6]) = (Cell::text("lossless"), Cell::text(drafts));
+    cells
+}
+
+fn threshold_cell(value: f64) -> Cell {
+    Cell::number(value, if value.fract() == 0.0 { 0 } else { 4 })
 }
 
 /// Every setting that was thought of.
 fn all(found: &Recommendation) -> Table {
     let columns = ["average exit", "predicted speed-up", "predicted equal tokens"];
-    let row = |candidate: &CandidateResults| {
+    let row = |candidate: &Candidate| {
         let mut cells = setting(&candidate.way);
         cells.extend([
             Cell::text(candidate.origin.name()),

@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 
+use super::candidates::Candidate;
 use super::decide::{Doubt, Finding, Verdict};
 use crate::advise::times::Times;
 use crate::exits::oracle::Ideal;
 use crate::trace::TraceFacts;
+use crate::trial::Trials;
 use crate::trial::quality::Quality;
-use crate::trial::{Trials, WayFacts};
 
 /// Where a threshold or plan comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -38,29 +39,12 @@ impl Origin {
     }
 }
 
-/// A setting and what it promised.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct CandidateResults {
-    /// The setting.
-    pub(crate) way: WayFacts,
-    /// Where its threshold or plan comes from.
-    pub(crate) origin: Origin,
-    /// The mean exit of all tokens; none of speculation.
-    pub(crate) average_exit: Option<f64>,
-    /// By the times of the parts.
-    pub(crate) predicted_speed_up: f64,
-    /// The share of tokens that are the full model's, on its own context.
-    pub(crate) predicted_equal: f64,
-}
-
 /// What `ee-eval recommend` found, as `results.json`.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Recommendation {
     /// The words of the command line that say what is decoded.
     pub(crate) subject: String,
-    /// The number of exits, N.
     pub(crate) layers: usize,
-    /// The format of the weights in memory.
     pub(crate) weights: String,
     /// The share of the full model's quality to keep.
     pub(crate) keep: f64,
@@ -84,22 +68,18 @@ pub(crate) struct Recommendation {
     pub(crate) ideal: Ideal,
     /// The share of its tokens, at exits 1..=N, that are the last exit's.
     pub(crate) agreement_per_exit: Vec<f64>,
-    /// What the parts of a step took.
     pub(crate) times: Times,
     /// Every setting that was thought of, the most promising first.
-    pub(crate) candidates: Vec<CandidateResults>,
+    pub(crate) candidates: Vec<Candidate>,
     /// The place among them of every trial.
     pub(crate) tried: Vec<usize>,
     /// What was measured on examples of the other half.
     pub(crate) trials: Trials,
-    /// What decides, of every trial.
     pub(crate) findings: Vec<Finding>,
     /// The quality of every trial on further texts of the other half; none where it was not judged.
     pub(crate) judged: Vec<Option<Quality>>,
-    /// The answer.
     pub(crate) verdict: Verdict,
     /// What a reader should know, one sentence each.
     pub(crate) notices: Vec<String>,
-    /// The trace.
     pub(crate) trace: TraceFacts,
 }

@@ -21,7 +21,7 @@ pub(crate) fn shortlist(candidates: &[Candidate], most: usize) -> Vec<usize> {
     choose(&|of, _| of.origin == Origin::Adaptive);
     choose(&|of, _| of.is_plainest(Origin::Keep, "deferred"));
     choose(&|of, _| of.is_plainest(Origin::KeepTexts, "deferred"));
-    choose(&|of, _| of.is_cut() && of.is_exact());
+    choose(&|of, _| of.way.is_cut() && of.is_exact());
     choose(&|of, _| of.reads_states() && of.is_exact());
     choose(&|of, _| of.origin == Origin::Agreement);
     choose(&|of, _| of.is_plainest(Origin::KeepTexts, "recompute"));
@@ -57,11 +57,6 @@ impl Candidate {
         self.rule().is_some_and(|rule| matches!(rule.rule, Rule::States(..)))
     }
 
-    /// Whether all tokens leave at one depth.
-    pub(super) fn is_cut(&self) -> bool {
-        self.rule().is_some_and(|rule| matches!(rule.rule, Rule::Fixed(_)))
-    }
-
     fn decays(&self) -> bool {
         self.rule().is_some_and(|rule| rule.decays)
     }
@@ -87,7 +82,6 @@ mod tests {
     use crate::advise::candidates::tests::{observed, parts};
     use crate::advise::candidates::{Search, candidates};
     use crate::trace::sample;
-    use crate::trial::WayFacts;
 
     #[test]
     fn a_shortlist_is_of_many_kinds() {
@@ -113,8 +107,8 @@ mod tests {
         assert_eq!((kinds(Origin::Adaptive), kinds(Origin::Agreement)), (1, 1));
         let first = |fits: &dyn Fn(&Candidate) -> bool| {
             let found = all.iter().find(|of| fits(of)).unwrap();
-            let way = WayFacts::of(&found.way);
-            assert!(short.iter().any(|of| WayFacts::of(&of.way) == way), "{way}");
+            let way = found.way.command();
+            assert!(short.iter().any(|of| of.way.command() == way), "{way:?}");
         };
         for (origin, kv) in [
             (Origin::Keep, "deferred"),
@@ -126,7 +120,7 @@ mod tests {
         }
         first(&|of| of.reads_states() && of.is_exact());
         first(&|of| of.decays() && of.is_exact());
-        first(&|of| of.is_cut() && of.is_exact());
+        first(&|of| of.way.is_cut() && of.is_exact());
         assert_eq!(shortlist(&all, 1), shortlist(&all, 10)[..1]);
     }
 }

@@ -172,22 +172,18 @@ fn facts(texts: usize, rows: usize) -> TraceFacts {
 /// What is asked of every run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Demand {
-    /// The share to keep.
     pub(crate) keep: f64,
     /// Of the promise.
     pub(crate) confidence: f64,
     /// Texts: one half chooses, the other tries.
     pub(crate) texts: usize,
-    /// Settings that are tried.
     pub(crate) tries: usize,
 }
 
 /// What came of many runs in a world.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Outcome {
-    /// Runs.
     pub(crate) runs: usize,
-    /// Runs that recommended something.
     pub(crate) recommended: usize,
     /// Of them, those whose setting is no faster or keeps less: at most 1 − confidence of all runs may.
     pub(crate) broken: usize,

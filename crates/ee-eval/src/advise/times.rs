@@ -102,7 +102,6 @@ impl Ask {
 /// What asking in one way takes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Asked {
-    /// The way, see [`Ask::name`].
     pub(crate) name: String,
     /// At the first exit that is read.
     pub(crate) first: f64,

@@ -30,9 +30,7 @@ const REPORT: &str = "a report of ee-eval compare";
 /// What `compare` stores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Comparison {
-    /// The task's name.
     pub(crate) task: String,
-    /// The split.
     pub(crate) split: String,
     /// Whether gates earn their keep, what joint training cost and gave: a sentence each.
     pub(crate) findings: Vec<String>,
@@ -44,16 +42,13 @@ pub(crate) struct Comparison {
 
 /// How checkpoints are compared.
 pub(crate) struct Scope {
-    /// Examples per batch of the trace.
     pub(crate) batch: usize,
     /// The share of the full score that a gate has to keep.
     pub(crate) keep: f64,
-    /// Batch sizes at which speed is measured.
     pub(crate) speed_batches: Vec<usize>,
     /// Examples on which speed is measured at most.
     pub(crate) speed_rows: usize,
     pub(crate) rounds: usize,
-    /// The folder for traces, results and reports.
     pub(crate) output: PathBuf,
 }
 

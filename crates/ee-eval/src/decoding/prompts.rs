@@ -3,9 +3,7 @@ use crate::error::{EvalError, Result};
 /// A prompt that fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Prompt {
-    /// Token ids.
     pub(crate) ids: Vec<u32>,
-    /// Whether its beginning was cut away.
     pub(crate) is_truncated: bool,
 }
 

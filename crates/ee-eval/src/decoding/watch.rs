@@ -10,7 +10,6 @@ use crate::subject::DecoderSubject;
 /// What was generated from one prompt.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Generated {
-    /// The text so far.
     pub(crate) text: String,
     /// New tokens, an end token included.
     pub(crate) tokens: Vec<u32>,

@@ -10,9 +10,7 @@ const GRAM: usize = 4;
 /// Texts against those of the full model.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Fidelity {
-    /// Whether every token is the full model's.
     pub(crate) same_tokens: bool,
-    /// Texts that differ.
     pub(crate) differing_texts: usize,
     /// The earliest position of a new token, from 0, at which a text differs.
     pub(crate) first_divergence: Option<usize>,
@@ -69,7 +67,6 @@ pub(crate) fn repetition<'a>(texts: impl Iterator<Item = &'a [u32]>) -> f64 {
 /// A position in the new text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Place {
-    /// From 0.
     pub(crate) position: usize,
     /// Pairs of texts of which one at least reaches it.
     pub(crate) texts: usize,

@@ -48,7 +48,6 @@ impl Watcher for Lengths<'_> {
 
 /// Notes when the first new token came.
 pub(crate) struct Stopwatch<W> {
-    /// Who is told of the tokens.
     pub(crate) inner: W,
     started: Instant,
     first: Option<Duration>,

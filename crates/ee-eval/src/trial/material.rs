@@ -18,7 +18,6 @@ use crate::trace::MetricFacts;
 pub(crate) struct Material {
     pub(crate) request: Request,
     scoring: Scoring,
-    /// Token ids.
     pub(crate) prompts: Vec<Vec<u32>>,
     pub(crate) terms: Terms,
 }
@@ -27,7 +26,6 @@ pub(crate) struct Material {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms {
     pub(crate) choice: Choice,
-    /// Texts per batch.
     pub(crate) batch: usize,
     /// Timed rounds; none where only the texts are wanted.
     pub(crate) rounds: usize,

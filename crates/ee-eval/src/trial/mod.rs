@@ -21,7 +21,7 @@ pub(crate) mod way;
 
 pub(crate) use self::fidelity::{Place, joined};
 pub(crate) use self::record::{Trial, Trials};
-pub(crate) use self::way::{Way, WayFacts};
+pub(crate) use self::way::Way;
 
 use std::time::Instant;
 

@@ -72,9 +72,7 @@ impl Kept {
 /// What some texts say of a way's quality.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Quality {
-    /// What was looked at.
     pub(crate) what: String,
-    /// Texts.
     pub(crate) texts: usize,
     /// The share of the full model's quality that they have; above 1 where they are better.
     pub(crate) share: f64,
@@ -86,7 +84,6 @@ pub(crate) struct Quality {
     pub(crate) doubt: f64,
     /// Whether the bounds hold for any number of texts and any distribution.
     pub(crate) is_exact: bool,
-    /// Whether the demand is met.
     pub(crate) kept: Kept,
     /// About how many texts would do if they were like these; none where more would hardly help.
     pub(crate) needed: Option<usize>,

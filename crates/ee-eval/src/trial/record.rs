@@ -11,7 +11,7 @@ use super::fidelity::{Fidelity, Place, equal, places, repetition};
 use super::quality::{EQUAL_TOKENS, Quality, Worth};
 use super::rounds::Tried;
 use super::texts::Found;
-use super::way::{Way, WayFacts};
+use super::way::Way;
 use crate::exits::ideal::MetricScore;
 use crate::exits::oracle;
 use crate::exits::score::BOOTSTRAP_SEED;
@@ -22,15 +22,11 @@ use crate::trace::MetricFacts;
 /// Some ways of decoding on the same examples.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Trials {
-    /// Texts per batch.
     pub(crate) batch: usize,
-    /// Timed rounds.
     pub(crate) rounds: usize,
-    /// New tokens per text at most.
     pub(crate) max_new_tokens: usize,
     /// The task's metrics that could be computed; the first one leads.
     pub(crate) metrics: Vec<MetricFacts>,
-    /// The device.
     pub(crate) device: String,
     /// What other programs took of the machine in the timed rounds; none where the system does not tell.
     pub(crate) load: Option<Load>,
@@ -38,20 +34,17 @@ pub(crate) struct Trials {
     pub(crate) plain_tokens_per_second: f64,
     /// The full model's texts, decoded plainly.
     pub(crate) plain: Texts,
-    /// Its times.
     pub(crate) plain_timed: Vec<Timed>,
     /// Its texts of further prompts that quality alone is judged on, where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) further: Option<Texts>,
-    /// Every way.
     pub(crate) trials: Vec<Trial>,
 }
 
 /// One way of decoding.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Trial {
-    /// The way.
-    pub(crate) way: WayFacts,
+    pub(crate) way: Way,
     /// Whether it leaves texts as they are, by construction.
     pub(crate) lossless: bool,
     /// New tokens per second, prompts included.
@@ -59,9 +52,7 @@ pub(crate) struct Trial {
     /// The same by plain decoding's, at the same rows and tokens.
     #[serde(flatten)]
     pub(crate) pace: Pace,
-    /// What every batch took.
     pub(crate) timed: Vec<Timed>,
-    /// Closeness to plain decoding.
     pub(crate) fidelity: Fidelity,
     /// The bootstrap 95 % interval of the share of equal tokens, resampling texts.
     pub(crate) equal_interval: [f64; 2],
@@ -71,7 +62,6 @@ pub(crate) struct Trial {
     /// What speculation has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) drafted: Option<Drafted>,
-    /// The texts.
     pub(crate) texts: Texts,
     /// Those of the further prompts, where they were decoded in this way.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,11 +71,9 @@ pub(crate) struct Trial {
 /// What early exit has.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Left {
-    /// The mean exit of all new tokens.
     pub(crate) average_exit: f64,
     /// New tokens by exit, 1..=N.
     pub(crate) histogram: Vec<usize>,
-    /// Where the time after the prompts went.
     pub(crate) shares: Shares,
     /// Reads of the whole head per token after the first.
     pub(crate) head_reads_per_token: f64,
@@ -119,7 +107,6 @@ pub(crate) struct Texts {
     pub(crate) seconds: f64,
     /// Seconds of it until the first new tokens.
     pub(crate) prompt_seconds: f64,
-    /// The task's metrics.
     pub(crate) scores: Vec<MetricScore>,
     /// The share of 4-grams that their text has had before.
     pub(crate) repeated_4_grams: f64,
@@ -143,7 +130,6 @@ pub(crate) struct Output {
     /// The same with all that came.
     #[serde(skip)]
     pub(crate) whole: String,
-    /// Whether it ended by itself.
     pub(crate) ended: bool,
     /// By metric, numbers whose sum over texts a score is computed from.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -160,15 +146,12 @@ pub(super) struct Beside<'a> {
 /// Shares of the steps' time; they add up to 1.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Shares {
-    /// Layers.
     pub(crate) layers: f64,
-    /// Whole heads.
     pub(crate) heads: f64,
     /// Deciding: pruned heads, numbers of states.
     pub(crate) gates: f64,
     /// Filling keys and values above exits.
     pub(crate) kv: f64,
-    /// All else.
     pub(crate) rest: f64,
 }
 
@@ -309,11 +292,10 @@ impl Trial {
         layers: usize,
     ) -> Self {
         let Tried { found: Found { clock, tally, .. }, timed, .. } = tried;
-        let way = WayFacts::of(way);
         let lossless = way.is_lossless();
         Self {
             lossless,
-            way,
+            way: way.clone(),
             tokens_per_second: texts.tokens_per_second(plain.rounds),
             pace: Pace::of(&timed, plain.timed),
             timed,

@@ -23,16 +23,13 @@ use crate::trace::TextRecord;
 /// One run of `ee-eval speculate`.
 #[derive(Debug, Serialize)]
 pub(crate) struct SpeculateResults {
-    /// The checkpoint's folder.
     model: String,
     checkpoint_sha256: String,
     layers: usize,
     weights: String,
     device: String,
     task: Option<String>,
-    /// Texts.
     texts: usize,
-    /// Texts per batch.
     batch: usize,
     pub(crate) rounds: usize,
     max_new_tokens: usize,
@@ -52,7 +49,6 @@ pub(crate) struct SpeculateResults {
     pub(crate) load: Option<Load>,
     /// α: the share of examined drafts that stayed.
     agreement: Option<f64>,
-    /// The same by draft exit.
     acceptance: Vec<ExitAcceptance>,
     /// Plans and how often a row followed them.
     plans: Vec<PlanCount>,
@@ -60,14 +56,12 @@ pub(crate) struct SpeculateResults {
     expected_tokens_per_round: f64,
     /// Tokens that a round gave a row.
     tokens_per_round: f64,
-    /// Where speculation's time went.
     shares: Shares,
     bound: Bound,
     /// Whether all texts have the tokens of plain decoding; none for drawn texts.
     same_tokens: Option<bool>,
     /// Texts that have not.
     differing_texts: Option<usize>,
-    /// By metric of the task.
     scores: Vec<MetricScores>,
     version: String,
 }
@@ -88,7 +82,6 @@ struct ExitAcceptance {
     exit: usize,
     /// Drafts on which the full model had its say.
     examined: usize,
-    /// Drafts that stayed.
     accepted: usize,
 }
 
@@ -121,7 +114,6 @@ struct Shares {
 /// Tokens per second if reading weights were all there is to do: prompts, keys and values cost nothing.
 #[derive(Debug, Serialize)]
 struct Bound {
-    /// Bytes of a layer's matrices.
     layer_bytes: usize,
     head_bytes: usize,
     /// What a plain loop on all threads reads per second, in GB.

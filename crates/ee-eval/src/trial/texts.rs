@@ -37,7 +37,6 @@ pub(crate) struct Found {
     pub(crate) rows: f64,
     /// Where the time of their steps went under early exit.
     pub(crate) clock: Clock,
-    /// What speculation counted.
     pub(crate) tally: Tally,
 }
 

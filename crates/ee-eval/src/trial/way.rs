@@ -3,9 +3,10 @@
 use std::fmt;
 
 use ee_decode::Settings;
+use ee_decode::rule::Rule;
 use ee_decode::speculate::{Adaptive, Plan, Strategy};
 use ee_models::Decoder;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::error::{EvalError, Result};
 use crate::words::count;
@@ -30,6 +31,43 @@ impl Way {
         }
     }
 
+    /// Whether texts are the full model's whatever happens.
+    pub(crate) fn is_lossless(&self) -> bool {
+        matches!(self, Self::Speculation(_))
+    }
+
+    /// Whether the model is cut off at one depth for every token.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.settings().is_some_and(|settings| matches!(settings.rule.rule, Rule::Fixed(_)))
+    }
+
+    /// Whether tokens leave at their ideal exits, which takes the whole model to know.
+    pub(crate) fn is_ideal(&self) -> bool {
+        self.settings().is_some_and(|settings| matches!(settings.rule.rule, Rule::Ideal))
+    }
+
+    /// The K/V policy's name; none of speculation.
+    pub(crate) fn kv(&self) -> Option<&'static str> {
+        self.settings().map(|settings| settings.policy.name())
+    }
+
+    /// The verb that decodes in this way, and its words without what it works on.
+    pub(crate) fn command(&self) -> [String; 2] {
+        match self {
+            Self::Exits(Settings { rule, policy, head, exits, min_tokens, .. }) => {
+                let (kv, exits) = (policy.name(), listed(exits, ","));
+                let words = format!(
+                    "--gate {rule} --kv {kv} --head {head} --exits {exits} --min-tokens {min_tokens}"
+                );
+                ["decode".to_owned(), words]
+            }
+            Self::Speculation(Some(Plan { exit, drafts })) => {
+                ["speculate".to_owned(), format!("--draft-exit {exit} --draft-length {drafts}")]
+            }
+            Self::Speculation(None) => ["speculate".to_owned(), "--adaptive".to_owned()],
+        }
+    }
+
     /// How tokens leave; none of speculation.
     pub(crate) fn settings(&self) -> Option<&Settings> {
         match self {
@@ -37,6 +75,11 @@ impl Way {
             Self::Speculation(_) => None,
         }
     }
+}
+
+/// Exits in a row.
+pub(crate) fn listed(exits: &[usize], between: &str) -> String {
+    exits.iter().map(usize::to_string).collect::<Vec<_>>().join(between)
 }
 
 /// How a model of so many layers drafts, which knows nothing yet.
@@ -54,96 +97,42 @@ pub(crate) fn draft_words(plan: Option<Plan>) -> String {
     })
 }
 
-/// A way of decoding, as it is stored and typed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// As it is stored, in the words of the command line.
+#[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub(crate) enum WayFacts {
-    /// True early exit: texts may change.
-    EarlyExit {
-        /// The rule with its threshold.
-        gate: String,
-        /// The exits before the last at which it is read.
-        exits: Vec<usize>,
-        /// How the head is read there.
-        head: String,
-        /// What becomes of keys and values of skipped layers.
-        kv: String,
-        /// So many new tokens never leave.
-        min_tokens: usize,
-    },
-    /// Lossless self-speculation.
-    Speculation {
-        /// The exit that drafts and how many tokens; none where both are chosen while decoding.
-        plan: Option<[usize; 2]>,
-    },
+enum Stored<'w> {
+    EarlyExit { gate: String, exits: &'w [usize], head: String, kv: &'w str, min_tokens: usize },
+    Speculation { plan: Option<[usize; 2]> },
 }
 
-impl WayFacts {
-    pub(crate) fn of(way: &Way) -> Self {
-        match way {
-            Way::Exits(settings) => Self::EarlyExit {
+impl Serialize for Way {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let stored = match self {
+            Self::Exits(settings) => Stored::EarlyExit {
                 gate: settings.rule.to_string(),
-                exits: settings.exits.clone(),
+                exits: &settings.exits,
                 head: settings.head.to_string(),
-                kv: settings.policy.name().to_owned(),
+                kv: settings.policy.name(),
                 min_tokens: settings.min_tokens,
             },
-            Way::Speculation(plan) => {
-                Self::Speculation { plan: plan.map(|Plan { exit, drafts }| [exit, drafts]) }
+            Self::Speculation(plan) => {
+                Stored::Speculation { plan: plan.map(|Plan { exit, drafts }| [exit, drafts]) }
             }
-        }
-    }
-
-    /// Whether texts are the full model's whatever happens.
-    pub(crate) fn is_lossless(&self) -> bool {
-        matches!(self, Self::Speculation { .. })
-    }
-
-    /// The gate's name without its threshold; none of speculation.
-    pub(crate) fn gate_name(&self) -> Option<&str> {
-        match self {
-            Self::EarlyExit { gate, .. } => gate.split([':', '@']).next(),
-            Self::Speculation { .. } => None,
-        }
-    }
-
-    /// The K/V policy; none of speculation.
-    pub(crate) fn kv(&self) -> Option<&str> {
-        match self {
-            Self::EarlyExit { kv, .. } => Some(kv),
-            Self::Speculation { .. } => None,
-        }
-    }
-
-    /// The verb that decodes in this way, and its words without what it works on.
-    pub(crate) fn command(&self) -> [String; 2] {
-        match self {
-            Self::EarlyExit { gate, exits, head, kv, min_tokens } => {
-                let exits: Vec<String> = exits.iter().map(usize::to_string).collect();
-                let words = format!(
-                    "--gate {gate} --kv {kv} --head {head} --exits {} --min-tokens {min_tokens}",
-                    exits.join(",")
-                );
-                ["decode".to_owned(), words]
-            }
-            Self::Speculation { plan: Some([exit, drafts]) } => {
-                ["speculate".to_owned(), format!("--draft-exit {exit} --draft-length {drafts}")]
-            }
-            Self::Speculation { plan: None } => ["speculate".to_owned(), "--adaptive".to_owned()],
-        }
+        };
+        stored.serialize(serializer)
     }
 }
 
-impl fmt::Display for WayFacts {
+impl fmt::Display for Way {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::EarlyExit { gate, head, kv, .. } => {
-                write!(formatter, "{gate} with K/V {kv} and head {head}")
+            Self::Exits(Settings { rule, policy, head, .. }) => {
+                write!(formatter, "{rule} with K/V {} and head {head}", policy.name())
             }
-            Self::Speculation { plan: Some([exit, drafts]) } => {
+            Self::Speculation(Some(Plan { exit, drafts })) => {
                 write!(formatter, "speculation with {drafts} drafts of exit {exit}")
             }
-            Self::Speculation { plan: None } => formatter.write_str("adaptive speculation"),
+            Self::Speculation(None) => formatter.write_str("adaptive speculation"),
         }
     }
 }

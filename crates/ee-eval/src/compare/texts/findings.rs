@@ -1,6 +1,6 @@
 //! What joint training cost, gave and broke, and what is fastest, in sentences computed from the numbers.
 
-use super::results::{FIXED, TextComparison, TextResults};
+use super::results::{TextComparison, TextResults};
 use crate::pace::few;
 use crate::trial::Trial;
 use crate::trial::quality::Kept;
@@ -137,7 +137,7 @@ fn further(results: &TextResults, trial: &Trial) -> String {
 
 /// How a gate compares with the model cut off at one depth for all tokens.
 fn cut_off(results: &TextResults, fastest: &Trial, keep: f64) -> String {
-    let is_cut = |trial: &Trial| trial.way.gate_name() == Some(FIXED);
+    let is_cut = |trial: &Trial| trial.way.is_cut();
     let other = results.fastest_of(keep, |trial| is_cut(trial) != is_cut(fastest));
     match (is_cut(fastest), other) {
         (true, Some(gate)) => format!(

@@ -1,5 +1,6 @@
 //! What a comparison of decoders stores.
 
+use ee_decode::Settings;
 use indexmap::IndexMap;
 use serde::Serialize;
 
@@ -11,15 +12,12 @@ use crate::trial::{Trial, Trials};
 /// What `compare` stores of a task of generated text.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct TextComparison {
-    /// The task's name.
     pub(crate) task: String,
-    /// The split.
     pub(crate) split: String,
     /// The share of the tokens that may leave which gates keep on the trace, and of the full model's quality.
     pub(crate) keep: f64,
     /// So many new tokens never leave.
     pub(crate) min_tokens: usize,
-    /// What the numbers say, one sentence each.
     pub(crate) findings: Vec<String>,
     /// The results of every model, the one to compare with first.
     pub(crate) models: IndexMap<String, TextResults>,
@@ -37,7 +35,6 @@ pub(crate) struct TextResults {
     /// Every gate at its best threshold on the trace, shut where none keeps enough; and the model cut off at the
     /// shallowest depth that does, else before the last.
     pub(crate) gates: IndexMap<String, TokenGate>,
-    /// What was decoded for real.
     pub(crate) trials: Trials,
     /// What the texts decoded say of each way's quality on further ones, all of it at once with a confidence of 95 %;
     /// none of what is lossless.
@@ -62,14 +59,14 @@ impl TextResults {
 
     /// Trials of gates that a decoder can run: not those that look at the last exit first.
     pub(super) fn of_gates(&self) -> impl Iterator<Item = &Trial> {
-        let is_gate = |name: Option<&str>| name.is_some_and(|name| name != IDEAL);
-        self.trials.trials.iter().filter(move |trial| is_gate(trial.way.gate_name()))
+        let all = self.trials.trials.iter();
+        all.filter(|trial| !trial.lossless && !trial.way.is_ideal())
     }
 
     /// Ideal exits with a policy.
     pub(super) fn ideal(&self, kv: &str) -> Option<&Trial> {
         let mut trials = self.trials.trials.iter();
-        trials.find(|trial| trial.way.gate_name() == Some(IDEAL) && trial.way.kv() == Some(kv))
+        trials.find(|trial| trial.way.is_ideal() && trial.way.kv() == Some(kv))
     }
 
     /// The fastest true early exit that kept the quality on the texts that were decoded.
@@ -101,9 +98,10 @@ impl TextResults {
 
     /// The faster head of a gate with a policy.
     pub(super) fn with(&self, gate: &str, kv: &str) -> Option<&Trial> {
-        let of = self
-            .of_gates()
-            .filter(|trial| trial.way.gate_name() == Some(gate) && trial.way.kv() == Some(kv));
+        let is_gate =
+            |settings: &Settings| settings.rule.to_string().split(':').next() == Some(gate);
+        let of = self.of_gates().filter(|trial| trial.way.settings().is_some_and(is_gate));
+        let of = of.filter(|trial| trial.way.kv() == Some(kv));
         of.max_by(|a, b| a.pace.speed_up.total_cmp(&b.pace.speed_up))
     }
 }

@@ -4,7 +4,7 @@ use super::results::{IDEAL, TextComparison, TextResults};
 use crate::report::table::threshold;
 use crate::report::table::{Cell, Table};
 use crate::trace::facts::objective::word;
-use crate::trial::{Place, Trial, WayFacts};
+use crate::trial::{Place, Trial, Way};
 use crate::words::count;
 
 /// Every table, in reading order.
@@ -146,7 +146,7 @@ fn gates(comparison: &TextComparison) -> Table {
 fn policies(comparison: &TextComparison) -> Table {
     let rows = comparison.models.iter().flat_map(|(name, results)| {
         let ideal = results.trials.trials.iter();
-        let ideal = ideal.filter(|trial| trial.way.gate_name() == Some(IDEAL));
+        let ideal = ideal.filter(|trial| trial.way.is_ideal());
         ideal.map(move |trial| {
             let [low, high] = trial.equal_interval.map(|end| 100.0 * end);
             let mut cells = vec![
@@ -253,20 +253,18 @@ fn live(comparison: &TextComparison) -> Table {
 }
 
 /// Kind, gate, K/V and head.
-fn way(way: &WayFacts) -> [Cell; 4] {
-    match way {
-        WayFacts::EarlyExit { gate, head, kv, .. } => {
-            let (name, value) = gate.split_once(':').unwrap_or((gate, ""));
-            let rounded = match value.parse::<f32>() {
-                Ok(value) if value.fract() != 0.0 => format!("{name}:{value:.4}"),
-                _ => gate.clone(),
-            };
-            [Cell::text("true early exit"), Cell::text(rounded), Cell::text(kv), Cell::text(head)]
-        }
-        WayFacts::Speculation { .. } => {
-            [Cell::text("lossless"), Cell::text(way.to_string()), Cell::Absent, Cell::Absent]
-        }
-    }
+fn way(way: &Way) -> [Cell; 4] {
+    let Some(settings) = way.settings() else {
+        return [Cell::text("lossless"), Cell::text(way.to_string()), Cell::Absent, Cell::Absent];
+    };
+    let gate = settings.rule.to_string();
+    let (name, value) = gate.split_once(':').unwrap_or((&gate, ""));
+    let rounded = match value.parse::<f32>() {
+        Ok(value) if value.fract() != 0.0 => format!("{name}:{value:.4}"),
+        _ => gate,
+    };
+    let (kv, head) = (settings.policy.name(), settings.head.to_string());
+    [Cell::text("true early exit"), Cell::text(rounded), Cell::text(kv), Cell::text(head)]
 }
 
 /// Divergence, repetition, length and quality.

@@ -52,7 +52,6 @@ pub(crate) struct DecodeFacts {
     pub(crate) exits: Vec<usize>,
     /// How the head is read before the last exit.
     pub(crate) head: String,
-    /// Texts per batch.
     pub(crate) batch: usize,
     pub(crate) rounds: usize,
     pub(crate) weights: String,
@@ -66,9 +65,7 @@ pub(crate) struct DecodeFacts {
 /// One rule with one policy.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunResults {
-    /// The rule as typed.
     pub(crate) gate: String,
-    /// The policy.
     pub(crate) kv: String,
     /// Whether exits took effect: without, the texts are the full model's by construction.
     takes_effect: bool,
@@ -94,9 +91,7 @@ pub(crate) struct DecodeSpeed {
     pub(crate) step_speed_up: f64,
     /// Seconds of the steps after the prompts of a run of its own, in which parts are timed.
     step_seconds: f64,
-    /// Shares of them.
     pub(crate) shares: Shares,
-    /// Bytes of weights that the steps read.
     weight_bytes: u64,
     /// New tokens per second that reading these bytes alone would leave possible.
     pub(crate) bandwidth_bound: Option<f64>,

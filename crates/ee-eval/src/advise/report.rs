@@ -7,12 +7,10 @@ use super::candidates::Candidate;
 use super::decide::{Finding, JUDGED};
 use super::results::Recommendation;
 use crate::error::Result;
-use crate::exits::plots::ideal_exits;
+use crate::exits::plots::{agreement_per_exit, ideal_exits};
 use crate::output::write_json;
-use crate::output::write_text;
 use crate::report::plot::Plot;
-use crate::report::plot::{Across, LineChart, Look, Series};
-use crate::report::table::{Cell, Table};
+use crate::report::table::{Cell, Table, columns};
 use crate::report::{Page, provenance};
 use crate::trial::Way;
 use crate::trial::quality::Quality;
@@ -24,27 +22,16 @@ use ee_decode::rule::DECAY;
 use ee_decode::speculate::Plan;
 
 /// Columns that name a setting.
-const SETTING: [&str; 8] =
-    ["kind", "gate", "threshold", "exits read", "head", "K/V", "drafts", "chosen by"];
+const SETTING: &str = "kind | gate | threshold | exits read | head | K/V | drafts | chosen by";
 
 /// What was tried: what was promised and what came of it.
 pub(crate) fn table(found: &Recommendation) -> Table {
-    let columns = [
-        "predicted speed-up",
-        "measured speed-up",
-        "surely at least",
-        "lowest",
-        "highest",
-        "average exit",
-        "predicted equal tokens",
-        "equal tokens",
-        &format!("{}, of full", found.trials.quality()),
-        "further texts",
-        "there, of full",
-        "surely kept",
-        "quality kept",
-        "same tokens",
-    ];
+    let header = format!(
+        "{SETTING} | predicted speed-up | measured speed-up | surely at least | lowest | highest | average exit | \
+         predicted equal tokens | equal tokens | {}, of full | further texts | there, of full | surely kept | quality kept | \
+         same tokens",
+        found.trials.quality()
+    );
     let places = found.tried.iter().enumerate();
     let rows = places.map(|(place, &at)| {
         let (candidate, trial) = (&found.candidates[at], &found.trials.trials[place]);
@@ -88,7 +75,7 @@ pub(crate) fn table(found: &Recommendation) -> Table {
             count(found.calibration_texts, "other text"),
             found.state_texts,
         ),
-        columns: SETTING.iter().chain(&columns).map(|&name| name.to_owned()).collect(),
+        columns: columns(&header),
         rows: rows.collect(),
     }
 }
@@ -148,7 +135,7 @@ fn threshold_cell(value: f64) -> Cell {
 
 /// Every setting that was thought of.
 fn all(found: &Recommendation) -> Table {
-    let columns = ["average exit", "predicted speed-up", "predicted equal tokens"];
+    let header = format!("{SETTING} | average exit | predicted speed-up | predicted equal tokens");
     let row = |candidate: &Candidate| {
         let mut cells = setting(&candidate.way);
         cells.extend([
@@ -171,7 +158,7 @@ fn all(found: &Recommendation) -> Table {
             100.0 * found.confidence,
             100.0 * found.confidence_of_each_guarantee,
         ),
-        columns: SETTING.iter().chain(&columns).map(|&name| name.to_owned()).collect(),
+        columns: columns(&header),
         rows: found.candidates.iter().map(row).collect(),
     }
 }
@@ -207,34 +194,15 @@ fn parts(found: &Recommendation) -> Table {
         file: "parts",
         title: "What a step is made of".into(),
         note: "Medians of a few steps, each part alone; in the CSV seconds.".into(),
-        columns: ["part", "µs", "layers"].map(str::to_owned).to_vec(),
+        columns: columns("part | µs | layers"),
         rows: rows.into_iter().map(row).collect(),
     }
 }
 
 fn plots(found: &Recommendation) -> Vec<Plot> {
-    let title = "Agreement of every exit with the last".to_owned();
-    let points =
-        (1..).map(f64::from).zip(found.agreement_per_exit.iter().map(|share| 100.0 * share));
-    let agreement = Plot {
-        file: "agreement_per_exit".into(),
-        note: "The share of tokens that an exit already gives as the last one does, on the half that chooses.".into(),
-        svg: LineChart {
-            title: title.clone(),
-            x: "exit (layers run)".into(),
-            y: "equal tokens (%)".into(),
-            across: Across::Exits(found.layers),
-            series: vec![Series {
-                name: found.trace.model_name(1),
-                colour: 0,
-                look: Look::Marked,
-                points: points.collect(),
-            }],
-        }
-        .svg(),
-        title,
-    };
     let name = found.trace.model_name(1);
+    let agreement = [(name.as_str(), found.agreement_per_exit.as_slice())];
+    let agreement = agreement_per_exit(", on the half that chooses", agreement.into_iter());
     let ideal =
         ideal_exits("ideal_exits".into(), "Ideal exits".into(), "tokens", &[(&name, &found.ideal)]);
     vec![agreement, ideal]
@@ -261,8 +229,6 @@ pub(crate) fn write(found: &Recommendation, folder: &Path) -> Result<PathBuf> {
         plots: plots(found),
         sources: vec![("Trace".to_owned(), provenance(&found.trace)), ("Trials".to_owned(), live)],
     };
-    for table in &page.tables {
-        write_text(&folder.join(format!("{}.csv", table.file)), &table.csv())?;
-    }
+    page.write_tables(folder)?;
     page.write(folder)
 }

@@ -82,9 +82,7 @@ pub fn write(view: &View<'_>, folder: &Path) -> Result<PathBuf> {
         plots: plots::all(view),
         sources: sources.collect(),
     };
-    for table in &page.tables {
-        write_text(&folder.join(format!("{}.csv", table.file)), &table.csv())?;
-    }
     write_text(&folder.join("curves.csv"), &tables::curves(view).csv())?;
+    page.write_tables(folder)?;
     page.write(folder)
 }

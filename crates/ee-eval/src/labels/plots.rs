@@ -3,7 +3,7 @@
 use ee_decode::gates::FIXED;
 
 use crate::exits::oracle::Ideal;
-use crate::exits::plots::ideal_exits;
+use crate::exits::plots::{confidence_per_exit, ideal_exits};
 use crate::labels::View;
 use crate::labels::results::Results;
 use crate::labels::tables::measured;
@@ -19,7 +19,10 @@ pub(super) fn all(view: &View<'_>) -> Vec<Plot> {
         ideal_exits("ideal_exits".into(), "Ideal exits".into(), "examples", &ideals),
         gate_distance(view),
         gate_speed_up(view),
-        confidence_per_exit(view),
+        confidence_per_exit(
+            "Mean confidence of every exit (the paper's Figure 4)",
+            view.models.iter().map(|(name, results)| (*name, results.confidence_per_exit.clone())),
+        ),
     ];
     plots.extend(
         view.models.iter().map(|(name, results)| quality_against_speed(view, name, results)),
@@ -63,29 +66,6 @@ fn constant(results: &Results) -> Series {
         colour: 0,
         look: Look::Reference,
         points: vec![(1.0, score), (results.layers.max(2) as f64, score)],
-    }
-}
-
-fn confidence_per_exit(view: &View<'_>) -> Plot {
-    let series = view.models.iter().enumerate().map(|(colour, (name, results))| Series {
-        name: (*name).to_owned(),
-        colour,
-        look: Look::Marked,
-        points: at_exits(&results.confidence_per_exit),
-    });
-    let title = "Mean confidence of every exit (the paper's Figure 4)".to_owned();
-    Plot {
-        file: "confidence_per_exit".into(),
-        note: "The mean highest probability. Where it rises steadily a threshold on it separates the exits.".into(),
-        svg: LineChart {
-            title: title.clone(),
-            x: "exit (layers run)".into(),
-            y: "mean confidence (probability)".into(),
-            across: Across::Exits(view.layers()),
-            series: series.collect(),
-        }
-        .svg(),
-        title,
     }
 }
 

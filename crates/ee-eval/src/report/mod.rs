@@ -34,6 +34,17 @@ pub struct Page {
 }
 
 impl Page {
+    /// Writes every table as CSV into `folder`.
+    ///
+    /// # Errors
+    /// [`crate::EvalError::Io`] naming the file.
+    pub fn write_tables(&self, folder: &Path) -> Result<()> {
+        let mut tables = self.tables.iter();
+        tables.try_for_each(|table| {
+            write_text(&folder.join(format!("{}.csv", table.file)), &table.csv())
+        })
+    }
+
     /// Writes `report.html`, `report.md` and the plots as SVG into `folder`; returns the path of
     /// `report.html`.
     ///

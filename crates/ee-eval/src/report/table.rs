@@ -84,6 +84,11 @@ pub(crate) fn threshold(value: f32) -> Cell {
     Cell::Number { value: f64::from(value), text: format!("{value:.decimals$}") }
 }
 
+/// The columns of a header row as Markdown writes it: names between bars.
+pub(crate) fn columns(row: &str) -> Vec<String> {
+    row.split('|').map(|name| name.trim().to_owned()).collect()
+}
+
 /// A titled table; every row has one cell per column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {

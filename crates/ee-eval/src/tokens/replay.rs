@@ -13,13 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::exits::oracle;
 use crate::exits::oracle::Ideal;
-use crate::exits::plots::ideal_exits;
+use crate::exits::plots::{self, ideal_exits};
 use crate::output::write_json;
-use crate::output::write_text;
-use crate::report::plot::{Across, LineChart, Look, Series};
-use crate::report::plot::{Plot, at_exits};
-use crate::report::table::threshold;
-use crate::report::table::{Cell, Table};
+use crate::report::plot::Plot;
+use crate::report::table::{Cell, Table, columns};
 use crate::report::{Page, provenance};
 use crate::tokens::{TokenGate, Watched, agreement_per_exit};
 use crate::trace::{Trace, TraceFacts};
@@ -134,12 +131,10 @@ impl Replay {
             findings: self.findings.clone(),
             notices: self.notices.clone(),
             tables: vec![table(self)],
-            plots: plots(self, &name),
+            plots: plots_of(self, &name),
             sources: vec![(name.clone(), provenance(&self.trace))],
         };
-        for table in &page.tables {
-            write_text(&folder.join(format!("{}.csv", table.file)), &table.csv())?;
-        }
+        page.write_tables(folder)?;
         page.write(folder)
     }
 }
@@ -158,17 +153,7 @@ fn context(forced: bool) -> &'static str {
 /// Every gate, and the model cut off.
 #[must_use]
 pub fn table(replay: &Replay) -> Table {
-    let row = |(name, gate): (&String, &TokenGate)| {
-        vec![
-            Cell::text(name),
-            threshold(gate.threshold),
-            Cell::number(gate.average_exit, 2),
-            Cell::percent(gate.equal_share),
-            Cell::number(gate.distance, 2),
-            Cell::percent(gate.premature),
-            Cell::percent(gate.late),
-        ]
-    };
+    let row = |(name, gate): (&String, &TokenGate)| [vec![Cell::text(name)], gate.cells()].concat();
     let forced = replay.trace.generation.as_ref().is_some_and(|facts| facts.teacher_forced);
     Table {
         file: "gates",
@@ -181,42 +166,18 @@ pub fn table(replay: &Replay) -> Table {
             replay.tokens,
             context(forced)
         ),
-        columns: [
-            "gate",
-            "threshold",
-            "average exit",
-            "equal tokens",
-            "distance to ideal",
-            "premature",
-            "late",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        columns: columns(
+            "gate | threshold | average exit | equal tokens | distance to ideal | premature | late",
+        ),
         rows: replay.gates.iter().map(row).collect(),
     }
 }
 
-fn plots(replay: &Replay, name: &str) -> Vec<Plot> {
-    let title = "Agreement of every exit with the last".to_owned();
-    let shares: Vec<f64> = replay.agreement_per_exit.iter().map(|share| 100.0 * share).collect();
-    let series =
-        Series { name: name.to_owned(), colour: 0, look: Look::Marked, points: at_exits(&shares) };
-    let chart = LineChart {
-        title: title.clone(),
-        x: "exit (layers run)".into(),
-        y: "equal tokens (%)".into(),
-        across: Across::Exits(replay.layers),
-        series: vec![series],
-    };
+fn plots_of(replay: &Replay, name: &str) -> Vec<Plot> {
     let ideal =
         ideal_exits("ideal_exits".into(), "Ideal exits".into(), "tokens", &[(name, &replay.ideal)]);
-    let agreement = Plot {
-        file: "agreement_per_exit".into(),
-        note: "The share of tokens that an exit already gives as the last one does.".into(),
-        svg: chart.svg(),
-        title,
-    };
-    vec![ideal, agreement]
+    let agreement = [(name, replay.agreement_per_exit.as_slice())];
+    vec![ideal, plots::agreement_per_exit("", agreement.into_iter())]
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::error::{EvalError, Result};
 use crate::exits::oracle;
 use crate::exits::sweep::{Agreement, RowScores, WholeTexts, best, curve_of};
 use crate::gates::Numbers;
+use crate::report::table::{Cell, threshold};
 use crate::trace::Trace;
 
 /// A trace as gates meet it while decoding: read at some exits, the first tokens never leaving.
@@ -46,6 +47,20 @@ pub struct TokenGate {
     pub late: f64,
     /// All tokens by exit, 1..=N.
     pub histogram: Vec<usize>,
+}
+
+impl TokenGate {
+    /// Threshold, average exit, equal tokens, distance, premature and late.
+    pub(crate) fn cells(&self) -> Vec<Cell> {
+        vec![
+            threshold(self.threshold),
+            Cell::number(self.average_exit, 2),
+            Cell::percent(self.equal_share),
+            Cell::number(self.distance, 2),
+            Cell::percent(self.premature),
+            Cell::percent(self.late),
+        ]
+    }
 }
 
 impl<'t> Watched<'t> {

@@ -3,9 +3,9 @@
 use super::results::{IDEAL, TextComparison, TextResults};
 use super::tables::by_policy;
 use crate::exits::oracle::Ideal;
-use crate::exits::plots::ideal_exits;
+use crate::exits::plots::{agreement_per_exit, confidence_per_exit, ideal_exits};
+use crate::report::plot::Plot;
 use crate::report::plot::{Across, BarChart, LineChart, Look, Series};
-use crate::report::plot::{Plot, at_exits};
 use crate::trial::joined;
 
 /// Points of a line over the positions at most.
@@ -13,30 +13,13 @@ const POSITION_BINS: usize = 24;
 
 /// Every plot, in reading order.
 pub(super) fn all(comparison: &TextComparison) -> Vec<Plot> {
-    let models = &comparison.models;
-    let ideals: Vec<(&str, &Ideal)> =
-        models.iter().map(|(name, results)| (name.as_str(), &results.summary.ideal)).collect();
+    let ideals: Vec<(&str, &Ideal)> = named(comparison, |results| &results.summary.ideal).collect();
     let mut plots = vec![
         ideal_exits("ideal_exits".into(), "Ideal exits".into(), "tokens", &ideals),
-        per_exit(
-            comparison,
-            "agreement_per_exit",
-            "Agreement of every exit with the last",
-            (
-                "equal tokens (%)",
-                "The share of tokens that an exit already gives as the last one does.",
-            ),
-            |results| results.agreement_per_exit.iter().map(|share| 100.0 * share).collect(),
-        ),
-        per_exit(
-            comparison,
-            "confidence_per_exit",
+        agreement_per_exit("", named(comparison, |of| of.agreement_per_exit.as_slice())),
+        confidence_per_exit(
             "Mean confidence of every exit",
-            (
-                "mean confidence (probability)",
-                "The mean highest probability. Where it rises steadily a threshold on it separates the exits.",
-            ),
-            |results| results.confidence_per_exit.clone(),
+            named(comparison, |of| of.confidence_per_exit.clone()),
         ),
         bars(
             comparison,
@@ -77,29 +60,12 @@ pub(super) fn all(comparison: &TextComparison) -> Vec<Plot> {
     plots
 }
 
-fn per_exit(
-    comparison: &TextComparison,
-    file: &str,
-    title: &str,
-    (y, note): (&str, &str),
-    values: impl Fn(&TextResults) -> Vec<f64>,
-) -> Plot {
-    let models = comparison.models.iter().enumerate();
-    let series = models.map(|(colour, (name, results))| Series {
-        name: name.clone(),
-        colour,
-        look: Look::Marked,
-        points: at_exits(&values(results)),
-    });
-    let layers = comparison.models.values().map(|results| results.summary.layers).max();
-    let chart = LineChart {
-        title: title.to_owned(),
-        x: "exit (layers run)".into(),
-        y: y.to_owned(),
-        across: Across::Exits(layers.unwrap_or(1)),
-        series: series.collect(),
-    };
-    Plot { file: file.into(), title: title.into(), note: note.into(), svg: chart.svg() }
+/// Something of every model, by name.
+fn named<'a, T: 'a>(
+    comparison: &'a TextComparison,
+    of: impl Fn(&'a TextResults) -> T + 'a,
+) -> impl Iterator<Item = (&'a str, T)> {
+    comparison.models.iter().map(move |(name, results)| (name.as_str(), of(results)))
 }
 
 /// One group per gate and one bar per model.

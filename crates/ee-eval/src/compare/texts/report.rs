@@ -24,10 +24,8 @@ pub(super) fn write(comparison: &TextComparison, folder: &Path) -> Result<PathBu
         plots: plots::all(comparison),
         sources: comparison.models.iter().map(source).collect(),
     };
-    for table in &page.tables {
-        write_text(&folder.join(format!("{}.csv", table.file)), &table.csv())?;
-    }
     write_text(&folder.join("places.csv"), &tables::places(comparison).csv())?;
+    page.write_tables(folder)?;
     page.write(folder)
 }
 

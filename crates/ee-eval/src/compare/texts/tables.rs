@@ -1,8 +1,7 @@
 //! The tables of a comparison of decoders.
 
 use super::results::{IDEAL, TextComparison, TextResults};
-use crate::report::table::threshold;
-use crate::report::table::{Cell, Table};
+use crate::report::table::{Cell, Table, columns};
 use crate::trace::facts::objective::word;
 use crate::trial::{Place, Trial, Way};
 use crate::words::count;
@@ -23,16 +22,10 @@ fn table(
     file: &'static str,
     title: String,
     note: String,
-    columns: &[&str],
+    header: &str,
     rows: Vec<Vec<Cell>>,
 ) -> Table {
-    Table {
-        file,
-        title,
-        note,
-        columns: columns.iter().map(|&name| name.to_owned()).collect(),
-        rows,
-    }
+    Table { file, title, note, columns: columns(header), rows }
 }
 
 /// One line per model.
@@ -82,24 +75,12 @@ pub(super) fn headline(comparison: &TextComparison) -> Table {
             comparison.min_tokens.max(1),
             100.0 * comparison.keep,
         ),
-        &[
-            "model",
-            "trained",
-            &format!("{}, full model", metric.unwrap_or("score")),
-            "95 % interval",
-            "layers",
-            "ideal exit",
-            "by chance",
-            "could leave early",
-            "shallowest gate",
-            "its exit",
-            "its distance",
-            "fastest true early exit",
-            "its speed-up",
-            "its equal tokens",
-            "speculation's speed-up",
-            "same tokens",
-        ],
+        &format!(
+            "model | trained | {}, full model | 95 % interval | layers | ideal exit | by chance | could leave early | \
+             shallowest gate | its exit | its distance | fastest true early exit | its speed-up | its equal tokens | \
+             speculation's speed-up | same tokens",
+            metric.unwrap_or("score")
+        ),
         comparison.models.iter().map(row).collect(),
     )
 }
@@ -108,16 +89,7 @@ pub(super) fn headline(comparison: &TextComparison) -> Table {
 fn gates(comparison: &TextComparison) -> Table {
     let rows = comparison.models.iter().flat_map(|(name, results)| {
         results.gates.iter().map(move |(gate, found)| {
-            vec![
-                Cell::text(name),
-                Cell::text(gate),
-                threshold(found.threshold),
-                Cell::number(found.average_exit, 2),
-                Cell::percent(found.equal_share),
-                Cell::number(found.distance, 2),
-                Cell::percent(found.premature),
-                Cell::percent(found.late),
-            ]
+            [vec![Cell::text(name), Cell::text(gate)], found.cells()].concat()
         })
     });
     table(
@@ -128,16 +100,8 @@ fn gates(comparison: &TextComparison) -> Table {
          mean of |gate exit − ideal exit| in layers over tokens that may leave; premature and late are the shares of them \
          that leave before and after their ideal exit."
             .into(),
-        &[
-            "model",
-            "gate",
-            "threshold",
-            "average exit",
-            "equal tokens",
-            "distance to ideal",
-            "premature",
-            "late",
-        ],
+        "model | gate | threshold | average exit | equal tokens | distance to ideal | premature | \
+             late",
         rows.collect(),
     )
 }
@@ -166,20 +130,9 @@ fn policies(comparison: &TextComparison) -> Table {
         "Each token leaves where the answer is already the last exit's, so that nothing but the keys and values of skipped \
          layers parts texts from the full model's. All layers run to find that exit: there is no speed to be had."
             .into(),
-        &[
-            "model",
-            "K/V",
-            "average exit",
-            "equal tokens",
-            "95 % interval",
-            "first divergence",
-            "mean divergence",
-            "repeated 4-grams",
-            "full model's",
-            "unfinished",
-            "quality, of full",
-            "same tokens",
-        ],
+        "model | K/V | average exit | equal tokens | 95 % interval | first divergence | \
+             mean divergence | repeated 4-grams | full model's | unfinished | quality, of full | \
+             same tokens",
         rows.collect(),
     )
 }
@@ -222,32 +175,11 @@ fn live(comparison: &TextComparison) -> Table {
             count(n, "text"),
             count(rounds, "round"),
         ),
-        &[
-            "model",
-            "kind",
-            "gate",
-            "K/V",
-            "head",
-            "tokens/s",
-            "plain tokens/s",
-            "speed-up",
-            "lowest",
-            "highest",
-            "rows per step",
-            "plain's",
-            "average exit",
-            metric,
-            "quality kept",
-            "surely at least",
-            "equal tokens",
-            "first divergence",
-            "mean divergence",
-            "repeated 4-grams",
-            "full model's",
-            "unfinished",
-            "quality, of full",
-            "same tokens",
-        ],
+        &format!(
+            "model | kind | gate | K/V | head | tokens/s | plain tokens/s | speed-up | lowest | highest | rows per step | \
+             plain's | average exit | {metric} | quality kept | surely at least | equal tokens | first divergence | \
+             mean divergence | repeated 4-grams | full model's | unfinished | quality, of full | same tokens",
+        ),
         rows.collect(),
     )
 }
@@ -302,15 +234,8 @@ fn exits(comparison: &TextComparison) -> Table {
         "exits",
         "Exit by exit".into(),
         "Shares are of all tokens of the trace.".into(),
-        &[
-            "model",
-            "exit",
-            "tokens equal to the last exit's",
-            "mean confidence",
-            "ideal exit here",
-            "by chance",
-            "saturated here",
-        ],
+        "model | exit | tokens equal to the last exit's | mean confidence | ideal exit here | \
+             by chance | saturated here",
         rows.collect(),
     )
 }
@@ -333,8 +258,8 @@ pub(super) fn places(comparison: &TextComparison) -> Table {
             }));
         }
     }
-    let columns = ["model", "exits", "kv", "position", "texts", "equal", "unbroken"];
-    table("places", "Position by position".into(), String::new(), &columns, rows)
+    let header = "model | exits | kv | position | texts | equal | unbroken";
+    table("places", "Position by position".into(), String::new(), header, rows)
 }
 
 /// `ideal` or `gates`, a policy, and where texts part.

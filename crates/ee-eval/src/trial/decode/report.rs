@@ -9,11 +9,10 @@ use ee_tasks::TextTokenizer;
 use super::{DecodeResults, RunResults};
 use crate::error::Result;
 use crate::output::write_json;
-use crate::output::write_text;
 use crate::pace;
 use crate::report::Page;
 use crate::report::passage::Passage;
-use crate::report::table::{Cell, Table};
+use crate::report::table::{Cell, Table, columns};
 use crate::trial::record::{Output, Texts};
 use crate::words::count;
 
@@ -22,26 +21,6 @@ const SHOWN: usize = 20;
 
 /// Speed and where the time goes.
 pub(crate) fn speed(results: &DecodeResults) -> Table {
-    let columns = [
-        "gate",
-        "K/V",
-        "average exit",
-        "tokens/s",
-        "plain tokens/s",
-        "speed-up",
-        "lowest",
-        "highest",
-        "without prompts",
-        "rows per step",
-        "plain's",
-        "bandwidth allows, tokens/s",
-        "heads per token",
-        "layers",
-        "heads",
-        "gates",
-        "fill K/V",
-        "rest",
-    ];
     let row = |run: &RunResults| {
         let (speed, shares) = (&run.speed, &run.speed.shares);
         vec![
@@ -80,7 +59,10 @@ pub(crate) fn speed(results: &DecodeResults) -> Table {
             results.facts.batch,
             results.facts.rounds,
         ),
-        columns: columns.map(str::to_owned).to_vec(),
+        columns: columns(
+            "gate | K/V | average exit | tokens/s | plain tokens/s | speed-up | lowest | highest | without prompts | \
+             rows per step | plain's | bandwidth allows, tokens/s | heads per token | layers | heads | gates | fill K/V | rest",
+        ),
         rows: results.runs.iter().map(row).collect(),
     }
 }
@@ -105,18 +87,11 @@ fn rows(results: &DecodeResults) -> String {
 
 /// What became of the texts.
 pub(crate) fn fidelity(results: &DecodeResults) -> Table {
-    let mut columns: Vec<String> = [
-        "gate",
-        "K/V",
-        "same tokens as the full model",
-        "first divergence",
-        "equal tokens",
-        "repeated 4-grams",
-        "unfinished",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    columns.extend(results.facts.metrics.iter().map(|metric| metric.name.clone()));
+    let mut header = columns(
+        "gate | K/V | same tokens as the full model | first divergence | equal tokens | \
+             repeated 4-grams | unfinished",
+    );
+    header.extend(results.facts.metrics.iter().map(|metric| metric.name.clone()));
     let of_texts = |texts: &Texts| {
         let scores = results.facts.metrics.iter().map(|metric| {
             let score = texts.scores.iter().find(|score| score.name == metric.name);
@@ -149,7 +124,7 @@ pub(crate) fn fidelity(results: &DecodeResults) -> Table {
                new token, from 0, that differs in any text; 4-grams of tokens are repeated that their text has \
                had before."
             .into(),
-        columns,
+        columns: header,
         rows,
     }
 }
@@ -195,9 +170,7 @@ pub(crate) fn write(
 ) -> Result<PathBuf> {
     write_json(&folder.join("results.json"), results)?;
     let page = page(results);
-    for table in &page.tables {
-        write_text(&folder.join(format!("{}.csv", table.file)), &table.csv())?;
-    }
+    page.write_tables(folder)?;
     page.write_with(folder, &passages(results, tokenizer, SHOWN)?)
 }
 

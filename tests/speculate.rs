@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
+use ee_decode::clock::Clock;
 use ee_decode::generate::{Choice, Options, Sampling, Unwatched, Watcher, generate};
 use ee_decode::speculate::{Adaptive, Plan, Strategy, Tally, speculate};
 use ee_models::arch::llama::{self, LLAMA, Llama, LlamaConfig, LlamaSizes};
@@ -108,7 +109,9 @@ fn check(n: usize, seed: u64, strategy: impl Fn(&mut ChaCha8Rng, usize) -> Strat
         let ends = (0..vocabulary as u32).filter(|id| id % 20 == class).collect();
         let options = options(new, ends);
         let mut strategy = strategy(&mut random, model.n_layers());
-        let found = speculate(model, &prompts, &options, &mut strategy, &mut Unwatched).unwrap();
+        let found =
+            speculate(model, &prompts, &options, (&mut strategy, Clock::default()), &mut Unwatched)
+                .unwrap();
         let expected = alone(model, &prompts, &options);
         assert_eq!(found.texts, expected, "batch {batch}, {new} new tokens, {strategy:?}");
         let later = expected.iter().map(|text| text.len() - 1).sum::<usize>();
@@ -143,7 +146,14 @@ fn adapting_finds_the_exit_that_agrees() {
     let mut adaptive = Strategy::Adaptive(Box::new(Adaptive::new(8)));
     let mut random = ChaCha8Rng::seed_from_u64(4);
     let prompts = prompts(&mut random, 4, 12, 80);
-    speculate(&model, &prompts, &options(40, Vec::new()), &mut adaptive, &mut Unwatched).unwrap();
+    speculate(
+        &model,
+        &prompts,
+        &options(40, Vec::new()),
+        (&mut adaptive, Clock::default()),
+        &mut Unwatched,
+    )
+    .unwrap();
     let Strategy::Adaptive(adaptive) = adaptive else { unreachable!() };
     // Above exit 3 no layer writes: exits 3 to 7 are the last one.
     let agreement = adaptive.agreement();
@@ -158,7 +168,9 @@ fn full_acceptance_gives_all_drafts_and_one_more() {
     let prompts = [vec![1, 2, 3], vec![4]];
     // One token from the prompt, then four rounds of five.
     let options = options(21, Vec::new());
-    let found = speculate(&model, &prompts, &options, &mut fixed, &mut Unwatched).unwrap();
+    let found =
+        speculate(&model, &prompts, &options, (&mut fixed, Clock::default()), &mut Unwatched)
+            .unwrap();
     assert_eq!(found.texts, alone(&model, &prompts, &options));
     assert_eq!((found.tally.rounds, found.tally.row_rounds()), (4, 8));
     assert_eq!(found.tally.agreement(), Some(1.0));
@@ -185,12 +197,15 @@ fn no_draft_goes_beyond_an_end() {
     let (prompts, end) = ([vec![a], vec![b]], texts[a as usize][3]);
     let options = options(12, vec![end]);
     let mut fixed = Strategy::Fixed(Plan { exit: 3, drafts: 6 });
-    let found = speculate(&model, &prompts, &options, &mut fixed, &mut Unwatched).unwrap();
+    let found =
+        speculate(&model, &prompts, &options, (&mut fixed, Clock::default()), &mut Unwatched)
+            .unwrap();
     assert_eq!(found.texts, alone(&model, &prompts, &options));
     let drafted: Vec<usize> = found.tally.plans.keys().map(|plan| plan.drafts).collect();
     assert_eq!(drafted, [3, 6], "{:?}", found.tally.plans);
     let one = &prompts[..1];
-    let found = speculate(&model, one, &options, &mut fixed, &mut Unwatched).unwrap();
+    let found =
+        speculate(&model, one, &options, (&mut fixed, Clock::default()), &mut Unwatched).unwrap();
     assert_eq!((found.tally.rounds, found.tally.head_reads), (1, 4));
 }
 
@@ -216,7 +231,8 @@ fn a_watcher_ends_rows_in_the_middle_of_a_round() {
     let options = options(20, Vec::new());
     let mut watcher = Impatient(vec![1, 8, 20]);
     let mut fixed = Strategy::Fixed(Plan { exit: 3, drafts: 4 });
-    let found = speculate(&model, &prompts, &options, &mut fixed, &mut watcher).unwrap();
+    let found = speculate(&model, &prompts, &options, (&mut fixed, Clock::default()), &mut watcher)
+        .unwrap();
     let whole = alone(&model, &prompts, &options);
     let expected = [&whole[0][..1], &whole[1][..8], &whole[2][..]];
     assert_eq!(found.texts, expected);
@@ -227,8 +243,13 @@ fn plans_without_a_draft_exit_are_refused() {
     let model = damped(80, 3, 3, 1.0, 5);
     for exit in [0, 3, 4] {
         let mut fixed = Strategy::Fixed(Plan { exit, drafts: 2 });
-        let error =
-            speculate(&model, &[vec![1]], &options(4, Vec::new()), &mut fixed, &mut Unwatched);
+        let error = speculate(
+            &model,
+            &[vec![1]],
+            &options(4, Vec::new()),
+            (&mut fixed, Clock::default()),
+            &mut Unwatched,
+        );
         let error = error.unwrap_err().to_string();
         assert!(
             error.contains(&format!("draft exit {exit}")) && error.contains("1 to 2"),
@@ -251,7 +272,8 @@ fn drawn(
         first_number: first,
         ..options(new, Vec::new())
     };
-    let found = speculate(model, prompts, &options, strategy, &mut Unwatched).unwrap();
+    let found =
+        speculate(model, prompts, &options, (strategy, Clock::default()), &mut Unwatched).unwrap();
     (found.texts, found.tally)
 }
 

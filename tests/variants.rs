@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
+use ee_decode::clock::Clock;
 use ee_decode::generate::{Choice, Options, Unwatched, generate};
 use ee_decode::speculate::{Plan, Strategy, speculate};
 use ee_models::arch::bert::{self, Head};
@@ -174,7 +175,14 @@ fn greedy_texts_equal_transformers_alone_in_a_batch_and_by_speculation() {
             assert_eq!(together[row], case.continuation, "{what}, in a batch");
         }
         let mut strategy = Strategy::Fixed(Plan { exit: 1, drafts: 3 });
-        let found = speculate(&model, &prompts, &options, &mut strategy, &mut Unwatched).unwrap();
+        let found = speculate(
+            &model,
+            &prompts,
+            &options,
+            (&mut strategy, Clock::default()),
+            &mut Unwatched,
+        )
+        .unwrap();
         assert_eq!(found.texts, together, "{}, by speculation", variant.name);
     }
 }

@@ -11,14 +11,20 @@ use burn::tensor::Device;
 /// What a span of time is spent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// Layers, those made up for by `deferred` included.
+    /// Layers, those made up for by a policy included; of speculation those that verify.
     Layers,
-    /// The whole head, and the signals of its logits.
+    /// The whole head, and the signals of its logits; of speculation on what is verified.
     Heads,
     /// Deciding: pruned heads, numbers of states, thresholds.
     Gates,
     /// Keys and values above an exit.
     Kv,
+    /// The layers up to the draft exit, one token per row at a time.
+    DraftLayers,
+    /// The head on drafts.
+    DraftHeads,
+    /// The head on exits that do not draft, to learn which ones agree.
+    Looks,
 }
 
 /// Time and bytes of the steps after the prompts.
@@ -26,7 +32,8 @@ pub enum Part {
 pub struct Clock {
     /// None where parts are not timed.
     device: Option<Device>,
-    spent: [Duration; 4],
+    started: Option<Instant>,
+    spent: [Duration; 7],
     /// The prompts' pass and the first tokens' head.
     pub prompts: Duration,
     /// All steps after it.
@@ -63,9 +70,38 @@ impl Clock {
         self.spent[part as usize]
     }
 
-    /// Books all that was done so far as the prompts', which took so long.
-    pub fn end_prompts(&mut self, prompts: Duration) {
-        *self = Self { device: self.device.clone(), prompts, ..Self::default() };
+    /// Time of the steps that is booked on no part.
+    #[must_use]
+    pub fn rest(&self) -> Duration {
+        self.steps.saturating_sub(self.spent.iter().sum())
+    }
+
+    /// Of all that was timed, prompts included.
+    #[must_use]
+    pub fn share(&self, time: Duration) -> f64 {
+        time.as_secs_f64() / (self.prompts + self.steps).as_secs_f64()
+    }
+
+    /// Begins with the prompts.
+    pub(crate) fn start(&mut self) {
+        self.started = self.device.is_some().then(Instant::now);
+    }
+
+    /// Forgets what was booked, and begins again.
+    pub(crate) fn restart(&mut self) {
+        *self = Self { device: self.device.take(), ..Self::default() };
+        self.start();
+    }
+
+    /// Books all that was done so far as the prompts'.
+    pub(crate) fn end_prompts(&mut self) {
+        let (device, prompts) = (self.device.clone(), self.lap());
+        *self = Self { device, started: self.started, prompts, ..Self::default() };
+    }
+
+    /// Books all since then as steps.
+    pub(crate) fn end_steps(&mut self) {
+        self.steps = self.lap();
     }
 
     /// Adds another clock's time and bytes.
@@ -77,6 +113,12 @@ impl Clock {
         self.steps += other.steps;
         self.weight_bytes += other.weight_bytes;
         self.head_reads += other.head_reads;
+    }
+
+    fn lap(&mut self) -> Duration {
+        let Some(started) = &mut self.started else { return Duration::ZERO };
+        let now = Instant::now();
+        now - std::mem::replace(started, now)
     }
 
     fn wait(&self) {

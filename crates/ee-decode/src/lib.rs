@@ -6,12 +6,14 @@
 //! lossless. This crate knows no command line, no file formats but a gate's, and no task.
 
 mod ask;
+mod choose;
 pub mod clock;
 pub mod decay;
 mod error;
 pub mod gates;
 pub mod generate;
 pub mod head;
+pub mod lane;
 pub mod policy;
 pub mod rule;
 pub mod sample;
@@ -20,13 +22,12 @@ pub mod speculate;
 pub mod states;
 #[cfg(test)]
 mod tests;
-mod up_to;
 pub mod walk;
+mod watch;
 
 pub use error::{Error, Result};
 pub use head::HeadChoice;
 pub use policy::PolicyChoice;
 pub use rule::ExitRule;
 pub use settings::Settings;
-pub use up_to::UpTo;
 pub use walk::{Decoded, decode};

@@ -11,10 +11,11 @@ use ee_models::{Decoder, ExitModel, KvCache};
 
 use super::clock::Clock;
 use super::head::HEADS;
+use super::lane::{Given, Options, Run, Way};
 use super::policy::{self, POLICIES};
 use super::rule::names;
 use super::sample::{LAYERS, NEW, VOCABULARY, model, options, prompt};
-use super::walk::Walk;
+use super::walk::Leaving;
 use super::*;
 
 fn prompts() -> Vec<Vec<u32>> {
@@ -113,6 +114,51 @@ fn rows_of_a_batch_leave_as_if_alone() {
     assert!(different > 40, "{different} settings let rows leave at different exits");
 }
 
+/// A run step by step, its inputs given.
+struct Walk<'m> {
+    run: Run<'m>,
+    leaving: Leaving<'m>,
+    chosen: Vec<Given>,
+}
+
+impl<'m> Walk<'m> {
+    fn begin(
+        model: &'m Llama,
+        prompts: &[Vec<u32>],
+        (settings, options): (&'m Settings, &'m Options),
+    ) -> Self {
+        let mut leaving = Leaving::new(model, settings, prompts.len());
+        let whole = (model as &dyn Decoder, LAYERS);
+        let (mut run, stream) = Run::begin(whole, prompts, options, &leaving, Clock::default());
+        let chosen = leaving.read(&mut run, stream).unwrap();
+        Self { run, leaving, chosen }
+    }
+
+    fn tokens(&self) -> Vec<u32> {
+        self.chosen.iter().map(|given| given.tokens[0]).collect()
+    }
+
+    fn exits(&self) -> Vec<usize> {
+        self.chosen.iter().map(|given| given.exit.unwrap()).collect()
+    }
+
+    fn advance(&mut self, inputs: &[u32]) {
+        for (row, &token) in self.run.rows.iter_mut().zip(inputs) {
+            row.tokens.push(token);
+        }
+        self.chosen = self.run.step(&mut self.leaving).unwrap();
+    }
+
+    fn keep(&mut self, rows: &[usize]) {
+        self.run.keep(rows, &mut self.leaving);
+        self.chosen = rows.iter().map(|&row| self.chosen[row].clone()).collect();
+    }
+
+    fn cache(&mut self) -> &mut KvCache {
+        &mut self.run.lane.cache
+    }
+}
+
 /// The keys and values of one row's slots, layer by layer.
 fn slots(cache: &mut KvCache, row: usize, len: usize) -> Vec<[Vec<f32>; 2]> {
     (0..LAYERS)
@@ -125,40 +171,38 @@ fn slots(cache: &mut KvCache, row: usize, len: usize) -> Vec<[Vec<f32>; 2]> {
 
 #[test]
 fn deferred_layers_have_the_full_models_keys_and_values() {
-    let model = model();
+    let (model, options) = (model(), options());
     let (short, long) = (prompts()[1].clone(), prompts()[0].clone());
     for rule in ["fixed:2", "confidence:0.4", "ideal"] {
         let settings = settings(&model, rule, "deferred", "full");
         let both = [short.clone(), long.clone()];
-        let (mut walk, mut chosen) =
-            Walk::begin(&model, &both, NEW, (&settings, Clock::default())).unwrap();
+        let mut walk = Walk::begin(&model, &both, (&settings, &options));
         let mut texts = both.clone();
         let mut ragged = false;
         for _ in 0..NEW - 2 {
-            let inputs: Vec<u32> = chosen.iter().map(|taken| taken.token).collect();
+            let inputs = walk.tokens();
             for (text, &token) in texts.iter_mut().zip(&inputs) {
                 text.push(token);
             }
-            chosen = walk.advance(&inputs, 1, Rows::Few).unwrap();
-            let top = walk.cache.layer(LAYERS - 1).lens().to_vec();
-            ragged |= top.iter().any(|&len| len < walk.cache.layer(0).len());
+            walk.advance(&inputs);
+            let top = walk.cache().layer(LAYERS - 1).lens().to_vec();
+            ragged |= top.iter().any(|&len| len < walk.cache().layer(0).len());
         }
         assert!(ragged, "{rule}: layers hold different tokens on the way");
         let plain = Settings { rule: "none".parse().unwrap(), ..settings.clone() };
         for (row, text) in texts.iter().enumerate() {
             let prompt = &both[row];
             // The same tokens through the full model, step by step.
-            let (mut full, _) =
-                Walk::begin(&model, std::slice::from_ref(prompt), NEW, (&plain, Clock::default()))
-                    .unwrap();
+            let mut full = Walk::begin(&model, std::slice::from_ref(prompt), (&plain, &options));
             for &token in &text[prompt.len()..] {
-                full.advance(&[token], 1, Rows::Few).unwrap();
+                full.advance(&[token]);
             }
             let padding = long.len() - prompt.len();
             for index in 0..LAYERS {
-                let len = walk.cache.layer(index).lens()[row];
-                let [key, value] = walk.cache.layer(index).block(&[row], padding, len - padding);
-                let [full_key, full_value] = full.cache.layer(index).block(&[0], 0, len - padding);
+                let len = walk.cache().layer(index).lens()[row];
+                let [key, value] = walk.cache().layer(index).block(&[row], padding, len - padding);
+                let [full_key, full_value] =
+                    full.cache().layer(index).block(&[0], 0, len - padding);
                 let same = |a: burn::tensor::Tensor<2>, b: burn::tensor::Tensor<2>| {
                     a.into_data() == b.into_data()
                 };
@@ -171,18 +215,17 @@ fn deferred_layers_have_the_full_models_keys_and_values() {
 
 #[test]
 fn skipped_layers_hold_the_exit_state_at_its_own_position() {
-    let model = model();
+    let (model, options) = (model(), options());
     let both = [prompts()[1].clone(), prompts()[0].clone()];
     let len = both[1].len() + 4;
     let cache_of = |policy: &str, prompts: &[Vec<u32>]| {
         let settings = Settings { min_tokens: 1, ..settings(&model, "fixed:2", policy, "full") };
-        let (mut walk, mut chosen) =
-            Walk::begin(&model, prompts, NEW, (&settings, Clock::default())).unwrap();
+        let mut walk = Walk::begin(&model, prompts, (&settings, &options));
         for _ in 0..4 {
-            let inputs: Vec<u32> = chosen.iter().map(|taken| taken.token).collect();
-            chosen = walk.advance(&inputs, 1, Rows::Few).unwrap();
+            let inputs = walk.tokens();
+            walk.advance(&inputs);
         }
-        walk.cache
+        walk.run.lane.cache
     };
     // Padding moves slots, not positions.
     for policy in ["recompute", "copy"] {
@@ -213,24 +256,23 @@ fn skipped_layers_hold_the_exit_state_at_its_own_position() {
 
 #[test]
 fn recomputed_keys_and_values_are_projected_from_the_exit_state() {
-    let model = model();
+    let (model, options) = (model(), options());
     let prompt = prompts()[0].clone();
     for rule in ["fixed:2", "ideal"] {
         let settings = Settings { min_tokens: 1, ..settings(&model, rule, "recompute", "full") };
         let plain = Settings { rule: "none".parse().unwrap(), ..settings.clone() };
         let one = std::slice::from_ref(&prompt);
-        let (mut walk, mut chosen) =
-            Walk::begin(&model, one, NEW, (&settings, Clock::default())).unwrap();
-        let (mut full, _) = Walk::begin(&model, one, NEW, (&plain, Clock::default())).unwrap();
+        let [mut walk, mut full] =
+            [&settings, &plain].map(|way| Walk::begin(&model, one, (way, &options)));
         let mut start = prompt.len();
         // Up to the first token that leaves, both are the full model.
         let (token, exit) = loop {
-            let token = chosen[0].token;
-            chosen = walk.advance(&[token], 1, Rows::Few).unwrap();
-            if chosen[0].exit < LAYERS {
-                break (token, chosen[0].exit);
+            let token = walk.tokens()[0];
+            walk.advance(&[token]);
+            if walk.exits()[0] < LAYERS {
+                break (token, walk.exits()[0]);
             }
-            full.advance(&[token], 1, Rows::Few).unwrap();
+            full.advance(&[token]);
             start += 1;
         };
         // By hand: that token's state at its exit, and what the layers above project from it.
@@ -243,14 +285,42 @@ fn recomputed_keys_and_values_are_projected_from_the_exit_state() {
         };
         let mut stream = model.embed_block(&[token], &block);
         for index in 0..exit {
-            stream = model.layer_with(index, stream, full.cache.layer(index));
+            stream = model.layer_with(index, stream, full.cache().layer(index));
         }
         for index in exit..LAYERS {
-            model.write_kv(index, &stream, full.cache.layer(index));
+            model.write_kv(index, &stream, full.cache().layer(index));
         }
-        let [ours, by_hand] =
-            [&mut walk.cache, &mut full.cache].map(|cache| slots(cache, 0, start + 1));
+        let [ours, by_hand] = [walk.cache(), full.cache()].map(|cache| slots(cache, 0, start + 1));
         assert_eq!(ours, by_hand, "{rule}");
+    }
+}
+
+#[test]
+fn rows_kept_twice_and_in_another_order_go_on_as_one_alone() {
+    let (model, options) = (model(), options());
+    for policy in POLICIES {
+        for rule in firing() {
+            let settings = settings(&model, &rule, policy.name(), "full");
+            let mut alone = Walk::begin(&model, &prompts(), (&settings, &options));
+            let mut copied = Walk::begin(&model, &prompts(), (&settings, &options));
+            let go_on = |walk: &mut Walk<'_>| {
+                for _ in 0..5 {
+                    walk.advance(&walk.tokens());
+                }
+            };
+            go_on(&mut alone);
+            go_on(&mut copied);
+            let rows = [2, 0, 2, 3];
+            copied.keep(&rows);
+            go_on(&mut alone);
+            go_on(&mut copied);
+            let name = format!("{rule}, {}", policy.name());
+            for (at, row) in rows.into_iter().enumerate() {
+                assert_eq!(copied.tokens()[at], alone.tokens()[row], "{name}");
+                assert_eq!(copied.exits()[at], alone.exits()[row], "{name}");
+                assert_eq!(copied.run.rows[at].tokens, alone.run.rows[row].tokens, "{name}");
+            }
+        }
     }
 }
 

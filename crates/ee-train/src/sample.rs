@@ -1,7 +1,6 @@
 //! What the model writes at each validation: by its last exit, and by a middle one as if it were the last.
 
-use ee_decode::UpTo;
-use ee_decode::generate::{Choice, Options, Unwatched, generate};
+use ee_decode::generate::{Choice, Options, Unwatched, generate_from};
 use ee_models::Decoder;
 use ee_tasks::{TextExample, TextTokenizer};
 use serde::Serialize;
@@ -68,9 +67,8 @@ impl Sampler {
         exits
             .into_iter()
             .map(|exit| {
-                let model = UpTo { model, depth: exit };
                 let prompts = std::slice::from_ref(&self.ids);
-                let tokens = generate(&model, prompts, &self.options, &mut Unwatched)?;
+                let tokens = generate_from(model, exit, prompts, &self.options, &mut Unwatched)?;
                 let text = self.tokenizer.decode(&tokens[0])?;
                 Ok(Sample { exit, prompt: self.prompt.clone(), text })
             })

@@ -37,6 +37,7 @@ struct Waiting {
 }
 
 /// Tokens of one row at one depth, `[tokens, d_model]` in pieces.
+#[derive(Clone)]
 struct Run {
     depth: usize,
     pieces: Vec<Tensor<2>>,
@@ -91,7 +92,7 @@ impl Filling for Waiting {
     }
 
     fn keep(&mut self, rows: &[usize]) {
-        self.rows = rows.iter().map(|&row| std::mem::take(&mut self.rows[row])).collect();
+        self.rows = rows.iter().map(|&row| self.rows[row].clone()).collect();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::generate::{Choice, Sampling, kept};
+use crate::choose::{Choice, Sampling, kept};
 use ee_models::signal::{NotFinite, on_host, statistics};
 
 /// A guessed token and, where tokens are drawn, the distribution that it was drawn from.

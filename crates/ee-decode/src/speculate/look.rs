@@ -8,7 +8,7 @@ use ee_models::signal::NotFinite;
 
 use super::accept::Said;
 use super::adapt::Outcome;
-use crate::generate::Choice;
+use crate::choose::Choice;
 
 /// Positions that one look takes. Distributions are dearer to make than a single best token.
 pub(super) fn positions(choice: Choice) -> usize {

@@ -11,17 +11,19 @@
 mod accept;
 mod adapt;
 mod look;
-mod run;
+mod round;
 mod tally;
 
-use crate::generate::{Options, Watcher, check};
+use crate::clock::Clock;
+use crate::lane::{Options, Way, run};
+use crate::watch::Watcher;
 use ee_models::Decoder;
 use ee_models::{Error, Result};
 
 pub use self::adapt::Adaptive;
 use self::adapt::Course;
-use self::run::Run;
-pub use self::tally::{Acceptance, Seconds, Tally};
+use self::round::Drafting;
+pub use self::tally::{Acceptance, Tally};
 
 /// How a round drafts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,7 +101,7 @@ impl Strategy {
 pub struct Speculated {
     /// The new tokens of each prompt, an end token included.
     pub texts: Vec<Vec<u32>>,
-    /// What was counted and timed.
+    /// What was counted.
     pub tally: Tally,
 }
 
@@ -107,7 +109,7 @@ pub struct Speculated {
 ///
 /// The watcher is told of every token once it is certain, never of signals. With [`Strategy::Fixed`] a drawn
 /// text depends on seed, prompt, its number and the plan alone; with [`Strategy::Adaptive`] also on the
-/// clock, which chooses plans.
+/// clock, which chooses plans: it runs then, whatever is asked.
 ///
 /// # Errors
 /// As [`crate::generate::generate`]; a fixed plan whose exit the model has not, or the last one.
@@ -115,26 +117,17 @@ pub fn speculate(
     model: &dyn Decoder,
     prompts: &[Vec<u32>],
     options: &Options,
-    strategy: &mut Strategy,
+    (strategy, clock): (&mut Strategy, Clock),
     watcher: &mut dyn Watcher,
 ) -> Result<Speculated> {
-    check(model, prompts, options)?;
+    options.check(model, prompts)?;
     strategy.check(model.n_layers())?;
-    if prompts.is_empty() || options.max_new_tokens == 0 {
-        let texts = vec![Vec::new(); prompts.len()];
-        return Ok(Speculated { texts, tally: Tally::default() });
-    }
-    let (mut run, seen) = Run::begin(model, prompts, options, strategy, watcher)?;
-    if let Strategy::Adaptive(adaptive) = &mut *strategy {
-        adaptive.learn_looks(&seen, run.look_seconds());
-    }
-    while let Some(most) = run.most_drafts() {
-        let course = strategy.course(run.rows());
-        let round = run.round(Course { plan: course.plan.at_most(most), ..course })?;
-        if let Strategy::Adaptive(adaptive) = &mut *strategy {
-            adaptive.learn(&round.lesson);
-        }
-        run.take(&round, watcher);
-    }
-    Ok(run.finish())
+    let mut drafting = Drafting::new(model, strategy, &clock);
+    let way = (&mut drafting as &mut dyn Way, clock);
+    let found = run((model, model.n_layers()), prompts, options, way, watcher)?;
+    let mut tally = drafting.tally;
+    // Each text's first token comes from its prompt.
+    tally.round_tokens = found.tokens.iter().map(|text| text.len().saturating_sub(1)).sum();
+    tally.clock = found.clock;
+    Ok(Speculated { texts: found.tokens, tally })
 }

@@ -1,8 +1,9 @@
-//! What speculation counts and times.
+//! What speculation counts.
 
 use std::collections::BTreeMap;
 
 use super::Plan;
+use crate::clock::Clock;
 
 /// How often an exit's guesses stayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,52 +18,6 @@ impl Acceptance {
     /// α: the share that stayed; none where nothing was examined.
     pub fn rate(self) -> Option<f64> {
         (self.examined > 0).then(|| self.accepted as f64 / self.examined as f64)
-    }
-}
-
-/// Where the time went, in seconds of wall clock.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Seconds {
-    /// Reading the prompts and their first tokens.
-    pub prompts: f64,
-    /// The layers up to the draft exit, one token per row at a time.
-    pub draft_layers: f64,
-    /// The head on drafts.
-    pub draft_heads: f64,
-    /// The layers above, over all tokens of a round.
-    pub verification_layers: f64,
-    /// The head on all tokens of a round.
-    pub verification_head: f64,
-    /// The head on every exit, to learn which ones agree.
-    pub looks: f64,
-    /// Everything.
-    pub total: f64,
-}
-
-impl Seconds {
-    /// What is left: choosing, drawing, cropping, telling the watcher.
-    pub fn rest(&self) -> f64 {
-        (self.total - self.sum()).max(0.0)
-    }
-
-    /// All parts.
-    pub(super) fn sum(&self) -> f64 {
-        self.prompts
-            + self.draft_layers
-            + self.draft_heads
-            + self.verification_layers
-            + self.verification_head
-            + self.looks
-    }
-
-    pub(super) fn add(&mut self, other: &Self) {
-        self.prompts += other.prompts;
-        self.draft_layers += other.draft_layers;
-        self.draft_heads += other.draft_heads;
-        self.verification_layers += other.verification_layers;
-        self.verification_head += other.verification_head;
-        self.looks += other.looks;
-        self.total += other.total;
     }
 }
 
@@ -83,8 +38,8 @@ pub struct Tally {
     pub plans: BTreeMap<Plan, usize>,
     /// By draft exit.
     pub acceptance: BTreeMap<usize, Acceptance>,
-    /// Where the time went.
-    pub seconds: Seconds,
+    /// Where the time went, if that was asked.
+    pub clock: Clock,
 }
 
 impl Tally {
@@ -103,7 +58,7 @@ impl Tally {
             acceptance.examined += more.examined;
             acceptance.accepted += more.accepted;
         }
-        self.seconds.add(&other.seconds);
+        self.clock.add(&other.clock);
     }
 
     /// Counts a row's round: what it drafted and how many tokens came of it.

@@ -3,6 +3,7 @@
 //! Greedy texts must be the same, token for token, and are compared; drawn ones have the same distribution. What was
 //! counted, and where the time went, is of the run that gave the texts, which waits for the device between its parts.
 
+use ee_decode::clock::Part;
 use ee_decode::generate::{Choice, Sampling};
 use ee_decode::speculate::{Plan, Tally};
 use ee_models::ExitModel;
@@ -246,15 +247,15 @@ impl Timing {
 
 impl Shares {
     fn of(tally: &Tally) -> Self {
-        let seconds = tally.seconds;
-        let share = |part: f64| part / seconds.total;
+        let clock = &tally.clock;
+        let share = |part| clock.share(clock.spent(part));
         Self {
-            prompts: share(seconds.prompts),
-            draft_layers: share(seconds.draft_layers),
-            verification_layers: share(seconds.verification_layers),
-            heads: share(seconds.draft_heads + seconds.verification_head),
-            looks: share(seconds.looks),
-            rest: share(seconds.rest()),
+            prompts: clock.share(clock.prompts),
+            draft_layers: share(Part::DraftLayers),
+            verification_layers: share(Part::Layers),
+            heads: share(Part::DraftHeads) + share(Part::Heads),
+            looks: share(Part::Looks),
+            rest: clock.share(clock.rest()),
         }
     }
 }

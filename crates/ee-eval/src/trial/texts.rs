@@ -114,7 +114,7 @@ impl<'a> Prompts<'a> {
                 (said.exits, said.clock) = (decoded.exits, decoded.clock);
             }
             Runner::Speculation(strategy) => {
-                let found = speculate(model, &prompts, &options, strategy, watcher)
+                let found = speculate(model, &prompts, &options, (strategy, clock), watcher)
                     .map_err(|error| named(error.into()))?;
                 said.tally = found.tally;
             }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::LONGEST;
+use super::{LONGEST, Seconds};
+use crate::speculate::Plan;
 use crate::speculate::tally::expected_tokens;
-use crate::speculate::{Plan, Seconds};
 
 /// Rounds after which a time that was not measured again is forgotten.
 const REMEMBERED: usize = 256;

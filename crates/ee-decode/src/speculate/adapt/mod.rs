@@ -15,7 +15,7 @@ mod trust;
 
 use super::Plan;
 use super::accept::Drafted;
-use super::tally::Seconds;
+use crate::clock::{Clock, Part};
 use costs::{Costs, Prices};
 use trust::Trust;
 
@@ -67,6 +67,38 @@ pub(super) struct Course {
     pub(super) looks: Vec<usize>,
 }
 
+/// What the parts of a round took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seconds {
+    draft_layers: f64,
+    draft_heads: f64,
+    verification_layers: f64,
+    verification_head: f64,
+    looks: f64,
+}
+
+impl Seconds {
+    /// A round's clock.
+    pub(super) fn of(clock: &Clock) -> Self {
+        let seconds = |part| clock.spent(part).as_secs_f64();
+        Self {
+            draft_layers: seconds(Part::DraftLayers),
+            draft_heads: seconds(Part::DraftHeads),
+            verification_layers: seconds(Part::Layers),
+            verification_head: seconds(Part::Heads),
+            looks: seconds(Part::Looks),
+        }
+    }
+
+    fn sum(&self) -> f64 {
+        self.draft_layers
+            + self.draft_heads
+            + self.verification_layers
+            + self.verification_head
+            + self.looks
+    }
+}
+
 /// What a round teaches.
 #[derive(Clone, Debug)]
 pub(super) struct Lesson {
@@ -75,7 +107,6 @@ pub(super) struct Lesson {
     pub(super) rows: usize,
     /// Of all rows.
     pub(super) tokens: usize,
-    /// Of this round, its total not counted yet.
     pub(super) seconds: Seconds,
     /// Choosing and bookkeeping.
     pub(super) rest: f64,

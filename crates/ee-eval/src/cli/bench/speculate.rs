@@ -9,6 +9,7 @@ use anyhow::Result;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
 use clap::Args;
+use ee_decode::clock::{Clock, Part};
 use ee_decode::generate::{Choice, Options, Unwatched, generate};
 use ee_decode::speculate::{Plan, Strategy, Tally, speculate};
 use ee_models::ExitModel;
@@ -110,13 +111,13 @@ fn plans(tally: &Tally) -> Vec<Value> {
 }
 
 fn shares(tally: &Tally) -> Value {
-    let seconds = tally.seconds;
-    let share = |part: f64| part / seconds.total;
+    let clock = &tally.clock;
+    let share = |part| clock.share(clock.spent(part));
     json!({
-        "prompts": share(seconds.prompts), "draft_layers": share(seconds.draft_layers),
-        "verification_layers": share(seconds.verification_layers),
-        "heads": share(seconds.draft_heads + seconds.verification_head),
-        "looks": share(seconds.looks), "rest": share(seconds.rest()),
+        "prompts": clock.share(clock.prompts), "draft_layers": share(Part::DraftLayers),
+        "verification_layers": share(Part::Layers),
+        "heads": share(Part::DraftHeads) + share(Part::Heads),
+        "looks": share(Part::Looks), "rest": clock.share(clock.rest()),
     })
 }
 
@@ -173,7 +174,9 @@ struct Texts {
 
 impl Texts {
     fn speculate(&self, model: &Llama, strategy: &mut Strategy) -> Result<(Vec<Vec<u32>>, Tally)> {
-        let found = speculate(model, &self.prompts, &self.options, strategy, &mut Unwatched)?;
+        let clock = Clock::new(model.device());
+        let found =
+            speculate(model, &self.prompts, &self.options, (strategy, clock), &mut Unwatched)?;
         Ok((found.texts, found.tally))
     }
 }

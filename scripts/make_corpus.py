@@ -24,13 +24,11 @@ usage: make_corpus.py             writes data/reviews
        make_corpus.py --baseline  what a logistic regression on words reaches (needs scikit-learn)
 """
 
-import argparse
 import json
-import random
 import sys
-from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent.parent / "data" / "reviews"
+import corpus
+
 SEED = 4
 NOUNS = ["film", "plot", "cast", "music", "ending", "story", "script", "hero"]
 NAMES = ["ann", "bob", "carl", "dora", "eve", "finn"]
@@ -42,22 +40,6 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LABELS = {False: "negative", True: "positive"}
 # Reviews of each kind in train; dev and test have a tenth of it each.
 SIZES = {"plain": 140, "negated": 140, "contrast": 3200, "majority": 2520, "denied": 2000, "trusted": 2000}
-
-
-class Draw:
-    """Choices built on `random.random` alone."""
-
-    def __init__(self, seed):
-        self.random = random.Random(seed).random
-
-    def chance(self, share):
-        return self.random() < share
-
-    def pick(self, items):
-        return items[int(self.random() * len(items))]
-
-    def shuffled(self, items):
-        return [item for _, item in sorted((self.random(), item) for item in items)]
 
 
 def clause(draw, noun, positive, negated):
@@ -119,7 +101,7 @@ RULES = {
 
 def make_splits():
     """Rows (text, label, kind) of every split."""
-    draw = Draw(SEED)
+    draw = corpus.Draw(SEED)
     splits = {"train": [], "dev": [], "test": []}
     seen = set()
     for kind, size in SIZES.items():
@@ -151,19 +133,13 @@ def make_files():
     return files
 
 
-def check(files):
-    wrong = [name for name, text in files.items() if not (FOLDER / name).is_file() or (FOLDER / name).read_text() != text]
-    for name in wrong:
-        print(f"{FOLDER / name}: is not what {Path(__file__).name} makes", file=sys.stderr)
-    print(f"{len(files) - len(wrong)} of {len(files)} files are as they should be")
-    return 1 if wrong else 0
-
-
-def baseline(splits):
+def baseline():
     """A bag of words, with and without pairs of words, under a logistic regression."""
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
+
+    splits = make_splits()
 
     def texts(rows):
         return [text for text, _, _ in rows]
@@ -173,29 +149,8 @@ def baseline(splits):
         model.fit(texts(splits["train"]), [label for _, label, _ in splits["train"]])
         found = model.predict(texts(splits["dev"]))
         right = [row[1] == label for row, label in zip(splits["dev"], found)]
-        print(f"{name}: {sum(right) / len(right):.3f} of dev right")
-        for kind in SIZES:
-            of_kind = [hit for hit, row in zip(right, splits["dev"]) if row[2] == kind]
-            print(f"  {kind:<9} {sum(of_kind) / len(of_kind):.3f} of {len(of_kind)}")
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="compare, write nothing")
-    parser.add_argument("--baseline", action="store_true", help="score a bag of words, write nothing")
-    arguments = parser.parse_args()
-    if arguments.baseline:
-        baseline(make_splits())
-        return 0
-    files = make_files()
-    if arguments.check:
-        return check(files)
-    for name, text in files.items():
-        (FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
-        (FOLDER / name).write_text(text)
-        print(f"{FOLDER / name}: {len(text)} bytes")
-    return 0
+        corpus.print_shares(name, "dev", right, [kind for _, _, kind in splits["dev"]], SIZES)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(corpus.main("reviews", __doc__, make_files, baseline))

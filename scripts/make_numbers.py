@@ -33,13 +33,11 @@ usage: make_numbers.py             writes data/numbers (needs tokenizers)
                                    scikit-learn)
 """
 
-import argparse
 import json
-import random
 import sys
-from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent.parent / "data" / "numbers"
+import corpus
+
 SEED = 7
 # How many numbers of 3, 4 and 5 digits there are.
 NUMBERS = {3: 600, 4: 400, 5: 400}
@@ -62,19 +60,6 @@ EINER = (
     "sechzehn siebzehn achtzehn neunzehn"
 ).split()
 ZEHNER = "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
-
-
-class Draw:
-    """Choices built on `random.random` alone."""
-
-    def __init__(self, seed):
-        self.random = random.Random(seed).random
-
-    def shuffled(self, items):
-        return [item for _, item in sorted((self.random(), item) for item in items)]
-
-    def some(self, items, count):
-        return self.shuffled(items)[:count]
 
 
 def english(number):
@@ -141,7 +126,7 @@ def drawn(draw, split, numbers):
 
 def make_splits():
     """Rows (kind, question, answer) of every split."""
-    draw = Draw(SEED)
+    draw = corpus.Draw(SEED)
     splits = {"train": [], "dev": [], "test": []}
     ranges = {digits: range(10 ** (digits - 1), 10**digits) for digits in NUMBERS}
     numbers = [number for digits, count in NUMBERS.items() for number in draw.some(ranges[digits], count)]
@@ -199,46 +184,18 @@ def make_files():
     return files
 
 
-def check(files):
-    wrong = [name for name, text in files.items() if not (FOLDER / name).is_file() or (FOLDER / name).read_text() != text]
-    for name in wrong:
-        print(f"{FOLDER / name}: is not what {Path(__file__).name} makes", file=sys.stderr)
-    print(f"{len(files) - len(wrong)} of {len(files)} files are as they should be")
-    return 1 if wrong else 0
-
-
-def baseline(splits):
+def baseline():
     """The answer to the question of train with the most similar pieces of one to five letters."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
+    splits = make_splits()
     vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 5))
     train = vectorizer.fit_transform([question for _, question, _ in splits["train"]])
     asked = vectorizer.transform([question for _, question, _ in splits["test"]])
     nearest = (asked @ train.T).toarray().argmax(axis=1)
     right = [splits["train"][near][2] == row[2] for near, row in zip(nearest, splits["test"])]
-    print(f"nearest question of train: {sum(right) / len(right):.3f} of test right")
-    for kind in HELD_OUT:
-        of_kind = [hit for hit, row in zip(right, splits["test"]) if row[0] == kind]
-        print(f"  {kind:<9} {sum(of_kind) / len(of_kind):.3f} of {len(of_kind)}")
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="compare, write nothing")
-    parser.add_argument("--baseline", action="store_true", help="score the nearest question, write nothing")
-    arguments = parser.parse_args()
-    if arguments.baseline:
-        baseline(make_splits())
-        return 0
-    files = make_files()
-    if arguments.check:
-        return check(files)
-    for name, text in files.items():
-        (FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
-        (FOLDER / name).write_text(text)
-        print(f"{FOLDER / name}: {len(text.encode())} bytes")
-    return 0
+    corpus.print_shares("nearest question of train", "test", right, [row[0] for row in splits["test"]], HELD_OUT)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(corpus.main("numbers", __doc__, make_files, baseline))

@@ -1,11 +1,20 @@
 #!/usr/bin/env bash
-# The main job on the corpus that ships with the project: trains a small encoder plain and joint, traces
-# both, finds the gates, measures the speed, writes the report and prints its headline table.
+# The main job on a corpus that ships with the project: trains a small model plain and joint and compares both. An
+# encoder's exits, gates and speed are reported; a decoder's also its K/V policies and speculation, and what to use
+# with the joint one.
 #
-# usage: scripts/quickstart.sh [FOLDER]   the results go to FOLDER, by default runs/quickstart
+# usage: scripts/quickstart.sh [encoder|decoder] [FOLDER]
+#        the results go to FOLDER, by default runs/quickstart or runs/quickstart-decoder
 set -euo pipefail
 cd "$(dirname "$0")/.."
-folder=${1:-runs/quickstart}
+kind=encoder
+case "${1:-}" in encoder | decoder) kind=$1; shift ;; esac
+if [ "$kind" = encoder ]; then
+    task=reviews folder=${1:-runs/quickstart} flags=()
+else
+    # Answers are a few tokens long: with the usual four first tokens that never leave, little would be left to leave.
+    task=numbers folder=${1:-runs/quickstart-decoder} flags=(--min-tokens 1 --limit 300 --speed-rows 60)
+fi
 
 step() { printf '\n== %s\n' "$1" >&2; }
 
@@ -14,12 +23,19 @@ cargo build --release --workspace --locked
 bin=${CARGO_TARGET_DIR:-target}/release
 
 for objective in plain joint; do
-    if [ "$objective" = joint ]; then flags=(--joint); else flags=(); fi
     step "training the $objective model"
+    joint=()
+    [ "$objective" = plain ] || joint=(--joint)
     # An interrupted run goes on where it was; a finished one is kept.
-    "$bin/ee-train" --config configs/train/reviews.toml --output "$folder/$objective" --resume "${flags[@]}" > /dev/null
+    "$bin/ee-train" --config "configs/train/$task.toml" --output "$folder/$objective" --resume "${joint[@]}" > /dev/null
 done
 
-step "comparing both, exit by exit"
+step "comparing both"
 "$bin/ee-eval" compare --model "plain=$folder/plain/best" --model "joint=$folder/joint/best" \
-    --task configs/tasks/reviews.toml --split test --output "$folder/report"
+    --task "configs/tasks/$task.toml" --split test "${flags[@]}" --output "$folder/report"
+
+if [ "$kind" = decoder ]; then
+    step "what to use with the joint model"
+    "$bin/ee-eval" recommend --model "$folder/joint/best" --task "configs/tasks/$task.toml" --split test \
+        --min-tokens 1 --keep 0.98 --output "$folder/advice"
+fi

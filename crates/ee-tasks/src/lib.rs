@@ -13,8 +13,8 @@ pub mod batch;
 pub mod causal;
 pub mod config;
 pub mod metrics;
-pub mod table;
-pub mod task;
+mod table;
+mod task;
 pub mod text;
 pub mod tokenizer;
 

@@ -55,12 +55,10 @@ impl Split {
         Self { encodings, asked, lengths, padding_id: 0 }
     }
 
-    /// Number of rows.
     pub(crate) fn len(&self) -> usize {
         self.encodings.len()
     }
 
-    /// Whether there are no rows.
     pub(crate) fn is_empty(&self) -> bool {
         self.encodings.is_empty()
     }
@@ -102,9 +100,6 @@ impl Split {
     }
 
     /// The padded batch of some rows, and what is asked of it.
-    ///
-    /// # Errors
-    /// When a row is empty.
     pub(crate) fn batch(&self, rows: &[usize]) -> Result<MicroBatch> {
         let batch = batch::Batch::gather(rows, &self.encodings, self.padding_id);
         let (mut places, mut labels) = (Vec::new(), Vec::new());
@@ -130,9 +125,6 @@ impl Split {
     }
 
     /// The batch of a step, cut into micro-batches of at most `micro_batch` rows.
-    ///
-    /// # Errors
-    /// As [`Split::batch`].
     pub(crate) fn micro_batches(
         &self,
         rows: &[usize],

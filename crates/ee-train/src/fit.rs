@@ -30,7 +30,6 @@ const WATCH_TEXT_EVERY: u64 = 10;
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Every step was made.
     Finished,
     /// The score has not risen for `patience` validations.
     EarlyStopped,
@@ -38,10 +37,8 @@ pub(crate) enum Outcome {
     Interrupted,
 }
 
-/// Where a run ended.
 pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
-    /// Steps made.
     pub(crate) step: u64,
     pub(crate) best: Option<(PathBuf, Best)>,
     /// The metric that chose it.
@@ -51,9 +48,7 @@ pub(crate) struct Ended {
 /// Steps of a run, and after which of them it looks and saves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timetable {
-    /// Optimizer steps of one epoch.
     pub(crate) steps_per_epoch: u64,
-    /// Optimizer steps of the run.
     pub(crate) total: u64,
     validate_every: u64,
     checkpoint_every: Option<u64>,
@@ -113,9 +108,6 @@ pub(crate) struct Run<M: Trainable> {
 }
 
 /// Trains until the last step, until patience is lost, or until `interrupted` is set.
-///
-/// # Errors
-/// When the loss is no longer finite, or a file cannot be written.
 pub(crate) fn fit<M: Trainable>(
     mut run: Run<M>,
     model: M,

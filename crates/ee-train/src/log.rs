@@ -23,13 +23,11 @@ use crate::step::{StepReport, StepSeconds};
 use crate::tensorboard::{EventFile, open_cut};
 use crate::validate::ExitScores;
 
-/// The log file of a run folder.
 pub(crate) const NAME: &str = "log.jsonl";
 
 /// Between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// The log of one run.
 pub(crate) struct Log {
     path: PathBuf,
     file: File,
@@ -41,13 +39,10 @@ pub(crate) struct Log {
 /// Where a step stands in the run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepPlace {
-    /// Optimizer step, counted from 1.
     pub(crate) step: u64,
     /// Epoch, counted from 1.
     pub(crate) epoch: u64,
-    /// The step's learning rate.
     pub(crate) learning_rate: f64,
-    /// The step's wall-clock time.
     pub(crate) seconds: f64,
     /// The part of it in which the batch was gathered.
     pub(crate) input_seconds: f64,
@@ -64,9 +59,6 @@ impl StepPlace {
 impl Log {
     /// Opens the log of a run folder whose JSONL and event files had these lengths after `done` of `total` steps,
     /// cutting off what was written later.
-    ///
-    /// # Errors
-    /// When a file cannot be written or is shorter.
     pub(crate) fn open(run: &Path, lengths: (u64, u64), done: u64, total: u64) -> Result<Self> {
         let path = run.join(NAME);
         let file = open_cut(&path, lengths.0)?;
@@ -76,19 +68,12 @@ impl Log {
     }
 
     /// Lengths of the JSONL log and of the event file, forced to the disk.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub(crate) fn sync(&self) -> Result<(u64, u64)> {
         self.file.sync_data().map_err(Error::io("cannot write", &self.path))?;
         self.events.sync()?;
         Ok((self.length, self.events.length()))
     }
 
-    /// Logs one step.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub(crate) fn step(&mut self, place: &StepPlace, report: &StepReport) -> Result<()> {
         let StepPlace { step, epoch, learning_rate, seconds, tokens, .. } = *place;
         let StepReport { loss, exits, gradient_norm, rows, targets, .. } = report;
@@ -137,9 +122,6 @@ impl Log {
 
     /// Logs the scores of one validation; the leading metric is `metric/exit_…` in TensorBoard, the others
     /// have their own names.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub(crate) fn validation(
         &mut self,
         step: u64,
@@ -171,10 +153,6 @@ impl Log {
         Ok(())
     }
 
-    /// Logs what exits wrote.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub(crate) fn samples(&mut self, step: u64, samples: &[Sample]) -> Result<()> {
         self.line(&json!({ "kind": "samples", "step": step, "samples": samples }))?;
         for Sample { exit, text, .. } in samples {
@@ -188,7 +166,6 @@ impl Log {
         self.progress.say(message);
     }
 
-    /// Ends the bar.
     pub(crate) fn finish(&self) {
         if let Some(bar) = &self.progress.bar {
             bar.finish_and_clear();

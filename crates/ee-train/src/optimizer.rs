@@ -133,7 +133,6 @@ pub fn decays(name: &str) -> bool {
     !(name.ends_with("bias") || name.to_ascii_lowercase().contains("norm"))
 }
 
-/// Updates one parameter after the other.
 struct Update<'a> {
     optimizer: &'a mut AdamW,
     gradients: Gradients,

@@ -17,7 +17,6 @@ use crate::config::{ModelConfig, RunConfig};
 use crate::error::{Error, Result};
 
 const GIB: f64 = (1_u64 << 30) as f64;
-/// Bytes of an F32.
 const F32: f64 = 4.0;
 /// What a process has resident before it has a model: the program, its tokenizer and its threads.
 const PROGRAM: f64 = (24 << 20) as f64;
@@ -25,19 +24,14 @@ const PROGRAM: f64 = (24 << 20) as f64;
 /// Bytes on each device, by what they are for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MemoryPlan {
-    /// Devices that share a batch.
     pub(crate) devices: usize,
     /// Rows that travel through the model at once on each.
     pub(crate) rows: usize,
     /// Tokens of a row at most.
     pub(crate) length: usize,
-    /// Numbers in all parameters.
     pub(crate) parameters: f64,
-    /// Numbers in those that are trained.
     pub(crate) trained: f64,
-    /// The weights.
     pub(crate) weight_bytes: f64,
-    /// The gradients, F32.
     pub(crate) gradient_bytes: f64,
     /// Moments and, of 16-bit weights, their F32 masters.
     pub(crate) optimizer_bytes: f64,
@@ -45,7 +39,6 @@ pub struct MemoryPlan {
     pub(crate) activation_bytes: f64,
     /// The chunk of logits, and what the backward pass of one layer works with.
     pub(crate) workspace_bytes: f64,
-    /// The process without a model.
     pub(crate) program_bytes: f64,
 }
 
@@ -185,9 +178,6 @@ const REMEDIES: [Remedy; 5] = [
 ];
 
 /// The settings, `key=value`, with which a run fits `memory` bytes; `None` where none of them suffice.
-///
-/// # Errors
-/// As [`MemoryPlan::new`].
 pub(crate) fn changes_to_fit(config: &RunConfig, memory: f64) -> Result<Option<Vec<String>>> {
     let mut config = config.clone();
     let mut changes: Vec<(&str, String)> = Vec::new();
@@ -207,9 +197,6 @@ pub(crate) fn changes_to_fit(config: &RunConfig, memory: f64) -> Result<Option<V
 }
 
 /// Bytes of a text such as `80GiB`, `512MiB` or `24GB`.
-///
-/// # Errors
-/// Another form, with an example of the right one.
 pub(crate) fn parse_memory(text: &str) -> std::result::Result<f64, String> {
     const UNITS: [(&str, f64); 4] = [("GiB", GIB), ("MiB", GIB / 1024.0), ("GB", 1e9), ("MB", 1e6)];
     let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
@@ -221,9 +208,6 @@ pub(crate) fn parse_memory(text: &str) -> std::result::Result<f64, String> {
 }
 
 /// Whether a new model's weights have room on this machine, where they are drawn one by one.
-///
-/// # Errors
-/// As [`MemoryPlan::new`]; weights that take more than there is.
 pub(crate) fn check_room(config: &RunConfig) -> Result<()> {
     let (Some(room), ModelConfig::Scratch(_)) = (room(), &config.model) else { return Ok(()) };
     let plan = MemoryPlan::new(config)?;
@@ -251,9 +235,6 @@ fn room() -> Option<f64> {
 }
 
 /// Prints a plan and, where it does not fit, what to change.
-///
-/// # Errors
-/// As [`MemoryPlan::new`]; a run that does not fit.
 pub(crate) fn print(config: &RunConfig, memory: Option<f64>) -> Result<()> {
     let plan = MemoryPlan::new(config)?;
     show!("{plan}");

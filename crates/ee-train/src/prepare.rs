@@ -34,9 +34,6 @@ pub struct Prepared(Box<dyn FnOnce(&AtomicBool) -> Result<Ended>>);
 
 impl Prepared {
     /// Trains until the last step, until patience is lost, or until `interrupted` is set.
-    ///
-    /// # Errors
-    /// When the loss is no longer finite, or a file cannot be written.
     pub(crate) fn fit(self, interrupted: &AtomicBool) -> Result<Ended> {
         (self.0)(interrupted)
     }

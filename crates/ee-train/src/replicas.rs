@@ -25,7 +25,6 @@ pub(crate) struct Replicas<M> {
 }
 
 impl<M: Module> Replicas<M> {
-    /// A model on the device where it is.
     pub(crate) fn single(model: M) -> Self {
         Self { models: vec![model], owners: HashMap::new() }
     }
@@ -39,17 +38,14 @@ impl<M: Module> Replicas<M> {
         Self { models: std::iter::once(model).chain(copies).collect(), owners: owners.of }
     }
 
-    /// The model and its copies.
     pub(crate) fn models(&self) -> &[M] {
         &self.models
     }
 
-    /// The leading model.
     pub(crate) fn first(&self) -> &M {
         &self.models[0]
     }
 
-    /// The leading model alone.
     pub(crate) fn into_first(self) -> M {
         self.models.into_iter().next().expect("there is at least one")
     }
@@ -142,7 +138,6 @@ fn empty<M: Module>(model: &M) -> Gradients {
     Tensor::<1>::zeros([1], &device.autodiff()).require_grad().backward()
 }
 
-/// Says who owns which parameter.
 struct Owners {
     of: HashMap<ParamId, usize>,
     n: usize,

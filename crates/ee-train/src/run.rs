@@ -33,17 +33,11 @@ type Facts = Map<String, Value>;
 const PROGRAM: &str = "ee-train";
 
 /// The lock of a run folder, where there is a folder.
-///
-/// # Errors
-/// When another process works in it, or it cannot be written.
 pub(crate) fn lock(folder: &Path) -> Result<Option<FolderLock>> {
     Ok(if folder.is_dir() { Some(FolderLock::take(folder, PROGRAM)?) } else { None })
 }
 
 /// Makes a run folder that was not there, and locks it.
-///
-/// # Errors
-/// When it cannot be made, or when a run has begun in it in the meantime.
 pub(crate) fn make(folder: &Path, config: &RunConfig) -> Result<FolderLock> {
     fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
     let lock = FolderLock::take(folder, PROGRAM)?;
@@ -53,9 +47,6 @@ pub(crate) fn make(folder: &Path, config: &RunConfig) -> Result<FolderLock> {
 
 /// Refuses a folder that holds another run or anything else, or, to a run that continues, the same run with
 /// another configuration.
-///
-/// # Errors
-/// As said; the message names the keys that differ.
 pub(crate) fn check(folder: &Path, config: &RunConfig, resume: bool) -> Result<()> {
     let path = folder.join(CONFIG);
     if !path.exists() {
@@ -130,9 +121,6 @@ impl Identity {
     }
 
     /// That of the run in a folder.
-    ///
-    /// # Errors
-    /// When the facts of its start cannot be read.
     pub(crate) fn of(folder: &Path) -> Result<Self> {
         let mut identity = Self::new();
         let facts = read_facts(&folder.join(FACTS))?;
@@ -177,9 +165,6 @@ fn compare(prefix: &str, earlier: &toml::Table, now: &toml::Table, differences: 
 }
 
 /// Writes the resolved configuration and the facts of this start.
-///
-/// # Errors
-/// When the folder cannot be written.
 pub(crate) fn begin(
     folder: &Path,
     config: &RunConfig,

@@ -20,18 +20,13 @@ pub(crate) struct Sampler {
 pub(crate) struct Sample {
     /// The exit, from 1.
     pub(crate) exit: usize,
-    /// The prompt.
     pub(crate) prompt: String,
-    /// Its greedy continuation.
     pub(crate) text: String,
 }
 
 impl Sampler {
     /// A sampler of `new_tokens` tokens at most, up to one of `ends`, after the prompt of an example; `None`
     /// where it would have nothing to do or no room in `positions`.
-    ///
-    /// # Errors
-    /// A prompt that the tokenizer cannot spell.
     pub(crate) fn new(
         example: Option<&TextExample>,
         tokenizer: &TextTokenizer,
@@ -57,9 +52,6 @@ impl Sampler {
     }
 
     /// The continuations by a middle exit and by the last.
-    ///
-    /// # Errors
-    /// What generating or decoding says.
     pub(crate) fn samples(&self, model: &dyn Decoder) -> Result<Vec<Sample>> {
         let last = model.n_layers();
         let mut exits = vec![last.div_ceil(2), last];

@@ -96,9 +96,6 @@ pub fn step<M: ExitModel + Module>(
 
 /// [`step`] with a model on several devices: micro-batch i runs on device i modulo their number.
 ///
-/// # Errors
-/// As [`step`].
-///
 /// # Panics
 /// As [`step`].
 pub(crate) fn step_on<M: ExitModel + Module>(

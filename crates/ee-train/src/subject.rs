@@ -14,20 +14,15 @@ use serde_json::{Map, Value};
 
 /// A model that can be trained and written as a Hugging Face folder.
 pub(crate) trait Trainable: ExitModel + Module + 'static {
-    /// Its configuration.
     type Config: Clone;
 
     /// Loads a whole checkpoint, its head included.
-    ///
-    /// # Errors
-    /// What ee-models says of the folder.
     fn open(
         folder: &Path,
         precision: Precision,
         device: &Device,
     ) -> ee_models::Result<Loaded<Self>>;
 
-    /// The model's `config.json`.
     fn to_json(config: &Self::Config) -> Map<String, Value>;
 
     /// The model's `generation_config.json`, where it generates.
@@ -49,9 +44,7 @@ pub(crate) trait Trainable: ExitModel + Module + 'static {
 /// A model with what must be known beside its parameters.
 #[derive(Clone, Debug)]
 pub(crate) struct Loaded<M: Trainable> {
-    /// The model, on its device.
     pub(crate) model: M,
-    /// The configuration it was built from.
     pub(crate) config: M::Config,
     /// The name of each parameter: Hugging Face's, of low-rank additions PEFT's.
     pub(crate) names: ParameterNames,

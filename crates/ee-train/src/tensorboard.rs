@@ -29,9 +29,6 @@ pub(crate) const NAME: &str = "events.out.tfevents.ee-train";
 
 impl EventFile {
     /// Opens the event file of a folder, cut to `length` bytes; 0 begins it anew.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
     pub(crate) fn open(folder: &Path, length: u64) -> Result<Self> {
         let path = folder.join(NAME);
         let file = open_cut(&path, length)?;
@@ -45,9 +42,6 @@ impl EventFile {
     }
 
     /// Adds one value per tag at a step.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
     pub(crate) fn scalars(&mut self, step: u64, values: &[(String, f64)]) -> Result<()> {
         let event = |(tag, value): &(String, f64)| {
             let mut event = Event::new();
@@ -64,9 +58,6 @@ impl EventFile {
     }
 
     /// Forces what has been written to the disk.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(Error::io("cannot write", &self.path))
     }
@@ -90,9 +81,6 @@ fn append(mut file: &File, events: Vec<Event>) -> std::io::Result<u64> {
 }
 
 /// Opens a file for appending after its first `length` bytes; what follows them is cut off.
-///
-/// # Errors
-/// When it cannot be written or is shorter.
 pub(crate) fn open_cut(path: &Path, length: u64) -> Result<File> {
     let mut file = OpenOptions::new()
         .create(true)

@@ -33,7 +33,6 @@ pub(crate) struct LabelMeasure {
 /// Scores of one metric at the exits 1..=N.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct ExitScores {
-    /// The metric's name.
     pub(crate) metric: String,
     /// In the order of the exits.
     pub(crate) scores: Vec<f64>,
@@ -73,10 +72,6 @@ impl Measure {
     }
 
     /// Every metric at every exit; the leading metric first.
-    ///
-    /// # Errors
-    /// When a batch cannot be given to the model, or an exit is no longer finite on an example, whose row in the
-    /// split is named.
     pub(crate) fn scores<M: Trainable>(
         &self,
         model: &M,

@@ -11,9 +11,6 @@ pub trait FromValue: Sized {
     fn expected() -> String;
 
     /// Reads the value.
-    ///
-    /// # Errors
-    /// A message that says what was expected and what was found.
     fn from_value(value: &Tree) -> Result<Self, String>;
 }
 

@@ -8,9 +8,6 @@ use std::path::Path;
 use crate::error::Error;
 
 /// The file's text without a byte-order mark, which some editors put first.
-///
-/// # Errors
-/// UTF-16, and the line of the first byte that is not UTF-8 or is NUL, which no text holds.
 pub(super) fn text<'b>(path: &Path, bytes: &'b [u8]) -> Result<&'b str, Error> {
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err(Error::file(path, "expected UTF-8, found UTF-16"));

@@ -11,11 +11,11 @@ mod json;
 mod lines;
 mod parallel;
 mod parquet;
-pub mod path;
+pub(crate) mod path;
 
 use std::path::Path;
 
-pub use parallel::read_parallel;
+pub(crate) use parallel::read_parallel;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
@@ -23,7 +23,7 @@ use ee_files::did_you_mean;
 
 /// The form of a data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// Tab-separated, quotes are ordinary characters: the GLUE archive's way.
     Tsv,
     /// Tab-separated, fields may be quoted as in CSV.
@@ -39,7 +39,7 @@ pub enum Format {
 }
 
 /// Every format by its name in a task file.
-pub const FORMATS: &[(&str, Format)] = &[
+pub(crate) const FORMATS: &[(&str, Format)] = &[
     ("tsv", Format::Tsv),
     ("quoted-tsv", Format::QuotedTsv),
     ("csv", Format::Csv),
@@ -50,49 +50,45 @@ pub const FORMATS: &[(&str, Format)] = &[
 
 /// How to read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// The form of the file.
-    pub format: Format,
+    pub(crate) format: Format,
     /// Whether the first line of a delimited file names the columns; without, they are named
     /// by their 0-based number. JSONL and Parquet carry their own names.
-    pub header: bool,
+    pub(crate) header: bool,
     /// Whether lines with too few fields are left out (and counted) instead of being an error.
-    pub skip_short_lines: bool,
+    pub(crate) skip_short_lines: bool,
 }
 
 /// The wanted cells of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub(crate) struct Row {
     /// 1-based line of the file on which the row begins; in Parquet the row's number.
-    pub line: usize,
+    pub(crate) line: usize,
     /// In the order of the columns asked for; `None` for a null.
-    pub cells: Vec<Option<String>>,
+    pub(crate) cells: Vec<Option<String>>,
 }
 
 /// The rows of one file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rows {
+pub(crate) struct Rows {
     /// In the order of the file.
-    pub rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
     /// Lines left out for having too few fields.
-    pub short_lines: usize,
+    pub(crate) short_lines: usize,
 }
 
 /// One row with all that is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub(crate) struct Record {
     /// As [`Row::line`].
-    pub line: usize,
+    pub(crate) line: usize,
     /// Values by field; [`path::find`] looks inside.
-    pub fields: Map<String, Value>,
+    pub(crate) fields: Map<String, Value>,
 }
 
 /// Reads `columns` of a file as text; in JSON and Parquet they are [`path`]s.
-///
-/// # Errors
-/// A missing, empty or damaged file; a line with the wrong number of columns or not in UTF-8; a
-/// column or field that is not there. Each names the file and, where there is one, the line.
-pub fn read(path: &Path, layout: Layout, columns: &[&str]) -> Result<Rows, Error> {
+pub(crate) fn read(path: &Path, layout: Layout, columns: &[&str]) -> Result<Rows, Error> {
     let rows = match layout.format {
         Format::Tsv => delimited::read_unquoted(path, layout, columns)?,
         Format::QuotedTsv => delimited::read_quoted(path, b'\t', layout, columns)?,
@@ -109,10 +105,11 @@ pub fn read(path: &Path, layout: Layout, columns: &[&str]) -> Result<Rows, Error
 
 /// Reads whole rows of a file; of delimited text and Parquet only the columns in which one of the
 /// `fields` lies, each of which must have one.
-///
-/// # Errors
-/// As [`read`]; whether every field is in every JSON object shows when it is looked up.
-pub fn read_records(path: &Path, layout: Layout, fields: &[&str]) -> Result<Vec<Record>, Error> {
+pub(crate) fn read_records(
+    path: &Path,
+    layout: Layout,
+    fields: &[&str],
+) -> Result<Vec<Record>, Error> {
     let records = match layout.format {
         Format::Jsonl => json::read_lines(path)?,
         Format::Json => json::read_value(path)?,

@@ -10,10 +10,7 @@ use super::lines::{lines, text};
 use crate::error::Error;
 
 /// Reads records with the fields `source` and `references`, a list of one text per file.
-///
-/// # Errors
-/// A missing or empty file, a line that is not UTF-8, files with different numbers of lines.
-pub fn read_parallel(source: &Path, references: &[PathBuf]) -> Result<Vec<Record>, Error> {
+pub(crate) fn read_parallel(source: &Path, references: &[PathBuf]) -> Result<Vec<Record>, Error> {
     let sources = read_lines(source)?;
     if sources.is_empty() {
         return Err(Error::file(source, "the file is empty, expected at least one line"));

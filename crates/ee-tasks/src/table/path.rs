@@ -9,10 +9,7 @@ use serde_json::{Map, Value};
 use ee_files::did_you_mean;
 
 /// The one value at a path.
-///
-/// # Errors
-/// The step that leads nowhere, with what is there instead.
-pub fn find<'v>(fields: &'v Map<String, Value>, path: &str) -> Result<&'v Value, String> {
+pub(crate) fn find<'v>(fields: &'v Map<String, Value>, path: &str) -> Result<&'v Value, String> {
     let mut found = find_all(fields, path)?;
     match (found.pop(), found.is_empty()) {
         (Some(value), true) => Ok(value),
@@ -21,10 +18,10 @@ pub fn find<'v>(fields: &'v Map<String, Value>, path: &str) -> Result<&'v Value,
 }
 
 /// All values at a path with steps `*`; one without them.
-///
-/// # Errors
-/// As [`find`].
-pub fn find_all<'v>(fields: &'v Map<String, Value>, path: &str) -> Result<Vec<&'v Value>, String> {
+pub(crate) fn find_all<'v>(
+    fields: &'v Map<String, Value>,
+    path: &str,
+) -> Result<Vec<&'v Value>, String> {
     let mut found = Vec::new();
     in_object(fields, path, &mut found).map_err(|fault| match fault {
         Fault::NoField(name, hint) if name == path => format!("no field `{name}`{hint}"),
@@ -35,10 +32,7 @@ pub fn find_all<'v>(fields: &'v Map<String, Value>, path: &str) -> Result<Vec<&'
 }
 
 /// A value as text; `None` for a null.
-///
-/// # Errors
-/// A list or an object.
-pub fn text(value: &Value) -> Result<Option<String>, &'static str> {
+pub(crate) fn text(value: &Value) -> Result<Option<String>, &'static str> {
     match value {
         Value::Null => Ok(None),
         Value::String(text) => Ok(Some(text.clone())),

@@ -18,9 +18,6 @@ enum Piece {
 
 impl Template {
     /// Reads a template.
-    ///
-    /// # Errors
-    /// A brace without its partner, a placeholder without a name.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (mut pieces, mut plain, mut rest) = (Vec::new(), String::new(), text);
         while let Some(at) = rest.find(['{', '}']) {
@@ -58,9 +55,6 @@ impl Template {
     }
 
     /// The text with every placeholder filled.
-    ///
-    /// # Errors
-    /// Whatever `value` says about a field.
     pub(super) fn fill<E>(
         &self,
         mut value: impl FnMut(&str) -> Result<String, E>,

@@ -146,9 +146,9 @@ impl Backend {
         self.inner.get_post_processor().map_or(0, |processor| processor.added_tokens(is_pair))
     }
 
-    /// The text of ids.
-    pub(super) fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error> {
-        caught(|| self.inner.decode(ids, skip_special).map_err(|error| error.to_string()))
+    /// The text of ids, without special tokens.
+    pub(super) fn decode(&self, ids: &[u32]) -> Result<String, Error> {
+        caught(|| self.inner.decode(ids, true).map_err(|error| error.to_string()))
             .and_then(|result| result)
             .map_err(|message| Error::file(&self.path, format!("cannot decode ids: {message}")))
     }
@@ -159,8 +159,6 @@ impl Backend {
         vocabulary.values().max().map_or(0, |largest| *largest as usize + 1)
     }
 
-    /// # Errors
-    /// A token that the model's embedding has no row for.
     pub(super) fn check(&self, ids: &[u32]) -> Result<(), Error> {
         let Some(id) = ids.iter().find(|id| !self.has_row(**id)) else { return Ok(()) };
         let (name, rows) =

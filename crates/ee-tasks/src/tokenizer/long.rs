@@ -22,9 +22,6 @@ pub(super) type Placed = (u32, usize, usize);
 
 /// The tokens of a long text, or none where it is not long or must be spelled whole. With `enough` it may end
 /// after so many tokens.
-///
-/// # Errors
-/// What `whole` says of a piece.
 pub(super) fn spell(
     text: &str,
     enough: Option<usize>,

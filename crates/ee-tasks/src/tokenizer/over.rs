@@ -17,9 +17,6 @@ use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer};
 use super::settings::{Settings, Special};
 
 /// Changes a tokenizer as its folder's settings say.
-///
-/// # Errors
-/// What the library says of the new parts.
 pub(super) fn write_over(inner: &mut Tokenizer, settings: &Settings) -> Result<(), String> {
     add_tokens(inner, settings)?;
     set_prefix_space(inner, settings);

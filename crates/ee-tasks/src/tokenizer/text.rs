@@ -98,10 +98,7 @@ impl TextTokenizer {
     }
 
     /// The same, where more than so many tokens are of no use: of a long text the rest may be missing.
-    ///
-    /// # Errors
-    /// As [`TextTokenizer::encode_prompt`].
-    pub fn encode_prompted_within(
+    pub(crate) fn encode_prompted_within(
         &self,
         prompt: &str,
         response: &str,
@@ -126,28 +123,7 @@ impl TextTokenizer {
     /// # Errors
     /// A decoder that fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
-        self.backend.decode(ids, true)
-    }
-
-    /// What one token stands for, its space included: ` the`. A piece of a character, a special token
-    /// and an id without a token are shown by name.
-    pub fn token_text(&self, id: u32) -> String {
-        let Some(name) = self.backend.inner.id_to_token(id) else { return format!("<id {id}>") };
-        if self.special.contains(&id) {
-            return name;
-        }
-        // A text loses its first space in some vocabularies; the second of two tokens does not.
-        let decoded = |ids: &[u32]| self.backend.decode(ids, false).unwrap_or_default();
-        let (once, twice) = (decoded(&[id]), decoded(&[id, id]));
-        match twice.strip_prefix(&once) {
-            Some(text) if !text.contains('\u{FFFD}') => text.to_owned(),
-            _ => name,
-        }
-    }
-
-    /// Ids of the special tokens.
-    pub fn special_ids(&self) -> &BTreeSet<u32> {
-        &self.special
+        self.backend.decode(ids)
     }
 
     /// Whether an id leaves no trace in a text: a special token, or none at all.

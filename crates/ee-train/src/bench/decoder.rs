@@ -18,7 +18,6 @@ use crate::step::{MicroBatch, StepConfig};
 /// Columns of an attention head.
 const HEAD: usize = 64;
 
-/// The sizes of the work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, clap::Args)]
 pub(crate) struct DecoderTrain {
     /// Sum the losses of all exits instead of the last one's alone
@@ -58,7 +57,6 @@ pub(crate) struct DecoderTrain {
 pub(crate) struct MeasuredDecoder {
     /// `decoder-train`
     pub(crate) verb: &'static str,
-    /// Time and memory.
     #[serde(flatten)]
     pub(crate) timing: Timing,
     /// Arithmetic of a step's products, in 10⁹ operations, see [`DecoderTrain::operations`].
@@ -67,7 +65,6 @@ pub(crate) struct MeasuredDecoder {
     pub(crate) matmul_gflop_per_second: f64,
     /// `seconds` ÷ the time that `gflop` would take at that rate.
     pub(crate) over_arithmetic: f64,
-    /// The sizes of the work.
     #[serde(flatten)]
     pub(crate) flags: DecoderTrain,
 }
@@ -97,9 +94,6 @@ impl DecoderTrain {
 
 /// Trains a random Llama on random tokens, every row full and every position predicting the next token, and
 /// times the steps: forward, backward, clipping and AdamW.
-///
-/// # Errors
-/// When the sizes do not go together, a size is 0 or the device is not there.
 pub(crate) fn decoder_train(flags: DecoderTrain) -> Result<MeasuredDecoder> {
     let DecoderTrain { joint, layers, dim, inner, vocab, seq, batch, steps, .. } = flags;
     check(&[layers, dim, inner, vocab, seq, batch, steps])?;

@@ -10,7 +10,6 @@ use super::{Timing, check, generator, timed_steps};
 use crate::error::Result;
 use crate::step::{MicroBatch, StepConfig};
 
-/// The sizes of the work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, clap::Args)]
 pub(crate) struct EncoderTrain {
     /// Sum the losses of all exits instead of the last one's alone
@@ -44,19 +43,14 @@ pub(crate) struct EncoderTrain {
 pub(crate) struct MeasuredEncoder {
     /// `encoder-train`
     pub(crate) verb: &'static str,
-    /// Time and memory.
     #[serde(flatten)]
     pub(crate) timing: Timing,
-    /// The sizes of the work.
     #[serde(flatten)]
     pub(crate) flags: EncoderTrain,
 }
 
 /// Fine-tunes a random BERT of two labels on random tokens, every row full, and times the steps: forward,
 /// backward, clipping and AdamW.
-///
-/// # Errors
-/// When the sizes do not go together, a size is 0 or the device is not there.
 pub(crate) fn encoder_train(flags: EncoderTrain) -> Result<MeasuredEncoder> {
     let EncoderTrain { joint, layers, dim, seq, batch, vocab, steps, .. } = flags;
     check(&[layers, dim, seq, batch, vocab, steps])?;

@@ -93,7 +93,6 @@ enum BenchVerb {
     DecoderTrain(DecoderTrain),
 }
 
-/// What to do.
 pub(crate) enum Command {
     Train(Training),
     Plan(RunFile, Option<f64>),
@@ -108,7 +107,6 @@ pub(crate) struct RunFile {
     overrides: Overrides,
 }
 
-/// A run, as asked for.
 pub(crate) struct Training {
     run: RunFile,
     output: Option<PathBuf>,

@@ -22,7 +22,6 @@ use crate::schedule::ScheduleKind;
 /// A run, resolved: every key has a value, every path is absolute.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunConfig {
-    /// Which exits' losses are minimized.
     pub(crate) objective: Objective,
     /// Decides data order, dropout and initialisation.
     pub(crate) seed: u64,
@@ -32,18 +31,13 @@ pub struct RunConfig {
     /// optimizer's own copy and its moments are F32 in any case.
     #[serde(serialize_with = "precision_name")]
     pub(crate) precision: Precision,
-    /// What is trained.
     pub(crate) model: ModelConfig,
     /// Trains low-rank additions to some matrices and nothing else (Hu et al. 2021); decoders alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lora: Option<LoraConfig>,
-    /// What it is trained on.
     pub(crate) task: TaskConfig,
-    /// AdamW and clipping.
     pub(crate) optimizer: AdamWConfig,
-    /// The learning rate's course.
     pub(crate) schedule: ScheduleConfig,
-    /// How long, in what batches, and when to look and to save.
     pub(crate) training: TrainingConfig,
 }
 
@@ -53,7 +47,6 @@ pub struct RunConfig {
 pub(crate) enum ModelConfig {
     /// A Hugging Face folder.
     Checkpoint {
-        /// The folder.
         path: PathBuf,
         /// Whether a classifier's head is drawn anew even if the checkpoint has one.
         #[serde(skip_serializing_if = "is_false")]
@@ -67,7 +60,6 @@ pub(crate) enum ModelConfig {
 }
 
 impl ModelConfig {
-    /// The folder that holds the tokenizer.
     pub(crate) fn tokenizer_folder(&self) -> &Path {
         match self {
             Self::Checkpoint { path, .. } => path,
@@ -81,11 +73,8 @@ impl ModelConfig {
 pub(crate) struct ScratchConfig {
     /// Folder of the tokenizer; its vocabulary sizes the embedding.
     pub(crate) tokenizer: PathBuf,
-    /// Number of layers.
     pub(crate) layers: usize,
-    /// Width of the hidden state.
     pub(crate) d_model: usize,
-    /// Attention heads; divides `d_model`.
     pub(crate) heads: usize,
     /// A Llama's heads of keys and values; divides `heads`. As many as heads if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,13 +82,11 @@ pub(crate) struct ScratchConfig {
     /// Width of the feed-forward network; if absent four times `d_model`, of a Llama 8/3 times.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) inner: Option<usize>,
-    /// Longest input in tokens.
     pub(crate) positions: usize,
     /// A BERT's dropout probability.
     pub(crate) dropout: f64,
     /// Whether a Llama's head is its embedding's table.
     pub(crate) tied_head: bool,
-    /// Standard deviation of the new weights.
     pub(crate) initializer_range: f64,
 }
 
@@ -126,15 +113,11 @@ impl Default for LoraConfig {
 #[serde(untagged)]
 pub(crate) enum Lessons {
     /// A task: labels, or responses to prompts.
-    Task {
-        /// The task file.
-        file: PathBuf,
-    },
+    Task { file: PathBuf },
     /// Running text.
     Text {
         /// Files to learn from; a blank line ends a document.
         text: Vec<PathBuf>,
-        /// Files to validate on.
         validation_text: Vec<PathBuf>,
     },
 }
@@ -148,7 +131,6 @@ pub(crate) struct TaskConfig {
     /// Where the task's files lie; without it, where the task file says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// The split to learn from.
     pub(crate) train_split: String,
     /// The split whose scores choose the best checkpoint; without it, the task's evaluation split.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,10 +147,8 @@ pub(crate) struct TaskConfig {
     pub(crate) validation_limit: Option<usize>,
 }
 
-/// The learning rate's course.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct ScheduleConfig {
-    /// The course after the warm-up.
     pub(crate) kind: ScheduleKind,
     /// How the rate rises at first.
     #[serde(flatten)]
@@ -178,7 +158,6 @@ pub(crate) struct ScheduleConfig {
 /// How long the learning rate rises at first.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) enum WarmUp {
-    /// So many steps.
     #[serde(rename = "warm_up_steps")]
     Steps(u64),
     /// This share of all steps, rounded up as `transformers` does.
@@ -196,7 +175,6 @@ impl WarmUp {
     }
 }
 
-/// How long, in what batches, and when to look and to save.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct TrainingConfig {
     /// How often every example is visited.
@@ -236,19 +214,19 @@ pub(crate) struct TrainingConfig {
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// `--joint`
-    pub(crate) joint: bool,
+    pub joint: bool,
     /// `--set key=value`, in order.
-    pub(crate) set: Vec<String>,
+    pub set: Vec<String>,
     /// `--device`
-    pub(crate) device: Option<String>,
+    pub device: Option<String>,
     /// `--seed`
-    pub(crate) seed: Option<u64>,
+    pub seed: Option<u64>,
     /// `--data-dir`
-    pub(crate) data_dir: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
     /// `--model`
-    pub(crate) model: Option<PathBuf>,
+    pub model: Option<PathBuf>,
     /// `--new-head`
-    pub(crate) new_head: bool,
+    pub new_head: bool,
 }
 
 impl RunConfig {

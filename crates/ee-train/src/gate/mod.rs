@@ -76,7 +76,6 @@ pub(crate) struct GateFlags {
 /// What was fitted, and how good it is on examples that it was not fitted on.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct GateReport {
-    /// The gate's file.
     pub(crate) file: PathBuf,
     /// Tokens that it was fitted on.
     pub(crate) tokens: usize,
@@ -84,7 +83,6 @@ pub(crate) struct GateReport {
     pub(crate) held_out: usize,
     /// Of the exits 1..=N−1.
     pub(crate) exits: Vec<Quality>,
-    /// How it was asked for.
     pub(crate) flags: GateFlags,
 }
 
@@ -92,9 +90,6 @@ pub(crate) struct GateReport {
 const HELD_OUT: f64 = 0.1;
 
 /// Fits a gate and writes it, with its report beside it as JSON.
-///
-/// # Errors
-/// What the task, the tokenizer or the checkpoint says; too few examples; a file that cannot be written.
 pub(crate) fn train_gate(flags: &GateFlags) -> Result<GateReport> {
     let file = flags.output.clone().unwrap_or_else(|| flags.model.join(GATE_FILE));
     check_output(&file)?;
@@ -197,7 +192,6 @@ fn write(fitted: &Fitted, path: &Path) -> Result<()> {
     ee_files::write_whole(path, |file| file.write_all(&bytes).map_err(failed))
 }
 
-/// Prints a report as a table.
 pub(crate) fn print(report: &GateReport) {
     let GateReport { file, tokens, held_out, exits, .. } = report;
     say!("{tokens} tokens learnt from, judged on {held_out} of other examples");

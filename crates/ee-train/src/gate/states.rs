@@ -48,9 +48,6 @@ pub(super) fn read(
 }
 
 /// Runs some rows through the model, until at least so many tokens were seen.
-///
-/// # Errors
-/// When a batch cannot be given to the model.
 pub(super) fn observe(
     model: &Llama,
     split: &Split,

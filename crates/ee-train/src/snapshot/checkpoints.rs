@@ -34,14 +34,12 @@ pub(crate) struct Checkpoints {
 pub(crate) struct Resumed<M: Trainable> {
     /// The model, and in its notices what is to be said of the folder.
     pub(crate) loaded: Loaded<M>,
-    /// Where the run stands.
     pub(crate) state: TrainingState,
 }
 
 /// What the folder holds of a run.
 #[derive(Default)]
 struct Inventory {
-    /// Whole checkpoints.
     whole: Vec<Found>,
     /// What is wrong with the others, with the step that their names or states say.
     complaints: Vec<(Option<u64>, String)>,
@@ -54,9 +52,6 @@ impl Checkpoints {
     }
 
     /// The checkpoints of the run in a folder. Where its facts do not name it, its newest checkpoint does.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
     pub(crate) fn of_run(run: &Path) -> Result<Self> {
         let mut checkpoints = Self::new(run, Identity::of(run)?);
         if checkpoints.identity.is_new
@@ -69,7 +64,6 @@ impl Checkpoints {
         Ok(checkpoints)
     }
 
-    /// The identity of the run that they belong to.
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -89,10 +83,8 @@ impl Checkpoints {
         places.into_iter().find(|place| place.join(STATE).is_file())
     }
 
-    /// Writes a checkpoint and makes it the last one, and the best one where its state says so.
-    ///
-    /// # Errors
-    /// When anything cannot be written; the earlier checkpoints stay as they were.
+    /// Writes a checkpoint and makes it the last one, and the best one where its state says so. Whatever fails, the
+    /// earlier checkpoints stay as they were.
     pub(crate) fn save<M: Trainable>(&self, snapshot: &Snapshot<'_, M>) -> Result<()> {
         let folder = self.run.join(FOLDER);
         let unfinished = self.unfinished();
@@ -115,9 +107,6 @@ impl Checkpoints {
     /// Loads what the newest whole checkpoint holds; `None` where the run was killed before its first one.
     /// `open` gives the model that the checkpoint's folder is of; parameters whose exact values the folder
     /// does not hold get them afterwards.
-    ///
-    /// # Errors
-    /// When the checkpoint cannot be read; when the run has written checkpoints and none of them is whole.
     pub(crate) fn resume<M: Trainable>(
         &self,
         open: impl FnOnce(&Path) -> Result<Loaded<M>>,
@@ -181,7 +170,6 @@ impl Checkpoints {
         Ok(inventory)
     }
 
-    /// Whether a checkpoint was written by this run.
     fn is_ours(&self, found: &Found) -> bool {
         match &found.record.run {
             Some(run) => self.identity.is_new || *run == self.identity.id,
@@ -349,7 +337,6 @@ fn step_folder(step: u64) -> String {
     format!("step-{step:08}")
 }
 
-/// The step that a folder is named after.
 fn step_of(name: &str) -> Option<u64> {
     let step = name.strip_prefix("step-")?.parse().ok()?;
     (step_folder(step) == name).then_some(step)

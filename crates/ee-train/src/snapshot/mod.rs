@@ -36,9 +36,7 @@ const FACTS: &str = "ee_training.json";
 /// What readers of a checkpoint must know of its training, in `ee_training.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TrainingFacts {
-    /// Which exits' losses were minimized.
     pub(crate) ee_objective: Objective,
-    /// The task's name.
     pub(crate) task: String,
     /// The split whose examples are learned; none of running text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,25 +45,18 @@ pub(crate) struct TrainingFacts {
     /// that later figures on it are too good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) chosen_on: Option<String>,
-    /// The run's seed.
     pub(crate) seed: u64,
-    /// Optimizer steps made.
     pub(crate) step: u64,
 }
 
 /// What goes into a checkpoint.
 pub(crate) struct Snapshot<'a, M: Trainable> {
-    /// The model.
     pub(crate) model: &'a M,
-    /// Its configuration.
     pub(crate) config: &'a M::Config,
-    /// Its parameters' names.
     pub(crate) names: &'a ParameterNames,
     /// The names of those that are written, low-rank additions merged into them.
     pub(crate) written: &'a ParameterNames,
-    /// The optimizer with its moments.
     pub(crate) optimizer: &'a AdamW,
-    /// Where the tokenizer's files are.
     pub(crate) tokenizer: &'a Path,
     /// For readers of the checkpoint.
     pub(crate) facts: &'a TrainingFacts,
@@ -99,7 +90,6 @@ fn write<M: Trainable>(snapshot: &Snapshot<'_, M>, run: &str, folder: &Path) -> 
     sync(folder)
 }
 
-/// Writes a value as JSON.
 fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let mut text =
         serde_json::to_string_pretty(value).expect("numbers and strings always serialize");

@@ -9,9 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub(crate) struct TrainingState {
     /// Optimizer steps made; epoch and position in it follow from their number.
     pub(crate) step: u64,
-    /// The best validation so far.
     pub(crate) best: Option<Best>,
-    /// Validations since then.
     pub(crate) validations_since_best: u64,
     /// Length of the JSONL log at this step.
     pub(crate) log_bytes: u64,
@@ -27,7 +25,6 @@ pub(crate) struct TrainingState {
 /// The best validation of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Best {
-    /// The step after which it was made.
     pub(crate) step: u64,
     /// The leading metric at the last exit.
     #[serde(deserialize_with = "number_or_nan")]

@@ -27,9 +27,6 @@ impl TextMetric for MeanOfBest {
     }
 
     /// The value and a 1, which counts the example.
-    ///
-    /// # Errors
-    /// No reference, or one that the metric cannot read.
     fn statistics(&self, hypothesis: &str, references: &[&str]) -> Result<Vec<f64>, Error> {
         let mut best: Option<f64> = None;
         for reference in references {

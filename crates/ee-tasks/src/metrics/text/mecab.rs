@@ -46,9 +46,6 @@ struct Node {
 }
 
 /// IPADIC, opened once.
-///
-/// # Errors
-/// Where `EE_IPADIC` names no folder, or one of another dictionary; the same every time.
 pub(super) fn ipadic() -> Result<&'static Mecab, Error> {
     static OPENED: OnceLock<Result<Mecab, String>> = OnceLock::new();
     let opened = OPENED.get_or_init(|| {
@@ -72,9 +69,6 @@ pub(super) fn ipadic() -> Result<&'static Mecab, Error> {
 
 impl Mecab {
     /// Reads a compiled dictionary.
-    ///
-    /// # Errors
-    /// A file that is not there or not of MeCab's format.
     pub(super) fn open(folder: &Path) -> Result<Self, Error> {
         let characters = Characters::open(&folder.join("char.bin"))?;
         let unknown = Words::open(&folder.join("unk.dic"))?;

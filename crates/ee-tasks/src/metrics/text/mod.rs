@@ -25,10 +25,6 @@ pub trait TextMetric: Send + Sync {
     fn signature(&self, n_references: Option<usize>) -> String;
 
     /// What one example adds; all examples give as many numbers, which may be added up.
-    ///
-    /// # Errors
-    /// Where there is no reference to compare with; where scoring needs something from outside that
-    /// fails (running a program).
     fn statistics(&self, hypothesis: &str, references: &[&str]) -> Result<Vec<f64>, Error>;
 
     /// The score of summed statistics: 0..100 for BLEU and chrF as the field writes them, else 0..1.
@@ -106,10 +102,7 @@ fn entry(name: &str) -> Result<&'static Entry, Error> {
 }
 
 /// Checks a name in a task file, where nothing is to be run or read yet.
-///
-/// # Errors
-/// An unknown name.
-pub fn check_name(name: &str) -> Result<(), Error> {
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     entry(name).map(drop)
 }
 

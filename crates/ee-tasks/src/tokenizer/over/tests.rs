@@ -88,7 +88,7 @@ fn ids_are_those_of_auto_tokenizer_whatever_lies_beside_the_file() {
             let found = backend.cut(text, None, 1000).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(found.get_ids(), ids, "{text:?}: {what}");
             n_differing += usize::from(plain.cut(text, None, 1000).unwrap().get_ids() != ids);
-            let found = backend.decode(ids, true).unwrap_or_else(|error| panic!("{error}"));
+            let found = backend.decode(ids).unwrap_or_else(|error| panic!("{error}"));
             let is_theirs = answers.values().any(|answer| match answer {
                 Answer::Read { decoded, .. } => decoded.contains(&found),
                 Answer::Refused(why) => !why.starts_with("refused"),

@@ -73,7 +73,7 @@ fn texts_become_the_reference_s_ids_and_come_back() {
         assert_eq!(tokenizer.vocabulary_size(), golden.vocabulary_size);
         assert_eq!(tokenizer.beginning_id(), Some(golden.beginning));
         assert_eq!(tokenizer.end_id(), Some(golden.end));
-        assert_eq!(tokenizer.special_ids().iter().copied().collect::<Vec<_>>(), golden.special);
+        assert_eq!(tokenizer.special.iter().copied().collect::<Vec<_>>(), golden.special);
     }
 }
 
@@ -157,23 +157,6 @@ fn a_long_text_is_spelled_in_pieces_and_only_as_far_as_needed() {
         let within = tokenizer.encode_prompted_within("the", &text, 100).expect("ids");
         assert!(within.ids.len() < whole.len() / 2 && within.prompt_length < 5);
     }
-}
-
-#[test]
-fn a_token_shows_its_space() {
-    let (bytes, pieces) = (tokenizer("tokenizer-bytes"), tokenizer("tokenizer-pieces"));
-    let shown = |tokenizer: &TextTokenizer, name: &str| {
-        tokenizer.token_text(tokenizer.backend.inner.token_to_id(name).expect("a token"))
-    };
-    for (name, text) in [("Ġthe", " the"), ("Ċ", "\n"), ("Ã", "Ã"), ("<|eot_id|>", "<|eot_id|>")]
-    {
-        assert_eq!(shown(&bytes, name), text);
-    }
-    for (name, text) in [("▁the", " the"), ("<0x0A>", "\n"), ("<0xC3>", "<0xC3>"), ("</s>", "</s>")]
-    {
-        assert_eq!(shown(&pieces, name), text);
-    }
-    assert_eq!(pieces.token_text(99_999), "<id 99999>");
 }
 
 #[test]

@@ -73,60 +73,51 @@ pub fn findings(found: &Calibration) -> Vec<String> {
 pub fn table(found: &Calibration) -> Table {
     let keep = found.gates.values().next().map_or(0.0, |gate| gate.rule.keep);
     let rule = format!("{:.0} % rule", 100.0 * keep);
-    let columns = [
-        "gate",
-        "certified alone",
-        "risk",
-        "p",
-        "held-out risk",
-        "its exit",
-        "certified among all",
-        "its held-out risk",
-        "its held-out exit",
-        &rule,
-        "the rule's held-out risk",
-        "the rule's exit",
-    ];
     let certified = |line: &Line, show: &dyn Fn(&super::Tested) -> Cell| {
         line.certified.as_ref().map_or(Cell::Absent, show)
     };
-    let rows = found.gates.iter().map(|(name, gate)| {
-        let only = gate.rule.only_label.as_ref();
-        let rule = threshold(gate.rule.threshold);
-        vec![
-            Cell::text(name),
-            certified(&gate.alone, &|found| threshold(found.threshold)),
-            certified(&gate.alone, &|found| Cell::number(found.risk, 4)),
-            certified(&gate.alone, &|found| Cell::number(found.p_value, 4)),
-            Cell::number(gate.alone.held_out.risk, 4),
-            Cell::number(gate.alone.held_out.average_exit, 2),
-            certified(&gate.among_all, &|found| threshold(found.threshold)),
-            Cell::number(gate.among_all.held_out.risk, 4),
-            Cell::number(gate.among_all.held_out.average_exit, 2),
-            only.map_or(rule, |label| Cell::text(format!("always `{label}`"))),
-            Cell::number(gate.rule.held_out.risk, 4),
-            Cell::number(gate.rule.held_out.average_exit, 2),
-        ]
-    });
-    Table {
-        file: "calibration",
-        title: "Thresholds with a guarantee".into(),
-        note: format!(
-            "Certified: the loosest threshold whose risk, and that of all before it, is proven to be at most {} on {} \
-             calibration examples, of a line alone (p ≤ {}) and of all {} lines together (p ≤ {}). Beside it the exact best \
-             threshold that keeps {:.0} % of the full score on the same examples, without a promise. Risks and exits called \
-             held-out, and the rule's exit, are means of the {} examples that did not decide.",
-            found.promised.risk,
-            found.promised.n,
-            found.promised.level,
-            found.promised.lines,
-            found.promised.level_of_all,
-            100.0 * keep,
-            found.promised.split.held_out,
-        ),
-        columns: columns.map(str::to_owned).to_vec(),
-        rows: rows.collect(),
-    }
+    let note = format!(
+        "Certified: the loosest threshold whose risk, and that of all before it, is proven to be at most {} on {} \
+         calibration examples, of a line alone (p ≤ {}) and of all {} lines together (p ≤ {}). Beside it the exact best \
+         threshold that keeps {:.0} % of the full score on the same examples, without a promise. Risks and exits called \
+         held-out, and the rule's exit, are means of the {} examples that did not decide.",
+        found.promised.risk,
+        found.promised.n,
+        found.promised.level,
+        found.promised.lines,
+        found.promised.level_of_all,
+        100.0 * keep,
+        found.promised.split.held_out,
+    );
+    Table::of(
+        "calibration",
+        "Thresholds with a guarantee",
+        note,
+        &found.gates,
+        &[
+            ("gate", &|(name, _)| Cell::text(*name)),
+            ("certified alone", &|(_, gate)| {
+                certified(&gate.alone, &|found| threshold(found.threshold))
+            }),
+            ("risk", &|(_, gate)| certified(&gate.alone, &|found| Cell::number(found.risk, 4))),
+            ("p", &|(_, gate)| certified(&gate.alone, &|found| Cell::number(found.p_value, 4))),
+            ("held-out risk", &|(_, gate)| Cell::number(gate.alone.held_out.risk, 4)),
+            ("its exit", &|(_, gate)| Cell::number(gate.alone.held_out.average_exit, 2)),
+            ("certified among all", &|(_, gate)| {
+                certified(&gate.among_all, &|found| threshold(found.threshold))
+            }),
+            ("its held-out risk", &|(_, gate)| Cell::number(gate.among_all.held_out.risk, 4)),
+            ("its held-out exit", &|(_, gate)| {
+                Cell::number(gate.among_all.held_out.average_exit, 2)
+            }),
+            (&rule, &|(_, gate)| match &gate.rule.only_label {
+                Some(label) => Cell::text(format!("always `{label}`")),
+                None => threshold(gate.rule.threshold),
+            }),
+            ("the rule's held-out risk", &|(_, gate)| Cell::number(gate.rule.held_out.risk, 4)),
+            ("the rule's exit", &|(_, gate)| Cell::number(gate.rule.held_out.average_exit, 2)),
+        ],
+    )
 }
 
 /// A threshold in full: 0.99996 is not 1.

@@ -44,6 +44,11 @@ impl Cell {
         Self::text(if holds { "yes" } else { "no" })
     }
 
+    /// A whole number.
+    pub(crate) fn count(n: usize) -> Self {
+        Self::number(n as f64, 0)
+    }
+
     /// A share between 0 and 1, shown in percent.
     #[must_use]
     pub fn percent(share: f64) -> Self {
@@ -104,7 +109,28 @@ pub struct Table {
     pub rows: Vec<Vec<Cell>>,
 }
 
+/// A column: its name, and what it shows of an item.
+pub(crate) type Column<'a, T> = (&'a str, &'a dyn Fn(&T) -> Cell);
+
 impl Table {
+    /// A row per item.
+    pub(crate) fn of<T>(
+        file: &'static str,
+        title: impl Into<String>,
+        note: impl Into<String>,
+        items: impl IntoIterator<Item = T>,
+        columns: &[Column<'_, T>],
+    ) -> Self {
+        let row = |item: T| columns.iter().map(|(_, cell)| cell(&item)).collect();
+        Self {
+            file,
+            title: title.into(),
+            note: note.into(),
+            columns: columns.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            rows: items.into_iter().map(row).collect(),
+        }
+    }
+
     /// Whether a column is aligned right: it holds a number.
     fn is_numeric(&self, column: usize) -> bool {
         self.rows.iter().any(|row| row[column].is_number())

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, ListArray, RecordBatch, StringArray};
 use campaign::{Case, run};
 use clap::Parser;
-use ee_eval::cli::Arguments;
+use ee_eval::Arguments;
 use ee_models::checkpoint::{Precision, Weights};
 use mutate::Kind;
 use parquet::arrow::ArrowWriter;
@@ -27,7 +27,7 @@ fn command(folder: &Path, words: &str) -> Result<(), String> {
     let words = words.split_whitespace().map(|word| word.replace('_', " ").replace('@', folder));
     let words = std::iter::once("ee-eval".to_owned()).chain(words);
     let arguments = Arguments::try_parse_from(words).expect("a sound command line");
-    let result = ee_eval::cli::run(&arguments);
+    let result = ee_eval::run(&arguments);
     result.map(|_| ()).map_err(|error| format!("{error:#}"))
 }
 

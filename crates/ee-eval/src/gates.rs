@@ -6,7 +6,6 @@ use ee_decode::gates::{ExitSpace, Gate, Scale, SetGate};
 use crate::trace::Trace;
 
 /// The exit, from 1, at which every row of a trace leaves.
-#[must_use]
 pub fn exits_on(gate: SetGate, trace: &Trace) -> Vec<usize> {
     let mut signals = Vec::with_capacity(trace.layers());
     (0..trace.rows())
@@ -19,7 +18,7 @@ pub fn exits_on(gate: SetGate, trace: &Trace) -> Vec<usize> {
 
 /// A gate's numbers, `[rows × (N − 1)]`; NaN where no threshold of its range fires.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Numbers {
+pub(crate) struct Numbers {
     scale: Scale,
     rows: usize,
     layers: usize,
@@ -31,15 +30,13 @@ impl Numbers {
     ///
     /// # Panics
     /// When there are not as many as rows and exits say.
-    #[must_use]
-    pub fn new(scale: Scale, rows: usize, layers: usize, values: Vec<f32>) -> Self {
+    pub(crate) fn new(scale: Scale, rows: usize, layers: usize, values: Vec<f32>) -> Self {
         assert_eq!(values.len(), rows * (layers - 1), "a number per row and exit");
         Self { scale, rows, layers, values }
     }
 
     /// What a gate on signals makes of a trace.
-    #[must_use]
-    pub fn of(trace: &Trace, gate: &dyn Gate) -> Self {
+    pub(crate) fn of(trace: &Trace, gate: &dyn Gate) -> Self {
         let layers = trace.layers();
         let scale = Scale::of(gate, ExitSpace { layers, labels: trace.facts.outputs() });
         let mut signals = Vec::with_capacity(layers);
@@ -52,33 +49,28 @@ impl Numbers {
     }
 
     /// How they are compared.
-    #[must_use]
-    pub fn scale(&self) -> Scale {
+    pub(crate) fn scale(&self) -> Scale {
         self.scale
     }
 
     /// The number of exits, the last one included.
-    #[must_use]
-    pub fn layers(&self) -> usize {
+    pub(crate) fn layers(&self) -> usize {
         self.layers
     }
 
     /// The number of rows.
-    #[must_use]
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
     /// A row's numbers at the exits 1..N.
-    #[must_use]
-    pub fn row(&self, row: usize) -> &[f32] {
+    pub(crate) fn row(&self, row: usize) -> &[f32] {
         let exits = self.layers - 1;
         &self.values[row * exits..(row + 1) * exits]
     }
 
     /// The exit, from 1, at which every row leaves when its threshold is `threshold(row)`.
-    #[must_use]
-    pub fn exits(&self, threshold: impl Fn(usize) -> f32) -> Vec<usize> {
+    pub(crate) fn exits(&self, threshold: impl Fn(usize) -> f32) -> Vec<usize> {
         let exit = |row: usize| {
             let fires = |&number: &f32| self.scale.comparison.fires(number, threshold(row));
             self.row(row).iter().position(fires).map_or(self.layers, |at| at + 1)
@@ -87,8 +79,7 @@ impl Numbers {
     }
 
     /// The same rows on another scale; `change` is given a row and a number.
-    #[must_use]
-    pub fn rescaled(&self, scale: Scale, change: impl Fn(usize, f32) -> f32) -> Self {
+    pub(crate) fn rescaled(&self, scale: Scale, change: impl Fn(usize, f32) -> f32) -> Self {
         let exits = self.layers - 1;
         let values = self.values.iter().enumerate();
         let values = values.map(|(at, &number)| change(at / exits, number)).collect();

@@ -7,22 +7,18 @@ use crate::error::{EvalError, Result};
 
 /// Whether somebody pressed Ctrl-C. A second time ends the process at once.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// Listens from now on.
-    ///
-    /// # Errors
-    /// When the system lets nobody listen.
-    pub fn listen() -> Result<Self> {
+    pub(crate) fn listen() -> Result<Self> {
         let pressed =
             ee_files::interrupt::listen().map_err(|source| EvalError::Signal { source })?;
         Ok(Self(pressed))
     }
 
     /// Whether it was pressed.
-    #[must_use]
-    pub fn is_pressed(&self) -> bool {
+    pub(crate) fn is_pressed(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

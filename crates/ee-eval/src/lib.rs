@@ -1,34 +1,43 @@
 //! Measures early exits: traces, ideal exits, gates, real speed, comparison reports.
 //!
 //! A model runs once over a task and leaves a [`trace`]: the numbers of every exit for every
-//! prediction. Ideal exits ([`exits::oracle`]), gates at every threshold ([`gates`], [`exits::sweep`]), scores and
+//! prediction. Ideal exits ([`ideal_exits`]), gates at every threshold ([`curve`]), scores and
 //! reports are computed from traces in seconds with no model loaded. What needs the model again is
-//! the clock ([`trial`]). Everything writes one `results.json` ([`output`]); reports are functions
+//! the clock. Everything writes one `results.json`; reports are functions
 //! of it.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod advise;
-pub mod certify;
-pub mod cli;
+mod certify;
+mod cli;
 mod compare;
 mod decoding;
-pub mod error;
-pub mod exits;
-pub mod gates;
-pub mod interrupt;
-pub mod labels;
+mod error;
+mod exits;
+mod gates;
+mod interrupt;
+mod labels;
 mod machine;
-pub mod observe;
-pub mod output;
+mod observe;
+mod output;
 mod pace;
-pub mod progress;
-pub mod report;
-pub mod spread;
-pub mod subject;
-pub mod tokens;
+mod progress;
+mod report;
+mod spread;
+mod subject;
+mod tokens;
 pub mod trace;
-pub mod trial;
+mod trial;
 mod words;
 
+pub use cli::{Arguments, run};
 pub use error::{EvalError, Result};
+pub use exits::oracle::ideal_exits;
+pub use exits::score::Scorer;
+pub use exits::sweep::{Candidate, curve};
+pub use gates::exits_on;
+pub use observe::observe;
+pub use observe::workload::{RowBatch, Selection, Workload};
+pub use subject::Subject;
+pub use trial::labels::{Answers, Leaving, answers};

@@ -17,13 +17,13 @@ const ENOUGH: u64 = 20;
 
 /// What processors did beside the work of this process, on average over some time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Load {
+pub(crate) struct Load {
     /// Processors of the machine.
-    pub processors: usize,
+    pub(crate) processors: usize,
     /// Processors that other programs used.
-    pub others: f64,
+    pub(crate) others: f64,
     /// Processors that were given to other virtual machines.
-    pub stolen: f64,
+    pub(crate) stolen: f64,
 }
 
 impl Load {

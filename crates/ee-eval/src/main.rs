@@ -5,8 +5,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use ee_eval::Arguments;
 use ee_eval::EvalError;
-use ee_eval::cli::Arguments;
 
 fn main() -> ExitCode {
     ee_models::device::keep_freed_memory();
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     // On a thread of the pool, kernels share their work without waking anybody to begin with.
-    let done = rayon::scope(|_| ee_eval::cli::run(&arguments));
+    let done = rayon::scope(|_| ee_eval::run(&arguments));
     // Output that a full disk swallowed is told last: files are safe by now.
     let printed = ee_files::stream::finish().map_err(anyhow::Error::from);
     match done.and(printed) {

@@ -10,26 +10,17 @@ use serde::Serialize;
 use crate::error::{EvalError, Result};
 
 /// Writes `path` through `fill`; the file appears only when `fill` and the final flush succeed.
-///
-/// # Errors
-/// What [`ee_files::write_whole`] says, or whatever `fill` returns.
-pub fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+pub(crate) fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     ee_files::write_whole(path, fill)
 }
 
 /// Writes `text` to `path`, whole or not at all.
-///
-/// # Errors
-/// What [`ee_files::write_text`] says.
-pub fn write_text(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
     Ok(ee_files::write_text(path, text)?)
 }
 
 /// Writes any results as indented JSON.
-///
-/// # Errors
-/// [`EvalError::Io`] and [`EvalError::Encode`], naming the file.
-pub fn write_json(path: &Path, results: &impl Serialize) -> Result<()> {
+pub(crate) fn write_json(path: &Path, results: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_string_pretty(results)
         .map_err(|source| EvalError::Encode { path: path.to_owned(), source })?;
     text.push('\n');
@@ -37,19 +28,13 @@ pub fn write_json(path: &Path, results: &impl Serialize) -> Result<()> {
 }
 
 /// Checks before long work that `path` can be written at its end.
-///
-/// # Errors
-/// What [`ee_files::check_writable`] says.
-pub fn check_writable(path: &Path) -> Result<()> {
+pub(crate) fn check_writable(path: &Path) -> Result<()> {
     Ok(ee_files::check_writable(path)?)
 }
 
 /// Takes a folder for the report of a command, which no other process writes as long as the lock lives: a new
 /// folder, an empty one, or an earlier report of the same command. `kind` is `a report of ee-eval VERB`.
-///
-/// # Errors
-/// What ee-files says of a folder that holds something else, is in use or cannot be written.
-pub fn claim(folder: &Path, kind: &'static str) -> Result<FolderLock> {
+pub(crate) fn claim(folder: &Path, kind: &'static str) -> Result<FolderLock> {
     Mark::new(kind).claim(folder)?;
     Ok(FolderLock::take(folder, "ee-eval")?)
 }

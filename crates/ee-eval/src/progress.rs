@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// The progress of one piece of work.
-pub struct Progress {
+pub(crate) struct Progress {
     work: String,
     total: usize,
     done: Cell<usize>,
@@ -21,8 +21,7 @@ pub struct Progress {
 
 impl Progress {
     /// Announces `total` rows of `work`.
-    #[must_use]
-    pub fn new(work: &str, total: usize) -> Self {
+    pub(crate) fn new(work: &str, total: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(
                 "{msg:28} {bar:32} {pos}/{len} rows, {per_sec}, {eta} left",
@@ -43,7 +42,7 @@ impl Progress {
     }
 
     /// Notes that `rows` more are done.
-    pub fn advance(&self, rows: usize) {
+    pub(crate) fn advance(&self, rows: usize) {
         self.done.set(self.done.get() + rows);
         if let Some(bar) = &self.bar {
             bar.inc(rows as u64);
@@ -54,7 +53,7 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }

@@ -6,13 +6,12 @@ use serde::{Deserialize, Serialize};
 
 /// A median with the range of what was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Spread {
-    /// The median.
-    pub median: f64,
+pub(crate) struct Spread {
+    pub(crate) median: f64,
     /// The smallest measurement.
-    pub min: f64,
+    pub(crate) min: f64,
     /// The largest measurement.
-    pub max: f64,
+    pub(crate) max: f64,
 }
 
 impl Spread {
@@ -20,8 +19,7 @@ impl Spread {
     ///
     /// # Panics
     /// When there are none.
-    #[must_use]
-    pub fn of(measurements: &[f64]) -> Self {
+    pub(crate) fn of(measurements: &[f64]) -> Self {
         let mut sorted = measurements.to_vec();
         sorted.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;

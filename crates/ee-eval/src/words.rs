@@ -1,7 +1,6 @@
 //! Numbers of things in words.
 
 /// `1 text`, `2 texts`.
-#[must_use]
 pub(crate) fn count(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }

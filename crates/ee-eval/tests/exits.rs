@@ -6,14 +6,10 @@ mod fixture;
 use std::path::Path;
 
 use ee_decode::gates::{GATES, SetGate};
-use ee_eval::exits::score::Scorer;
-use ee_eval::exits::{oracle, sweep};
-use ee_eval::gates::exits_on;
-use ee_eval::observe::observe;
-use ee_eval::observe::workload::{Selection, Workload};
-use ee_eval::subject::Subject;
 use ee_eval::trace::{Shard, Trace};
-use ee_eval::trial::labels::{Leaving, answers};
+use ee_eval::{
+    Leaving, Scorer, Selection, Subject, Workload, answers, curve, exits_on, ideal_exits, observe,
+};
 use ee_models::ExitModel;
 use ee_tasks::Task;
 
@@ -37,7 +33,7 @@ fn every_gate_leaves_where_the_trace_says_in_batches_of_any_size() {
     let world = fixture::world();
     let (subject, workload, trace) = traced(world.path(), 8);
     let scorer = Scorer::new("accuracy", 2).unwrap();
-    let ideal = oracle::ideal_exits(&trace);
+    let ideal = ideal_exits(&trace);
     assert!(
         ideal.iter().collect::<std::collections::HashSet<_>>().len() == 6,
         "the sample's exits agree: {ideal:?}"
@@ -47,8 +43,8 @@ fn every_gate_leaves_where_the_trace_says_in_batches_of_any_size() {
         let (model, rows) = (subject.model(), workload.rows());
         let run = |leaving| answers(model, &batches, rows, leaving).unwrap();
         for &gate in GATES {
-            let curve = sweep::curve(&trace, gate, &scorer);
-            for candidate in curve.iter().step_by(1 + curve.len() / 6) {
+            let points = curve(&trace, gate, &scorer);
+            for candidate in points.iter().step_by(1 + points.len() / 6) {
                 let gate = SetGate { gate, threshold: candidate.threshold };
                 let found = run(Leaving::Gate(gate));
                 let expected = exits_on(gate, &trace);

@@ -16,7 +16,6 @@ const ROUNDING: f64 = 1e-9;
 ///
 /// # Panics
 /// When `n` is 0 or `risk` does not lie between 0 and 1.
-#[must_use]
 pub(super) fn p_value(sum_of_losses: f64, n: usize, risk: f64) -> f64 {
     assert!(n > 0 && 0.0 < risk && risk < 1.0, "{n} examples, risk {risk}");
     hoeffding(sum_of_losses / n as f64, n, risk).min(bentkus(sum_of_losses, n, risk)).min(1.0)
@@ -44,7 +43,6 @@ fn bentkus(sum_of_losses: f64, n: usize, risk: f64) -> f64 {
 ///
 /// # Panics
 /// When `risk` or `level` does not lie between 0 and 1.
-#[must_use]
 pub(super) fn examples_needed(mean: f64, risk: f64, level: f64) -> Option<usize> {
     assert!(0.0 < risk && risk < 1.0 && 0.0 < level && level < 1.0, "risk {risk}, level {level}");
     // Bentkus' bound may need fewer, but it goes up and down with n as ⌈nR̂⌉ jumps.

@@ -13,60 +13,54 @@ use crate::gates::exits_on;
 use crate::trace::Trace;
 
 /// What a calibration calls the file.
-pub const CERTIFICATE_FILE: &str = "certificate.json";
+pub(crate) const CERTIFICATE_FILE: &str = "certificate.json";
 /// The version that this build writes and reads.
 const FORMAT: u32 = 1;
 
 /// A certificate as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Certificate {
+pub(crate) struct Certificate {
     /// The file format's version, under a key that no other JSON file has.
-    pub ee_certificate: u32,
+    pub(crate) ee_certificate: u32,
     /// What is certified, with its figures; none where nothing is.
-    pub best: Option<Best>,
-    /// What is promised of it.
-    pub promised: Promised,
+    pub(crate) best: Option<Best>,
+    pub(crate) promised: Promised,
     /// SHA-256 of the weights, in hexadecimal.
     pub checkpoint_sha256: String,
     /// The checkpoint's folder as it was given.
-    pub model: String,
+    pub(crate) model: String,
     /// The task that the examples are of.
-    pub task: String,
-    /// Its split.
-    pub split: String,
+    pub(crate) task: String,
+    pub(crate) split: String,
     /// Inputs were cut to so many tokens.
-    pub max_length: usize,
+    pub(crate) max_length: usize,
     /// The number of exits, N.
-    pub layers: usize,
+    pub(crate) layers: usize,
     /// Whether the examples are generated texts, each judged on the full model's own context.
-    pub is_text: bool,
+    pub(crate) is_text: bool,
     /// What would make the promise doubtful.
-    pub notices: Vec<String>,
+    pub(crate) notices: Vec<String>,
 }
 
 /// What a certified rule does on other examples of its task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Checked {
-    /// The rule as it is typed.
-    pub rule: String,
+pub(crate) struct Checked {
+    pub(crate) rule: String,
     /// The risk that was promised at most.
-    pub promised: f64,
+    pub(crate) promised: f64,
     /// How probably.
-    pub confidence: f64,
+    pub(crate) confidence: f64,
     /// Whether the examples are of the split that certified it, and no news.
-    pub is_own_split: bool,
+    pub(crate) is_own_split: bool,
     /// What it does here.
-    pub found: Point,
+    pub(crate) found: Point,
     /// The leading metric's score here.
-    pub score: f64,
+    pub(crate) score: f64,
 }
 
 impl Certificate {
     /// What is certified, on the rows of a trace of labels.
-    ///
-    /// # Errors
-    /// As [`Certificate::rule`]; [`EvalError::NoGold`] where losses are counted against a gold that is not there.
-    pub fn check(&self, path: &Path, trace: &Trace) -> Result<Checked> {
+    pub(crate) fn check(&self, path: &Path, trace: &Trace) -> Result<Checked> {
         let facts = &trace.facts;
         let rule = self.rule(path, &facts.checkpoint_sha256, Some(&facts.task))?;
         self.check_length(path, facts.max_length)?;
@@ -85,10 +79,7 @@ impl Certificate {
     }
 
     /// Refuses labels of inputs that are cut to another length than those that were certified.
-    ///
-    /// # Errors
-    /// [`EvalError::Certificate`], with both lengths.
-    pub fn check_length(&self, path: &Path, max_length: usize) -> Result<()> {
+    pub(crate) fn check_length(&self, path: &Path, max_length: usize) -> Result<()> {
         if max_length == self.max_length {
             return Ok(());
         }
@@ -100,8 +91,7 @@ impl Certificate {
     }
 
     /// That of a calibration.
-    #[must_use]
-    pub fn of(found: &Calibration) -> Self {
+    pub(crate) fn of(found: &Calibration) -> Self {
         let facts = &found.trace;
         Self {
             ee_certificate: FORMAT,
@@ -119,10 +109,7 @@ impl Certificate {
     }
 
     /// Reads a certificate.
-    ///
-    /// # Errors
-    /// [`EvalError::Io`]; [`EvalError::Certificate`] where it is none of ours.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|source| EvalError::Io {
             action: "read",
             path: path.to_owned(),
@@ -146,10 +133,7 @@ impl Certificate {
     }
 
     /// What is certified, for a model of these weights on this task; says what is promised of it.
-    ///
-    /// # Errors
-    /// [`EvalError::Certificate`] where nothing is certified, or it is for other weights or another task.
-    pub fn rule(&self, path: &Path, checksum: &str, task: Option<&str>) -> Result<SetGate> {
+    pub(crate) fn rule(&self, path: &Path, checksum: &str, task: Option<&str>) -> Result<SetGate> {
         let refused = |reason: String| EvalError::Certificate { path: path.to_owned(), reason };
         let Some(Best { gate, certified, .. }) = &self.best else {
             return Err(refused("it certifies nothing: no line passed among all".to_owned()));

@@ -16,7 +16,7 @@ use crate::trace::Trace;
 /// What an early exit is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Against {
+pub(crate) enum Against {
     /// The full model's prediction: the share of an example's predictions that differ from it.
     Full,
     /// The gold: how much larger the share of wrong predictions is than the full model's, not below 0.
@@ -24,7 +24,6 @@ pub enum Against {
 }
 
 /// The rows of each example, in the order of the trace.
-#[must_use]
 pub(crate) fn examples(trace: &Trace) -> Vec<Range<usize>> {
     let mut start = 0;
     let runs = trace.example.chunk_by(|one, other| one == other);
@@ -37,7 +36,6 @@ pub(crate) fn examples(trace: &Trace) -> Vec<Range<usize>> {
 }
 
 /// The loss of every example when row r leaves at `exits[r]`, from 1.
-#[must_use]
 pub(super) fn losses(trace: &Trace, exits: &[usize], against: Against) -> Vec<f64> {
     let loss = |rows: Range<usize>| {
         let n = rows.len() as f64;
@@ -68,7 +66,6 @@ pub(crate) struct Halves {
 
 impl Halves {
     /// A random split by example, which follows from the seed and the number of examples.
-    #[must_use]
     pub(crate) fn draw(trace: &Trace, seed: u64) -> Self {
         let mut examples = examples(trace);
         examples.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));

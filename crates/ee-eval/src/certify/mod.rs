@@ -13,7 +13,7 @@
 //! decoding, and that is not in the promise.
 
 mod bound;
-pub mod certificate;
+pub(crate) mod certificate;
 mod losses;
 mod report;
 mod results;
@@ -32,11 +32,11 @@ use crate::trace::Trace;
 
 use crate::words::count;
 use bound::examples_needed;
-pub use losses::Against;
+pub(crate) use losses::Against;
 pub(crate) use losses::{Halves, examples};
-pub use report::{findings, table, write};
-pub use results::{Best, Calibration, GateCalibration, Line, Point, Promised, Rule, Split};
-pub use sequence::Tested;
+pub(crate) use report::{findings, table, write};
+pub(crate) use results::{Best, Calibration, GateCalibration, Line, Point, Promised, Rule, Split};
+pub(crate) use sequence::Tested;
 use sequence::{Promise, certified, ladder, test};
 
 /// Distance of the thresholds that [`certify`] tests, in the gate's unit.
@@ -46,25 +46,21 @@ const STEPS: usize = 100;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Request {
+pub(crate) struct Request {
     /// δ, the risk that a threshold may have.
-    pub risk: f64,
+    pub(crate) risk: f64,
     /// 1 − ε, how probable it must be that it has no more.
-    pub confidence: f64,
+    pub(crate) confidence: f64,
     /// What losses are counted against.
-    pub against: Against,
+    pub(crate) against: Against,
     /// The share of the full score that the quality rule beside it keeps.
-    pub keep: f64,
+    pub(crate) keep: f64,
     /// From which the split follows.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 /// Certifies a threshold of every gate.
-///
-/// # Errors
-/// [`EvalError::Empty`] for fewer than two examples, [`EvalError::NoGold`] where losses against the gold are
-/// asked of a text that the model wrote itself, [`EvalError::Metric`] for a metric unknown to this build.
-pub fn calibrate(
+pub(crate) fn calibrate(
     trace: &Trace,
     request: &Request,
     mut notices: Vec<String>,
@@ -107,7 +103,6 @@ pub fn calibrate(
 
 /// The threshold that is certified on these examples for losses against the full model's predictions, where
 /// rows leave at `exits(threshold)`; none where none is, or no risk is allowed.
-#[must_use]
 pub(crate) fn certify(
     trace: &Trace,
     scale: Scale,
@@ -125,7 +120,6 @@ pub(crate) fn certify(
 }
 
 /// The fewest examples that certify anything: where nothing is ever lost; none where no risk is allowed.
-#[must_use]
 pub(crate) fn examples_to_certify(risk: f64, confidence: f64) -> Option<usize> {
     if risk > 0.0 { examples_needed(0.0, risk, level(confidence)) } else { None }
 }

@@ -11,10 +11,7 @@ use crate::report::table::{Cell, Table};
 use crate::report::{Page, provenance};
 
 /// Writes everything into `folder`; returns the path of `report.html`.
-///
-/// # Errors
-/// [`crate::EvalError::Io`] and [`crate::EvalError::Encode`], naming the file.
-pub fn write(found: &Calibration, folder: &Path) -> Result<PathBuf> {
+pub(crate) fn write(found: &Calibration, folder: &Path) -> Result<PathBuf> {
     let table = table(found);
     write_text(&folder.join("calibration.csv"), &table.csv())?;
     write_json(&folder.join("results.json"), found)?;
@@ -32,8 +29,7 @@ pub fn write(found: &Calibration, folder: &Path) -> Result<PathBuf> {
 }
 
 /// The promise and what it certifies, in words.
-#[must_use]
-pub fn findings(found: &Calibration) -> Vec<String> {
+pub(crate) fn findings(found: &Calibration) -> Vec<String> {
     let Promised { risk, confidence, against, n, lines, .. } = &found.promised;
     let unit = if found.trace.generation.is_some() { "text" } else { "example" };
     let loss = match (against, unit) {
@@ -69,8 +65,7 @@ pub fn findings(found: &Calibration) -> Vec<String> {
 }
 
 /// One line per gate.
-#[must_use]
-pub fn table(found: &Calibration) -> Table {
+pub(crate) fn table(found: &Calibration) -> Table {
     let keep = found.gates.values().next().map_or(0.0, |gate| gate.rule.keep);
     let rule = format!("{:.0} % rule", 100.0 * keep);
     let certified = |line: &Line, show: &dyn Fn(&super::Tested) -> Cell| {

@@ -9,116 +9,115 @@ use crate::trace::TraceFacts;
 
 /// What `ee-eval calibrate` found, as `results.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Calibration {
+pub(crate) struct Calibration {
     /// The number of exits, N.
-    pub layers: usize,
+    pub(crate) layers: usize,
     /// Examples of both halves.
-    pub n: usize,
+    pub(crate) n: usize,
     /// What is promised of certified thresholds.
-    pub promised: Promised,
+    pub(crate) promised: Promised,
     /// The line that `certificate.json` certifies; none where none of all is.
-    pub best: Option<Best>,
+    pub(crate) best: Option<Best>,
     /// The fixed depth (`fixed`) and every gate.
-    pub gates: IndexMap<String, GateCalibration>,
+    pub(crate) gates: IndexMap<String, GateCalibration>,
     /// What a reader should know, one sentence each.
-    pub notices: Vec<String>,
+    pub(crate) notices: Vec<String>,
     /// What was run.
-    pub trace: TraceFacts,
+    pub(crate) trace: TraceFacts,
 }
 
 /// The promise, and what it rests on. For each line alone P(risk of its threshold ≤ `risk`) ≥ `confidence`; and of
 /// the thresholds certified among all, P(all risks ≤ `risk`) ≥ `confidence`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Promised {
+pub(crate) struct Promised {
     /// How thresholds were certified.
-    pub method: String,
+    pub(crate) method: String,
     /// δ, the highest mean loss per example.
-    pub risk: f64,
+    pub(crate) risk: f64,
     /// 1 − ε
-    pub confidence: f64,
+    pub(crate) confidence: f64,
     /// ε, which every p-value of a threshold certified alone and of those before it is at most.
-    pub level: f64,
+    pub(crate) level: f64,
     /// Lines that were tested: gates and the fixed depth.
-    pub lines: usize,
+    pub(crate) lines: usize,
     /// ε by the number of lines, for thresholds certified among all.
-    pub level_of_all: f64,
+    pub(crate) level_of_all: f64,
     /// What losses are counted against.
-    pub against: Against,
+    pub(crate) against: Against,
     /// Calibration examples: independent draws.
-    pub n: usize,
+    pub(crate) n: usize,
     /// Calibration examples that one line needs where nothing is ever lost.
-    pub needed: usize,
+    pub(crate) needed: usize,
     /// Those that all lines together need then.
-    pub needed_of_all: usize,
+    pub(crate) needed_of_all: usize,
     /// Which examples decided.
-    pub split: Split,
+    pub(crate) split: Split,
 }
 
 /// A random split of the examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Split {
+pub(crate) struct Split {
     /// From which the split follows, given the number of examples.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Examples that decided.
-    pub calibration: usize,
+    pub(crate) calibration: usize,
     /// Examples whose signals chose the thresholds to test, and that show what these do.
-    pub held_out: usize,
+    pub(crate) held_out: usize,
 }
 
 /// The best of the lines that are certified together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Best {
+pub(crate) struct Best {
     /// The gate, or `fixed`.
-    pub gate: String,
+    pub(crate) gate: String,
     /// Its threshold with its figures on the calibration half.
-    pub certified: Tested,
+    pub(crate) certified: Tested,
     /// What it does on the other half.
-    pub held_out: Point,
+    pub(crate) held_out: Point,
 }
 
 /// One gate, or the fixed depth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GateCalibration {
+pub(crate) struct GateCalibration {
     /// Certified as if it were the only one: for whoever had chosen it before.
-    pub alone: Line,
+    pub(crate) alone: Line,
     /// Certified together with all the others: for whoever picks the best of them.
-    pub among_all: Line,
+    pub(crate) among_all: Line,
     /// The quality rule, for comparison.
-    pub rule: Rule,
+    pub(crate) rule: Rule,
     /// Every test in its order, the failure that ended them included.
-    pub tested: Vec<Tested>,
+    pub(crate) tested: Vec<Tested>,
 }
 
 /// A threshold with a guarantee.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Line {
+pub(crate) struct Line {
     /// The threshold with its figures on the calibration half; none where the first test failed.
-    pub certified: Option<Tested>,
+    pub(crate) certified: Option<Tested>,
     /// What it does on the other half; without one, what the full model does.
-    pub held_out: Point,
+    pub(crate) held_out: Point,
 }
 
 /// What a threshold does on some examples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Point {
+pub(crate) struct Point {
     /// The mean loss per example.
-    pub risk: f64,
+    pub(crate) risk: f64,
     /// The mean exit of the predictions.
-    pub average_exit: f64,
+    pub(crate) average_exit: f64,
 }
 
 /// The exact best threshold under the quality rule on the calibration half, which promises nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// The share of the full score that was to be kept.
-    pub keep: f64,
+    pub(crate) keep: f64,
     /// The score: the task's leading metric, or of generated text the `agreement` with the full model's tokens.
-    pub metric: String,
-    /// The threshold.
-    pub threshold: f32,
+    pub(crate) metric: String,
+    pub(crate) threshold: f32,
     /// The label that all calibration examples are given there; none where they are given several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub only_label: Option<String>,
+    pub(crate) only_label: Option<String>,
     /// What it does on the other half.
-    pub held_out: Point,
+    pub(crate) held_out: Point,
 }

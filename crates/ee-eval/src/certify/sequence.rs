@@ -13,13 +13,12 @@ use crate::trace::Trace;
 
 /// One threshold that was tested.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Tested {
-    /// The threshold.
-    pub threshold: f32,
+pub(crate) struct Tested {
+    pub(crate) threshold: f32,
     /// The mean loss of the calibration examples.
-    pub risk: f64,
+    pub(crate) risk: f64,
     /// Of the hypothesis that the true risk is above its bound.
-    pub p_value: f64,
+    pub(crate) p_value: f64,
 }
 
 /// What is promised: the risk stays at or below `risk` with probability 1 − `level`.
@@ -35,7 +34,6 @@ pub(super) struct Promise {
 
 /// The thresholds of a gate from the first that can fire to one that always does: in steps of `step` in the
 /// gate's own unit (a probability, nats), of patience every whole number.
-#[must_use]
 pub(super) fn ladder(Scale { comparison, range }: Scale, step: f64) -> Vec<f32> {
     let (step, sign) = match comparison {
         Comparison::Above => (step, -1.0),
@@ -52,7 +50,6 @@ pub(super) fn ladder(Scale { comparison, range }: Scale, step: f64) -> Vec<f32> 
 
 /// Tests thresholds one after the other on the calibration half, whose rows leave at `exits(threshold)`; the
 /// first failure included.
-#[must_use]
 pub(super) fn test(
     calibration: &Trace,
     exits: impl Fn(f32) -> Vec<usize>,
@@ -73,7 +70,6 @@ pub(super) fn test(
 }
 
 /// The last threshold of a sequence that was proven safe.
-#[must_use]
 pub(super) fn certified(tested: &[Tested], level: f64) -> Option<Tested> {
     tested.iter().copied().take_while(|tested| tested.p_value <= level).last()
 }

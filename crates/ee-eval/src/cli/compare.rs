@@ -5,11 +5,10 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use ee_models::checkpoint::Precision;
 use ee_tasks::{AnyTask, GenerationTask, Task};
 
-use super::ExampleArguments;
-use super::values::{positive, share, weights};
+use super::groups::{Examples, Format, Keep, Lengths, Permission, Report, Start};
+use super::values::positive;
 use crate::compare::{self, Scope};
 use crate::error::EvalError;
 use crate::subject::DecoderSubject;
@@ -17,55 +16,52 @@ use crate::trace::Shard;
 
 /// `ee-eval compare`.
 #[derive(Debug, Args)]
-pub struct CompareArguments {
+pub(crate) struct Flags {
     /// A checkpoint with the name that the report gives it; the first is what the others are compared with.
     #[arg(long, value_name = "NAME=DIR", required = true)]
-    pub model: Vec<NamedModel>,
+    pub(crate) model: Vec<NamedModel>,
     /// Which examples.
     #[command(flatten)]
-    pub examples: ExampleArguments,
+    pub(crate) examples: Examples,
     /// Examples per batch of the trace [default: 32, for generated text 8].
     #[arg(long, value_name = "N", value_parser = positive)]
-    pub batch: Option<usize>,
-    /// The share of the full score that a gate has to keep; of generated text the share of its tokens.
-    #[arg(long, value_name = "SHARE", default_value = "0.98", value_parser = share)]
-    pub keep: f64,
+    pub(crate) batch: Option<usize>,
+    /// What a gate may lose.
+    #[command(flatten)]
+    quality: Keep,
     /// Batch sizes at which speed is measured, of generated text one [default: 1,32, for generated text 1].
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = positive)]
-    pub speed_batch: Vec<usize>,
+    pub(crate) speed_batch: Vec<usize>,
     /// Speed is measured on at most N examples at even distances [default: 256, for generated text 24].
     #[arg(long, value_name = "N", value_parser = positive)]
-    pub speed_rows: Option<usize>,
+    pub(crate) speed_rows: Option<usize>,
     /// Timed rounds [default: 5, for generated text 3].
     #[arg(long, value_name = "N", value_parser = positive)]
-    pub rounds: Option<usize>,
-    /// Generated text: the first N new tokens never leave; the first one never does.
-    #[arg(long, value_name = "N", default_value = "4")]
-    pub min_tokens: usize,
-    /// Generated text: new tokens per example; by default the task's.
-    #[arg(long, value_name = "N", value_parser = positive)]
-    pub max_new_tokens: Option<usize>,
-    /// Generated text: cut prompts that do not fit the model (their beginning goes).
-    #[arg(long)]
-    pub truncate: bool,
-    /// Generated text: run programs that the model wrote, each walled in, to score them.
-    #[arg(long)]
-    pub allow_code_execution: bool,
-    /// Generated text: format of the weights in memory: stored, f32, f16 or bf16.
-    #[arg(long, value_name = "FORMAT", default_value = "stored", value_parser = weights)]
-    pub weights: Precision,
-    /// The folder to write traces, results and reports to.
-    #[arg(long, value_name = "DIR")]
-    pub output: PathBuf,
+    pub(crate) rounds: Option<usize>,
+    /// When texts may be left.
+    #[command(flatten)]
+    start: Start,
+    /// How far texts go.
+    #[command(flatten)]
+    lengths: Lengths,
+    /// What scoring may do.
+    #[command(flatten)]
+    permission: Permission,
+    /// How decoders run.
+    #[command(flatten)]
+    format: Format,
+    /// Where to write.
+    #[command(flatten)]
+    report: Report,
 }
 
 /// A checkpoint with a name, typed `name=folder`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedModel {
+pub(crate) struct NamedModel {
     /// What the report calls it.
-    pub name: String,
+    pub(crate) name: String,
     /// Its folder.
-    pub folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 impl FromStr for NamedModel {
@@ -82,7 +78,7 @@ impl FromStr for NamedModel {
 }
 
 /// Opens every checkpoint before the first one is run: a wrong folder is found at once.
-pub(super) fn run(flags: &CompareArguments) -> Result<()> {
+pub(super) fn run(flags: &Flags) -> Result<()> {
     check_names(&flags.model)?;
     let compared = match AnyTask::read(&flags.examples.task)? {
         AnyTask::Classification(task) => labels(flags, task),
@@ -93,7 +89,7 @@ pub(super) fn run(flags: &CompareArguments) -> Result<()> {
     Ok(())
 }
 
-fn labels(flags: &CompareArguments, task: Task) -> crate::Result<(PathBuf, String)> {
+fn labels(flags: &Flags, task: Task) -> crate::Result<(PathBuf, String)> {
     let opened = flags.model.iter().map(|model| {
         let (subject, workload) = flags.examples.open(&model.folder, &task, Shard::WHOLE)?;
         Ok((model.name.clone(), subject, workload))
@@ -102,36 +98,37 @@ fn labels(flags: &CompareArguments, task: Task) -> crate::Result<(PathBuf, Strin
     compare::labels(task, opened, &flags.scope(32, &[1, 32], 256, 5))
 }
 
-fn texts(flags: &CompareArguments, task: &GenerationTask) -> crate::Result<(PathBuf, String)> {
+fn texts(flags: &Flags, task: &GenerationTask) -> crate::Result<(PathBuf, String)> {
     let complain = |reason: &str| Err(EvalError::Setting { reason: reason.to_owned() });
     if flags.speed_batch.len() > 1 {
         return complain("--speed-batch: expected one size for generated text");
     }
-    if flags.examples.label_order().is_some() {
+    if flags.examples.inputs.label_order().is_some() {
         return complain(
             "--label-order is said of a classification, found a task of generated text",
         );
     }
     let examples = &flags.examples;
     let opened = flags.model.iter().map(|model| {
-        let subject = DecoderSubject::open(&model.folder, flags.weights, &examples.device)?;
+        let subject =
+            DecoderSubject::open(&model.folder, flags.format.weights, &examples.on.device)?;
         Ok((model.name.clone(), subject))
     });
     let opened = opened.collect::<crate::Result<Vec<_>>>()?;
     let scope = compare::texts::TextScope {
         common: flags.scope(8, &[1], 24, 3),
-        data_dir: examples.data_dir.clone(),
-        split: examples.split.clone().unwrap_or(task.evaluation_split.clone()),
-        limit: examples.limit,
-        min_tokens: flags.min_tokens,
-        max_new_tokens: flags.max_new_tokens,
-        truncate: flags.truncate,
-        allow_code_execution: flags.allow_code_execution,
+        data_dir: examples.source.data_dir.clone(),
+        split: examples.source.split_of(task).to_owned(),
+        limit: examples.few.limit,
+        min_tokens: flags.start.min_tokens,
+        max_new_tokens: flags.lengths.max_new_tokens,
+        truncate: flags.lengths.truncate,
+        allow_code_execution: flags.permission.allow_code_execution,
     };
     compare::texts::compare(task, &opened, &scope)
 }
 
-impl CompareArguments {
+impl Flags {
     /// What was typed, else these.
     fn scope(
         &self,
@@ -142,14 +139,14 @@ impl CompareArguments {
     ) -> Scope {
         Scope {
             batch: self.batch.unwrap_or(batch),
-            keep: self.keep,
+            keep: self.quality.keep,
             speed_batches: match self.speed_batch.is_empty() {
                 true => speed_batches.to_vec(),
                 false => self.speed_batch.clone(),
             },
             speed_rows: self.speed_rows.unwrap_or(speed_rows),
             rounds: self.rounds.unwrap_or(rounds),
-            output: self.output.clone(),
+            output: self.report.output.clone(),
         }
     }
 }

@@ -13,11 +13,11 @@ use ee_models::ExitModel;
 use ee_models::gate::GATE_FILE;
 use ee_tasks::GenerationTask;
 
-use super::TextArguments;
+use super::generate::TextArguments;
+use super::groups::{Batch, Certificates, OptionalReport, Permission, Rounds, Start};
 use super::values::positive;
 use crate::certify::certificate::Certificate;
 use crate::interrupt::Interrupt;
-use crate::output::claim;
 use crate::report::passage::legend;
 use crate::subject::DecoderSubject;
 use crate::trial::decode::{self, DecodeResults, report};
@@ -25,80 +25,76 @@ use crate::trial::material::{Material, Terms};
 
 /// `ee-eval decode`.
 #[derive(Debug, Args)]
-pub struct DecodeArguments {
+pub(crate) struct Flags {
     /// What to continue.
     #[command(flatten)]
-    pub texts: TextArguments,
+    pub(crate) texts: TextArguments,
     /// When a token leaves: none; ideal (the whole model runs, then the exit that it shows is taken); fixed:D;
     /// a gate on the head's signals, confidence:T, entropy:T, margin:T, patience:K; or on states, cosine:T
     /// (of the state and the one a layer before), learned:T (see --gate-file). A gate followed by @decay has
     /// a threshold that decays with the position (CALM). Repeatable.
     #[arg(long, value_name = "GATE", required_unless_present = "certificate")]
-    pub gate: Vec<ExitRule>,
-    /// What a `certificate.json` of `ee-eval calibrate` certifies for these very weights, which is of the full model's
-    /// own context and of every exit read whole. Repeatable.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["exits", "decay", "head"])]
-    pub certificate: Vec<PathBuf>,
+    pub(crate) gate: Vec<ExitRule>,
+    /// What was certified, of the full model's own context and of every exit read whole.
+    #[command(flatten)]
+    certified: Certificates,
     /// What becomes of the keys and values of skipped layers: recompute (projected from the exit state), copy
     /// (those of the exit's layer), deferred (the missing layers run later, when a token goes deeper: exact),
     /// full (no exit takes effect). Repeatable.
     #[arg(long, value_name = "POLICY", default_value = "recompute")]
-    pub kv: Vec<PolicyChoice>,
+    pub(crate) kv: Vec<PolicyChoice>,
     /// How the head is read before the last exit: full; pruned:K (whole at the first exit read, its K best
     /// outputs alone at later ones, whole again before leaving); gate (not at all: for gates on states).
-    #[arg(long, value_name = "HEAD", default_value = "full")]
-    pub head: HeadChoice,
+    #[arg(long, value_name = "HEAD", default_value = "full", conflicts_with = "certificate")]
+    pub(crate) head: HeadChoice,
     /// The safetensors file of the gate learned:T; by default gate.safetensors of the checkpoint's folder.
     #[arg(long, value_name = "FILE")]
-    pub gate_file: Option<PathBuf>,
-    /// Let every gate's threshold decay, as @decay does for one.
-    #[arg(long)]
-    pub decay: bool,
+    pub(crate) gate_file: Option<PathBuf>,
     /// The exits at which gates are read [default: all].
-    #[arg(long, value_name = "D,…", value_delimiter = ',', value_parser = positive)]
-    pub exits: Vec<usize>,
-    /// The first N new tokens never leave; the first one never does, as all layers read the prompt.
-    #[arg(long, value_name = "N", default_value = "4")]
-    pub min_tokens: usize,
-    /// Texts per batch.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
-    pub batch: usize,
-    /// Timed rounds, each of plain decoding and every setting in turn.
-    #[arg(long, value_name = "N", default_value = "3", value_parser = positive)]
-    pub rounds: usize,
+    #[arg(long, value_name = "D,…", value_delimiter = ',', value_parser = positive, conflicts_with = "certificate")]
+    pub(crate) exits: Vec<usize>,
+    /// When texts may be left.
+    #[command(flatten)]
+    start: Start,
+    /// How many at once.
+    #[command(flatten)]
+    together: Batch,
+    /// How often.
+    #[command(flatten)]
+    timed: Rounds,
     /// Print the first N texts of every setting, with their exits [default: all, of a task 3].
     #[arg(long, value_name = "N")]
-    pub show: Option<usize>,
-    /// Run programs that the model wrote, each walled in, to score them.
-    #[arg(long)]
-    pub allow_code_execution: bool,
-    /// A folder for results.json, tables as CSV and a report with coloured texts.
-    #[arg(long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
+    pub(crate) show: Option<usize>,
+    /// What scoring may do.
+    #[command(flatten)]
+    permission: Permission,
+    /// Where to write.
+    #[command(flatten)]
+    report: OptionalReport,
 }
 
 /// Texts of a task that are printed.
 const SHOWN_OF_TASK: usize = 3;
 
 /// Decodes, prints texts and tables, and writes what was asked for.
-pub(super) fn run(flags: &DecodeArguments) -> Result<()> {
+pub(super) fn run(flags: &Flags) -> Result<()> {
     let kind = "a report of ee-eval decode";
-    let _lock = flags.output.as_ref().map(|folder| claim(folder, kind)).transpose()?;
-    let subject = flags.texts.open()?;
+    let _lock = flags.report.claim(kind)?;
+    let subject = flags.texts.decoder.open()?;
     let settings = settings(flags, &subject)?;
     for settings in &settings {
         settings.check(subject.model())?;
     }
     let terms = Terms {
         choice: Choice::Greedy,
-        batch: flags.batch,
-        rounds: flags.rounds,
-        allow_code_execution: flags.allow_code_execution,
+        batch: flags.together.batch,
+        rounds: flags.timed.rounds,
+        allow_code_execution: flags.permission.allow_code_execution,
     };
     let material = Material::new(&subject, flags.texts.request()?, terms)?;
     let results = decode::run(&subject, &material, &settings, &Interrupt::listen()?)?;
     show(&results, &subject, flags)?;
-    if let Some(folder) = &flags.output {
+    if let Some(folder) = &flags.report.output {
         let page = report::write(&results, subject.tokenizer(), folder)?;
         ee_files::say!("\n{}", page.display());
     }
@@ -106,7 +102,7 @@ pub(super) fn run(flags: &DecodeArguments) -> Result<()> {
 }
 
 /// What a certificate of texts certifies for this model.
-fn certified(path: &Path, subject: &DecoderSubject, flags: &DecodeArguments) -> Result<ExitRule> {
+fn certified(path: &Path, subject: &DecoderSubject, flags: &Flags) -> Result<ExitRule> {
     let certificate = Certificate::read(path)?;
     let task = flags.texts.task.as_deref().map(GenerationTask::read).transpose()?;
     let rule = certificate.rule(path, subject.checksum(), task.as_ref().map(|task| &*task.name))?;
@@ -118,7 +114,7 @@ fn certified(path: &Path, subject: &DecoderSubject, flags: &DecodeArguments) -> 
 }
 
 /// Every rule with every policy.
-fn settings(flags: &DecodeArguments, subject: &DecoderSubject) -> Result<Vec<Settings>> {
+fn settings(flags: &Flags, subject: &DecoderSubject) -> Result<Vec<Settings>> {
     let model = subject.model();
     let layers = model.n_layers();
     let exits = match flags.exits.is_empty() {
@@ -129,33 +125,29 @@ fn settings(flags: &DecodeArguments, subject: &DecoderSubject) -> Result<Vec<Set
     let needs_file =
         |rule: &ExitRule| matches!(rule.rule, Rule::States(gate, _) if gate.is_fitted());
     let mut gates = flags.gate.clone();
-    for path in &flags.certificate {
+    for path in &flags.certified.certificate {
         gates.push(certified(path, subject, flags)?);
     }
     let learned = if gates.iter().any(needs_file) {
-        let path = flags.gate_file.clone().unwrap_or(flags.texts.model.join(GATE_FILE));
+        let path = flags.gate_file.clone().unwrap_or(flags.texts.decoder.of.model.join(GATE_FILE));
         Some(fitted(&path, model)?)
     } else {
         None
     };
     let pairs = gates.iter().flat_map(|gate| flags.kv.iter().map(move |kv| (gate, kv)));
-    let settings = pairs.map(|(gate, kv)| {
-        let mut rule = *gate;
-        rule.decays |= flags.decay && matches!(rule.rule, Rule::Signals(_) | Rule::States(..));
-        Settings {
-            rule,
-            policy: kv.0,
-            head: flags.head,
-            exits: Vec::clone(&exits),
-            min_tokens: flags.min_tokens,
-            fitted: learned.clone(),
-        }
+    let settings = pairs.map(|(gate, kv)| Settings {
+        rule: *gate,
+        policy: kv.0,
+        head: flags.head,
+        exits: Vec::clone(&exits),
+        min_tokens: flags.start.min_tokens,
+        fitted: learned.clone(),
     });
     Ok(settings.collect())
 }
 
 /// Texts, then tables.
-fn show(results: &DecodeResults, subject: &DecoderSubject, flags: &DecodeArguments) -> Result<()> {
+fn show(results: &DecodeResults, subject: &DecoderSubject, flags: &Flags) -> Result<()> {
     let is_terminal = std::io::stdout().is_terminal();
     let of_command = results.plain.outputs.len();
     let default = if flags.texts.task.is_some() { SHOWN_OF_TASK } else { of_command };

@@ -1,11 +1,9 @@
 //! `ee-eval gates`.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use clap::Args;
 
-use super::values::share;
+use super::groups::{Certificates, Keep, Report, Traces};
 use crate::certify::certificate::Certificate;
 use crate::error::EvalError;
 use crate::labels::results::Results;
@@ -17,26 +15,25 @@ use crate::trace::{self, Trace};
 
 /// `ee-eval gates`.
 #[derive(Debug, Args)]
-pub struct Flags {
-    /// One trace, or all shards of one.
-    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
-    pub trace: Vec<PathBuf>,
-    /// The share of the full score that a gate has to keep; of generated text the share of its tokens.
-    #[arg(long, value_name = "SHARE", default_value = "0.98", value_parser = share)]
-    pub keep: f64,
-    /// A `certificate.json` of `ee-eval calibrate` for these very weights and this task, to see what it certifies do
-    /// here; repeatable.
-    #[arg(long, value_name = "FILE")]
-    pub certificate: Vec<PathBuf>,
-    /// The folder to write results and reports to.
-    #[arg(long, value_name = "DIR")]
-    pub output: PathBuf,
+pub(crate) struct Flags {
+    /// Of which run.
+    #[command(flatten)]
+    traces: Traces,
+    /// What a gate may lose.
+    #[command(flatten)]
+    quality: Keep,
+    /// What to check.
+    #[command(flatten)]
+    certified: Certificates,
+    /// Where to write.
+    #[command(flatten)]
+    report: Report,
 }
 
 pub(super) fn run(flags: &Flags) -> Result<()> {
-    let merged = trace::read_all(&flags.trace)?;
+    let merged = trace::read_all(&flags.traces.trace)?;
     if merged.trace.facts.generation.is_some() {
-        if !flags.certificate.is_empty() {
+        if !flags.certified.certificate.is_empty() {
             let reason =
                 "--certificate: of generated text `ee-eval decode` takes it, which runs the model"
                     .to_owned();
@@ -44,8 +41,8 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
         }
         return replay_gates(&merged.trace, flags, merged.notices);
     }
-    let mut results = Results::of_trace(&merged.trace, flags.keep, merged.notices)?;
-    for path in &flags.certificate {
+    let mut results = Results::of_trace(&merged.trace, flags.quality.keep, merged.notices)?;
+    for path in &flags.certified.certificate {
         results.certified.push(Certificate::read(path)?.check(path, &merged.trace)?);
     }
     for notice in &results.notices {
@@ -57,9 +54,9 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
         models: vec![(&name, &results)],
         paired: vec![],
     };
-    let _lock = claim(&flags.output, "a report of ee-eval gates")?;
-    write_json(&flags.output.join("results.json"), &results)?;
-    let page = labels::write(&view, &flags.output)?;
+    let _lock = claim(&flags.report.output, "a report of ee-eval gates")?;
+    write_json(&flags.report.output.join("results.json"), &results)?;
+    let page = labels::write(&view, &flags.report.output)?;
     ee_files::show!(
         "{}\n{}",
         labels::tables::headline(&view).plain(),
@@ -71,12 +68,12 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
 
 /// The same of tokens, whose gates agree with the full model or do not.
 fn replay_gates(trace: &Trace, flags: &Flags, notices: Vec<String>) -> Result<()> {
-    let found = Replay::of_trace(trace, flags.keep, notices)?;
+    let found = Replay::of_trace(trace, flags.quality.keep, notices)?;
     for notice in &found.notices {
         ee_files::note!("notice: {notice}");
     }
-    let _lock = claim(&flags.output, "a report of ee-eval gates")?;
-    let page = found.write(&flags.output)?;
+    let _lock = claim(&flags.report.output, "a report of ee-eval gates")?;
+    let page = found.write(&flags.report.output)?;
     ee_files::show!("{}\n{}\n", replay::table(&found).plain(), found.findings.join("\n"));
     ee_files::say!("\n{}", page.display());
     Ok(())

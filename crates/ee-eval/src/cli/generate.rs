@@ -7,72 +7,58 @@ use std::time::Instant;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 use ee_decode::generate::{Choice, Options, Sampling, generate};
-use ee_models::checkpoint::Precision;
 
-use super::values::{positive, share, weights};
+use super::groups::{Decoder, Lengths, Limit, Permission, Source};
+use super::values::{positive, share};
 use crate::decoding::{
     Limits, Request, Scoring, Statistics, TextWatcher, n_references, of_metric, score,
 };
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
-use crate::subject::DecoderSubject;
 use crate::words::count;
 
 /// Which texts a model continues.
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("texts").required(true).multiple(true).args(["prompt", "prompts", "task"]))]
-pub struct TextArguments {
-    /// The checkpoint's folder.
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+pub(crate) struct TextArguments {
+    /// The model.
+    #[command(flatten)]
+    pub(super) decoder: Decoder,
     /// A text to continue; repeatable. An empty one begins with the checkpoint's first token.
     #[arg(long, value_name = "TEXT", conflicts_with = "task")]
-    pub prompt: Vec<String>,
+    pub(crate) prompt: Vec<String>,
     /// A file of texts to continue, one a line.
     #[arg(long, value_name = "FILE", conflicts_with = "task")]
-    pub prompts: Option<PathBuf>,
+    pub(crate) prompts: Option<PathBuf>,
     /// A task of generated text whose prompts to continue, and whose metrics to compute.
     #[arg(long, value_name = "FILE")]
-    pub task: Option<PathBuf>,
-    /// Where the task's files lie; by default what the task file says.
-    #[arg(long, value_name = "DIR", requires = "task")]
-    pub data_dir: Option<PathBuf>,
-    /// The split; by default the task's own for evaluation.
-    #[arg(long, value_name = "NAME", requires = "task")]
-    pub split: Option<String>,
-    /// Only the first N examples.
-    #[arg(long, value_name = "N", value_parser = positive, requires = "task")]
-    pub limit: Option<usize>,
-    /// New tokens per text [default: the task's, else 128].
-    #[arg(long, value_name = "N", value_parser = positive)]
-    pub max_new_tokens: Option<usize>,
+    pub(crate) task: Option<PathBuf>,
+    /// Where examples are from.
+    #[command(flatten)]
+    source: Source,
+    /// How many.
+    #[command(flatten)]
+    few: Limit,
+    /// How far.
+    #[command(flatten)]
+    lengths: Lengths,
     /// A text at which to end; repeatable.
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
-    pub stop: Vec<String>,
-    /// Cut prompts that do not fit the model (their beginning goes).
-    #[arg(long)]
-    pub truncate: bool,
-    /// Format of the weights in memory: stored, f32, f16 or bf16.
-    #[arg(long, value_name = "FORMAT", default_value = "stored", value_parser = weights)]
-    pub weights: Precision,
-    /// The device: cpu, cuda:0, …
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    pub device: String,
+    pub(crate) stop: Vec<String>,
 }
 
 impl TextArguments {
-    /// The checkpoint on its device.
-    pub(crate) fn open(&self) -> Result<DecoderSubject> {
-        DecoderSubject::open(&self.model, self.weights, &self.device)
-    }
-
     /// The texts to continue, and how far.
     pub(crate) fn request(&self) -> Result<Request> {
-        let Self { max_new_tokens, truncate, .. } = *self;
+        let Lengths { max_new_tokens, truncate } = self.lengths;
         let limits = Limits { max_new_tokens, stop: self.stop.clone(), truncate };
         match &self.task {
             Some(task) => {
-                let selection = (self.data_dir.as_deref(), self.split.as_deref(), self.limit);
+                let selection = (
+                    self.source.data_dir.as_deref(),
+                    self.source.split.split.as_deref(),
+                    self.few.limit,
+                );
                 Request::of_task(task, selection, limits)
             }
             None => Request::of_prompts(self.prompt.clone(), self.prompts.as_deref(), limits),
@@ -82,25 +68,24 @@ impl TextArguments {
 
 /// How tokens are chosen.
 #[derive(Debug, Clone, Copy, Args)]
-pub struct SamplingArguments {
+pub(crate) struct SamplingArguments {
     /// Draw tokens at this temperature, above 0; without it the most probable one is taken.
     #[arg(long, value_name = "T", value_parser = temperature)]
-    pub temperature: Option<f64>,
+    pub(crate) temperature: Option<f64>,
     /// Draw from the K most probable tokens.
     #[arg(long, value_name = "K", value_parser = positive, requires = "temperature")]
-    pub top_k: Option<usize>,
+    pub(crate) top_k: Option<usize>,
     /// Draw from the most probable tokens that together have this probability.
     #[arg(long, value_name = "P", value_parser = share, requires = "temperature")]
-    pub top_p: Option<f64>,
+    pub(crate) top_p: Option<f64>,
     /// From which all draws follow [default: 0].
     #[arg(long, value_name = "N", requires = "temperature")]
-    pub seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
 }
 
 impl SamplingArguments {
     /// How the model is to choose.
-    #[must_use]
-    pub fn choice(self) -> Choice {
+    pub(crate) fn choice(self) -> Choice {
         let Self { temperature, top_k, top_p, seed } = self;
         temperature.map_or(Choice::Greedy, |temperature| {
             Choice::Sample(Sampling { temperature, top_k, top_p, seed: seed.unwrap_or(0) })
@@ -110,27 +95,28 @@ impl SamplingArguments {
 
 /// `ee-eval generate`.
 #[derive(Debug, Args)]
-pub struct GenerateArguments {
+#[group(id = "generation")]
+pub(crate) struct Flags {
     /// What to continue.
     #[command(flatten)]
-    pub texts: TextArguments,
+    pub(crate) texts: TextArguments,
     /// How tokens are chosen.
     #[command(flatten)]
-    pub sampling: SamplingArguments,
+    pub(crate) sampling: SamplingArguments,
     /// Print the prompt before its continuation.
     #[arg(long)]
-    pub show_prompt: bool,
-    /// Run programs that the model wrote, each walled in, to score them.
-    #[arg(long, requires = "task")]
-    pub allow_code_execution: bool,
+    pub(crate) show_prompt: bool,
+    /// What scoring may do.
+    #[command(flatten)]
+    pub(super) permission: Permission,
 }
 
 /// Continues prompts, or those of a task's examples, one after the other.
-pub(super) fn run(flags: &GenerateArguments) -> Result<()> {
-    let GenerateArguments { texts, sampling, show_prompt, allow_code_execution } = flags;
+pub(super) fn run(flags: &Flags) -> Result<()> {
+    let Flags { texts, sampling, show_prompt, permission } = flags;
     let request = texts.request()?;
-    let scoring = Scoring::of(request.task.as_ref(), *allow_code_execution);
-    let subject = texts.open()?;
+    let scoring = Scoring::of(request.task.as_ref(), permission.allow_code_execution);
+    let subject = texts.decoder.open()?;
     let interrupt = Interrupt::listen()?;
     let (mut tokens, started) = (0, Instant::now());
     let mut statistics = Vec::with_capacity(request.examples.len());

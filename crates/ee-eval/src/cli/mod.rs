@@ -4,9 +4,9 @@ mod bench;
 mod calibrate;
 mod compare;
 mod decode;
-mod examples;
 mod gates;
 mod generate;
+mod groups;
 mod ideal;
 mod recommend;
 mod speculate;
@@ -17,11 +17,6 @@ mod values;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-pub use self::decode::DecodeArguments;
-pub use self::examples::ExampleArguments;
-pub use self::generate::{GenerateArguments, SamplingArguments, TextArguments};
-pub use self::speculate::{DraftArguments, SpeculateArguments};
-
 /// Measures early exits of Transformers: what every layer already knows, which gates find it, and what
 /// that is worth on the clock.
 #[derive(Debug, Parser)]
@@ -29,20 +24,20 @@ pub use self::speculate::{DraftArguments, SpeculateArguments};
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    command: Command,
 }
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+enum Command {
     /// Run a model over a task once and keep the signals of every exit.
     Trace(trace::Flags),
     /// Continue a prompt, or those of a task, and print the text as it comes.
-    Generate(GenerateArguments),
+    Generate(generate::Flags),
     /// Decode with early exit that takes effect, beside plain decoding. Texts may change: it is not lossless.
-    Decode(DecodeArguments),
+    Decode(decode::Flags),
     /// Decode in rounds of drafting and verifying, beside plain decoding. Lossless: the texts stay the same.
-    Speculate(SpeculateArguments),
+    Speculate(speculate::Flags),
     /// Ideal exits and scores of one or many traces in one table; needs no model.
     Ideal(ideal::Flags),
     /// Ideal exits, and every gate at its exact best threshold, from a trace; needs no model.
@@ -52,17 +47,14 @@ pub enum Command {
     /// Run gates for real and time them against the full model.
     Speed(speed::Flags),
     /// All of the above for several checkpoints, in one report.
-    Compare(compare::CompareArguments),
+    Compare(compare::Flags),
     /// Which way of decoding to use for a model and a task, measured, or none.
-    Recommend(recommend::RecommendArguments),
+    Recommend(recommend::Flags),
     /// Time the building blocks on random weights.
     Bench(bench::Flags),
 }
 
 /// Does what was typed.
-///
-/// # Errors
-/// The first thing that went wrong, with what was being done.
 pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Trace(flags) => trace::run(flags),

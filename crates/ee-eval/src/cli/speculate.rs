@@ -1,15 +1,14 @@
 //! `ee-eval speculate`: lossless self-speculation beside plain decoding, text by text the same work.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use clap::{ArgGroup, Args};
 use ee_decode::speculate::{Plan, Strategy};
 
-use super::GenerateArguments;
+use super::generate;
+use super::groups::{Batch, OptionalReport, Rounds};
 use super::values::positive;
 use crate::interrupt::Interrupt;
-use crate::output::{claim, write_json, write_text};
+use crate::output::{write_json, write_text};
 use crate::pace;
 use crate::trace::write_texts;
 use crate::trial::material::{Material, Terms};
@@ -18,37 +17,37 @@ use crate::trial::way::{draft_words, strategy};
 
 /// `ee-eval speculate`.
 #[derive(Debug, Args)]
-pub struct SpeculateArguments {
+pub(crate) struct Flags {
     /// What to continue, and how.
     #[command(flatten)]
-    pub generate: GenerateArguments,
+    pub(crate) generate: generate::Flags,
     /// How to draft.
     #[command(flatten)]
-    pub draft: DraftArguments,
-    /// Texts per batch.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
-    pub batch: usize,
-    /// Timed rounds of both ways.
-    #[arg(long, value_name = "N", default_value = "3", value_parser = positive)]
-    pub rounds: usize,
-    /// A folder for results.json, the table as CSV and the texts.
-    #[arg(long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
+    pub(crate) draft: DraftArguments,
+    /// How many at once.
+    #[command(flatten)]
+    together: Batch,
+    /// How often.
+    #[command(flatten)]
+    timed: Rounds,
+    /// Where to write.
+    #[command(flatten)]
+    report: OptionalReport,
 }
 
 /// How a speculating decoder drafts.
 #[derive(Debug, Clone, Copy, Args)]
 #[command(group = ArgGroup::new("how").required(true).args(["draft_exit", "adaptive"]))]
-pub struct DraftArguments {
+pub(crate) struct DraftArguments {
     /// The exit that drafts, before the last.
     #[arg(long, value_name = "E", value_parser = positive, requires = "draft_length")]
-    pub draft_exit: Option<usize>,
+    pub(crate) draft_exit: Option<usize>,
     /// Tokens that it drafts in a round.
     #[arg(long, value_name = "D", value_parser = positive, requires = "draft_exit")]
-    pub draft_length: Option<usize>,
+    pub(crate) draft_length: Option<usize>,
     /// Choose exit and length while decoding, by measured agreement and times.
     #[arg(long, conflicts_with = "draft_length")]
-    pub adaptive: bool,
+    pub(crate) adaptive: bool,
 }
 
 impl DraftArguments {
@@ -70,17 +69,17 @@ impl std::fmt::Display for DraftArguments {
 }
 
 /// Continues prompts, or those of a task's examples, plainly and in rounds of drafting and verifying.
-pub(super) fn run(flags: &SpeculateArguments) -> Result<()> {
-    let GenerateArguments { texts, sampling, show_prompt, allow_code_execution } = &flags.generate;
+pub(super) fn run(flags: &Flags) -> Result<()> {
+    let generate::Flags { texts, sampling, show_prompt, permission } = &flags.generate;
     let request = texts.request()?;
     let kind = "a report of ee-eval speculate";
-    let _lock = flags.output.as_ref().map(|folder| claim(folder, kind)).transpose()?;
-    let subject = texts.open()?;
+    let _lock = flags.report.claim(kind)?;
+    let subject = texts.decoder.open()?;
     let terms = Terms {
         choice: sampling.choice(),
-        batch: flags.batch,
-        rounds: flags.rounds,
-        allow_code_execution: *allow_code_execution,
+        batch: flags.together.batch,
+        rounds: flags.timed.rounds,
+        allow_code_execution: permission.allow_code_execution,
     };
     let material = Material::new(&subject, request, terms)?;
     let plan = flags.draft.plan();
@@ -94,7 +93,7 @@ pub(super) fn run(flags: &SpeculateArguments) -> Result<()> {
     }
     let table = speculate::table(&results);
     ee_files::show!("\n{}", table.plain());
-    if let Some(folder) = &flags.output {
+    if let Some(folder) = &flags.report.output {
         write_text(&folder.join("speculate.csv"), &table.csv())?;
         write_texts(&folder.join("speculate.parquet"), &speculate::records(&material, &texts))?;
         let path = folder.join("results.json");

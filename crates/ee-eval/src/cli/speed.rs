@@ -7,47 +7,46 @@ use clap::Args;
 use ee_tasks::Task;
 use serde::Serialize;
 
-use super::ExampleArguments;
+use super::groups::{Certificates, Checkpoint, Examples, OptionalReport};
 use super::values::positive;
 use crate::certify::certificate::Certificate;
 use crate::exits::constant::Constant;
 use crate::exits::score::Scorer;
 use crate::labels;
 use crate::observe::observe;
-use crate::output::write_json;
-use crate::output::{claim, write_text};
+use crate::output::{write_json, write_text};
 use crate::trace::{self, Shard, TraceFacts};
 use crate::trial::speed::{RowRule, Speed, measure, notices};
 use crate::words::count;
 
 /// `ee-eval speed`.
 #[derive(Debug, Args)]
-pub struct Flags {
-    /// The checkpoint's folder.
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+pub(crate) struct Flags {
+    /// The model.
+    #[command(flatten)]
+    of: Checkpoint,
     /// Which examples.
     #[command(flatten)]
-    pub examples: ExampleArguments,
+    pub(crate) examples: Examples,
     /// `ideal`, `fixed:D` (every row to exit D), or a gate with its threshold: confidence:T, entropy:T, margin:T,
     /// patience:K; repeatable.
     #[arg(long, value_name = "GATE", required_unless_present = "certificate")]
-    pub gate: Vec<RowRule>,
-    /// What a `certificate.json` of `ee-eval calibrate` certifies for these very weights and this task; repeatable.
-    #[arg(long, value_name = "FILE")]
-    pub certificate: Vec<PathBuf>,
+    pub(crate) gate: Vec<RowRule>,
+    /// What was certified.
+    #[command(flatten)]
+    certified: Certificates,
     /// Examples per batch; repeatable.
     #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
-    pub batch: Vec<usize>,
-    /// RowRule rounds, each one full and one gated run; 3 are the least that show a range.
+    pub(crate) batch: Vec<usize>,
+    /// Timed rounds, each one full and one gated run; 3 are the least that show a range.
     #[arg(long, value_name = "N", default_value = "5", value_parser = positive)]
-    pub rounds: usize,
+    pub(crate) rounds: usize,
     /// The trace whose exits `ideal` takes; by default one is made first.
     #[arg(long, value_name = "FILE", num_args = 1..)]
-    pub trace: Vec<PathBuf>,
-    /// A folder for results.json and speed.csv.
-    #[arg(long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
+    pub(crate) trace: Vec<PathBuf>,
+    /// Where to write.
+    #[command(flatten)]
+    report: OptionalReport,
 }
 
 /// What `ee-eval speed` stores.
@@ -61,12 +60,12 @@ struct SpeedResults {
 
 pub(super) fn run(flags: &Flags) -> Result<()> {
     let task = Task::read(&flags.examples.task)?;
-    let (subject, workload) = flags.examples.open(&flags.model, &task, Shard::WHOLE)?;
+    let (subject, workload) = flags.examples.open(&flags.of.model, &task, Shard::WHOLE)?;
     let mut gates = flags.gate.clone();
-    for path in &flags.certificate {
+    for path in &flags.certified.certificate {
         let certificate = Certificate::read(path)?;
         let rule = certificate.rule(path, subject.checksum(), Some(&task.name))?;
-        certificate.check_length(path, flags.examples.max_length)?;
+        certificate.check_length(path, flags.examples.inputs.max_length)?;
         gates.push(RowRule::Gate(rule));
     }
     for gate in &gates {
@@ -75,7 +74,7 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
         }
     }
     let kind = "a report of ee-eval speed";
-    let _lock = flags.output.as_ref().map(|folder| claim(folder, kind)).transpose()?;
+    let _lock = flags.report.claim(kind)?;
     let trace = if flags.trace.is_empty() {
         observe(&subject, &workload, 32, Shard::WHOLE)?
     } else {
@@ -97,7 +96,7 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
     let table = labels::tables::speed(models, &trace.facts, &constant);
     ee_files::show!("{}", table.plain());
     ee_files::say!("\n{} rows of {} {}", trace.rows(), trace.facts.task, trace.facts.split);
-    if let Some(folder) = &flags.output {
+    if let Some(folder) = &flags.report.output {
         write_text(&folder.join("speed.csv"), &table.csv())?;
         let path = folder.join("results.json");
         let layers = trace.layers();

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use ee_models::checkpoint::Precision;
 use ee_tasks::{AnyTask, GenerationTask, Task};
 
-use super::ExampleArguments;
-use super::values::{positive, weights};
+use super::groups::{Decoder, Examples, Inputs, Lengths, Limit, Permission, Source, Split};
+use super::values::positive;
 
 use crate::error::EvalError;
 use crate::exits::ideal;
@@ -22,77 +21,63 @@ use crate::words::count;
 
 /// `ee-eval trace`.
 #[derive(Debug, Args)]
-pub struct Flags {
-    /// The checkpoint's folder.
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+pub(crate) struct Flags {
+    /// The model.
+    #[command(flatten)]
+    decoder: Decoder,
     /// The task's TOML file; repeatable for tasks of generated text.
     #[arg(long, value_name = "FILE", required = true)]
-    pub task: Vec<PathBuf>,
+    pub(crate) task: Vec<PathBuf>,
     /// Where the task's files lie; by default what the task file says. With several tasks once for all, or
     /// once for each in their order.
     #[arg(long, value_name = "DIR")]
-    pub data_dir: Vec<PathBuf>,
-    /// The split; by default the task's own for evaluation.
-    #[arg(long, value_name = "NAME")]
-    pub split: Option<String>,
-    /// Only the first N examples.
-    #[arg(long, value_name = "N", value_parser = positive)]
-    pub limit: Option<usize>,
-    /// Classification: inputs are cut to N tokens, special tokens included.
-    #[arg(long, value_name = "N", default_value = "128", value_parser = positive)]
-    pub max_length: usize,
-    /// Classification: the task's labels in the order of the head's outputs, for a checkpoint whose labels
-    /// have no names, or other ones than the task's.
-    #[arg(long, value_name = "LABEL,…", value_delimiter = ',')]
-    pub label_order: Vec<String>,
+    pub(crate) data_dir: Vec<PathBuf>,
+    /// Which part.
+    #[command(flatten)]
+    split: Split,
+    /// How many examples.
+    #[command(flatten)]
+    few: Limit,
+    /// How inputs are read.
+    #[command(flatten)]
+    inputs: Inputs,
     /// Examples per batch [default: 32, for generated text 8].
     #[arg(long, value_name = "N", value_parser = positive)]
-    pub batch: Option<usize>,
+    pub(crate) batch: Option<usize>,
     /// Only part i of n (i from 1): example e, from 0, belongs to part e mod n + 1.
     #[arg(long, value_name = "i/n", default_value = "1/1")]
-    pub shard: Shard,
+    pub(crate) shard: Shard,
     /// Generated text: give the model the gold answer rather than let it write its own.
     #[arg(long)]
-    pub teacher_forced: bool,
-    /// Generated text: new tokens per example; by default the task's.
-    #[arg(long, value_name = "N", value_parser = positive)]
-    pub max_new_tokens: Option<usize>,
-    /// Generated text: cut prompts that do not fit the model (their beginning goes).
-    #[arg(long)]
-    pub truncate: bool,
-    /// Generated text: run programs that the model wrote, each walled in, to score them.
-    #[arg(long)]
-    pub allow_code_execution: bool,
-    /// Generated text: format of the weights in memory: stored, f32, f16 or bf16.
-    #[arg(long, value_name = "FORMAT", default_value = "stored", value_parser = weights)]
-    pub weights: Precision,
-    /// The device: cpu, cuda:0, …
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    pub device: String,
+    pub(crate) teacher_forced: bool,
+    /// How far texts go.
+    #[command(flatten)]
+    lengths: Lengths,
+    /// What scoring may do.
+    #[command(flatten)]
+    permission: Permission,
     /// The Parquet file to write; with several tasks the folder.
     #[arg(long, value_name = "PATH")]
-    pub output: PathBuf,
+    pub(crate) output: PathBuf,
 }
 
 impl Flags {
     /// Which examples of the task at place `index`.
-    #[must_use]
-    pub fn examples(&self, index: usize) -> ExampleArguments {
-        ExampleArguments {
+    fn examples(&self, index: usize) -> Examples {
+        Examples {
             task: self.task[index].clone(),
-            data_dir: self.data_dir(index).map(Path::to_owned),
-            split: self.split.clone(),
-            limit: self.limit,
-            max_length: self.max_length,
-            label_order: self.label_order.clone(),
-            device: self.device.clone(),
+            source: Source {
+                data_dir: self.data_dir(index).map(Path::to_owned),
+                split: self.split.clone(),
+            },
+            few: self.few.clone(),
+            inputs: self.inputs.clone(),
+            on: self.decoder.on.clone(),
         }
     }
 
     /// Where the files of the task at place `index` lie.
-    #[must_use]
-    pub fn data_dir(&self, index: usize) -> Option<&Path> {
+    fn data_dir(&self, index: usize) -> Option<&Path> {
         let index = if self.data_dir.len() == 1 { 0 } else { index };
         self.data_dir.get(index).map(PathBuf::as_path)
     }
@@ -109,7 +94,7 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
     }
     let tasks: Vec<AnyTask> =
         flags.task.iter().map(|path| AnyTask::read(path)).collect::<Result<_, _>>()?;
-    if !flags.label_order.is_empty() && !matches!(*tasks, [AnyTask::Classification(_)]) {
+    if !flags.inputs.label_order.is_empty() && !matches!(*tasks, [AnyTask::Classification(_)]) {
         let reason =
             "--label-order is said of a classification, found a task of generated text".to_owned();
         return Err(EvalError::Setting { reason }.into());
@@ -117,14 +102,14 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
     match tasks.as_slice() {
         [AnyTask::Classification(task)] => trace_labels(flags, task),
         [AnyTask::Generation(task)] => {
-            let subject = open_decoder(flags)?;
+            let subject = flags.decoder.open()?;
             let output = flags.output.clone();
             trace_texts(flags, &subject, &Interrupt::listen()?, 0, task, output.clone())?;
             // What went into a device or a pipe cannot be read again.
             if ee_files::is_stream(&output)? { Ok(()) } else { print_ideal(&[output]) }
         }
         several => {
-            let subject = open_decoder(flags)?;
+            let subject = flags.decoder.open()?;
             let interrupt = Interrupt::listen()?;
             let mut traces = Vec::new();
             for (index, task) in several.iter().enumerate() {
@@ -144,10 +129,6 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
     }
 }
 
-fn open_decoder(flags: &Flags) -> Result<DecoderSubject> {
-    Ok(DecoderSubject::open(&flags.model, flags.weights, &flags.device)?)
-}
-
 fn trace_texts(
     flags: &Flags,
     subject: &DecoderSubject,
@@ -160,14 +141,14 @@ fn trace_texts(
     let work = TokenWork {
         task,
         data_dir: flags.data_dir(index),
-        split: flags.split.as_deref(),
-        limit: flags.limit,
+        split: flags.split.split.as_deref(),
+        limit: flags.few.limit,
         shard: flags.shard,
         batch: flags.batch.unwrap_or(8),
-        max_new_tokens: flags.max_new_tokens,
+        max_new_tokens: flags.lengths.max_new_tokens,
         teacher_forced: flags.teacher_forced,
-        truncate: flags.truncate,
-        allow_code_execution: flags.allow_code_execution,
+        truncate: flags.lengths.truncate,
+        allow_code_execution: flags.permission.allow_code_execution,
         output: &output,
     };
     let trace = trace_tokens(subject, &work, interrupt)?;
@@ -194,7 +175,7 @@ fn check_output(output: &Path) -> Result<()> {
 
 fn trace_labels(flags: &Flags, task: &Task) -> Result<()> {
     let examples = flags.examples(0);
-    let (subject, workload) = examples.open(&flags.model, task, flags.shard)?;
+    let (subject, workload) = examples.open(&flags.decoder.of.model, task, flags.shard)?;
     check_output(&flags.output)?;
     let batch = flags.batch.unwrap_or(32);
     let trace = observe(&subject, &workload, batch, flags.shard)?;

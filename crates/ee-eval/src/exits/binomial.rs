@@ -1,7 +1,6 @@
 //! The binomial distribution.
 
 /// P(Bin(n, chance) ≤ most).
-#[must_use]
 pub(crate) fn binomial_tail(most: usize, n: usize, chance: f64) -> f64 {
     // (1 − δ)ⁿ underflows for some thousand examples: it is kept as a logarithm, and the sum of the terms
     // as multiples of it, scaled down where they grow too large.

@@ -13,13 +13,13 @@ use crate::trace::Trace;
 
 /// The most frequent gold label of the rows at hand, given to all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Constant {
+pub(crate) struct Constant {
     /// The label's name; of equally frequent ones the first.
-    pub label: String,
+    pub(crate) label: String,
     /// The share of rows, 0 to 1, whose gold it is.
-    pub share: f64,
+    pub(crate) share: f64,
     /// Every metric's score, by name.
-    pub scores: IndexMap<String, f64>,
+    pub(crate) scores: IndexMap<String, f64>,
 }
 
 impl Constant {
@@ -27,8 +27,7 @@ impl Constant {
     ///
     /// # Panics
     /// When there is no label.
-    #[must_use]
-    pub fn of_trace(trace: &Trace, scorers: &[Scorer]) -> Self {
+    pub(crate) fn of_trace(trace: &Trace, scorers: &[Scorer]) -> Self {
         let references = references(trace);
         let mut counts = vec![0_usize; trace.facts.labels.len()];
         references.iter().for_each(|&gold| counts[gold as usize] += 1);
@@ -49,14 +48,12 @@ impl Constant {
     ///
     /// # Panics
     /// When there is no metric.
-    #[must_use]
-    pub fn score(&self) -> f64 {
+    pub(crate) fn score(&self) -> f64 {
         *self.scores.values().next().expect("a task has a metric")
     }
 
     /// Says that it keeps what a quality rule asks, where it does: keeping that shows nothing then.
-    #[must_use]
-    pub fn keeps(&self, metric: &str, full: f64, keep: f64) -> Option<String> {
+    pub(crate) fn keeps(&self, metric: &str, full: f64, keep: f64) -> Option<String> {
         let reached = self.score();
         (full > 0.0 && reached >= floor(full, keep)).then(|| {
             format!(
@@ -70,21 +67,19 @@ impl Constant {
     }
 
     /// What tables and plots call it.
-    #[must_use]
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("always `{}`", self.label)
     }
 }
 
 /// The only label among some predictions; none of several.
-pub fn only_label(mut predictions: impl Iterator<Item = u32>) -> Option<u32> {
+pub(crate) fn only_label(mut predictions: impl Iterator<Item = u32>) -> Option<u32> {
     let first = predictions.next()?;
     predictions.all(|prediction| prediction == first).then_some(first)
 }
 
 /// How many rows each exit gives each label, `[exits][labels]`.
-#[must_use]
-pub fn answers_per_exit(trace: &Trace) -> Vec<Vec<usize>> {
+pub(crate) fn answers_per_exit(trace: &Trace) -> Vec<Vec<usize>> {
     let mut counts = vec![vec![0; trace.facts.outputs()]; trace.layers()];
     for row in 0..trace.rows() {
         for (counts, &label) in counts.iter_mut().zip(trace.predictions(row)) {
@@ -95,8 +90,7 @@ pub fn answers_per_exit(trace: &Trace) -> Vec<Vec<usize>> {
 }
 
 /// The exits, from 1, that give every row the same label, and which: `(exit, label)`.
-#[must_use]
-pub fn constant_exits(answers: &[Vec<usize>]) -> Vec<(usize, usize)> {
+pub(crate) fn constant_exits(answers: &[Vec<usize>]) -> Vec<(usize, usize)> {
     let only = |counts: &Vec<usize>| {
         let mut given = (0..counts.len()).filter(|&label| counts[label] > 0);
         given.next().filter(|_| given.next().is_none())

@@ -1,10 +1,10 @@
 //! What traces say of exits, with no model loaded: ideal exits, gates at every threshold, scores.
 
-pub mod binomial;
-pub mod constant;
-pub mod ideal;
-pub mod oracle;
-pub mod paired;
-pub mod plots;
-pub mod score;
-pub mod sweep;
+pub(crate) mod binomial;
+pub(crate) mod constant;
+pub(crate) mod ideal;
+pub(crate) mod oracle;
+pub(crate) mod paired;
+pub(crate) mod plots;
+pub(crate) mod score;
+pub(crate) mod sweep;

@@ -15,8 +15,7 @@ use crate::trace::Trace;
 ///
 /// # Panics
 /// When there is no exit.
-#[must_use]
-pub fn saturation_exit(predictions: &[u32]) -> usize {
+pub(crate) fn saturation_exit(predictions: &[u32]) -> usize {
     let last = predictions[predictions.len() - 1];
     predictions.len()
         - predictions.iter().rev().take_while(|&&prediction| prediction == last).count()
@@ -24,20 +23,17 @@ pub fn saturation_exit(predictions: &[u32]) -> usize {
 }
 
 /// The ideal exit of every row of a trace.
-#[must_use]
 pub fn ideal_exits(trace: &Trace) -> Vec<usize> {
     (0..trace.rows()).map(|row| ideal_exit(trace.predictions(row))).collect()
 }
 
 /// The saturation exit of every row of a trace.
-#[must_use]
-pub fn saturation_exits(trace: &Trace) -> Vec<usize> {
+pub(crate) fn saturation_exits(trace: &Trace) -> Vec<usize> {
     (0..trace.rows()).map(|row| saturation_exit(trace.predictions(row))).collect()
 }
 
 /// How many rows leave at each of the exits 1..=`layers`.
-#[must_use]
-pub fn histogram(exits: &[usize], layers: usize) -> Vec<usize> {
+pub(crate) fn histogram(exits: &[usize], layers: usize) -> Vec<usize> {
     let mut counts = vec![0; layers];
     for exit in exits {
         counts[exit - 1] += 1;
@@ -46,15 +42,13 @@ pub fn histogram(exits: &[usize], layers: usize) -> Vec<usize> {
 }
 
 /// The mean of some exits.
-#[must_use]
-pub fn average(exits: &[usize]) -> f64 {
+pub(crate) fn average(exits: &[usize]) -> f64 {
     exits.iter().sum::<usize>() as f64 / exits.len() as f64
 }
 
 /// The share of rows whose ideal exit would be each of 1..=N if every exit's predictions were
 /// shuffled over the rows; the exact expectation over all shuffles, summing to 1.
-#[must_use]
-pub fn chance_histogram(trace: &Trace) -> Vec<f64> {
+pub(crate) fn chance_histogram(trace: &Trace) -> Vec<f64> {
     let layers = trace.layers();
     let shares = label_shares(trace);
     let mut histogram = vec![0.0; layers];
@@ -71,8 +65,7 @@ pub fn chance_histogram(trace: &Trace) -> Vec<f64> {
 }
 
 /// The mean exit of a histogram of shares over exits 1..=N.
-#[must_use]
-pub fn average_of_shares(histogram: &[f64]) -> f64 {
+pub(crate) fn average_of_shares(histogram: &[f64]) -> f64 {
     histogram.iter().zip(1..).map(|(share, exit)| share * f64::from(exit)).sum()
 }
 
@@ -101,23 +94,23 @@ fn label_shares(trace: &Trace) -> Vec<Vec<f64>> {
 
 /// The ideal exit and what it should be compared with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Ideal {
+pub(crate) struct Ideal {
     /// The deepest ideal exit of any row.
-    pub max: usize,
+    pub(crate) max: usize,
     /// The mean ideal exit.
-    pub average: f64,
+    pub(crate) average: f64,
     /// The share of rows, 0 to 1, whose ideal exit is before the last.
-    pub perc: f64,
+    pub(crate) perc: f64,
     /// Rows by ideal exit, 1..=N.
-    pub histogram: Vec<usize>,
+    pub(crate) histogram: Vec<usize>,
     /// The mean of the shallowest exit from which all deeper ones agree with the last.
-    pub saturation_average: f64,
+    pub(crate) saturation_average: f64,
     /// Rows by saturation exit, 1..=N.
-    pub saturation_histogram: Vec<usize>,
+    pub(crate) saturation_histogram: Vec<usize>,
     /// The mean ideal exit expected when every exit's predictions are shuffled over the rows.
-    pub chance_average: f64,
+    pub(crate) chance_average: f64,
     /// The share of rows expected at exits 1..=N then.
-    pub chance_histogram: Vec<f64>,
+    pub(crate) chance_histogram: Vec<f64>,
 }
 
 impl Ideal {
@@ -125,8 +118,7 @@ impl Ideal {
     ///
     /// # Panics
     /// When the trace has no row.
-    #[must_use]
-    pub fn of_trace(trace: &Trace, ideal_exits: &[usize]) -> Self {
+    pub(crate) fn of_trace(trace: &Trace, ideal_exits: &[usize]) -> Self {
         let layers = trace.layers();
         let saturated = saturation_exits(trace);
         let of_ideal = histogram(ideal_exits, layers);

@@ -13,19 +13,18 @@ use crate::exits::score::{BOOTSTRAP_SEED, Scorer};
 
 /// Another way of answering beside a first one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Paired {
-    /// Examples.
-    pub n: usize,
+pub(crate) struct Paired {
+    pub(crate) n: usize,
     /// The other's score less the first's.
-    pub difference: f64,
+    pub(crate) difference: f64,
     /// The bootstrap 95 % interval of the difference.
-    pub interval: [f64; 2],
+    pub(crate) interval: [f64; 2],
     /// Examples that the first alone answers right.
-    pub only_first: usize,
+    pub(crate) only_first: usize,
     /// Examples that the other alone answers right.
-    pub only_other: usize,
+    pub(crate) only_other: usize,
     /// McNemar's exact p-value, two-sided.
-    pub p_value: f64,
+    pub(crate) p_value: f64,
 }
 
 impl Paired {
@@ -33,8 +32,7 @@ impl Paired {
     ///
     /// # Panics
     /// When there are no examples or not as many answers.
-    #[must_use]
-    pub fn of(scorer: &Scorer, gold: &[u32], first: &[u32], other: &[u32]) -> Self {
+    pub(crate) fn of(scorer: &Scorer, gold: &[u32], first: &[u32], other: &[u32]) -> Self {
         assert!(
             gold.len() == first.len() && gold.len() == other.len(),
             "answers to the same examples"
@@ -70,15 +68,13 @@ impl Paired {
     }
 
     /// Whether the two are told apart: the interval of their difference leaves out 0, and McNemar's test agrees.
-    #[must_use]
-    pub fn is_clear(&self) -> bool {
+    pub(crate) fn is_clear(&self) -> bool {
         let [low, high] = self.interval;
         (low > 0.0 || high < 0.0) && self.p_value < 0.05
     }
 
     /// What is known of the difference, in words.
-    #[must_use]
-    pub fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let [low, high] = self.interval.map(|end| 100.0 * end);
         let verdict = if self.is_clear() { "clear" } else { "could be chance" };
         format!(

@@ -33,9 +33,6 @@ pub struct Scorer {
 
 impl Scorer {
     /// The metric called `name` for a task of `n_labels` labels.
-    ///
-    /// # Errors
-    /// [`EvalError::Metric`] when there is no such metric, or none for so many labels.
     pub fn new(name: &str, n_labels: usize) -> Result<Self> {
         let metric = metrics::by_name(name, n_labels).map_err(|error| EvalError::Metric {
             name: name.to_owned(),
@@ -53,10 +50,7 @@ impl Scorer {
     }
 
     /// One scorer for each of the metrics of a trace, the first one leads; without gold that of agreement.
-    ///
-    /// # Errors
-    /// [`EvalError::Metric`] for a metric that this build does not know or computes in another way.
-    pub fn of_trace(trace: &Trace) -> Result<Vec<Self>> {
+    pub(crate) fn of_trace(trace: &Trace) -> Result<Vec<Self>> {
         let facts = &trace.facts;
         if !facts.has_gold {
             return Ok(vec![Self::agreement(facts.labels.len())?]);
@@ -83,14 +77,12 @@ impl Scorer {
     }
 
     /// The metric's name.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         if self.of_agreement { AGREEMENT } else { self.metric.name() }
     }
 
     /// How the metric is computed.
-    #[must_use]
-    pub fn signature(&self) -> String {
+    pub(crate) fn signature(&self) -> String {
         match self.of_agreement {
             true => format!("{AGREEMENT}|with:the last exit"),
             false => self.metric.signature(),
@@ -98,13 +90,12 @@ impl Scorer {
     }
 
     /// The statistics of one prediction.
-    #[must_use]
-    pub fn statistics(&self, prediction: u32, gold: u32) -> &[f64] {
+    pub(crate) fn statistics(&self, prediction: u32, gold: u32) -> &[f64] {
         &self.statistics[gold as usize * self.n_labels + prediction as usize]
     }
 
     /// The sum of the statistics of some predictions.
-    pub fn sum(&self, pairs: impl Iterator<Item = (u32, u32)>) -> Vec<f64> {
+    pub(crate) fn sum(&self, pairs: impl Iterator<Item = (u32, u32)>) -> Vec<f64> {
         let mut sum = vec![0.0; self.statistics[0].len()];
         for (prediction, gold) in pairs {
             self.add(&mut sum, prediction, gold, 1.0);
@@ -113,21 +104,19 @@ impl Scorer {
     }
 
     /// Adds `times` × the statistics of one prediction to `sum`.
-    pub fn add(&self, sum: &mut [f64], prediction: u32, gold: u32, times: f64) {
+    pub(crate) fn add(&self, sum: &mut [f64], prediction: u32, gold: u32, times: f64) {
         for (total, value) in sum.iter_mut().zip(self.statistics(prediction, gold)) {
             *total += times * value;
         }
     }
 
     /// The score of a sum of statistics.
-    #[must_use]
-    pub fn score(&self, sum: &[f64]) -> f64 {
+    pub(crate) fn score(&self, sum: &[f64]) -> f64 {
         self.metric.score(sum)
     }
 
     /// The score of the rows of a trace when row r leaves at `exits[r]`, from 1.
-    #[must_use]
-    pub fn score_at(&self, trace: &Trace, exits: &[usize]) -> f64 {
+    pub(crate) fn score_at(&self, trace: &Trace, exits: &[usize]) -> f64 {
         let pairs = exits
             .iter()
             .enumerate()
@@ -136,16 +125,14 @@ impl Scorer {
     }
 
     /// The score when every row leaves at `exit`, from 1.
-    #[must_use]
-    pub fn score_of_exit(&self, trace: &Trace, exit: usize) -> f64 {
+    pub(crate) fn score_of_exit(&self, trace: &Trace, exit: usize) -> f64 {
         let pairs =
             (0..trace.rows()).map(|row| (trace.prediction(row, exit), trace.reference(row)));
         self.score(&self.sum(pairs))
     }
 
     /// The 95 % bootstrap interval of the score when every row leaves at `exit`, from 1.
-    #[must_use]
-    pub fn interval_of_exit(&self, trace: &Trace, exit: usize) -> Interval {
+    pub(crate) fn interval_of_exit(&self, trace: &Trace, exit: usize) -> Interval {
         let statistics: Vec<Vec<f64>> = (0..trace.rows())
             .map(|row| self.statistics(trace.prediction(row, exit), trace.reference(row)).to_vec())
             .collect();

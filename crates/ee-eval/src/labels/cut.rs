@@ -15,25 +15,29 @@ use crate::trace::Trace;
 
 /// The best gate and a fixed depth, side by side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Cut {
+pub(crate) struct Cut {
     /// The gate that leaves shallowest and keeps the required score.
-    pub gate: String,
+    pub(crate) gate: String,
     /// The depth: the shallowest that wins, or else the shallowest that keeps the required score.
-    pub depth: usize,
+    pub(crate) depth: usize,
     /// The leading metric's score when every row leaves there.
-    pub score: f64,
+    pub(crate) score: f64,
     /// The best that any gate does within as many layers.
-    pub against: Within,
+    pub(crate) against: Within,
     /// Whether cutting off at this depth is the better answer.
-    pub is_better: bool,
+    pub(crate) is_better: bool,
     /// The fixed depth beside that best of the gates, on the same rows.
-    pub paired: Paired,
+    pub(crate) paired: Paired,
 }
 
 impl Cut {
     /// Weighs the best gate of some results of a trace; none where there is none to weigh.
-    #[must_use]
-    pub fn weigh(results: &Results, trace: &Trace, scorer: &Scorer, floor: f64) -> Option<Self> {
+    pub(crate) fn weigh(
+        results: &Results,
+        trace: &Trace,
+        scorer: &Scorer,
+        floor: f64,
+    ) -> Option<Self> {
         let (name, gate) = results.best_gate()?;
         let scores = &results.score.per_exit;
         let wins = |&depth: &usize| {
@@ -56,8 +60,7 @@ impl Cut {
     }
 
     /// The fixed depth as it is typed.
-    #[must_use]
-    pub fn typed(&self) -> String {
+    pub(crate) fn typed(&self) -> String {
         format!("{}:{}", FIXED.name(), self.depth)
     }
 }

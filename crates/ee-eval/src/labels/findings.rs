@@ -12,8 +12,7 @@ use crate::spread::Spread;
 use crate::trial::speed::Speed;
 
 /// For every model whether a gate earns its keep, then for every model after the first how it compares with it.
-#[must_use]
-pub fn sentences(view: &View<'_>) -> Vec<String> {
+pub(crate) fn sentences(view: &View<'_>) -> Vec<String> {
     let several = view.models.len() > 1;
     let of_model = |name: &str, text: String| {
         if several { format!("{name}: {text}") } else { text }

@@ -2,12 +2,12 @@
 //! the tables, plots and sentences on them.
 
 mod cut;
-pub mod findings;
+pub(crate) mod findings;
 mod paper;
 mod plots;
-pub mod results;
+pub(crate) mod results;
 mod summary;
-pub mod tables;
+pub(crate) mod tables;
 
 use std::path::{Path, PathBuf};
 
@@ -20,37 +20,33 @@ use results::Results;
 
 /// One or more models on one task.
 #[derive(Debug, Clone)]
-pub struct View<'a> {
+pub(crate) struct View<'a> {
     /// What the report is called.
-    pub title: String,
+    pub(crate) title: String,
     /// The models by name, the one to compare with first; at least one.
-    pub models: Vec<(&'a str, &'a Results)>,
+    pub(crate) models: Vec<(&'a str, &'a Results)>,
     /// Each model after the first beside it, on the same examples.
-    pub paired: Vec<Paired>,
+    pub(crate) paired: Vec<Paired>,
 }
 
 impl View<'_> {
     /// The model that the others are compared with.
-    #[must_use]
-    pub fn first(&self) -> &Results {
+    pub(crate) fn first(&self) -> &Results {
         self.models[0].1
     }
 
     /// The task's name.
-    #[must_use]
-    pub fn task(&self) -> &str {
+    pub(crate) fn task(&self) -> &str {
         &self.first().trace.task
     }
 
     /// The exits of the deepest model.
-    #[must_use]
-    pub fn layers(&self) -> usize {
+    pub(crate) fn layers(&self) -> usize {
         self.models.iter().map(|(_, results)| results.layers).max().unwrap_or(1)
     }
 
     /// What readers should know of any of the models.
-    #[must_use]
-    pub fn notices(&self) -> Vec<String> {
+    pub(crate) fn notices(&self) -> Vec<String> {
         let several = self.models.len() > 1;
         let of_model = |name: &str, notice: &String| {
             if several { format!("{name}: {notice}") } else { notice.clone() }
@@ -68,10 +64,7 @@ impl View<'_> {
 
 /// Writes `report.html`, `report.md`, the tables as CSV and the plots as SVG into `folder`.
 /// Returns the path of `report.html`.
-///
-/// # Errors
-/// [`crate::EvalError::Io`] naming the file.
-pub fn write(view: &View<'_>, folder: &Path) -> Result<PathBuf> {
+pub(crate) fn write(view: &View<'_>, folder: &Path) -> Result<PathBuf> {
     let sources =
         view.models.iter().map(|(name, results)| ((*name).to_owned(), provenance(&results.trace)));
     let page = Page {

@@ -5,7 +5,6 @@ use crate::labels::results::Results;
 use crate::report::table::{Cell, Table};
 
 /// The shape of the paper's Table 3: score, mean ideal exit and Perc of each model.
-#[must_use]
 pub(super) fn table_3(view: &View<'_>) -> Table {
     let rows = view.models.iter().flat_map(|(name, results)| {
         let label = |metric: &str| {
@@ -45,7 +44,6 @@ fn constant_rows(view: &View<'_>, columns: usize) -> Vec<Vec<Cell>> {
 }
 
 /// The shape of the paper's Table 4: measured ideal speed-up and the full score, with and without joint.
-#[must_use]
 pub(super) fn table_4(view: &View<'_>) -> Table {
     let rows = view.models.iter().flat_map(|(name, results)| {
         let joint = match results.trace.objective {
@@ -84,7 +82,6 @@ pub(super) fn table_4(view: &View<'_>) -> Table {
 }
 
 /// The shape of the paper's Table 10: ideal exits from the first model to each other one.
-#[must_use]
 pub(super) fn table_10(view: &View<'_>) -> Table {
     let chain = |figure: &dyn Fn(&Results) -> String| {
         Cell::text(

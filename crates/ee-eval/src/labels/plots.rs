@@ -10,7 +10,6 @@ use crate::labels::tables::measured;
 use crate::report::plot::{Across, BarChart, LineChart, Look, Plot, Series, at_exits, file_name};
 
 /// Every plot of a report, in reading order.
-#[must_use]
 pub(super) fn all(view: &View<'_>) -> Vec<Plot> {
     let ideals: Vec<(&str, &Ideal)> =
         view.models.iter().map(|(name, results)| (*name, &results.ideal)).collect();

@@ -15,108 +15,101 @@ use crate::trial::speed::Speed;
 
 /// Everything that a trace says of one model on one task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Results {
+pub(crate) struct Results {
     /// The number of exits, N.
-    pub layers: usize,
+    pub(crate) layers: usize,
     /// The number of rows.
-    pub n: usize,
+    pub(crate) n: usize,
     /// The share of the full score that a gate has to keep.
-    pub keep: f64,
+    pub(crate) keep: f64,
     /// Where rows could have left.
-    pub ideal: Ideal,
+    pub(crate) ideal: Ideal,
     /// What the most frequent label scores when it is given to all rows.
-    pub constant: Constant,
+    pub(crate) constant: Constant,
     /// The leading metric.
-    pub score: Score,
+    pub(crate) score: Score,
     /// Every metric of the task, the leading one first.
-    pub scores: Vec<Score>,
+    pub(crate) scores: Vec<Score>,
     /// The mean of the highest probability at exits 1..=N.
-    pub confidence_per_exit: Vec<f64>,
+    pub(crate) confidence_per_exit: Vec<f64>,
     /// Rows by label at exits 1..=N.
-    pub answers_per_exit: Vec<Vec<usize>>,
+    pub(crate) answers_per_exit: Vec<Vec<usize>>,
     /// The shallowest fixed depth (`fixed`) and every gate at its best threshold.
-    pub gates: IndexMap<String, GateResults>,
+    pub(crate) gates: IndexMap<String, GateResults>,
     /// The best that any gate does with at most as many layers as exits 1..=N run.
-    pub within: Vec<Within>,
+    pub(crate) within: Vec<Within>,
     /// The best gate beside a fixed depth; none where no gate is worth naming, or the model has one layer.
-    pub cut: Option<Cut>,
+    pub(crate) cut: Option<Cut>,
     /// Certified rules on these rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub certified: Vec<Checked>,
+    pub(crate) certified: Vec<Checked>,
     /// Measured speed; empty when no model was run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub speed: Vec<Speed>,
+    pub(crate) speed: Vec<Speed>,
     /// What a reader should know, one sentence each.
-    pub notices: Vec<String>,
+    pub(crate) notices: Vec<String>,
     /// What was run.
-    pub trace: TraceFacts,
+    pub(crate) trace: TraceFacts,
 }
 
 /// A metric's scores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Score {
-    /// The metric.
-    pub name: String,
+pub(crate) struct Score {
+    pub(crate) name: String,
     /// How it was computed.
-    pub signature: String,
+    pub(crate) signature: String,
     /// The last exit's score.
-    pub full: f64,
+    pub(crate) full: f64,
     /// The bootstrap 95 % interval of the last exit's score.
-    pub interval: [f64; 2],
+    pub(crate) interval: [f64; 2],
     /// The scores of exits 1..=N.
-    pub per_exit: Vec<f64>,
+    pub(crate) per_exit: Vec<f64>,
 }
 
 /// A gate at its best threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GateResults {
+pub(crate) struct GateResults {
     /// The threshold of the shallowest average exit that keeps the required score.
-    pub threshold: f32,
-    /// The mean exit there.
-    pub average_exit: f64,
+    pub(crate) threshold: f32,
+    pub(crate) average_exit: f64,
     /// The leading metric's score there.
-    pub score: f64,
+    pub(crate) score: f64,
     /// Every metric's score there, by name.
-    pub scores: IndexMap<String, f64>,
+    pub(crate) scores: IndexMap<String, f64>,
     /// The mean of |gate exit − ideal exit|.
-    pub distance: f64,
+    pub(crate) distance: f64,
     /// The share of rows that leave before their ideal exit.
-    pub premature: f64,
+    pub(crate) premature: f64,
     /// The share of rows that leave after their ideal exit.
-    pub late: f64,
+    pub(crate) late: f64,
     /// Rows by exit, 1..=N.
-    pub histogram: Vec<usize>,
+    pub(crate) histogram: Vec<usize>,
     /// The label that all rows are given there; none where they are given several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub only_label: Option<String>,
+    pub(crate) only_label: Option<String>,
     /// How many distinct behaviours the gate has on this trace.
-    pub candidates: usize,
+    pub(crate) candidates: usize,
     /// The trade-off curve, from the last exit to the first, thinned without losing an extreme.
-    pub curve: Vec<CurvePoint>,
+    pub(crate) curve: Vec<CurvePoint>,
 }
 
 /// The best score of any threshold of any gate within a number of layers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Within {
+pub(crate) struct Within {
     /// The mean exit is at most this.
-    pub layers: usize,
-    /// The gate.
-    pub gate: String,
-    /// Its threshold.
-    pub threshold: f32,
-    /// Its mean exit.
-    pub average_exit: f64,
+    pub(crate) layers: usize,
+    pub(crate) gate: String,
+    pub(crate) threshold: f32,
+    pub(crate) average_exit: f64,
     /// Its score in the leading metric.
-    pub score: f64,
+    pub(crate) score: f64,
 }
 
 /// A point of a trade-off curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct CurvePoint {
-    /// The threshold.
-    pub threshold: f32,
-    /// The mean exit.
-    pub average_exit: f64,
+pub(crate) struct CurvePoint {
+    pub(crate) threshold: f32,
+    pub(crate) average_exit: f64,
     /// The leading metric's score.
-    pub score: f64,
+    pub(crate) score: f64,
 }

@@ -19,11 +19,7 @@ const CURVE_BINS: usize = 128;
 
 impl Results {
     /// Everything that a trace says.
-    ///
-    /// # Errors
-    /// [`EvalError::Metric`] for metrics unknown to this build, [`EvalError::Empty`] for no rows,
-    /// [`EvalError::GeneratedText`] where rows are tokens.
-    pub fn of_trace(trace: &Trace, keep: f64, mut notices: Vec<String>) -> Result<Self> {
+    pub(crate) fn of_trace(trace: &Trace, keep: f64, mut notices: Vec<String>) -> Result<Self> {
         if trace.rows() == 0 {
             return Err(EvalError::Empty { what: "the trace holds no rows".to_owned() });
         }
@@ -89,10 +85,7 @@ impl Results {
     }
 
     /// The gate called `name` at its best threshold.
-    ///
-    /// # Errors
-    /// Unknown gates.
-    pub fn set_gate(&self, name: &str) -> Result<SetGate> {
+    pub(crate) fn set_gate(&self, name: &str) -> Result<SetGate> {
         let gate = gates::by_name(name)?;
         let threshold = self
             .gates
@@ -103,8 +96,7 @@ impl Results {
 
     /// The gate of the shallowest average exit, fixed depths aside; none where the rule lets every gate give
     /// everything the same answer.
-    #[must_use]
-    pub fn best_gate(&self) -> Option<(&str, &GateResults)> {
+    pub(crate) fn best_gate(&self) -> Option<(&str, &GateResults)> {
         let gates = self.gates.iter().filter(|(name, found)| {
             name.as_str() != gates::FIXED.name() && found.only_label.is_none()
         });
@@ -116,14 +108,12 @@ impl Results {
     ///
     /// # Panics
     /// When the results lack it.
-    #[must_use]
-    pub fn fixed(&self) -> &GateResults {
+    pub(crate) fn fixed(&self) -> &GateResults {
         &self.gates[gates::FIXED.name()]
     }
 
     /// The shape that gates need to know.
-    #[must_use]
-    pub fn space(&self) -> ExitSpace {
+    pub(crate) fn space(&self) -> ExitSpace {
         ExitSpace { layers: self.layers, labels: self.trace.labels.len() }
     }
 }

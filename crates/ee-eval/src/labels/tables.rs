@@ -12,8 +12,7 @@ use crate::trace::facts::objective::word;
 use crate::trial::speed::Speed;
 
 /// Every table of a report, in reading order.
-#[must_use]
-pub fn all(view: &View<'_>) -> Vec<Table> {
+pub(crate) fn all(view: &View<'_>) -> Vec<Table> {
     let mut tables = vec![headline(view), gates(view)];
     if view.models.iter().any(|(_, results)| !results.speed.is_empty()) {
         let models = view.models.iter().map(|(name, found)| (*name, found.speed.as_slice()));
@@ -47,8 +46,7 @@ fn constant_note(view: &View<'_>) -> String {
 }
 
 /// One line per model: what it scores, where it could leave, what its best gate makes of that, and a fixed depth.
-#[must_use]
-pub fn headline(view: &View<'_>) -> Table {
+pub(crate) fn headline(view: &View<'_>) -> Table {
     let metric = &view.first().score.name;
     let columns = [
         "model",
@@ -115,8 +113,7 @@ pub fn headline(view: &View<'_>) -> Table {
 }
 
 /// The shallowest fixed depth and every gate at its best threshold.
-#[must_use]
-pub fn gates(view: &View<'_>) -> Table {
+pub(crate) fn gates(view: &View<'_>) -> Table {
     let columns = [
         "model",
         "gate",
@@ -174,8 +171,7 @@ pub fn gates(view: &View<'_>) -> Table {
 }
 
 /// Measured speed of everything that ran, by model; all on rows of the same task.
-#[must_use]
-pub fn speed<'a>(
+pub(crate) fn speed<'a>(
     models: impl Iterator<Item = (&'a str, &'a [Speed])>,
     facts: &TraceFacts,
     constant: &Constant,
@@ -291,8 +287,7 @@ fn labels_given(results: &Results, index: usize) -> Cell {
 
 /// The measured speed of a rule at the threshold that the results chose, or of `ideal`, at the smallest batch that
 /// ran.
-#[must_use]
-pub fn measured<'a>(results: &'a Results, name: &str) -> Option<&'a Speed> {
+pub(crate) fn measured<'a>(results: &'a Results, name: &str) -> Option<&'a Speed> {
     match results.gates.get(name) {
         Some(found) => measured_as(results, &format!("{name}:{}", found.threshold)),
         None => measured_as(results, name),
@@ -300,8 +295,7 @@ pub fn measured<'a>(results: &'a Results, name: &str) -> Option<&'a Speed> {
 }
 
 /// The measured speed of a rule as it is typed, at the smallest batch that ran.
-#[must_use]
-pub fn measured_as<'a>(results: &'a Results, typed: &str) -> Option<&'a Speed> {
+pub(crate) fn measured_as<'a>(results: &'a Results, typed: &str) -> Option<&'a Speed> {
     let runs = results.speed.iter().filter(|speed| speed.gate == typed);
     runs.min_by_key(|speed| speed.batch)
 }
@@ -317,8 +311,7 @@ fn speed_up(results: &Results, name: &str) -> Cell {
 }
 
 /// Every point of every stored trade-off curve.
-#[must_use]
-pub fn curves(view: &View<'_>) -> Table {
+pub(crate) fn curves(view: &View<'_>) -> Table {
     let columns = ["model", "gate", "threshold", "average_exit", "score"];
     let rows = view.models.iter().flat_map(|(name, results)| {
         results.gates.iter().flat_map(move |(gate, found)| {

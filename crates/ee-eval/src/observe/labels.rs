@@ -12,9 +12,6 @@ use crate::subject::Subject;
 use crate::trace::{ExitColumns, MetricFacts, Shard, Trace, TraceFacts};
 
 /// Runs every example of `workload` through every exit of the model, `batch` at a time.
-///
-/// # Errors
-/// [`EvalError::NotFinite`] when logits are no finite numbers, or what building batches returns.
 pub fn observe(
     subject: &Subject,
     workload: &Workload,

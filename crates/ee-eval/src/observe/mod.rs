@@ -2,7 +2,7 @@
 
 mod labels;
 mod parts;
-pub mod tokens;
-pub mod workload;
+pub(crate) mod tokens;
+pub(crate) mod workload;
 
 pub use labels::observe;

@@ -31,10 +31,6 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Opens or makes the folder for `output`; `identity` says what is run, one fact per line.
-    ///
-    /// # Errors
-    /// [`EvalError::OtherParts`] when the folder holds batches of another run; what ee-files says of a folder that
-    /// is not ours or that another process works in.
     pub(super) fn open(output: &Path, identity: &str) -> Result<Self> {
         let mut name = output.as_os_str().to_owned();
         name.push(".parts");
@@ -85,9 +81,6 @@ impl Parts {
     }
 
     /// Keeps a batch.
-    ///
-    /// # Errors
-    /// As [`write`].
     pub(super) fn keep(&self, index: usize, trace: &Trace, texts: &[TextRecord]) -> Result<()> {
         let path = self.path(index);
         write_texts(&path, texts)?;
@@ -101,9 +94,6 @@ impl Parts {
     }
 
     /// All batches as one trace with its texts, in the order of the examples.
-    ///
-    /// # Errors
-    /// As [`read`].
     pub(super) fn gather(&self, count: usize) -> Result<(Trace, Vec<TextRecord>)> {
         let mut trace = read(&self.path(0))?;
         let mut texts = read_texts(&self.path(0))?;
@@ -117,9 +107,6 @@ impl Parts {
     }
 
     /// Takes away what was made here, and the folder where nothing else lies in it.
-    ///
-    /// # Errors
-    /// What cannot be removed, by name.
     pub(super) fn remove(self) -> Result<()> {
         self.clear()?;
         self.take_away()

@@ -37,17 +37,13 @@ pub struct Workload {
 
 /// A batch and the row of the workload that each of its rows is.
 pub struct RowBatch {
-    /// Rows of the workload.
-    pub rows: Vec<usize>,
+    pub(crate) rows: Vec<usize>,
     /// Their tokens.
-    pub batch: ee_models::Batch,
+    pub(crate) batch: ee_models::Batch,
 }
 
 impl Workload {
     /// Reads and encodes the selected examples of a task.
-    ///
-    /// # Errors
-    /// What ee-tasks says of the data, and an empty shard.
     pub fn read(task: &Task, selection: &Selection<'_>, tokenizer: &Tokenizer) -> Result<Self> {
         let name = selection.split.unwrap_or(&task.evaluation_split);
         let split = task.read_split(name, selection.data_dir, selection.limit)?;
@@ -83,8 +79,7 @@ impl Workload {
     }
 
     /// About `rows` of the rows at even distances, and which rows these are here.
-    #[must_use]
-    pub fn sample(&self, rows: usize) -> (Self, Vec<usize>) {
+    pub(crate) fn sample(&self, rows: usize) -> (Self, Vec<usize>) {
         let count = rows.clamp(1, self.rows());
         let kept: Vec<usize> = (0..count).map(|at| at * self.rows() / count).collect();
         let sample = Self {
@@ -101,11 +96,7 @@ impl Workload {
     }
 
     /// The rows of `trace` that are this workload's, in its order.
-    ///
-    /// # Errors
-    /// [`EvalError::OtherTrace`] when the trace was made of other weights, another task or split, or
-    /// lacks an example.
-    pub fn rows_of(&self, trace: Trace, checksum: &str) -> Result<Trace> {
+    pub(crate) fn rows_of(&self, trace: Trace, checksum: &str) -> Result<Trace> {
         let facts = &trace.facts;
         let pairs = [
             ("checkpoint_sha256", checksum, &facts.checkpoint_sha256),
@@ -138,9 +129,6 @@ impl Workload {
     }
 
     /// All rows in batches of at most `size`, longest first.
-    ///
-    /// # Errors
-    /// A batch that ee-models refuses, e.g. one with an empty row.
     pub fn batches(&self, size: usize) -> Result<Vec<RowBatch>> {
         evaluation_order(&lengths(&self.encodings), size)
             .into_iter()
@@ -156,50 +144,42 @@ impl Workload {
     }
 
     /// The number of rows.
-    #[must_use]
     pub fn rows(&self) -> usize {
         self.numbers.len()
     }
 
     /// The examples of the split after the limit, over all shards.
-    #[must_use]
-    pub fn examples(&self) -> usize {
+    pub(crate) fn examples(&self) -> usize {
         self.examples
     }
 
     /// The example number of a row.
-    #[must_use]
-    pub fn number(&self, row: usize) -> usize {
+    pub(crate) fn number(&self, row: usize) -> usize {
         self.numbers[row] as usize
     }
 
     /// The example number of every row.
-    #[must_use]
-    pub fn numbers(&self) -> &[u32] {
+    pub(crate) fn numbers(&self) -> &[u32] {
         &self.numbers
     }
 
     /// The right label of every row; empty for a split without labels.
-    #[must_use]
-    pub fn gold(&self) -> &[u32] {
+    pub(crate) fn gold(&self) -> &[u32] {
         &self.gold
     }
 
     /// The task.
-    #[must_use]
-    pub fn task(&self) -> &Task {
+    pub(crate) fn task(&self) -> &Task {
         &self.task
     }
 
     /// The split's name.
-    #[must_use]
-    pub fn split(&self) -> &str {
+    pub(crate) fn split(&self) -> &str {
         &self.split
     }
 
     /// Inputs were cut to so many tokens.
-    #[must_use]
-    pub fn max_length(&self) -> usize {
+    pub(crate) fn max_length(&self) -> usize {
         self.max_length
     }
 }

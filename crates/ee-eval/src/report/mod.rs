@@ -3,9 +3,9 @@
 
 mod html;
 mod markdown;
-pub mod passage;
-pub mod plot;
-pub mod table;
+pub(crate) mod passage;
+pub(crate) mod plot;
+pub(crate) mod table;
 
 use std::path::{Path, PathBuf};
 
@@ -18,19 +18,18 @@ use crate::trace::{GenerationFacts, TraceFacts};
 
 /// What a report shows, whatever was measured.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Page {
+pub(crate) struct Page {
     /// What the report is called.
-    pub title: String,
+    pub(crate) title: String,
     /// What the numbers say, one sentence each.
-    pub findings: Vec<String>,
+    pub(crate) findings: Vec<String>,
     /// What a reader should know, one sentence each.
-    pub notices: Vec<String>,
+    pub(crate) notices: Vec<String>,
     /// The tables; the first one leads, the others follow the plots.
-    pub tables: Vec<Table>,
-    /// The plots.
-    pub plots: Vec<Plot>,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) plots: Vec<Plot>,
     /// What was run, by name.
-    pub sources: Vec<(String, String)>,
+    pub(crate) sources: Vec<(String, String)>,
 }
 
 impl Page {
@@ -48,23 +47,17 @@ impl Page {
     /// Writes `report.html`, `report.md` and the plots as SVG into `folder`; returns the path of
     /// `report.html`.
     ///
-    /// # Errors
-    /// [`crate::EvalError::Io`] naming the file.
-    ///
     /// # Panics
     /// When the page has no table.
-    pub fn write(&self, folder: &Path) -> Result<PathBuf> {
+    pub(crate) fn write(&self, folder: &Path) -> Result<PathBuf> {
         self.write_with(folder, &[])
     }
 
     /// [`Page::write`] with texts coloured by exit.
     ///
-    /// # Errors
-    /// [`crate::EvalError::Io`] naming the file.
-    ///
     /// # Panics
     /// When the page has no table.
-    pub fn write_with(&self, folder: &Path, passages: &[Passage]) -> Result<PathBuf> {
+    pub(crate) fn write_with(&self, folder: &Path, passages: &[Passage]) -> Result<PathBuf> {
         for plot in &self.plots {
             write_text(&folder.join(format!("plots/{}.svg", plot.file)), &plot.svg)?;
         }

@@ -13,13 +13,12 @@ const TERMINAL: [(u8, u8); 6] = [(195, 16), (153, 16), (111, 16), (69, 16), (26,
 
 /// A text by its tokens.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Passage {
-    /// What it is.
-    pub title: String,
+pub(crate) struct Passage {
+    pub(crate) title: String,
     /// The pieces that its tokens added to the text, in order, each with its exit from 1.
-    pub tokens: Vec<(String, usize)>,
+    pub(crate) tokens: Vec<(String, usize)>,
     /// The number of exits, N.
-    pub layers: usize,
+    pub(crate) layers: usize,
 }
 
 impl Passage {
@@ -29,21 +28,18 @@ impl Passage {
     }
 
     /// The exits as a list: `[5, 5, 1]`.
-    #[must_use]
-    pub fn exits(&self) -> String {
+    pub(crate) fn exits(&self) -> String {
         let exits: Vec<usize> = self.tokens.iter().map(|(_, exit)| *exit).collect();
         format!("{exits:?}")
     }
 
     /// The text alone.
-    #[must_use]
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.tokens.iter().map(|(piece, _)| piece.as_str()).collect()
     }
 
     /// The text for a terminal, coloured by exit.
-    #[must_use]
-    pub fn terminal(&self) -> String {
+    pub(crate) fn terminal(&self) -> String {
         let mut text = String::new();
         for (piece, exit) in &self.tokens {
             let at = (self.depth(*exit) * (TERMINAL.len() - 1) as f64).round() as usize;
@@ -60,8 +56,7 @@ impl Passage {
     }
 
     /// The text as an element of a page.
-    #[must_use]
-    pub fn html(&self) -> String {
+    pub(crate) fn html(&self) -> String {
         let mut text = String::from("<p class=\"passage\">");
         for (piece, exit) in &self.tokens {
             let depth = self.depth(*exit);
@@ -78,8 +73,7 @@ impl Passage {
 }
 
 /// The colours of all exits in a row.
-#[must_use]
-pub fn legend(layers: usize) -> Passage {
+pub(crate) fn legend(layers: usize) -> Passage {
     let tokens = (1..=layers).map(|exit| (format!(" {exit} "), exit)).collect();
     Passage { title: "Exits".to_owned(), tokens, layers }
 }

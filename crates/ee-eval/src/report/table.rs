@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Cell {
+pub(crate) enum Cell {
     /// Words; aligned left.
     Text(String),
     /// A number and the text that shows it; aligned right.
@@ -22,25 +22,22 @@ pub enum Cell {
 
 impl Cell {
     /// A cell of words.
-    pub fn text(text: impl Into<String>) -> Self {
+    pub(crate) fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
 
     /// A number shown with `decimals`.
-    #[must_use]
-    pub fn number(value: f64, decimals: usize) -> Self {
+    pub(crate) fn number(value: f64, decimals: usize) -> Self {
         Self::Number { value, text: format!("{value:.decimals$}") }
     }
 
     /// A number where there is one.
-    #[must_use]
-    pub fn optional(value: Option<f64>, decimals: usize) -> Self {
+    pub(crate) fn optional(value: Option<f64>, decimals: usize) -> Self {
         value.map_or(Self::Absent, |value| Self::number(value, decimals))
     }
 
     /// Whether something holds.
-    #[must_use]
-    pub fn yes(holds: bool) -> Self {
+    pub(crate) fn yes(holds: bool) -> Self {
         Self::text(if holds { "yes" } else { "no" })
     }
 
@@ -50,14 +47,12 @@ impl Cell {
     }
 
     /// A share between 0 and 1, shown in percent.
-    #[must_use]
-    pub fn percent(share: f64) -> Self {
+    pub(crate) fn percent(share: f64) -> Self {
         Self::Number { value: share, text: format!("{:.1} %", 100.0 * share) }
     }
 
     /// A factor, shown as `1.23×`.
-    #[must_use]
-    pub fn factor(value: f64) -> Self {
+    pub(crate) fn factor(value: f64) -> Self {
         Self::Number { value, text: format!("{value:.2}×") }
     }
 
@@ -96,17 +91,15 @@ pub(crate) fn columns(row: &str) -> Vec<String> {
 
 /// A titled table; every row has one cell per column.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Table {
+pub(crate) struct Table {
     /// What its CSV file is called, without ending.
-    pub file: &'static str,
-    /// The title.
-    pub title: String,
+    pub(crate) file: &'static str,
+    pub(crate) title: String,
     /// One or two sentences on how to read it.
-    pub note: String,
+    pub(crate) note: String,
     /// The columns' names, with units.
-    pub columns: Vec<String>,
-    /// The rows.
-    pub rows: Vec<Vec<Cell>>,
+    pub(crate) columns: Vec<String>,
+    pub(crate) rows: Vec<Vec<Cell>>,
 }
 
 /// A column: its name, and what it shows of an item.
@@ -137,8 +130,7 @@ impl Table {
     }
 
     /// The table as Markdown, without its title.
-    #[must_use]
-    pub fn markdown(&self) -> String {
+    pub(crate) fn markdown(&self) -> String {
         let mut text = String::new();
         let names: Vec<String> = self.columns.iter().map(|name| escape_markdown(name)).collect();
         let rules: Vec<&str> = (0..self.columns.len())
@@ -153,8 +145,7 @@ impl Table {
     }
 
     /// The table as an HTML element, without its title.
-    #[must_use]
-    pub fn html(&self) -> String {
+    pub(crate) fn html(&self) -> String {
         let mut text = String::from("<div class=\"scroll\"><table>\n<thead><tr>");
         let class = |column| if self.is_numeric(column) { " class=\"number\"" } else { "" };
         for (column, name) in self.columns.iter().enumerate() {
@@ -176,8 +167,7 @@ impl Table {
     ///
     /// # Panics
     /// Never: writing to memory does not fail.
-    #[must_use]
-    pub fn csv(&self) -> String {
+    pub(crate) fn csv(&self) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let rows = self.rows.iter().map(|row| row.iter().map(Cell::raw).collect());
         for record in std::iter::once(self.columns.clone()).chain(rows) {
@@ -188,8 +178,7 @@ impl Table {
     }
 
     /// The table in columns of spaces, for a terminal.
-    #[must_use]
-    pub fn plain(&self) -> String {
+    pub(crate) fn plain(&self) -> String {
         let shown = |cell: &Cell| on_one_line(cell.shown());
         let width = |column: usize| {
             let cells = self.rows.iter().map(|row| shown(&row[column]).chars().count());
@@ -214,14 +203,12 @@ impl Table {
 }
 
 /// Text without what would break a line or steer a terminal.
-#[must_use]
-pub fn on_one_line(text: &str) -> String {
+pub(crate) fn on_one_line(text: &str) -> String {
     text.replace("\r\n", " ").replace(char::is_control, " ")
 }
 
 /// Text on one line that Markdown shows as it is, in a table's cell, too.
-#[must_use]
-pub fn escape_markdown(text: &str) -> String {
+pub(crate) fn escape_markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for sign in on_one_line(text).chars() {
         // An underscore inside a word is shown as it is.
@@ -234,8 +221,7 @@ pub fn escape_markdown(text: &str) -> String {
 }
 
 /// Text that is safe inside an HTML element or attribute.
-#[must_use]
-pub fn escape_html(text: &str) -> String {
+pub(crate) fn escape_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -20,9 +20,6 @@ pub struct Subject {
 
 impl Subject {
     /// Loads the checkpoint of `folder` onto the device called `device_name`.
-    ///
-    /// # Errors
-    /// What ee-models says of the folder or the device; a checkpoint without a head is refused.
     pub fn open(folder: &Path, device_name: &str) -> Result<Self> {
         let loaded = bert::load(folder, &Head::Required, &device(device_name)?)?;
         let architecture = loaded.config.family.facts.model_type;
@@ -30,9 +27,6 @@ impl Subject {
     }
 
     /// The checkpoint's tokenizer, cutting inputs to `max_length` tokens or to what the model takes.
-    ///
-    /// # Errors
-    /// What ee-tasks says of the folder.
     pub fn tokenizer(&self, max_length: usize) -> Result<Tokenizer> {
         let config = &self.loaded.config;
         let tokenizer =
@@ -42,10 +36,7 @@ impl Subject {
 
     /// Makes the head answer with the task's labels in the task's order, whatever its own; `head_order`
     /// names them in the head's, where its names do not tell. Returns what a reader must know of it.
-    ///
-    /// # Errors
-    /// Another number of labels, or other names.
-    pub fn answer_in(
+    pub(crate) fn answer_in(
         &mut self,
         task: &Task,
         head_order: Option<&[String]>,
@@ -60,7 +51,6 @@ impl Subject {
     }
 
     /// The model.
-    #[must_use]
     pub fn model(&self) -> &Encoder {
         &self.loaded.model
     }
@@ -71,14 +61,12 @@ impl Subject {
     }
 
     /// The device as it was given.
-    #[must_use]
-    pub fn device(&self) -> &str {
+    pub(crate) fn device(&self) -> &str {
         &self.checkpoint.device
     }
 
     /// SHA-256 of the weights, in hexadecimal.
-    #[must_use]
-    pub fn checksum(&self) -> &str {
+    pub(crate) fn checksum(&self) -> &str {
         &self.checkpoint.checksum
     }
 
@@ -88,8 +76,7 @@ impl Subject {
     }
 
     /// What gates need to know of the model.
-    #[must_use]
-    pub fn space(&self) -> ExitSpace {
+    pub(crate) fn space(&self) -> ExitSpace {
         ExitSpace { layers: self.model().n_layers(), labels: self.loaded.config.n_labels() }
     }
 }

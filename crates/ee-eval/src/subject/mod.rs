@@ -5,4 +5,4 @@ mod labels;
 mod texts;
 
 pub use labels::Subject;
-pub use texts::DecoderSubject;
+pub(crate) use texts::DecoderSubject;

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::trace::TraceFacts;
 
 /// A loaded decoder with its tokenizer.
-pub struct DecoderSubject {
+pub(crate) struct DecoderSubject {
     checkpoint: Checkpoint,
     loaded: Loaded,
     tokenizer: TextTokenizer,
@@ -21,10 +21,7 @@ pub struct DecoderSubject {
 
 impl DecoderSubject {
     /// Loads the checkpoint of `folder` onto the device called `device_name`.
-    ///
-    /// # Errors
-    /// What ee-models says of the folder or the device, and ee-tasks of the tokenizer.
-    pub fn open(folder: &Path, weights: Precision, device_name: &str) -> Result<Self> {
+    pub(crate) fn open(folder: &Path, weights: Precision, device_name: &str) -> Result<Self> {
         let tokenizer = TextTokenizer::from_folder(folder)?;
         let loaded = llama::load(folder, weights, &device(device_name)?)?;
         let tokenizer = tokenizer.for_rows(loaded.config.vocab_size);
@@ -50,36 +47,29 @@ impl DecoderSubject {
     }
 
     /// The model.
-    #[must_use]
-    pub fn model(&self) -> &Llama {
+    pub(crate) fn model(&self) -> &Llama {
         &self.loaded.model
     }
 
     /// The tokenizer.
-    #[must_use]
-    pub fn tokenizer(&self) -> &TextTokenizer {
+    pub(crate) fn tokenizer(&self) -> &TextTokenizer {
         &self.tokenizer
     }
 
     /// The tokens that end a text.
-    #[must_use]
-    pub fn ends(&self) -> &[u32] {
+    pub(crate) fn ends(&self) -> &[u32] {
         &self.loaded.config.special.ends
     }
 
     /// The token that training teaches to end a text with: the tokenizer's, else the first of the model's.
-    #[must_use]
-    pub fn taught_end(&self) -> Option<u32> {
+    pub(crate) fn taught_end(&self) -> Option<u32> {
         let end = self.tokenizer.end_id().filter(|&end| (end as usize) < self.vocabulary_size());
         end.or(self.ends().first().copied())
     }
 
     /// The ids of a prompt; of an empty one the token that a text begins with. Of one that fits the model in
     /// no way and is not cut either (`truncate`), the end may be missing.
-    ///
-    /// # Errors
-    /// What the tokenizer says.
-    pub fn encode(&self, prompt: &str, truncate: bool) -> Result<Vec<u32>> {
+    pub(crate) fn encode(&self, prompt: &str, truncate: bool) -> Result<Vec<u32>> {
         let mut ids = match truncate {
             true => self.tokenizer.encode_prompt(prompt)?,
             false => self.tokenizer.encode_prompt_within(prompt, self.max_positions() + 1)?,
@@ -91,32 +81,27 @@ impl DecoderSubject {
     }
 
     /// The longest text, in tokens.
-    #[must_use]
-    pub fn max_positions(&self) -> usize {
+    pub(crate) fn max_positions(&self) -> usize {
         self.loaded.config.max_position_embeddings
     }
 
     /// Entries of the vocabulary.
-    #[must_use]
-    pub fn vocabulary_size(&self) -> usize {
+    pub(crate) fn vocabulary_size(&self) -> usize {
         self.loaded.config.vocab_size
     }
 
     /// The folder as it was given.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.checkpoint.folder
     }
 
     /// The device as it was given.
-    #[must_use]
-    pub fn device(&self) -> &str {
+    pub(crate) fn device(&self) -> &str {
         &self.checkpoint.device
     }
 
     /// The format of the weights as it was asked for.
-    #[must_use]
-    pub fn weights(&self) -> &'static str {
+    pub(crate) fn weights(&self) -> &'static str {
         match self.weights {
             Precision::Stored => "stored",
             Precision::F32 => "f32",
@@ -126,8 +111,7 @@ impl DecoderSubject {
     }
 
     /// SHA-256 of the weights, in hexadecimal.
-    #[must_use]
-    pub fn checksum(&self) -> &str {
+    pub(crate) fn checksum(&self) -> &str {
         &self.checkpoint.checksum
     }
 

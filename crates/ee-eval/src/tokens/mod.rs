@@ -3,9 +3,9 @@
 //! Every token is judged on the full model's own context. Errors that grow while decoding, and stand-ins for
 //! keys and values, are not seen here: only trials show them.
 
-pub mod replay;
+pub(crate) mod replay;
 pub(crate) mod states;
 mod watched;
 
-pub use watched::TokenGate;
+pub(crate) use watched::TokenGate;
 pub(crate) use watched::{Watched, agreement_per_exit};

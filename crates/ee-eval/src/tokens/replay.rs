@@ -28,34 +28,31 @@ const FIXED: &str = "fixed";
 
 /// What gates do on a trace of text, as `results.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Replay {
+pub(crate) struct Replay {
     /// The number of exits, N.
-    pub layers: usize,
+    pub(crate) layers: usize,
     /// Tokens.
-    pub tokens: usize,
+    pub(crate) tokens: usize,
     /// The share of the tokens that may leave which a gate has to keep.
-    pub keep: f64,
+    pub(crate) keep: f64,
     /// Where tokens could have left.
-    pub ideal: Ideal,
+    pub(crate) ideal: Ideal,
     /// The share of tokens, at exits 1..=N, that are the last exit's.
-    pub agreement_per_exit: Vec<f64>,
+    pub(crate) agreement_per_exit: Vec<f64>,
     /// Every gate at its best threshold, shut where none keeps enough; and the model cut off, `fixed`, at the
     /// shallowest exit that does.
-    pub gates: IndexMap<String, TokenGate>,
+    pub(crate) gates: IndexMap<String, TokenGate>,
     /// What the numbers say, one sentence each.
-    pub findings: Vec<String>,
+    pub(crate) findings: Vec<String>,
     /// What a reader should know, one sentence each.
-    pub notices: Vec<String>,
+    pub(crate) notices: Vec<String>,
     /// What was run.
-    pub trace: TraceFacts,
+    pub(crate) trace: TraceFacts,
 }
 
 impl Replay {
     /// Every gate at the threshold that gives the shallowest exits while this share of the tokens stays.
-    ///
-    /// # Errors
-    /// [`crate::EvalError::Empty`] where no token may leave.
-    pub fn of_trace(trace: &Trace, keep: f64, mut notices: Vec<String>) -> Result<Self> {
+    pub(crate) fn of_trace(trace: &Trace, keep: f64, mut notices: Vec<String>) -> Result<Self> {
         let layers = trace.layers();
         let exits: Vec<usize> = (1..layers).collect();
         let watched = Watched::of_any(trace, &exits, 1)?;
@@ -120,10 +117,7 @@ impl Replay {
     }
 
     /// Writes `results.json`, the table as CSV and the page; returns the path of `report.html`.
-    ///
-    /// # Errors
-    /// [`crate::EvalError::Io`] and [`crate::EvalError::Encode`], naming the file.
-    pub fn write(&self, folder: &Path) -> Result<PathBuf> {
+    pub(crate) fn write(&self, folder: &Path) -> Result<PathBuf> {
         write_json(&folder.join("results.json"), self)?;
         let name = self.trace.model_name(1);
         let page = Page {
@@ -151,8 +145,7 @@ fn context(forced: bool) -> &'static str {
 }
 
 /// Every gate, and the model cut off.
-#[must_use]
-pub fn table(replay: &Replay) -> Table {
+pub(crate) fn table(replay: &Replay) -> Table {
     let row = |(name, gate): (&String, &TokenGate)| [vec![Cell::text(name)], gate.cells()].concat();
     let forced = replay.trace.generation.as_ref().is_some_and(|facts| facts.teacher_forced);
     Table {

@@ -32,21 +32,21 @@ pub(crate) struct Watched<'t> {
 
 /// A gate at a threshold, on the full model's context.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TokenGate {
+pub(crate) struct TokenGate {
     /// The threshold; of a fixed depth the exit.
-    pub threshold: f32,
+    pub(crate) threshold: f32,
     /// The mean exit of all tokens.
-    pub average_exit: f64,
+    pub(crate) average_exit: f64,
     /// The share of all tokens that are the full model's.
-    pub equal_share: f64,
+    pub(crate) equal_share: f64,
     /// Of tokens that may leave, the mean of |gate exit − ideal exit|.
-    pub distance: f64,
+    pub(crate) distance: f64,
     /// The share of them that leave before their ideal exit.
-    pub premature: f64,
+    pub(crate) premature: f64,
     /// The share of them that leave after it.
-    pub late: f64,
+    pub(crate) late: f64,
     /// All tokens by exit, 1..=N.
-    pub histogram: Vec<usize>,
+    pub(crate) histogram: Vec<usize>,
 }
 
 impl TokenGate {

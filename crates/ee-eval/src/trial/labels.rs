@@ -33,7 +33,7 @@ pub struct Answers {
     /// Labels.
     pub predictions: Vec<u32>,
     /// The share of the time spent reading heads and deciding.
-    pub head_share: f64,
+    pub(crate) head_share: f64,
 }
 
 /// The rows of a workload in batches.

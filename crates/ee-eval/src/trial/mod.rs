@@ -8,14 +8,14 @@
 pub(crate) mod cells;
 pub(crate) mod decode;
 mod fidelity;
-pub mod labels;
+pub(crate) mod labels;
 mod lengths;
 pub(crate) mod material;
 pub(crate) mod quality;
 pub(crate) mod record;
 pub(crate) mod rounds;
 pub(crate) mod speculate;
-pub mod speed;
+pub(crate) mod speed;
 mod texts;
 pub(crate) mod way;
 

@@ -25,40 +25,40 @@ const IDEAL: &str = "ideal";
 
 /// A gate that really ran, against the full model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Speed {
+pub(crate) struct Speed {
     /// `ideal` or `name:threshold`.
-    pub gate: String,
+    pub(crate) gate: String,
     /// Examples per batch.
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// Rows run.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// Interleaved pairs of runs.
-    pub rounds: usize,
+    pub(crate) rounds: usize,
     /// Wall-clock seconds of the full model.
-    pub full_seconds: Spread,
+    pub(crate) full_seconds: Spread,
     /// Wall-clock seconds with the gate.
-    pub gated_seconds: Spread,
+    pub(crate) gated_seconds: Spread,
     /// full ÷ gated in time, of the runs of one round.
-    pub speed_up: Spread,
+    pub(crate) speed_up: Spread,
     /// N ÷ average exit.
-    pub speed_up_layers: f64,
+    pub(crate) speed_up_layers: f64,
     /// The mean exit taken.
-    pub average_exit: f64,
+    pub(crate) average_exit: f64,
     /// The share of the gated time spent reading the shared head and deciding.
-    pub head_share: f64,
+    pub(crate) head_share: f64,
     /// The leading metric's score with the gate.
-    pub score: f64,
+    pub(crate) score: f64,
     /// What other programs took of the machine meanwhile, where the system tells.
-    pub load: Option<Load>,
+    pub(crate) load: Option<Load>,
     /// Rows whose exit or label differs from what the trace predicts.
-    pub differing_rows: usize,
+    pub(crate) differing_rows: usize,
     /// The device.
-    pub device: String,
+    pub(crate) device: String,
 }
 
 /// When rows leave, as typed.
 #[derive(Debug, Clone, Copy)]
-pub enum RowRule {
+pub(crate) enum RowRule {
     /// Every row leaves at its ideal exit, which no gate has to find.
     Ideal,
     /// A gate at a threshold, or a fixed depth.

@@ -8,6 +8,7 @@ use ee_models::signal::Signals;
 use ee_models::{Batch, ExitModel};
 use serde_json::json;
 
+use super::super::groups::Device;
 use super::super::values::positive;
 use super::{FINITE, SEED, token};
 use crate::spread::{Spread, timed};
@@ -33,9 +34,9 @@ pub(super) struct Flags {
     /// Timed steps; one more warms up.
     #[arg(long, default_value = "5", value_parser = positive)]
     steps: usize,
-    /// Threads are the backend's; the device is cpu, cuda:0, …
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    device: String,
+    /// Where it runs; threads are the backend's.
+    #[command(flatten)]
+    on: Device,
 }
 
 /// Times steps of: one batch through all layers, every exit read, all signals on the host.
@@ -52,7 +53,7 @@ pub(super) fn trace(flags: &Flags) -> Result<String> {
         initializer_range: 0.02,
     };
     let config = EncoderConfig::of_sizes(&BERT, &sizes)?;
-    let model = random(config, SEED, &device(&flags.device)?).model;
+    let model = random(config, SEED, &device(&flags.on.device)?).model;
     let tokens: Vec<u32> = (0..batch * seq).map(|at| token(at, vocab)).collect();
     let batch = Batch::new(tokens, vec![0; batch * seq], vec![seq; batch], seq)?;
     let Spread { median, min, max } = timed(steps, || {
@@ -62,7 +63,7 @@ pub(super) fn trace(flags: &Flags) -> Result<String> {
     });
     Ok(json!({
         "verb": "encoder-trace", "layers": layers, "dim": dim, "seq": seq, "batch": batch.n_rows(),
-        "vocab": vocab, "steps": steps, "device": flags.device,
+        "vocab": vocab, "steps": steps, "device": flags.on.device,
         "seconds": median, "seconds_min": min, "seconds_max": max, "peak_mib": peak_memory_mib(),
     })
     .to_string())

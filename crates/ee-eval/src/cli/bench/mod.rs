@@ -18,6 +18,7 @@ use ee_models::kernels::Rows;
 use ee_models::{Block, Decoder, ExitModel, KvCache, Stream};
 use serde_json::{Value, json};
 
+use super::groups::Device;
 use super::values::{positive, weights};
 
 /// The seed of weights and tokens.
@@ -28,7 +29,7 @@ const FINITE: &str = "small random weights give finite logits";
 
 /// `ee-eval bench`.
 #[derive(Debug, Args)]
-pub struct Flags {
+pub(crate) struct Flags {
     /// What to time.
     #[command(subcommand)]
     what: Benchmark,
@@ -88,9 +89,9 @@ struct DecoderSizes {
     /// Format of the weights in memory: f32, f16 or bf16.
     #[arg(long, value_name = "FORMAT", default_value = "f32", value_parser = weights)]
     weights: Precision,
-    /// The device: cpu, cuda:0, …
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    device: String,
+    /// Where it runs.
+    #[command(flatten)]
+    on: Device,
 }
 
 impl DecoderSizes {
@@ -106,7 +107,7 @@ impl DecoderSizes {
             positions: positions.max(2048),
         };
         let config = LlamaConfig::of_sizes(&LLAMA, &sizes)?;
-        Ok(random(config, SEED, self.weights, &device(&self.device)?))
+        Ok(random(config, SEED, self.weights, &device(&self.on.device)?))
     }
 
     fn heads(&self) -> usize {
@@ -117,7 +118,7 @@ impl DecoderSizes {
     fn facts(&self, verb: &str) -> Value {
         json!({
             "verb": verb, "layers": self.layers, "dim": self.dim, "inner": self.inner,
-            "vocab": self.vocab, "device": self.device,
+            "vocab": self.vocab, "device": self.on.device,
         })
     }
 

@@ -4,7 +4,8 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::super::values::{inside, positive, share};
+use super::super::groups::{Confidence, Keep};
+use super::super::values::positive;
 use crate::advise::simulation::{Demand, World, simulate};
 
 /// `ee-eval bench promise`.
@@ -13,12 +14,12 @@ pub(super) struct Flags {
     /// Recommendations in each world.
     #[arg(long, default_value = "500", value_parser = positive)]
     runs: usize,
-    /// The share of the full model's quality to keep.
-    #[arg(long, value_name = "SHARE", default_value = "0.98", value_parser = share)]
-    keep: f64,
-    /// Of the promise.
-    #[arg(long, value_name = "SHARE", default_value = "0.95", value_parser = inside)]
-    confidence: f64,
+    /// What may be lost.
+    #[command(flatten)]
+    quality: Keep,
+    /// How sure to be.
+    #[command(flatten)]
+    promise: Confidence,
     /// Texts that each recommendation rests on; one half chooses, the other tries.
     #[arg(long, value_name = "N", default_value = "600", value_parser = positive)]
     texts: usize,
@@ -29,7 +30,8 @@ pub(super) struct Flags {
 
 /// One JSON line with what came of every world.
 pub(super) fn run(flags: &Flags) -> Result<String> {
-    let Flags { runs, keep, confidence, texts, tries } = *flags;
+    let Flags { runs, texts, tries, .. } = *flags;
+    let (keep, confidence) = (flags.quality.keep, flags.promise.confidence);
     let demand = Demand { keep, confidence, texts, tries };
     let worlds = World::ALL.map(|world| {
         let found = simulate(world, demand, runs as u64)?;

@@ -16,44 +16,42 @@ const LENGTH_BINS: usize = 12;
 
 /// What only generated text has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Generated {
+pub(crate) struct Generated {
     /// New tokens per example, end tokens included.
-    pub average_length: f64,
+    pub(crate) average_length: f64,
     /// Tokens per prompt.
-    pub average_prompt_length: f64,
+    pub(crate) average_prompt_length: f64,
     /// The share of texts, 0 to 1, that the model ended itself; none without the texts, or where
     /// the model was given them.
-    pub ended: Option<f64>,
+    pub(crate) ended: Option<f64>,
     /// The mean ideal exit at each position.
-    pub by_position: Vec<Place>,
+    pub(crate) by_position: Vec<Place>,
     /// The mean ideal exit of texts by their number of new tokens, shortest first.
-    pub by_length: Vec<Bin>,
+    pub(crate) by_length: Vec<Bin>,
 }
 
 /// A position in the new text.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Place {
+pub(crate) struct Place {
     /// From 0.
-    pub position: u32,
+    pub(crate) position: u32,
     /// The mean ideal exit of the tokens there.
-    pub average_exit: f64,
+    pub(crate) average_exit: f64,
     /// Texts that reach it.
-    pub tokens: usize,
+    pub(crate) tokens: usize,
 }
 
 /// Neighbouring lengths or positions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Bin {
-    /// The smallest.
-    pub from: u32,
-    /// The largest.
-    pub to: u32,
+pub(crate) struct Bin {
+    pub(crate) from: u32,
+    pub(crate) to: u32,
     /// Their mean.
-    pub average: f64,
+    pub(crate) average: f64,
     /// The mean ideal exit: of texts by length, the mean of each text's mean.
-    pub average_exit: f64,
+    pub(crate) average_exit: f64,
     /// Texts, or tokens.
-    pub count: usize,
+    pub(crate) count: usize,
 }
 
 impl Bin {

@@ -16,10 +16,10 @@ use std::path::PathBuf;
 use ee_models::loss::Objective;
 use serde::{Deserialize, Serialize};
 
-pub use length::{Bin, Generated, Place};
-pub use report::{IdealResults, notices, write};
-pub use scores::MetricScore;
-pub use tables::{columns, table};
+pub(crate) use length::Generated;
+pub(crate) use report::{notices, write};
+pub(crate) use scores::MetricScore;
+pub(crate) use tables::table;
 
 use crate::error::{EvalError, Result};
 use crate::exits::oracle;
@@ -32,7 +32,7 @@ use scores::Find;
 /// Where the rows of a trace come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Mode {
+pub(crate) enum Mode {
     /// A row is an example, answered with a label.
     Classification,
     /// A row is a token that the last exit chose.
@@ -43,8 +43,7 @@ pub enum Mode {
 
 impl Mode {
     /// The mode of a trace with these facts.
-    #[must_use]
-    pub fn of(facts: &TraceFacts) -> Self {
+    pub(crate) fn of(facts: &TraceFacts) -> Self {
         match &facts.generation {
             None => Self::Classification,
             Some(generation) if generation.teacher_forced => Self::TeacherForced,
@@ -53,8 +52,7 @@ impl Mode {
     }
 
     /// What reports call it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Classification => "classification",
             Self::Greedy => "greedy",
@@ -65,51 +63,44 @@ impl Mode {
 
 /// One model on one task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// The checkpoint's folder, with folders above it where another checkpoint has the same name.
-    pub model: String,
+    pub(crate) model: String,
     /// How the checkpoint was trained.
     #[serde(with = "facts::objective")]
-    pub objective: Option<Objective>,
-    /// The task.
-    pub task: String,
+    pub(crate) objective: Option<Objective>,
+    pub(crate) task: String,
     /// The task's split.
-    pub split: String,
+    pub(crate) split: String,
     /// Where the rows come from.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// The number of exits, N.
-    pub layers: usize,
+    pub(crate) layers: usize,
     /// Predictions: new tokens, end tokens included, or the examples of a classification.
-    pub tokens: usize,
-    /// Examples.
-    pub examples: usize,
+    pub(crate) tokens: usize,
+    pub(crate) examples: usize,
     /// Where predictions could have left.
-    pub ideal: Ideal,
+    pub(crate) ideal: Ideal,
     /// Every metric of the task at the last exit, the leading one first.
-    pub scores: Vec<MetricScore>,
+    pub(crate) scores: Vec<MetricScore>,
     /// What only generated text has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub generated: Option<Generated>,
+    pub(crate) generated: Option<Generated>,
     /// What a reader should know, one sentence each.
-    pub notices: Vec<String>,
+    pub(crate) notices: Vec<String>,
     /// What was run.
-    pub trace: TraceFacts,
+    pub(crate) trace: TraceFacts,
 }
 
 impl Summary {
     /// The task with all that tells its traces apart: `wmt22-de-en, test, greedy`.
-    #[must_use]
-    pub fn setting(&self) -> String {
+    pub(crate) fn setting(&self) -> String {
         format!("{}, {}, {}", self.task, self.split, self.mode.name())
     }
 }
 
 /// The summaries of some traces, in the order in which their runs are first named.
-///
-/// # Errors
-/// What [`trace::read_all`] returns; [`EvalError::Texts`] for texts that are not the trace's;
-/// [`EvalError::Metric`] for a metric that this build does not know.
-pub fn summaries(traces: &[PathBuf]) -> Result<Vec<Summary>> {
+pub(crate) fn summaries(traces: &[PathBuf]) -> Result<Vec<Summary>> {
     summaries_with(traces, &scores::registered)
 }
 

@@ -12,16 +12,13 @@ use crate::report::{Page, provenance};
 
 /// What `ee-eval ideal` stores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct IdealResults {
+pub(crate) struct IdealResults {
     /// One per model and task.
-    pub summaries: Vec<Summary>,
+    pub(crate) summaries: Vec<Summary>,
 }
 
 /// Writes everything into `folder`; returns the path of `report.html`.
-///
-/// # Errors
-/// [`crate::EvalError::Io`] and [`crate::EvalError::Encode`], naming the file.
-pub fn write(summaries: Vec<Summary>, folder: &Path) -> Result<PathBuf> {
+pub(crate) fn write(summaries: Vec<Summary>, folder: &Path) -> Result<PathBuf> {
     let page = page(&summaries);
     write_text(&folder.join("ideal.csv"), &tables::columns(&summaries).csv())?;
     write_json(&folder.join("results.json"), &IdealResults { summaries })?;
@@ -29,8 +26,7 @@ pub fn write(summaries: Vec<Summary>, folder: &Path) -> Result<PathBuf> {
 }
 
 /// What readers should know of any of the traces.
-#[must_use]
-pub fn notices(summaries: &[Summary]) -> Vec<String> {
+pub(crate) fn notices(summaries: &[Summary]) -> Vec<String> {
     let of_summary = |summary: &Summary, notice: &String| {
         if summaries.len() > 1 { format!("{}: {notice}", name(summary)) } else { notice.clone() }
     };

@@ -20,20 +20,18 @@ use crate::trace::{TextRecord, read_texts, texts_path};
 
 /// A metric's score at the last exit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MetricScore {
-    /// The metric.
-    pub name: String,
+pub(crate) struct MetricScore {
+    pub(crate) name: String,
     /// How it was computed.
-    pub signature: String,
+    pub(crate) signature: String,
     /// The score; none where it was not computed.
-    pub score: Option<f64>,
+    pub(crate) score: Option<f64>,
     /// The bootstrap 95 % interval of the score, resampling examples.
-    pub interval: Option<[f64; 2]>,
+    pub(crate) interval: Option<[f64; 2]>,
     /// Of labels, what the most frequent gold label scores when it is given to all rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub constant: Option<f64>,
-    /// Examples scored.
-    pub examples: usize,
+    pub(crate) constant: Option<f64>,
+    pub(crate) examples: usize,
 }
 
 /// The score of a metric of texts, by name.

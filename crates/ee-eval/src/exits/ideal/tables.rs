@@ -5,8 +5,7 @@ use crate::report::table::{Cell, Table};
 use crate::trace::facts::objective::word;
 
 /// One line per trace, in the shape of the paper's Tables 1, 7 and 8.
-#[must_use]
-pub fn table(summaries: &[Summary]) -> Table {
+pub(crate) fn table(summaries: &[Summary]) -> Table {
     Table::of(
         "ideal",
         "Ideal exits (the paper's Tables 1, 7 and 8)",
@@ -93,8 +92,7 @@ pub(super) fn all_scores(summaries: &[Summary]) -> Table {
 
 /// `ideal.csv`: one line per trace, one column per figure, unrounded; a metric, its 95 % interval and the
 /// constant answer's score have four.
-#[must_use]
-pub fn columns(summaries: &[Summary]) -> Table {
+pub(crate) fn columns(summaries: &[Summary]) -> Table {
     let mut table = Table::of(
         "ideal",
         "",

@@ -1,5 +1,8 @@
 use std::path::{Path, PathBuf};
 
+use super::length::{Bin, Place};
+use super::report::IdealResults;
+use super::tables::columns;
 use super::*;
 use crate::trace::{MetricFacts, Shard, Trace, sample, write as write_trace};
 use crate::trace::{TextRecord, write_texts};

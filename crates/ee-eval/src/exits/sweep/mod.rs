@@ -17,10 +17,9 @@ use crate::trace::Trace;
 pub struct Candidate {
     /// A threshold that gives exactly this point.
     pub threshold: f32,
-    /// The mean exit.
-    pub average_exit: f64,
+    pub(crate) average_exit: f64,
     /// The leading metric's score.
-    pub score: f64,
+    pub(crate) score: f64,
 }
 
 /// A row that moves from one exit to a shallower one as the threshold passes `number`.
@@ -32,7 +31,7 @@ struct Move {
 }
 
 /// What the rows of a trace add to a score.
-pub trait RowScores {
+pub(crate) trait RowScores {
     /// The statistics of no row.
     fn zero(&self) -> Vec<f64>;
     /// Adds `times` × the statistics of a row that leaves at `exit`, from 1.
@@ -42,11 +41,9 @@ pub trait RowScores {
 }
 
 /// A metric of labels.
-pub struct LabelScores<'a> {
-    /// The rows.
-    pub trace: &'a Trace,
-    /// The metric.
-    pub scorer: &'a Scorer,
+pub(crate) struct LabelScores<'a> {
+    pub(crate) trace: &'a Trace,
+    pub(crate) scorer: &'a Scorer,
 }
 
 impl RowScores for LabelScores<'_> {
@@ -64,9 +61,8 @@ impl RowScores for LabelScores<'_> {
 }
 
 /// The share of rows with the full model's prediction: labels or tokens.
-pub struct Agreement<'a> {
-    /// The rows.
-    pub trace: &'a Trace,
+pub(crate) struct Agreement<'a> {
+    pub(crate) trace: &'a Trace,
 }
 
 impl RowScores for Agreement<'_> {
@@ -87,7 +83,7 @@ impl RowScores for Agreement<'_> {
 }
 
 /// The share of texts all of whose rows have the full model's prediction.
-pub struct WholeTexts<'a> {
+pub(crate) struct WholeTexts<'a> {
     trace: &'a Trace,
     /// The text of every row.
     text_of: Vec<usize>,
@@ -96,8 +92,7 @@ pub struct WholeTexts<'a> {
 
 impl<'a> WholeTexts<'a> {
     /// Rows of one example, which stand together, are a text.
-    #[must_use]
-    pub fn new(trace: &'a Trace) -> Self {
+    pub(crate) fn new(trace: &'a Trace) -> Self {
         let mut texts = 0;
         let mut text_of = Vec::with_capacity(trace.rows());
         for rows in trace.example.chunk_by(|one, other| one == other) {
@@ -133,7 +128,6 @@ impl RowScores for WholeTexts<'_> {
 ///
 /// # Panics
 /// As [`curve_of`].
-#[must_use]
 pub fn curve(trace: &Trace, gate: &dyn Gate, scorer: &Scorer) -> Vec<Candidate> {
     curve_of(&Numbers::of(trace, gate), &LabelScores { trace, scorer })
 }
@@ -143,8 +137,7 @@ pub fn curve(trace: &Trace, gate: &dyn Gate, scorer: &Scorer) -> Vec<Candidate> 
 ///
 /// # Panics
 /// When there are no rows or more than `u32::MAX`.
-#[must_use]
-pub fn curve_of(numbers: &Numbers, scores: &impl RowScores) -> Vec<Candidate> {
+pub(crate) fn curve_of(numbers: &Numbers, scores: &impl RowScores) -> Vec<Candidate> {
     let rows = u32::try_from(numbers.rows()).expect("a trace has at most u32::MAX rows");
     let layers = numbers.layers();
     let scale = numbers.scale();
@@ -186,8 +179,7 @@ pub fn curve_of(numbers: &Numbers, scores: &impl RowScores) -> Vec<Candidate> {
 ///
 /// # Panics
 /// When there are no rows or no steps.
-#[must_use]
-pub fn thresholds(numbers: &Numbers, steps: usize) -> Vec<f32> {
+pub(crate) fn thresholds(numbers: &Numbers, steps: usize) -> Vec<f32> {
     assert!(numbers.rows() > 0 && steps > 0, "{} rows, {steps} steps", numbers.rows());
     let Scale { comparison, range } = numbers.scale();
     let moves = sorted_moves(numbers);
@@ -276,8 +268,7 @@ fn between(comparison: Comparison, fired: f32, waiting: f32) -> f32 {
 
 /// The lowest score that the quality rule allows: `keep` × `full`, or as far below `full` when that
 /// is not positive, where a share of it would be no loss but a gain.
-#[must_use]
-pub fn floor(full: f64, keep: f64) -> f64 {
+pub(crate) fn floor(full: f64, keep: f64) -> f64 {
     if full > 0.0 { keep * full } else { full - (1.0 - keep) * full.abs() }
 }
 
@@ -287,16 +278,14 @@ pub fn floor(full: f64, keep: f64) -> f64 {
 ///
 /// # Panics
 /// When there is no candidate.
-#[must_use]
-pub fn best(candidates: &[Candidate], floor: f64) -> Candidate {
+pub(crate) fn best(candidates: &[Candidate], floor: f64) -> Candidate {
     // Average exits fall strictly along a curve.
     *candidates.iter().rev().find(|candidate| candidate.score >= floor).unwrap_or(&candidates[0])
 }
 
 /// The points that draw the same picture: of each of `bins` equal steps of the average exit the
 /// first, the last, the best and the worst, in order.
-#[must_use]
-pub fn thinned(candidates: &[Candidate], bins: usize) -> Vec<Candidate> {
+pub(crate) fn thinned(candidates: &[Candidate], bins: usize) -> Vec<Candidate> {
     if candidates.len() <= 4 * bins {
         return candidates.to_vec();
     }

@@ -29,29 +29,28 @@ use crate::trace::{
 use crate::words::count;
 
 /// What to trace and how.
-pub struct TokenWork<'a> {
-    /// The task.
-    pub task: &'a GenerationTask,
+pub(crate) struct TokenWork<'a> {
+    pub(crate) task: &'a GenerationTask,
     /// Where its files lie; by default what the task file says.
-    pub data_dir: Option<&'a Path>,
+    pub(crate) data_dir: Option<&'a Path>,
     /// The split; by default the task's own for evaluation.
-    pub split: Option<&'a str>,
+    pub(crate) split: Option<&'a str>,
     /// At most the first so many examples.
-    pub limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
     /// Which part of them.
-    pub shard: Shard,
+    pub(crate) shard: Shard,
     /// Examples per batch.
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// New tokens per example; by default the task's.
-    pub max_new_tokens: Option<usize>,
+    pub(crate) max_new_tokens: Option<usize>,
     /// Whether the gold answer is given rather than the model's own.
-    pub teacher_forced: bool,
+    pub(crate) teacher_forced: bool,
     /// Whether prompts that are too long are cut.
-    pub truncate: bool,
+    pub(crate) truncate: bool,
     /// Whether programs that the model wrote may be run to score them.
-    pub allow_code_execution: bool,
+    pub(crate) allow_code_execution: bool,
     /// The Parquet file to write; the texts go beside it.
-    pub output: &'a Path,
+    pub(crate) output: &'a Path,
 }
 
 impl TokenWork<'_> {
@@ -65,11 +64,7 @@ impl TokenWork<'_> {
 }
 
 /// Runs a task and writes its trace and texts.
-///
-/// # Errors
-/// What reading the task and running the model say; [`EvalError::Interrupted`] on Ctrl-C: the batches that
-/// are done stay, and the same command goes on from them.
-pub fn trace_tokens(
+pub(crate) fn trace_tokens(
     subject: &DecoderSubject,
     work: &TokenWork<'_>,
     interrupt: &Interrupt,
@@ -214,8 +209,7 @@ fn facts(
 }
 
 /// Where a task's trace goes when several are written into one folder.
-#[must_use]
-pub fn output_of(folder: &Path, task: &str, shard: Shard) -> PathBuf {
+pub(crate) fn output_of(folder: &Path, task: &str, shard: Shard) -> PathBuf {
     match shard {
         Shard::WHOLE => folder.join(format!("{task}.parquet")),
         Shard { index, count } => folder.join(format!("{task}.{index}-of-{count}.parquet")),

@@ -10,19 +10,18 @@ const LABELLED_BARS: usize = 16;
 
 /// A chart of grouped bars.
 #[derive(Debug, Clone, PartialEq)]
-pub struct BarChart {
-    /// The title.
-    pub title: String,
+pub(crate) struct BarChart {
+    pub(crate) title: String,
     /// The horizontal axis, with its unit.
-    pub x: String,
+    pub(crate) x: String,
     /// The vertical axis, with its unit.
-    pub y: String,
+    pub(crate) y: String,
     /// The groups, from left to right.
-    pub groups: Vec<String>,
+    pub(crate) groups: Vec<String>,
     /// One bar per group and series.
-    pub series: Vec<(String, Vec<f64>)>,
+    pub(crate) series: Vec<(String, Vec<f64>)>,
     /// A level to compare each bar with, per series and group, and what it is.
-    pub reference: Option<(String, Vec<Vec<f64>>)>,
+    pub(crate) reference: Option<(String, Vec<Vec<f64>>)>,
 }
 
 impl BarChart {
@@ -30,8 +29,7 @@ impl BarChart {
     ///
     /// # Panics
     /// When it has no bar.
-    #[must_use]
-    pub fn svg(&self) -> String {
+    pub(crate) fn svg(&self) -> String {
         draw(|area| {
             let bars = self
                 .series

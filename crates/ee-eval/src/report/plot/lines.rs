@@ -8,7 +8,7 @@ use super::{Chart, Drawn, INK, Key, Mark, axes, colour, decimals, draw, header, 
 
 /// How a series is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub(crate) enum Look {
     /// A line with a marker at every point.
     Marked,
     /// A line alone, for many points.
@@ -25,20 +25,19 @@ pub enum Look {
 
 /// A named row of points.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Series {
+pub(crate) struct Series {
     /// The legend's words.
-    pub name: String,
+    pub(crate) name: String,
     /// Which of the colours and markers.
-    pub colour: usize,
+    pub(crate) colour: usize,
     /// How it is drawn.
-    pub look: Look,
-    /// The points.
-    pub points: Vec<(f64, f64)>,
+    pub(crate) look: Look,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// What the horizontal axis counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Across {
+pub(crate) enum Across {
     /// The exits 1..=N, for this N.
     Exits(usize),
     /// Round numbers that span the points.
@@ -47,17 +46,15 @@ pub enum Across {
 
 /// A chart of lines.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LineChart {
-    /// The title.
-    pub title: String,
+pub(crate) struct LineChart {
+    pub(crate) title: String,
     /// The horizontal axis, with its unit.
-    pub x: String,
+    pub(crate) x: String,
     /// The vertical axis, with its unit.
-    pub y: String,
+    pub(crate) y: String,
     /// What the horizontal axis counts.
-    pub across: Across,
-    /// The lines.
-    pub series: Vec<Series>,
+    pub(crate) across: Across,
+    pub(crate) series: Vec<Series>,
 }
 
 impl LineChart {
@@ -65,8 +62,7 @@ impl LineChart {
     ///
     /// # Panics
     /// When it has no point.
-    #[must_use]
-    pub fn svg(&self) -> String {
+    pub(crate) fn svg(&self) -> String {
         draw(|area| {
             let is_named = |look| !matches!(look, Look::Ring | Look::BaselineRing);
             let named = self.series.iter().filter(|series| is_named(series.look));

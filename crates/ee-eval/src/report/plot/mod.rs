@@ -13,8 +13,8 @@ use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-pub use bars::BarChart;
-pub use lines::{Across, LineChart, Look, Series};
+pub(crate) use bars::BarChart;
+pub(crate) use lines::{Across, LineChart, Look, Series};
 
 /// Blue, vermilion, green, purple, orange, sky blue.
 const COLOURS: [RGBColor; 6] = [
@@ -77,15 +77,13 @@ enum Mark {
 
 /// A drawn plot.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plot {
+pub(crate) struct Plot {
     /// What its SVG file is called, without ending.
-    pub file: String,
-    /// The title.
-    pub title: String,
+    pub(crate) file: String,
+    pub(crate) title: String,
     /// How to read it.
-    pub note: String,
-    /// The drawing.
-    pub svg: String,
+    pub(crate) note: String,
+    pub(crate) svg: String,
 }
 
 /// Points at the exits 1..=N.

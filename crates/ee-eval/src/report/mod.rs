@@ -37,7 +37,7 @@ impl Page {
     ///
     /// # Errors
     /// [`crate::EvalError::Io`] naming the file.
-    pub fn write_tables(&self, folder: &Path) -> Result<()> {
+    pub(crate) fn write_tables(&self, folder: &Path) -> Result<()> {
         let mut tables = self.tables.iter();
         tables.try_for_each(|table| {
             write_text(&folder.join(format!("{}.csv", table.file)), &table.csv())

@@ -1,15 +1,19 @@
 //! Layers without a head against transformers' bare models (tests/golden, made by
 //! scripts/goldens_backbones.py), and layers against the sum of their parts.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+mod goldens;
 
-use burn::tensor::{Device, Tensor};
+use std::collections::HashMap;
+use std::path::Path;
+
+use burn::tensor::Device;
 use ee_models::checkpoint::{Precision, Weights};
 use ee_models::{Batch, Stream, arch};
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Deserialize;
 use tempfile::TempDir;
+
+use crate::goldens::values;
 
 /// Of states of size 4; the worst measured is 2e-6.
 const TOLERANCE: f32 = 2e-5;
@@ -25,13 +29,8 @@ struct Case {
     means: Vec<Vec<Vec<f32>>>,
 }
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden")
-}
-
 fn cases() -> Vec<Case> {
-    let text = std::fs::read_to_string(golden().join("backbones.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
+    goldens::read("backbones.json")
 }
 
 impl Case {
@@ -59,13 +58,8 @@ impl Case {
     }
 }
 
-fn values(tensor: Tensor<2>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().unwrap()
-}
-
 fn close(found: &[f32], expected: &[f32], what: &str) {
-    assert_eq!(found.len(), expected.len(), "{what}");
-    let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let worst = goldens::worst(found, expected);
     assert!(worst <= TOLERANCE, "{what}: {worst:e}");
 }
 
@@ -95,7 +89,7 @@ fn bare(golden: &Path) -> TempDir {
 #[test]
 fn states_of_every_depth_and_their_means_equal_transformers_with_a_head_and_without() {
     for case in cases() {
-        let folder = golden().join(&case.folder);
+        let folder = goldens::folder(&case.folder);
         case.check(&folder);
         case.check(bare(&folder).path());
     }
@@ -103,8 +97,8 @@ fn states_of_every_depth_and_their_means_equal_transformers_with_a_head_and_with
 
 #[test]
 fn what_is_no_part_of_a_backbone_is_named() {
-    let folder = bare(&golden().join("llama-tiny"));
-    let config = golden().join("qwen3-tiny").join("config.json");
+    let folder = bare(&goldens::folder("llama-tiny"));
+    let config = goldens::folder("qwen3-tiny/config.json");
     std::fs::copy(config, folder.path().join("config.json")).unwrap();
     let error = arch::backbone(folder.path(), Precision::Stored, &Device::flex());
     let error = error.err().expect("another family's weights").to_string();
@@ -115,7 +109,7 @@ fn what_is_no_part_of_a_backbone_is_named() {
 fn a_layer_is_the_sum_of_its_parts_to_the_bit() {
     for case in cases() {
         let model =
-            arch::backbone(&golden().join(&case.folder), Precision::Stored, &Device::flex());
+            arch::backbone(&goldens::folder(&case.folder), Precision::Stored, &Device::flex());
         let model = model.unwrap();
         let mut stream = model.embed(&case.batch(), None);
         for index in 0..model.n_layers() {

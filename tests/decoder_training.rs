@@ -1,17 +1,20 @@
 //! Decoders in training: losses and gradients against transformers and PyTorch
 //! (`scripts/goldens_decoder_training.py` writes the goldens), and low-rank updates against themselves.
 
+mod goldens;
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use ee_models::arch::llama::{self, Llama, Loaded};
-use ee_models::checkpoint::{ParameterNames, Precision, Weights};
+use ee_models::checkpoint::{ParameterNames, Precision};
 use ee_models::layers::LoraConfig;
 use ee_models::loss::{Objective, Pass, PassConfig, Targets, pass};
 use ee_models::{Batch, ExitModel};
 use serde::Deserialize;
+
+use crate::goldens::{by_name, check_gradients, worst};
 
 /// On losses of size 5.
 const LOSS_TOLERANCE: f64 = 1e-5;
@@ -46,17 +49,12 @@ struct Golden {
     exit_losses: Vec<f64>,
 }
 
-fn folder(name: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden")).join(name)
-}
-
 fn golden(name: &str) -> Golden {
-    let text = std::fs::read_to_string(folder(name).join("training.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
+    goldens::read(&format!("{name}/training.json"))
 }
 
 fn load(name: &str) -> Loaded {
-    llama::load(&folder(name), Precision::F32, &Device::flex()).unwrap()
+    llama::load(&goldens::folder(name), Precision::F32, &Device::flex()).unwrap()
 }
 
 fn run(model: &Llama, golden: &Golden, objective: Objective) -> Pass {
@@ -69,32 +67,6 @@ fn run(model: &Llama, golden: &Golden, objective: Objective) -> Pass {
         gradient_checkpointing: false,
     };
     pass(model, &batch, &targets, &config)
-}
-
-struct ByName<'a> {
-    pass: Pass,
-    names: &'a ParameterNames,
-    found: BTreeMap<String, Vec<f32>>,
-}
-
-impl ModuleVisitor for ByName<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = param.val().grad_remove(&mut self.pass.gradients) {
-            let name = self.names.get(param.id).unwrap().to_owned();
-            self.found.insert(name, gradient.into_data().try_into_vec().unwrap());
-        }
-    }
-}
-
-fn by_name(model: &Llama, names: &ParameterNames, pass: Pass) -> BTreeMap<String, Vec<f32>> {
-    let mut visitor = ByName { pass, names, found: BTreeMap::new() };
-    model.visit(&mut visitor);
-    visitor.found
-}
-
-fn worst(ours: &[f32], theirs: &[f32]) -> f32 {
-    assert_eq!(ours.len(), theirs.len());
-    ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
 #[test]
@@ -111,26 +83,11 @@ fn losses_and_every_gradient() {
                 let loss = exit.unwrap().loss;
                 assert!((loss - expected).abs() < LOSS_TOLERANCE, "{name}: {loss} {expected}");
             }
-            let found = by_name(&model, &loaded.names, pass);
-            check_gradients(name, file, &found);
+            let found = by_name(&model, &loaded.names, pass.gradients);
+            assert_eq!(found.len(), loaded.names.iter().count(), "{name}: all parameters");
+            let file = format!("{name}/{file}.safetensors");
+            check_gradients(&found, &file, GRADIENT_TOLERANCE, 1e-2);
         }
-    }
-}
-
-fn check_gradients(name: &str, file: &str, found: &BTreeMap<String, Vec<f32>>) {
-    let temporary = tempfile::tempdir().unwrap();
-    let stored = folder(name).join(format!("{file}.safetensors"));
-    std::fs::copy(stored, temporary.path().join("model.safetensors")).unwrap();
-    let theirs = Weights::open(temporary.path()).unwrap();
-    let names: Vec<&str> = theirs.names().collect();
-    assert_eq!(names.len(), found.len(), "{name} {file}: parameters with a gradient");
-    for parameter in names {
-        let expected = theirs.values(parameter).unwrap();
-        let scale = expected.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
-        // A parameter without influence (the key's bias shifts all scores alike) has rounding alone.
-        let tolerance = GRADIENT_TOLERANCE * scale.max(1e-2);
-        let difference = worst(&found[parameter], &expected);
-        assert!(difference <= tolerance, "{name} {file} {parameter}: {difference} of {scale}");
     }
 }
 
@@ -173,7 +130,7 @@ fn low_rank_updates_alone_are_learned() {
         let merged = model.merge_lora().exit_logits(&batch).into_data().try_into_vec().unwrap();
         assert!(worst(&unmerged, &merged) < 1e-4, "{}", worst(&unmerged, &merged));
         assert!(worst(&unmerged, &before.try_into_vec().unwrap()) > 1e-2, "shaken");
-        let found = by_name(&model, &names, run(&model, &golden, Objective::JOINT));
+        let found = by_name(&model, &names, run(&model, &golden, Objective::JOINT).gradients);
         let layers = model.n_layers();
         assert_eq!(found.len(), layers * 5 * 2, "A and B of five projections of each layer");
         assert!(found.keys().all(|name| name.contains("lora_")), "{:?}", found.keys());
@@ -189,10 +146,10 @@ fn gradients_of_low_rank_updates_are_those_of_the_merged_weight() {
     let Loaded { model, mut names, .. } = load("llama-tiny");
     let targets = ["k_proj", "up_proj"];
     let model = model.add_lora(&lora(&targets), &mut names).unwrap().train().map(&mut Shake);
-    let found = by_name(&model, &names, run(&model, &golden, Objective::JOINT));
+    let found = by_name(&model, &names, run(&model, &golden, Objective::JOINT).gradients);
     let merged = model.merge_lora();
     let merged = merged.set_require_grad(true).train();
-    let whole = by_name(&merged, &names, run(&merged, &golden, Objective::JOINT));
+    let whole = by_name(&merged, &names, run(&merged, &golden, Objective::JOINT).gradients);
     let mut parameters = Parameters { names: &names, found: BTreeMap::new() };
     model.visit(&mut parameters);
     let device = Device::flex();
@@ -235,11 +192,11 @@ impl ModuleVisitor for Parameters<'_> {
 #[test]
 fn frozen_halves_learn_by_their_updates() {
     let golden = golden("llama-tiny");
-    let folder = folder("llama-tiny-bf16");
+    let folder = goldens::folder("llama-tiny-bf16");
     let loaded = llama::load(&folder, Precision::Stored, &Device::flex()).unwrap();
     let mut names = loaded.names;
     let model = loaded.model.add_lora(&lora(&["q_proj"]), &mut names).unwrap().train();
-    let found = by_name(&model, &names, run(&model, &golden, Objective::JOINT));
+    let found = by_name(&model, &names, run(&model, &golden, Objective::JOINT).gradients);
     assert_eq!(found.len(), 6);
     let of_b = &found["model.layers.0.self_attn.q_proj.lora_B.weight"];
     assert!(of_b.iter().any(|&g| g != 0.0) && of_b.iter().all(|g| g.is_finite()));

@@ -1,8 +1,9 @@
 //! Decoders against transformers (tests/golden, made by scripts/goldens_decoders.py), and against
 //! themselves: cached equals whole, batched equals alone.
 
+mod goldens;
+
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
@@ -13,6 +14,8 @@ use ee_models::kernels::Rows;
 use ee_models::signal::{Agreement, Signal, Signals};
 use ee_models::{Batch, Block, Decoder, ExitModel};
 use serde::Deserialize;
+
+use crate::goldens::values;
 
 const GOLDENS: [&str; 6] =
     ["llama-tiny", "llama3-tiny", "llama-linear-tiny", "qwen2-tiny", "mistral-tiny", "qwen3-tiny"];
@@ -34,17 +37,12 @@ struct Case {
     logits: Vec<Vec<Vec<f32>>>,
 }
 
-fn folder(name: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden")).join(name)
-}
-
 fn golden(name: &str) -> Golden {
-    let text = std::fs::read_to_string(folder(name).join("golden.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
+    goldens::read(&format!("{name}/golden.json"))
 }
 
 fn load(name: &str) -> Loaded {
-    llama::load(&folder(name), Precision::Stored, &Device::flex()).unwrap()
+    llama::load(&goldens::folder(name), Precision::Stored, &Device::flex()).unwrap()
 }
 
 fn batch(texts: &[Vec<u32>]) -> Batch {
@@ -57,10 +55,6 @@ fn batch(texts: &[Vec<u32>]) -> Batch {
     }
     let types = vec![0; ids.len()];
     Batch::new(ids, types, lengths, width).unwrap()
-}
-
-fn values(tensor: Tensor<2>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().unwrap()
 }
 
 /// The logits of every exit at some tokens of a text, run whole.
@@ -93,11 +87,9 @@ fn logits_of_every_exit_equal_transformers() {
             let text = [case.prompt.clone(), case.continuation.clone()].concat();
             let found = whole(&loaded.model, &text, &case.positions);
             for (exit, (found, expected)) in found.iter().zip(&case.logits).enumerate() {
-                for (found, expected) in found.iter().zip(expected.concat()) {
-                    let error = (found - expected).abs();
-                    assert!(error <= TOLERANCE, "{name}, exit {}: {found}, {expected}", exit + 1);
-                    worst = worst.max(error);
-                }
+                let error = goldens::worst(found, &expected.concat());
+                assert!(error <= TOLERANCE, "{name}, exit {}: {error:e}", exit + 1);
+                worst = worst.max(error);
             }
         }
     }
@@ -306,14 +298,16 @@ fn stored_formats_load_as_they_are_and_are_written_back() {
         let differences = full.concat().into_iter().zip(found.concat()).map(|(a, b)| (a - b).abs());
         let worst = differences.fold(0.0, f32::max);
         assert!(worst > 0.0 && worst < tolerance, "{name}: {worst}");
-        let widened = llama::load(&folder(name), Precision::F32, &Device::flex()).unwrap();
+        let widened = llama::load(&goldens::folder(name), Precision::F32, &Device::flex()).unwrap();
         assert_eq!(whole(&widened.model, &prompt, &[prompt.len() - 1]), found, "{name} as F32");
 
         let written = tempfile::tempdir().unwrap();
         let json = half.config.to_json();
         save(&half.model, json, &half.names, written.path()).unwrap();
-        let (before, after) =
-            (Weights::open(&folder(name)).unwrap(), Weights::open(written.path()).unwrap());
+        let (before, after) = (
+            Weights::open(&goldens::folder(name)).unwrap(),
+            Weights::open(written.path()).unwrap(),
+        );
         assert_eq!(before.names().collect::<Vec<_>>(), after.names().collect::<Vec<_>>());
         for tensor in before.names() {
             let stored = |weights: &Weights| weights.data(tensor, Precision::Stored).unwrap();
@@ -378,7 +372,7 @@ fn what_does_not_fit_is_refused_with_its_number() {
     let long = complain(&[vec![1; room]], 1);
     assert!(long.contains(&format!("{room} tokens and 1 new ones")), "{long}");
     assert!(complain(&[vec![96]], 1).contains("token 96"));
-    let encoder = LlamaConfig::read(&folder("bert-tiny")).unwrap_err().to_string();
+    let encoder = LlamaConfig::read(&goldens::folder("bert-tiny")).unwrap_err().to_string();
     assert!(encoder.contains("expected a decoder"), "{encoder}");
 }
 

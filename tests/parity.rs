@@ -1,17 +1,16 @@
 //! Exits, losses and gradients against tiny random models of Hugging Face `transformers`
 //! (`scripts/goldens_encoders.py` writes the goldens).
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod goldens;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::tensor::{Device, Tensor};
 use ee_models::arch::bert::{self, EncoderConfig, Head, Loaded};
-use ee_models::checkpoint::{ParameterNames, Weights};
 use ee_models::kernels::Rows;
 use ee_models::loss::{Objective, Pass, PassConfig, Targets, pass};
 use ee_models::{Batch, ExitModel};
 use serde::Deserialize;
+
+use crate::goldens::{by_name, check_gradients, values, worst};
 
 /// Worst case measured over both families: 4.2e-7.
 const LOGIT_TOLERANCE: f32 = 1e-4;
@@ -38,13 +37,8 @@ struct Golden {
     final_loss: f32,
 }
 
-fn golden_folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name)
-}
-
 fn golden(name: &str) -> Golden {
-    let text = std::fs::read_to_string(golden_folder(name).join("golden.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
+    goldens::read(&format!("{name}/golden.json"))
 }
 
 /// The rows of a golden batch, in the given order, padded to at least `width`.
@@ -76,16 +70,7 @@ fn whole(golden: &GoldenBatch) -> Batch {
 }
 
 fn load(name: &str, device: &Device) -> Loaded {
-    bert::load(&golden_folder(name), &Head::Required, device).unwrap()
-}
-
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().unwrap()
-}
-
-fn worst(ours: &[f32], theirs: &[f32]) -> f32 {
-    assert_eq!(ours.len(), theirs.len());
-    ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    bert::load(&goldens::folder(name), &Head::Required, device).unwrap()
 }
 
 #[test]
@@ -184,28 +169,6 @@ fn kept_rows_go_on_as_if_alone() {
     assert!(worst(&ours, &theirs) < LOGIT_TOLERANCE);
 }
 
-/// Gradients by Hugging Face name.
-struct GradientsByName<'a> {
-    gradients: Gradients,
-    names: &'a ParameterNames,
-    found: BTreeMap<String, Vec<f32>>,
-}
-
-impl ModuleVisitor for GradientsByName<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let name = self.names.get(param.id).expect("every parameter has a name").to_owned();
-        if let Some(gradient) = param.val().grad_remove(&mut self.gradients) {
-            self.found.insert(name, values(gradient));
-        }
-    }
-}
-
-fn gradients(loaded: &Loaded, gradients: Gradients) -> BTreeMap<String, Vec<f32>> {
-    let mut visitor = GradientsByName { gradients, names: &loaded.names, found: BTreeMap::new() };
-    loaded.model.visit(&mut visitor);
-    visitor.found
-}
-
 /// Reads every exit and takes the gradient of the weighted sum of their losses.
 fn run(loaded: &Loaded, golden: &GoldenBatch, weights: Vec<f64>, checkpointing: bool) -> Pass {
     let batch = whole(golden);
@@ -238,33 +201,12 @@ fn losses_and_every_gradient() {
                 let sum: f64 =
                     weights.iter().zip(&exits).map(|(w, &loss)| w * f64::from(loss)).sum();
                 assert!((sum as f32 - expected).abs() < 1e-5, "{name} {file}");
-                check_gradients(name, file, &gradients(&loaded, ours.gradients));
+                let found = by_name(&loaded.model, &loaded.names, ours.gradients);
+                assert!(found.len() > 50, "{name}: {} parameters", found.len());
+                let file = format!("{name}/{file}.safetensors");
+                check_gradients(&found, &file, GRADIENT_TOLERANCE, 1e-4);
             }
         }
-    }
-}
-
-fn check_gradients(name: &str, file: &str, found: &BTreeMap<String, Vec<f32>>) {
-    let folder = tempfile::tempdir().unwrap();
-    let stored = golden_folder(name).join(format!("{file}.safetensors"));
-    std::fs::copy(stored, folder.path().join("model.safetensors")).unwrap();
-    let theirs = Weights::open(folder.path()).unwrap();
-    let mut n_compared = 0;
-    for parameter in theirs.names() {
-        let expected = theirs.values(parameter).unwrap();
-        let scale = expected.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
-        let ours =
-            found.get(parameter).unwrap_or_else(|| panic!("{name}: no gradient of {parameter}"));
-        // A parameter without influence (the key's bias shifts all scores alike) has rounding alone.
-        let tolerance = GRADIENT_TOLERANCE * scale.max(1e-4);
-        let difference = worst(ours, &expected);
-        assert!(difference <= tolerance, "{name} {file} {parameter}: {difference} of {scale}");
-        n_compared += 1;
-    }
-    assert!(n_compared > 50, "{name} {file} compares {n_compared} parameters");
-    for (parameter, gradient) in found {
-        let known = theirs.shape(parameter).is_some();
-        assert!(known || gradient.iter().all(|&value| value == 0.0), "{name} {file} {parameter}");
     }
 }
 
@@ -276,7 +218,7 @@ fn loss_of_one_exit_reaches_its_layers_and_none_above() {
     for exit in 1..=n_exits {
         let weights = (1..=n_exits).map(|other| f64::from(other == exit)).collect();
         let found = run(&loaded, &golden.batch, weights, false).gradients;
-        let found = gradients(&loaded, found);
+        let found = by_name(&loaded.model, &loaded.names, found);
         for index in 0..n_exits {
             let name = format!("bert.encoder.layer.{index}.output.dense.weight");
             let moved = found.get(&name).is_some_and(|g| g.iter().any(|&value| value != 0.0));
@@ -289,7 +231,7 @@ fn loss_of_one_exit_reaches_its_layers_and_none_above() {
 fn dropout_follows_its_key() {
     use ee_models::DropoutKey;
     let golden = golden("bert-tiny");
-    let mut config = EncoderConfig::read(&golden_folder("bert-tiny")).unwrap();
+    let mut config = EncoderConfig::read(&goldens::folder("bert-tiny")).unwrap();
     config.hidden_dropout_prob = 0.3;
     config.attention_probs_dropout_prob = 0.3;
     let model = bert::random(config, 1, &Device::flex()).model;

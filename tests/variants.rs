@@ -2,9 +2,9 @@
 //! scripts/goldens_variants.py): scalings of rotary positions, windows of some layers, keys that a family does
 //! not heed, names of activation functions, a padding id in the text.
 
-use std::path::{Path, PathBuf};
+mod goldens;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use ee_decode::clock::Clock;
 use ee_decode::generate::{Choice, Options, Unwatched, generate};
 use ee_decode::speculate::{Plan, Strategy, speculate};
@@ -16,6 +16,8 @@ use ee_models::{Batch, Block, Decoder, ExitModel};
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::goldens::values;
 
 /// Of logits of size 10; the worst measured over all variants is 3e-5.
 const TOLERANCE: f32 = 2e-4;
@@ -64,20 +66,15 @@ struct EncoderBatch {
     token_type_ids: Vec<Vec<u32>>,
 }
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden")
-}
-
 fn variants() -> Variants {
-    let text = std::fs::read_to_string(golden().join("variants.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
+    goldens::read("variants.json")
 }
 
 /// The weights of a folder under another configuration.
 fn folder(weights: &str, config: &Value) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let name = "model.safetensors";
-    std::fs::copy(golden().join(weights).join(name), folder.path().join(name)).unwrap();
+    std::fs::copy(goldens::folder(weights).join(name), folder.path().join(name)).unwrap();
     std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
     folder
 }
@@ -87,15 +84,8 @@ fn decoder(weights: &str, config: &Value) -> Llama {
     llama::load(folder.path(), Precision::Stored, &Device::flex()).unwrap().model
 }
 
-fn values(tensor: Tensor<2>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().unwrap()
-}
-
 fn assert_close(found: &[f32], expected: &[f32], what: &str) -> f32 {
-    assert_eq!(found.len(), expected.len(), "{what}");
-    let errors = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
-    let worst =
-        errors.fold(0.0, |worst: f32, error| if error.is_nan() { error } else { worst.max(error) });
+    let worst = goldens::worst(found, expected);
     assert!(worst <= TOLERANCE, "{what}: {worst:e}");
     worst
 }

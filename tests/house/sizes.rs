@@ -14,8 +14,6 @@ const KNOWN: &[&str] = &[
     "crates/ee-kernels/",
     "crates/ee-models/",
     "crates/ee-train/tests/texts.rs",
-    "tests/checkpoints.rs",
-    "tests/decoders.rs",
 ];
 
 #[test]

@@ -11,11 +11,12 @@ use burn::tensor::Device;
 use ee_decode::HeadChoice;
 use ee_decode::clock::Clock;
 use ee_decode::head::Reader;
+use ee_decode::lane::Lane;
 use ee_decode::rule::AnyGate;
 use ee_decode::states::{StateGate, StateView};
 use ee_models::gate::LinearGate;
 use ee_models::kernels::Rows;
-use ee_models::{Block, Decoder, KvCache, Stream};
+use ee_models::{Decoder, Stream};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -171,76 +172,54 @@ impl Times {
 
 /// The mean time of some prompts, evenly chosen.
 fn prompt_seconds(model: &dyn Decoder, prompts: &[Vec<u32>]) -> f64 {
+    let device = model.device();
     let chosen = prompts.iter().step_by(prompts.len().div_ceil(PROMPTS));
-    let seconds: Vec<f64> = chosen
-        .map(|prompt| {
-            let mut bench =
-                Bench { caches: [cache(model, prompt.len()), cache(model, 1)], model, filled: 0 };
-            let (stream, seconds) = bench.run_as(prompt, Rows::Many);
-            let head = bench.time(|| model.read(model.exit_state(&stream), Rows::Few)).1;
-            seconds + head
-        })
-        .collect();
+    let seconds = chosen.map(|prompt| {
+        let (stream, seconds) = time(&device, || behind(model, prompt, 0).1);
+        seconds + time(&device, || model.read(model.exit_state(&stream), Rows::Few)).1
+    });
+    let seconds: Vec<f64> = seconds.collect();
     seconds.iter().sum::<f64>() / seconds.len() as f64
+}
+
+/// A model behind a prompt, with room for so many tokens, and the prompt's last states.
+fn behind<'m>(model: &'m dyn Decoder, prompt: &[u32], room: usize) -> (Lane<'m>, Stream) {
+    let (mut lane, stream) = Lane::begin(model, &[prompt.to_vec()], room);
+    let stream = lane.layers(0..model.n_layers(), stream, |_, _| ());
+    (lane, stream)
 }
 
 /// A model behind a prompt.
 struct Bench<'m> {
     model: &'m dyn Decoder,
-    /// The second one takes what is written beside a step.
-    caches: [KvCache; 2],
-    filled: usize,
+    lane: Lane<'m>,
+    /// Takes what is written beside a step.
+    beside: Lane<'m>,
 }
 
 impl<'m> Bench<'m> {
     fn new(model: &'m dyn Decoder, prompt: &[u32]) -> Self {
-        let caches = [(); 2].map(|()| cache(model, prompt.len() + WIDE));
-        let mut bench = Self { model, caches, filled: 0 };
-        for _ in 0..2 {
-            bench.run_as(prompt, Rows::Many);
-            bench.caches.swap(0, 1);
-        }
-        bench.filled = prompt.len();
-        bench
+        let [lane, beside] = [(); 2].map(|()| behind(model, prompt, WIDE).0);
+        Self { model, lane, beside }
     }
 
     /// Some tokens of one text through all layers, which then forget them.
     fn run(&mut self, tokens: &[u32]) -> (Stream, f64) {
-        let found = self.run_as(tokens, Rows::Few);
-        self.crop(0);
+        let (filled, lane) = (self.lane.filled(), &mut self.lane);
+        let found = time(&self.model.device(), || lane.read(tokens, Rows::Few, |_, _| ()));
+        lane.crop(filled);
         found
     }
 
-    fn run_as(&mut self, tokens: &[u32], rows: Rows) -> (Stream, f64) {
-        let (padding, lengths) = (Arc::from([0]), Arc::from([tokens.len()]));
-        let block = Block { width: tokens.len(), start: self.filled, padding, lengths, rows };
-        let (model, device) = (self.model, self.model.device());
-        let cache = &mut self.caches[0];
-        time(&device, || {
-            let mut stream = model.embed_block(tokens, &block);
-            for index in 0..model.n_layers() {
-                stream = model.layer_with(index, stream, cache.layer(index));
-            }
-            stream
-        })
-    }
-
     fn write_kv(&mut self, stream: &Stream) -> f64 {
-        let (model, device) = (self.model, self.model.device());
-        let cache = &mut self.caches[1];
-        let (_, seconds) = time(&device, || {
+        let (model, filled, lane) = (self.model, self.beside.filled(), &mut self.beside);
+        let (_, seconds) = time(&model.device(), || {
             for index in 0..model.n_layers() {
-                model.write_kv(index, stream, cache.layer(index));
+                model.write_kv(index, stream, lane.cache.layer(index));
             }
         });
-        self.crop(1);
+        lane.crop(filled);
         seconds
-    }
-
-    fn crop(&mut self, which: usize) {
-        for index in 0..self.model.n_layers() {
-            self.caches[which].layer(index).crop_row(0, self.filled);
-        }
     }
 
     /// One token asked about twice, and the whole head read before it leaves.
@@ -275,10 +254,6 @@ impl<'m> Bench<'m> {
     fn time<T>(&self, work: impl FnOnce() -> T) -> (T, f64) {
         time(&self.model.device(), work)
     }
-}
-
-fn cache(model: &dyn Decoder, capacity: usize) -> KvCache {
-    model.empty_cache(Arc::from([0]), capacity)
 }
 
 /// Does some work and waits for the device.

@@ -4,13 +4,12 @@
 //! per text where decoding took one per token. The numbers are computed by the functions that decoding calls,
 //! from states that on the CPU have the bits of decoding's, so that a gate leaves here where it does there.
 
-use std::sync::Arc;
-
 use burn::tensor::Tensor;
+use ee_decode::lane::Lane;
 use ee_decode::states::{StateGate, StateView};
+use ee_models::Decoder;
 use ee_models::gate::LinearGate;
 use ee_models::kernels::Rows;
-use ee_models::{Block, Decoder};
 
 use crate::certify::examples;
 use crate::error::{EvalError, Result};
@@ -106,23 +105,16 @@ fn run(
     if tokens.is_empty() {
         return;
     }
-    let mut cache = model.empty_cache(Arc::from([0]), prompt.len() + tokens.len());
-    let block = |width: usize, start, rows| Block {
-        width,
-        start,
-        padding: Arc::from([0]),
-        lengths: Arc::from([width]),
-        rows,
-    };
-    let mut read = model.embed_block(prompt, &block(prompt.len(), 0, Rows::Many));
+    let before_last = 0..model.n_layers() - 1;
+    let (mut lane, read) = Lane::begin(model, &[prompt.to_vec()], tokens.len());
+    lane.layers(before_last.clone(), read, |_, _| ());
     // The bits of steps, as where `deferred` layers are made up for.
-    let mut stream = model.embed_block(tokens, &block(tokens.len(), prompt.len(), Rows::Few));
-    for index in 0..model.n_layers() - 1 {
-        read = model.layer_with(index, read, cache.layer(index));
-        let state = stream.hidden.clone();
-        stream = model.layer_with(index, stream, cache.layer(index));
-        see(index + 1, &state, &stream.hidden);
-    }
+    let stream = lane.embed(tokens, 0, Rows::Few);
+    let mut before = stream.hidden.clone();
+    lane.layers(before_last, stream, |exit, stream| {
+        see(exit, &before, &stream.hidden);
+        before = stream.hidden.clone();
+    });
 }
 
 fn same(key: &'static str, found: usize, expected: usize) -> Result<()> {

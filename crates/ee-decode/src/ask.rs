@@ -7,10 +7,8 @@ use ee_models::{Decoder, Stream};
 use super::clock::Part;
 use super::decay::Position;
 use super::head::{Reader, Reading};
-use super::rule::Rule;
 use super::settings::Settings;
-use super::states::StateView;
-use crate::gates::{ExitSpace, SetGate};
+use crate::gates::{ExitSpace, Gate, StateView};
 
 /// A token and the exit it was taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,16 +53,15 @@ impl<'s> Asking<'s> {
 
     /// Whether the rule is asked at an exit.
     pub(super) fn asks(&self, exit: usize) -> bool {
-        match self.settings.rule.rule {
-            Rule::None | Rule::Ideal => false,
-            Rule::Fixed(at) => exit == at,
-            Rule::Signals(_) | Rule::States(..) => self.settings.exits.contains(&exit),
+        match (self.settings.rule.depth(), self.settings.rule.gate()) {
+            (Some(depth), _) => exit == depth,
+            (None, gate) => gate.is_some() && self.settings.exits.contains(&exit),
         }
     }
 
     /// Whether the rule looks at the state before a layer, too.
     pub(super) fn compares(&self) -> bool {
-        matches!(self.settings.rule.rule, Rule::States(..))
+        self.settings.rule.is_on_states()
     }
 
     /// The places in the stream of the rows that leave at an exit; `before` holds their states one layer
@@ -88,25 +85,23 @@ impl<'s> Asking<'s> {
         }
         let names: Vec<usize> = asked.iter().map(|&at| rows[at]).collect();
         let state = select(&reader.model.exit_state(stream), &asked);
-        let fired: Vec<usize> = match self.settings.rule.rule {
-            Rule::None | Rule::Ideal => Vec::new(),
-            Rule::Fixed(_) => {
-                self.leave_unasked(reader, &names, (0..asked.len()).collect(), &state)?
-            }
-            Rule::States(gate, _) => {
+        let fired = match self.settings.rule.gate() {
+            None => self.leave_unasked(reader, &names, (0..asked.len()).collect(), &state)?,
+            Some((open, _)) if open.gate.is_on_states() => {
                 let before = select(&before.expect("the rule compares"), &asked);
                 let fitted = self.settings.fitted.as_deref();
                 let view = StateView { exit, before, state: state.clone(), fitted };
                 let threshold = self.threshold();
-                let numbers = reader.clock.time(Part::Gates, || gate.numbers(view));
+                let numbers = reader.clock.time(Part::Gates, || open.gate.numbers(view));
                 // A state that is not finite has no number that a threshold could be compared with.
                 if let Some(at) = numbers.iter().position(|number| !number.is_finite()) {
                     return Err(NotFinite { exit, row: names[at], token: None });
                 }
-                let fired = (0..asked.len()).filter(|&at| numbers[at] > threshold).collect();
+                let fires = |&at: &usize| open.gate.comparison().fires(numbers[at], threshold);
+                let fired = (0..asked.len()).filter(fires).collect();
                 self.leave_unasked(reader, &names, fired, &state)?
             }
-            Rule::Signals(gate) => self.leave_by_signals(reader, gate, &names, &state)?,
+            Some((open, _)) => self.leave_by_signals(reader, open.gate, &names, &state)?,
         };
         for &at in &fired {
             self.rows[names[at]].exit = Some(exit);
@@ -142,13 +137,12 @@ impl<'s> Asking<'s> {
     fn leave_by_signals(
         &mut self,
         reader: &mut Reader<'_>,
-        gate: SetGate,
+        gate: &dyn Gate,
         names: &[usize],
         state: &Tensor<2>,
     ) -> Result<Vec<usize>, NotFinite> {
         let threshold = self.threshold();
-        let fires =
-            |row: &Row| gate.gate.comparison().fires(gate.gate.number(&row.seen), threshold);
+        let fires = |row: &Row| gate.comparison().fires(gate.number(&row.seen), threshold);
         let said = self.reading.read(reader, names, state.clone())?;
         let (mut fired, mut unsure) = (Vec::new(), Vec::new());
         for (at, said) in said.into_iter().enumerate() {

@@ -72,14 +72,13 @@ fn unit(scale: Scale) -> (f32, f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gates::ExitSpace;
-    use crate::rule::AnyGate;
+    use crate::gates::{self, ExitSpace};
 
     #[test]
     fn a_number_fires_at_the_threshold_as_it_does_at_what_it_decayed_to() {
         let space = ExitSpace { layers: 6, labels: 50 };
         let mut fired = 0;
-        for gate in AnyGate::all() {
+        for gate in gates::all() {
             let scale = gate.scale(space);
             let Range { never, always } = decaying(scale).range;
             for number in [0, 1, 9, 20, 39] {
@@ -113,7 +112,7 @@ mod tests {
 
     #[test]
     fn numbers_by_hand() {
-        let confidence = AnyGate::by_name("confidence").unwrap();
+        let confidence = gates::by_name("confidence").unwrap();
         let scale = confidence.scale(ExitSpace { layers: 6, labels: 50 });
         // 0.9 · 0.8 + 0.1 at the beginning.
         let start = Position { number: 0, limit: 9 };

@@ -19,7 +19,6 @@ pub mod rule;
 pub mod sample;
 pub mod settings;
 pub mod speculate;
-pub mod states;
 #[cfg(test)]
 mod tests;
 pub mod walk;

@@ -1,23 +1,26 @@
-//! When a token leaves, as typed: `none`, `ideal`, `fixed:D`, a gate on signals (`confidence:0.9`) or on
-//! states (`cosine:0.98`), the latter two optionally with a threshold that decays with the position
-//! ([`super::decay`]).
+//! When a token leaves, as typed: never, at the ideal exit, or by a gate at a threshold (`confidence:0.9`), which
+//! optionally decays with the position ([`super::decay`]).
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::decay::{Position, decayed, decaying};
-use super::states::{STATE_GATES, StateGate};
+use crate::decay::{Position, decayed, decaying};
 use crate::error::{Error, Result};
-use crate::gates::{Comparison, ExitSpace, GATES, Gate, Scale, SetGate};
+use crate::gates::{self, ExitSpace, FIXED, Gate, Reads, Scale, SetGate};
 
 /// What is typed after a threshold for it to decay.
 pub const DECAY: &str = "@decay";
 
+/// The rule by which no token leaves.
+pub const NONE: &str = "none";
+
+/// The rule that looks at the last exit's answer.
+pub const IDEAL: &str = "ideal";
+
 /// The rules that are no gates: as typed, and what they do.
 pub const PLAIN_RULES: &[(&str, &str)] = &[
-    ("none", "never leave"),
-    ("ideal", "run every layer, then take the shallowest exit whose answer is the last one's"),
-    ("fixed:D", "leave at exit D"),
+    (NONE, "never leave"),
+    (IDEAL, "run every layer, then take the shallowest exit whose answer is the last one's"),
 ];
 
 /// When a token leaves.
@@ -27,12 +30,8 @@ pub enum Rule {
     None,
     /// At the ideal exit, which takes the whole model to know.
     Ideal,
-    /// At an exit, from 1.
-    Fixed(usize),
-    /// When a gate fires on the signals of the exits read so far.
-    Signals(SetGate),
-    /// When a gate fires on the state.
-    States(&'static dyn StateGate, f32),
+    /// When a gate fires; [`FIXED`] at one exit.
+    Gate(SetGate),
 }
 
 /// A rule, with or without decay.
@@ -52,50 +51,34 @@ impl FromStr for ExitRule {
             Some(body) => (body, true),
             None => (text, false),
         };
-        let syntax =
-            |reason: &str| Error::GateSyntax { text: text.to_owned(), reason: reason.into() };
+        let syntax = |reason: String| Error::GateSyntax { text: text.to_owned(), reason };
         let (name, parameter) = body.split_once(':').unwrap_or((body, ""));
-        let state_gate = STATE_GATES.iter().find(|gate| gate.name() == name);
         let rule = match name {
-            "none" | "ideal" if !parameter.is_empty() => {
-                return Err(syntax("it has no threshold"));
+            NONE | IDEAL if !parameter.is_empty() => {
+                return Err(syntax("it has no threshold".to_owned()));
             }
-            "none" => Rule::None,
-            "ideal" => Rule::Ideal,
-            "fixed" => match parameter.parse() {
-                Ok(exit) if exit > 0 => Rule::Fixed(exit),
-                _ => return Err(syntax("expected an exit from 1, e.g. `fixed:6`")),
-            },
-            _ => match state_gate {
-                Some(&gate) => match parameter.parse::<f32>() {
-                    Ok(threshold) if !threshold.is_nan() => Rule::States(gate, threshold),
-                    _ => return Err(syntax("expected a threshold, e.g. `cosine:0.98`")),
-                },
-                None if GATES.iter().any(|gate| gate.name() == name) => {
-                    Rule::Signals(body.parse()?)
-                }
-                None => {
-                    let known = names();
-                    let hint = ee_files::did_you_mean(name, known.iter().copied());
-                    return Err(Error::Unknown { what: "gate", name: name.to_owned(), hint });
-                }
-            },
+            NONE => Rule::None,
+            IDEAL => Rule::Ideal,
+            _ => {
+                let gates = std::iter::once(FIXED).chain(gates::all());
+                let gate = gates::find(name, gates, &[NONE, IDEAL])?;
+                Rule::Gate(SetGate::typed(gate, parameter).map_err(syntax)?)
+            }
         };
-        if decays && !matches!(rule, Rule::Signals(_) | Rule::States(..)) {
-            return Err(syntax("only a gate's threshold can decay"));
+        let rule = Self { rule, decays };
+        if decays && rule.gate().is_none() {
+            return Err(syntax("only a gate's threshold can decay".to_owned()));
         }
-        Ok(Self { rule, decays })
+        Ok(rule)
     }
 }
 
 impl fmt::Display for ExitRule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.rule {
-            Rule::None => formatter.write_str("none"),
-            Rule::Ideal => formatter.write_str("ideal"),
-            Rule::Fixed(exit) => write!(formatter, "fixed:{exit}"),
-            Rule::Signals(gate) => gate.fmt(formatter),
-            Rule::States(gate, threshold) => write!(formatter, "{}:{threshold}", gate.name()),
+            Rule::None => formatter.write_str(NONE),
+            Rule::Ideal => formatter.write_str(IDEAL),
+            Rule::Gate(gate) => gate.fmt(formatter),
         }?;
         formatter.write_str(if self.decays { DECAY } else { "" })
     }
@@ -104,74 +87,15 @@ impl fmt::Display for ExitRule {
 /// The names of all rules, gates included.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    let plain = PLAIN_RULES.iter().map(|(typed, _)| typed.split(':').next().unwrap_or(typed));
-    let signals = GATES.iter().map(|gate| gate.name());
-    let states = STATE_GATES.iter().map(|gate| gate.name());
-    plain.chain(signals).chain(states).collect()
-}
-
-/// A gate without its threshold, whatever it reads.
-#[derive(Debug, Clone, Copy)]
-pub enum AnyGate {
-    /// Signals of the exits read so far.
-    Signals(&'static dyn Gate),
-    /// States.
-    States(&'static dyn StateGate),
-}
-
-impl AnyGate {
-    /// Every gate.
-    pub fn all() -> impl Iterator<Item = Self> {
-        let signals = GATES.iter().copied().map(Self::Signals);
-        signals.chain(STATE_GATES.iter().copied().map(Self::States))
-    }
-
-    /// The gate called `name`.
-    #[must_use]
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::all().find(|gate| gate.name() == name)
-    }
-
-    /// The name on the command line and in files.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Signals(gate) => gate.name(),
-            Self::States(gate) => gate.name(),
-        }
-    }
-
-    /// The rule in one line; T is the threshold.
-    #[must_use]
-    pub fn rule(self) -> &'static str {
-        match self {
-            Self::Signals(gate) => gate.rule(),
-            Self::States(gate) => gate.rule(),
-        }
-    }
-
-    /// How its numbers are compared.
-    #[must_use]
-    pub fn scale(self, space: ExitSpace) -> Scale {
-        match self {
-            Self::Signals(gate) => Scale::of(gate, space),
-            Self::States(gate) => Scale { comparison: Comparison::Above, range: gate.range() },
-        }
-    }
-
-    fn at(self, threshold: f32) -> Rule {
-        match self {
-            Self::Signals(gate) => Rule::Signals(SetGate { gate, threshold }),
-            Self::States(gate) => Rule::States(gate, threshold),
-        }
-    }
+    let gates = std::iter::once(FIXED).chain(gates::all());
+    PLAIN_RULES.iter().map(|(name, _)| *name).chain(gates.map(|gate| gate.name())).collect()
 }
 
 /// A gate whose threshold is still to be found.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenRule {
     /// The gate.
-    pub gate: AnyGate,
+    pub gate: &'static dyn Gate,
     /// Whether the threshold decays with the position.
     pub decays: bool,
 }
@@ -180,7 +104,7 @@ impl OpenRule {
     /// With this threshold, as typed.
     #[must_use]
     pub fn at(self, threshold: f32) -> ExitRule {
-        ExitRule { rule: self.gate.at(threshold), decays: self.decays }
+        ExitRule { rule: Rule::Gate(SetGate { gate: self.gate, threshold }), decays: self.decays }
     }
 
     /// The scale of its typed thresholds.
@@ -201,15 +125,36 @@ impl OpenRule {
 }
 
 impl ExitRule {
-    /// The gate with its threshold as typed; none of other rules.
+    /// Every token at one exit, from 1.
+    #[must_use]
+    pub fn fixed(exit: usize) -> Self {
+        OpenRule { gate: FIXED, decays: false }.at(exit as f32)
+    }
+
+    /// The one exit that every token leaves at, if it is so.
+    #[must_use]
+    pub fn depth(&self) -> Option<usize> {
+        match self.rule {
+            Rule::Gate(set) if set.gate.reads() == Reads::Depth => Some(set.threshold as usize),
+            _ => None,
+        }
+    }
+
+    /// The gate with its threshold as typed; none of rules that look at nothing, or at the last exit.
     #[must_use]
     pub fn gate(&self) -> Option<(OpenRule, f32)> {
-        let (gate, threshold) = match self.rule {
-            Rule::None | Rule::Ideal | Rule::Fixed(_) => return None,
-            Rule::Signals(SetGate { gate, threshold }) => (AnyGate::Signals(gate), threshold),
-            Rule::States(gate, threshold) => (AnyGate::States(gate), threshold),
-        };
-        Some((OpenRule { gate, decays: self.decays }, threshold))
+        match self.rule {
+            Rule::Gate(SetGate { gate, threshold }) if self.depth().is_none() => {
+                Some((OpenRule { gate, decays: self.decays }, threshold))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a gate decides by states.
+    #[must_use]
+    pub fn is_on_states(&self) -> bool {
+        self.gate().is_some_and(|(open, _)| open.gate.is_on_states())
     }
 
     /// The threshold of a gate at a position; none of other rules.
@@ -223,23 +168,15 @@ impl ExitRule {
     /// # Errors
     /// [`Error::Setting`], [`Error::NeverFires`].
     pub fn check(&self, layers: usize, space: ExitSpace) -> Result<()> {
-        if let Rule::Fixed(exit) = self.rule
-            && exit > layers
-        {
-            let reason = format!("fixed:{exit}: the model has the exits 1 to {layers}");
-            return Err(Error::Setting { reason });
-        }
-        let Some((open, threshold)) = self.gate() else { return Ok(()) };
-        let (gate, scale) = (open.gate, open.gate.scale(space));
-        if scale.can_fire(open.threshold(threshold, space, Position::END)) {
+        let Rule::Gate(set) = self.rule else { return Ok(()) };
+        let Some((open, threshold)) = self.gate() else {
+            return set.check(ExitSpace { layers, ..space });
+        };
+        let last = open.threshold(threshold, space, Position::END);
+        if open.gate.scale(space).can_fire(last) {
             return Ok(());
         }
-        Err(Error::NeverFires {
-            gate: gate.name(),
-            threshold,
-            rule: gate.rule(),
-            bound: open.scale(space).bound(),
-        })
+        Err(set.never_fires(open.scale(space)))
     }
 }
 

@@ -7,9 +7,9 @@ use ee_models::gate::LinearGate;
 
 use super::head::HeadChoice;
 use super::policy::KvPolicy;
-use super::rule::{ExitRule, Rule};
+use super::rule::ExitRule;
 use crate::error::{Error, Result};
-use crate::gates::ExitSpace;
+use crate::gates::{ExitSpace, SetGate};
 
 /// How tokens leave.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub struct Settings {
     pub exits: Vec<usize>,
     /// So many new tokens never leave.
     pub min_tokens: usize,
-    /// What `learned` needs.
+    /// What a gate that is fitted needs.
     pub fitted: Option<Arc<LinearGate>>,
 }
 
@@ -51,16 +51,19 @@ impl Settings {
             return complain("--exits: expected rising exits, each once".to_owned());
         }
         self.rule.check(layers, self.space(model))?;
-        match self.rule.rule {
-            Rule::Signals(gate) if !self.head.head.is_asked() => complain(format!(
-                "{gate} asks the head at every exit, which --head {} does not read; \
+        let Some((open, threshold)) = self.rule.gate() else { return Ok(()) };
+        let gate = open.gate;
+        if !gate.is_on_states() && !self.head.head.is_asked() {
+            return complain(format!(
+                "{} asks the head at every exit, which --head {} does not read; \
                  it goes with gates on states",
+                SetGate { gate, threshold },
                 self.head
-            )),
-            Rule::States(gate, _) if gate.is_fitted() && self.fitted.is_none() => {
-                complain(format!("{} needs a fitted gate: --gate-file", gate.name()))
-            }
-            _ => Ok(()),
+            ));
         }
+        if gate.is_fitted() && self.fitted.is_none() {
+            return complain(format!("{} needs a fitted gate: --gate-file", gate.name()));
+        }
+        Ok(())
     }
 }

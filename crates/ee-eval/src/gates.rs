@@ -38,7 +38,7 @@ impl Numbers {
     /// What a gate on signals makes of a trace.
     pub(crate) fn of(trace: &Trace, gate: &dyn Gate) -> Self {
         let layers = trace.layers();
-        let scale = Scale::of(gate, ExitSpace { layers, labels: trace.facts.outputs() });
+        let scale = gate.scale(ExitSpace { layers, labels: trace.facts.outputs() });
         let mut signals = Vec::with_capacity(layers);
         let mut values = Vec::with_capacity(trace.rows() * (layers - 1));
         for row in 0..trace.rows() {

@@ -2,7 +2,7 @@
 
 use ee_models::signal::Signal;
 
-use super::{Comparison, ExitSpace, Gate, Range};
+use super::{ExitSpace, Gate, Range};
 
 /// max p > T.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ impl Gate for Confidence {
         "leave when the highest probability is > T"
     }
 
-    fn comparison(&self) -> Comparison {
-        Comparison::Above
+    fn sample(&self) -> f32 {
+        0.9
     }
 
     fn range(&self, _: ExitSpace) -> Range {

@@ -17,6 +17,10 @@ impl Gate for Entropy {
         "leave when the entropy in nats is < T"
     }
 
+    fn sample(&self) -> f32 {
+        0.1
+    }
+
     fn comparison(&self) -> Comparison {
         Comparison::Below
     }

@@ -2,7 +2,7 @@
 
 use ee_models::signal::Signal;
 
-use super::{Comparison, ExitSpace, Gate, Range};
+use super::{Comparison, ExitSpace, Gate, Range, Reads};
 
 /// Depth ≥ T.
 #[derive(Debug)]
@@ -17,6 +17,10 @@ impl Gate for Fixed {
         "leave at exit T"
     }
 
+    fn sample(&self) -> f32 {
+        6.0
+    }
+
     fn comparison(&self) -> Comparison {
         Comparison::AtLeast
     }
@@ -29,7 +33,7 @@ impl Gate for Fixed {
         seen.len() as f32
     }
 
-    fn reads_signals(&self) -> bool {
-        false
+    fn reads(&self) -> Reads {
+        Reads::Depth
     }
 }

@@ -3,7 +3,7 @@
 
 use ee_models::signal::Signal;
 
-use super::{Comparison, ExitSpace, Gate, Range};
+use super::{ExitSpace, Gate, Range};
 
 /// p₁ − p₂ > T.
 #[derive(Debug)]
@@ -18,8 +18,8 @@ impl Gate for Margin {
         "leave when the two highest probabilities differ by > T"
     }
 
-    fn comparison(&self) -> Comparison {
-        Comparison::Above
+    fn sample(&self) -> f32 {
+        0.5
     }
 
     fn range(&self, _: ExitSpace) -> Range {

@@ -1,36 +1,64 @@
-//! Gates: decide from the signals seen so far whether to leave.
+//! Gates: decide from what was seen so far whether to leave.
 //!
-//! A gate reduces the exits seen so far to one number and compares it with a threshold, always in
-//! the same direction. That is all that the exact sweep, a running model and the reports need to
-//! know of it, so a new gate is one file and one line of [`GATES`]. Every gate leaves at exit 1 at
-//! one end of its range and at N at the other, monotone between; the last exit always fires.
+//! A gate reduces what it reads to one number and compares it with a threshold, always in the same direction. That
+//! is all that the exact sweep, a running model and the reports need to know of it, so a new gate is one file
+//! and one line of [`GATES`] or [`STATE_GATES`]. Every gate leaves at exit 1 at one end of its range and at N at
+//! the other, monotone between; the last exit always fires.
 
 mod confidence;
+mod cosine;
 mod entropy;
 mod fixed;
+mod learned;
 mod margin;
 mod patience;
 mod scale;
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use burn::tensor::Tensor;
+use ee_models::Decoder;
+use ee_models::gate::LinearGate;
 use ee_models::signal::Signal;
 
 pub use scale::Scale;
 
 use crate::error::{Error, Result};
 
-/// Every gate; the command line, its help, the reports and the contract tests walk this list.
+/// Every gate on signals; the command line, its help, the reports and the contract tests walk this list.
 pub const GATES: &[&dyn Gate] =
     &[&confidence::Confidence, &entropy::Entropy, &margin::Margin, &patience::Patience];
 
-/// Every input to one depth, `fixed:D`: no gate, but what each gate has to beat.
+/// Every gate on states: the head is read once, where a token leaves.
+pub const STATE_GATES: &[&dyn Gate] = &[&cosine::Cosine, &learned::Learned];
+
+/// Every input to one depth: no gate, but what each gate has to beat.
 pub const FIXED: &dyn Gate = &fixed::Fixed;
 
-/// Everything that may be tried on a trace: [`FIXED`], then every gate.
-pub fn rules() -> impl Iterator<Item = &'static dyn Gate> {
+/// Everything that may be tried on a trace: [`FIXED`], then every gate on signals.
+pub fn rules() -> impl Iterator<Item = &'static dyn Gate> + Clone {
     std::iter::once(FIXED).chain(GATES.iter().copied())
+}
+
+/// Every gate, whatever it reads.
+pub fn all() -> impl Iterator<Item = &'static dyn Gate> + Clone {
+    GATES.iter().chain(STATE_GATES).copied()
+}
+
+/// What a gate reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Only where it is.
+    Depth,
+    /// The signals of the exits so far, so that the head is read at each.
+    Signals,
+    /// The states of an exit and of the one before.
+    States,
+    /// The state of an exit, by numbers that are fitted before and read from a file.
+    FittedStates,
 }
 
 /// How a gate's number is compared with its threshold.
@@ -80,31 +108,107 @@ pub trait Gate: Sync + fmt::Debug {
     fn name(&self) -> &'static str;
     /// The rule in one line; T is the threshold.
     fn rule(&self) -> &'static str;
-    /// How [`Gate::number`] is compared with the threshold.
-    fn comparison(&self) -> Comparison;
+    /// A threshold that makes sense, for messages and tests.
+    fn sample(&self) -> f32;
+    /// What it reads.
+    fn reads(&self) -> Reads {
+        Reads::Signals
+    }
+    /// How its number is compared with the threshold.
+    fn comparison(&self) -> Comparison {
+        Comparison::Above
+    }
     /// The thresholds that matter for a model.
     fn range(&self, space: ExitSpace) -> Range;
-    /// What the gate makes of the signals of exits 1..=d, with `seen.len() == d ≥ 1`.
-    fn number(&self, seen: &[Signal]) -> f32;
-    /// Whether the head has to be read before leaving is decided.
-    fn reads_signals(&self) -> bool {
-        true
+    /// What a gate on signals makes of those of exits 1..=d, with `seen.len() == d ≥ 1`.
+    fn number(&self, _seen: &[Signal]) -> f32 {
+        f32::NAN
+    }
+    /// What a gate on states makes of each row.
+    fn numbers(&self, view: StateView<'_>) -> Vec<f32> {
+        vec![f32::NAN; view.state.dims()[0]]
     }
 }
 
-/// The gate called `name`, or [`FIXED`].
+impl dyn Gate + '_ {
+    /// How its numbers are compared, and the thresholds that matter.
+    #[must_use]
+    pub fn scale(&self, space: ExitSpace) -> Scale {
+        Scale { comparison: self.comparison(), range: self.range(space) }
+    }
+
+    /// Whether it reads states, and not the head.
+    #[must_use]
+    pub fn is_on_states(&self) -> bool {
+        matches!(self.reads(), Reads::States | Reads::FittedStates)
+    }
+
+    /// Whether the head has to be read before leaving is decided.
+    #[must_use]
+    pub fn reads_signals(&self) -> bool {
+        self.reads() == Reads::Signals
+    }
+
+    /// Whether it has to be fitted before, and read from a file.
+    #[must_use]
+    pub fn is_fitted(&self) -> bool {
+        self.reads() == Reads::FittedStates
+    }
+
+    /// As typed, with a threshold that makes sense.
+    #[must_use]
+    pub fn example(&self) -> String {
+        format!("{}:{}", self.name(), self.sample())
+    }
+}
+
+/// What a gate on states may see.
+#[derive(Debug)]
+pub struct StateView<'a> {
+    /// The exit, from 1.
+    pub exit: usize,
+    /// The states one layer before, `[rows, d_model]`.
+    pub before: Tensor<2>,
+    /// The states of the exit, `[rows, d_model]`.
+    pub state: Tensor<2>,
+    /// The fitted gate, where one was read.
+    pub fitted: Option<&'a LinearGate>,
+}
+
+/// Reads the gate that was fitted for a model.
+///
+/// # Errors
+/// When the file is absent or broken, or of another model's sizes.
+pub fn fitted(path: &Path, model: &dyn Decoder) -> Result<Arc<LinearGate>> {
+    let width = model.head_weight().matrix.dims()[1];
+    Ok(Arc::new(LinearGate::read(path, model.n_layers(), width, &model.device())?))
+}
+
+/// The one of `gates` that is called `name`.
+///
+/// # Errors
+/// [`Error::Unknown`], with the known names, `others` among them, and the nearest.
+pub(crate) fn find(
+    name: &str,
+    gates: impl Iterator<Item = &'static dyn Gate> + Clone,
+    others: &[&'static str],
+) -> Result<&'static dyn Gate> {
+    gates.clone().find(|gate| gate.name() == name).ok_or_else(|| {
+        let known = others.iter().copied().chain(gates.map(|gate| gate.name()));
+        let hint = ee_files::did_you_mean(name, known);
+        Error::Unknown { what: "gate", name: name.to_owned(), hint }
+    })
+}
+
+/// The gate called `name` that may be tried on a trace.
 ///
 /// # Errors
 /// [`Error::Unknown`], with the known names and the nearest.
 pub fn by_name(name: &str) -> Result<&'static dyn Gate> {
-    rules().find(|gate| gate.name() == name).ok_or_else(|| Error::Unknown {
-        what: "gate",
-        name: name.to_owned(),
-        hint: ee_files::did_you_mean(name, rules().map(|gate| gate.name())),
-    })
+    find(name, rules(), &[])
 }
 
-/// The registry's names, separated by commas.
+/// The names of [`rules`], separated by commas.
 #[must_use]
 pub fn names() -> String {
     rules().map(|gate| gate.name()).collect::<Vec<_>>().join(", ")
@@ -113,7 +217,7 @@ pub fn names() -> String {
 /// A gate with its threshold, as typed `name:threshold`.
 #[derive(Debug, Clone, Copy)]
 pub struct SetGate {
-    /// The rule.
+    /// The gate.
     pub gate: &'static dyn Gate,
     /// Its threshold.
     pub threshold: f32,
@@ -123,26 +227,9 @@ impl FromStr for SetGate {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let syntax =
-            |reason: &str| Error::GateSyntax { text: text.to_owned(), reason: reason.to_owned() };
         let (name, threshold) = text.split_once(':').unwrap_or((text, ""));
-        let gate = by_name(name)?;
-        if threshold.is_empty() {
-            return Err(syntax("expected `name:threshold`, e.g. `confidence:0.9` or `patience:2`"));
-        }
-        let threshold: f32 = threshold
-            .parse()
-            .ok()
-            .filter(|threshold: &f32| !threshold.is_nan())
-            .ok_or_else(|| syntax("the threshold is not a number"))?;
-        if gate.comparison() == Comparison::AtLeast && (threshold < 0.0 || threshold.fract() != 0.0)
-        {
-            return Err(syntax("the threshold is a whole number from 0"));
-        }
-        if !gate.reads_signals() && threshold < 1.0 {
-            return Err(syntax("expected an exit from 1, e.g. `fixed:6`"));
-        }
-        Ok(Self { gate, threshold })
+        Self::typed(by_name(name)?, threshold)
+            .map_err(|reason| Error::GateSyntax { text: text.to_owned(), reason })
     }
 }
 
@@ -153,6 +240,34 @@ impl fmt::Display for SetGate {
 }
 
 impl SetGate {
+    /// A gate at a threshold as typed, or what is wrong with it.
+    pub(crate) fn typed(
+        gate: &'static dyn Gate,
+        threshold: &str,
+    ) -> std::result::Result<Self, String> {
+        let number = threshold.parse().ok().filter(|number: &f32| !number.is_nan());
+        let is_whole = |number: f32| number >= 0.0 && number.fract() == 0.0;
+        match (gate.reads(), number) {
+            (Reads::Depth, Some(number)) if is_whole(number) && number >= 1.0 => {}
+            (Reads::Depth, _) => {
+                return Err(format!("expected an exit from 1, e.g. `{}`", gate.example()));
+            }
+            (Reads::States | Reads::FittedStates, None) => {
+                return Err(format!("expected a threshold, e.g. `{}`", gate.example()));
+            }
+            (_, None) if threshold.is_empty() => {
+                let [first, last] = [GATES[0], GATES[GATES.len() - 1]].map(<dyn Gate>::example);
+                return Err(format!("expected `name:threshold`, e.g. `{first}` or `{last}`"));
+            }
+            (_, None) => return Err("the threshold is not a number".to_owned()),
+            (_, Some(number)) if gate.comparison() == Comparison::AtLeast && !is_whole(number) => {
+                return Err("the threshold is a whole number from 0".to_owned());
+            }
+            _ => {}
+        }
+        Ok(Self { gate, threshold: number.unwrap_or_default() })
+    }
+
     /// Whether to leave after the exits seen so far, 1..=`seen.len()`; the last exit always fires.
     #[must_use]
     pub fn fires(&self, seen: &[Signal], layers: usize) -> bool {
@@ -166,12 +281,12 @@ impl SetGate {
         (1..=layers).find(|&exit| self.fires(&signals[..exit], layers)).unwrap_or(layers)
     }
 
-    /// Refuses a threshold that no signal of such a model can reach, and an exit that it does not have.
+    /// Refuses a threshold that no number of such a model can reach, and an exit that it does not have.
     ///
     /// # Errors
     /// [`Error::NeverFires`], with the bound that the threshold must keep; [`Error::Setting`].
     pub fn check(&self, space: ExitSpace) -> Result<()> {
-        if !self.gate.reads_signals() {
+        if self.gate.reads() == Reads::Depth {
             let layers = space.layers;
             if self.threshold <= layers as f32 {
                 return Ok(());
@@ -179,16 +294,18 @@ impl SetGate {
             let reason = format!("{self}: the model has the exits 1 to {layers}");
             return Err(Error::Setting { reason });
         }
-        let scale = Scale::of(self.gate, space);
-        if scale.can_fire(self.threshold) {
-            return Ok(());
-        }
-        Err(Error::NeverFires {
+        let scale = self.gate.scale(space);
+        if scale.can_fire(self.threshold) { Ok(()) } else { Err(self.never_fires(scale)) }
+    }
+
+    /// That it cannot fire on this scale of typed thresholds.
+    pub(crate) fn never_fires(&self, scale: Scale) -> Error {
+        Error::NeverFires {
             gate: self.gate.name(),
             threshold: self.threshold,
             rule: self.gate.rule(),
             bound: scale.bound(),
-        })
+        }
     }
 }
 

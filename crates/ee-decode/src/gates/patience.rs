@@ -17,6 +17,10 @@ impl Gate for Patience {
         "leave when the last T + 1 predictions are equal"
     }
 
+    fn sample(&self) -> f32 {
+        2.0
+    }
+
     fn comparison(&self) -> Comparison {
         Comparison::AtLeast
     }

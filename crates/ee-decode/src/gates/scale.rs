@@ -1,6 +1,6 @@
 //! How numbers are compared with thresholds, whatever a gate reads.
 
-use super::{Comparison, ExitSpace, Gate, Range};
+use super::{Comparison, Range};
 
 /// How a gate's numbers are compared with its threshold, and the thresholds that matter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,12 +12,6 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// That of a gate on signals.
-    #[must_use]
-    pub fn of(gate: &dyn Gate, space: ExitSpace) -> Self {
-        Self { comparison: gate.comparison(), range: gate.range(space) }
-    }
-
     /// Whether some number fires at this threshold.
     #[must_use]
     pub fn can_fire(self, threshold: f32) -> bool {

@@ -116,6 +116,21 @@ pub struct HeadChoice {
     pub number: usize,
 }
 
+impl Default for HeadChoice {
+    fn default() -> Self {
+        Self { head: HEADS[0], number: 0 }
+    }
+}
+
+impl HeadChoice {
+    /// The head for gates that do not ask it.
+    #[must_use]
+    pub fn unasked() -> Self {
+        let head = HEADS.iter().copied().find(|head| !head.is_asked());
+        Self { head: head.expect("one of the heads is read on leaving alone"), number: 0 }
+    }
+}
+
 impl FromStr for HeadChoice {
     type Err = Error;
 
@@ -133,7 +148,7 @@ impl FromStr for HeadChoice {
             (false, None) => Ok(Self { head, number: 0 }),
             // A margin needs a runner-up.
             (true, Some(Ok(number))) if number > 1 => Ok(Self { head, number }),
-            (true, _) => Err(complain("expected a number from 2, e.g. `pruned:64`")),
+            (true, _) => Err(complain(&format!("expected a number from 2, e.g. `{name}:64`"))),
             (false, Some(_)) => Err(complain("it has no number")),
         }
     }

@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 use ee_models::kernels::Rows;
 use ee_models::{Block, Decoder, KvCache, Stream};
 
-use super::{Filling, KvPolicy};
+use super::{Cost, Filling, KvPolicy};
 
 /// Waits for a deeper token.
 #[derive(Debug)]
@@ -22,6 +22,14 @@ impl KvPolicy for Deferred {
 
     fn rule(&self) -> &'static str {
         "exit states wait, and run the missing layers together when a later token goes deeper: exact"
+    }
+
+    fn is_exact(&self) -> bool {
+        true
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::Later
     }
 
     fn begin(&self, n_rows: usize) -> Box<dyn Filling> {

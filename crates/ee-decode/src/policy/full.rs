@@ -17,6 +17,10 @@ impl KvPolicy for Full {
         "no exit takes effect: the full model's tokens, with the exits that would have been taken"
     }
 
+    fn is_exact(&self) -> bool {
+        true
+    }
+
     fn takes_effect(&self) -> bool {
         false
     }

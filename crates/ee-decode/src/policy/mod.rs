@@ -20,12 +20,34 @@ use crate::error::{Error, Result};
 pub const POLICIES: &[&dyn KvPolicy] =
     &[&recompute::Recompute, &copy::Copy, &deferred::Deferred, &full::Full];
 
+/// What a skipped layer takes of a token's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// Next to nothing.
+    Nothing,
+    /// Its projections of keys and values.
+    Projections,
+    /// The layer, beside that of a later token that goes as deep.
+    Later,
+}
+
+/// The policy where none is asked for.
+pub const DEFAULT: &dyn KvPolicy = POLICIES[0];
+
 /// A way to treat the layers above an exit.
 pub trait KvPolicy: Sync + fmt::Debug {
     /// The name on the command line and in files.
     fn name(&self) -> &'static str;
     /// The policy in one line.
     fn rule(&self) -> &'static str;
+    /// Whether keys and values are those that the full model would have computed of the same tokens.
+    fn is_exact(&self) -> bool {
+        false
+    }
+    /// What a layer that a token skips takes all the same.
+    fn cost(&self) -> Cost {
+        Cost::Nothing
+    }
     /// Whether an exit takes effect at all.
     fn takes_effect(&self) -> bool {
         true

@@ -3,7 +3,7 @@
 
 use ee_models::{Decoder, KvCache, Stream};
 
-use super::{Filling, KvPolicy};
+use super::{Cost, Filling, KvPolicy};
 
 /// Projects from the exit state.
 #[derive(Debug)]
@@ -16,6 +16,10 @@ impl KvPolicy for Recompute {
 
     fn rule(&self) -> &'static str {
         "each skipped layer projects its keys and values from the exit state, with its own norm"
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::Projections
     }
 
     fn begin(&self, _: usize) -> Box<dyn Filling> {

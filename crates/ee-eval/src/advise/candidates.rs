@@ -9,10 +9,10 @@ use crate::tokens::Watched;
 use crate::tokens::states::StateNumbers;
 use crate::trace::Trace;
 use crate::trial::Way;
-use ee_decode::Settings;
-use ee_decode::gates::GATES;
+use ee_decode::gates::{self, GATES, Gate};
 use ee_decode::policy::{KvPolicy, POLICIES};
-use ee_decode::rule::{AnyGate, ExitRule, OpenRule, Rule};
+use ee_decode::rule::{ExitRule, OpenRule};
+use ee_decode::{HeadChoice, Settings};
 use serde::Serialize;
 
 /// What candidates are looked for with.
@@ -134,8 +134,7 @@ pub(crate) fn candidates(search: &Search<'_>) -> Result<Vec<Candidate>> {
         let plain = cost.plain();
         for exits in exit_sets(trace.layers()) {
             let watched = search.watched(trace, states, &exits)?;
-            let is_known = |gate: &AnyGate| matches!(gate, AnyGate::States(_)) == states.is_some();
-            for gate in AnyGate::all().filter(is_known) {
+            for gate in gates::all().filter(|gate| gate.is_on_states() == states.is_some()) {
                 for decays in [false, true] {
                     for set in search.thresholds(&watched, OpenRule { gate, decays }) {
                         found.extend(exiting(search, (&cost, plain), &watched, gate, set)?);
@@ -153,7 +152,7 @@ fn exiting(
     search: &Search<'_>,
     (cost, plain): (&Cost<'_>, f64),
     watched: &Watched<'_>,
-    gate: AnyGate,
+    gate: &'static dyn Gate,
     (rule, origin): (ExitRule, Origin),
 ) -> Result<Vec<Candidate>> {
     let judged = watched.judge(rule);
@@ -162,11 +161,11 @@ fn exiting(
     for policy in POLICIES.iter().copied().filter(|policy| policy.takes_effect()) {
         for ask in search.asks.iter().filter(|ask| ask.is_of(gate)) {
             let Some(asked) = search.times.asked(ask) else { continue };
-            let seconds = cost.exits(watched, &exits, asked, policy.name());
+            let seconds = cost.exits(watched, &exits, asked, policy.cost());
             let settings = Settings {
                 rule,
                 policy,
-                head: ask.head()?,
+                head: ask.head(),
                 exits: watched.read_at().to_vec(),
                 min_tokens: search.min_tokens,
                 fitted: ask.fitted(),
@@ -193,11 +192,11 @@ fn cutting(
     let (judged, exits, plain) = (watched.judge(rule), watched.exits(rule), cost.plain());
     let policies = POLICIES.iter().copied().filter(|policy| policy.takes_effect());
     let candidate = |policy: &'static dyn KvPolicy| -> Result<Candidate> {
-        let seconds = cost.cut(watched, &exits, policy.name());
+        let seconds = cost.cut(watched, &exits, policy.cost());
         let settings = Settings {
             rule,
             policy,
-            head: "full".parse()?,
+            head: HeadChoice::default(),
             exits: every_exit_of(rule),
             min_tokens: search.min_tokens,
             fitted: None,
@@ -215,10 +214,7 @@ fn cutting(
 
 /// The only exit that a fixed depth has.
 fn every_exit_of(rule: ExitRule) -> Vec<usize> {
-    match rule.rule {
-        Rule::Fixed(exit) => vec![exit],
-        _ => Vec::new(),
-    }
+    rule.depth().into_iter().collect()
 }
 
 /// The plan that the trace promises most of, and plans chosen while decoding, which can find it.
@@ -243,7 +239,7 @@ pub(super) mod tests {
     use super::*;
     use crate::advise::times::Asked;
     use crate::trace::sample;
-    use ee_decode::states::STATE_GATES;
+    use ee_decode::gates::STATE_GATES;
 
     #[test]
     fn exits_are_counted_from_the_last_one() {

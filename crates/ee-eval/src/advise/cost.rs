@@ -1,10 +1,11 @@
 //! What decoding would take, from a trace and the times of the parts.
 //!
 //! Early exit: layers up to each token's exit, the head as often as the gate asks it, keys and values as the
-//! policy fills them; what `deferred` makes up for is counted as if it all were needed one day. Speculation:
+//! policy fills them; what is made up for later is counted as if it all were needed one day. Speculation:
 //! the rounds follow exactly from where an exit's answers are the last one's. Loops and bookkeeping cost
 //! nothing here, so that small models are slower than this says.
 
+use ee_decode::policy::Cost as Kv;
 use ee_decode::speculate::Plan;
 
 use super::times::{Asked, Times};
@@ -34,13 +35,13 @@ impl Cost<'_> {
         watched: &Watched<'_>,
         exits: &[usize],
         asked: &Asked,
-        kv: &str,
+        kv: Kv,
     ) -> f64 {
         let (times, layers) = (self.times, self.trace.layers());
         let skipped = match kv {
-            "recompute" => times.key_value,
-            "deferred" => times.further_layer,
-            _ => 0.0,
+            Kv::Nothing => 0.0,
+            Kv::Projections => times.key_value,
+            Kv::Later => times.further_layer,
         };
         let may_leave = watched.may_leave();
         let mut seconds = self.prompts();
@@ -65,9 +66,9 @@ impl Cost<'_> {
         seconds
     }
 
-    /// Seconds where every token that may leave does so at one exit, its head read once; `deferred` makes up for
-    /// nothing, as no later token goes deeper.
-    pub(crate) fn cut(&self, watched: &Watched<'_>, exits: &[usize], kv: &str) -> f64 {
+    /// Seconds where every token that may leave does so at one exit, its head read once; nothing is made
+    /// up for later, as no later token goes deeper.
+    pub(crate) fn cut(&self, watched: &Watched<'_>, exits: &[usize], kv: Kv) -> f64 {
         let head = self.times.head;
         let unasked = Asked {
             name: String::new(),
@@ -76,7 +77,7 @@ impl Cost<'_> {
             leave_at_first: head,
             leave_later: head,
         };
-        let kv = if kv == "recompute" { kv } else { "copy" };
+        let kv = if kv == Kv::Later { Kv::Nothing } else { kv };
         self.exits(watched, exits, &unasked, kv)
     }
 
@@ -168,26 +169,26 @@ mod tests {
         // Position 1 may not leave; positions 2 to 4 leave at exit 1 after one read.
         let sure = watched.exits("confidence:0.5".parse().unwrap());
         let full = |kv| cost.exits(&watched, &sure, &asked([3.0, 3.0, 0.0, 0.0]), kv);
-        assert_eq!(full("copy"), 100.0 + 7.0 + 3.0 * (1.0 + 3.0));
-        assert_eq!(full("recompute"), full("copy") + 9.0 * 0.125);
-        assert_eq!(full("deferred"), full("copy") + 9.0 * 0.25);
+        assert_eq!(full(Kv::Nothing), 100.0 + 7.0 + 3.0 * (1.0 + 3.0));
+        assert_eq!(full(Kv::Projections), full(Kv::Nothing) + 9.0 * 0.125);
+        assert_eq!(full(Kv::Later), full(Kv::Nothing) + 9.0 * 0.25);
         // A gate that asks no head reads it where a token leaves.
         let states = asked([0.25, 0.25, 3.0, 3.0]);
         assert_eq!(
-            cost.exits(&watched, &sure, &states, "copy"),
+            cost.exits(&watched, &sure, &states, Kv::Nothing),
             100.0 + 7.0 + 3.0 * (1.0 + 0.25 + 3.0)
         );
         // Two equal answers: exit 2 for positions 2 and 4; position 3 too, as 5, 5.
         let patient = watched.exits("patience:1".parse().unwrap());
         let pruned = asked([3.5, 0.5, 0.0, 3.0]);
         assert_eq!(
-            cost.exits(&watched, &patient, &pruned, "copy"),
+            cost.exits(&watched, &patient, &pruned, Kv::Nothing),
             100.0 + 7.0 + 3.0 * (2.0 + 3.5 + 0.5 + 3.0)
         );
         // Nothing leaves: the last exit's head is as plain decoding's.
         let never = watched.exits("patience:3".parse().unwrap());
         assert_eq!(
-            cost.exits(&watched, &never, &states, "copy"),
+            cost.exits(&watched, &never, &states, Kv::Nothing),
             100.0 + 7.0 + 3.0 * (4.0 + 3.0 * 0.25 + 3.0)
         );
     }

@@ -15,7 +15,7 @@ use crate::subject::DecoderSubject;
 use crate::tokens::states::StateNumbers;
 use crate::trace::Trace;
 use crate::trial::material::{Material, Terms};
-use ee_decode::states::{STATE_GATES, StateGate, fitted};
+use ee_decode::gates::{Gate, STATE_GATES, fitted};
 
 /// Texts that the numbers of gates on states are read of where a guarantee needs no more.
 const STATE_TEXTS: usize = 150;
@@ -144,8 +144,7 @@ pub(super) fn state_asks(subject: &DecoderSubject) -> Result<Vec<Ask>> {
     let fitted = if path.is_file() { Some(fitted(&path, subject.model())?) } else { None };
     let gates = STATE_GATES.iter().copied();
     let gates = gates.filter(|gate| !gate.is_fitted() || fitted.is_some());
-    let ask = |gate: &'static dyn StateGate| {
-        Ask::States(gate, fitted.clone().filter(|_| gate.is_fitted()))
-    };
+    let ask =
+        |gate: &'static dyn Gate| Ask::States(gate, fitted.clone().filter(|_| gate.is_fitted()));
     Ok(gates.map(ask).collect())
 }

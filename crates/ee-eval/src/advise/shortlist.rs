@@ -3,7 +3,8 @@
 use super::candidates::Candidate;
 use super::results::Origin;
 use ee_decode::Settings;
-use ee_decode::rule::{ExitRule, Rule};
+use ee_decode::policy::Cost;
+use ee_decode::rule::ExitRule;
 
 /// The places of at most `most` settings that are worth trying, unlike enough to learn from: both ways of
 /// speculating; the model cut off where it keeps tokens; still thresholds of gates on signals that keep tokens, keep
@@ -19,16 +20,16 @@ pub(crate) fn shortlist(candidates: &[Candidate], most: usize) -> Vec<usize> {
         chosen.extend(found);
     };
     choose(&|of, _| of.origin == Origin::Adaptive);
-    choose(&|of, _| of.is_plainest(Origin::Keep, "deferred"));
-    choose(&|of, _| of.is_plainest(Origin::KeepTexts, "deferred"));
+    choose(&|of, _| of.is_plainest(Origin::Keep, Cost::Later));
+    choose(&|of, _| of.is_plainest(Origin::KeepTexts, Cost::Later));
     choose(&|of, _| of.way.is_cut() && of.is_exact());
     choose(&|of, _| of.reads_states() && of.is_exact());
     choose(&|of, _| of.origin == Origin::Agreement);
-    choose(&|of, _| of.is_plainest(Origin::KeepTexts, "recompute"));
-    choose(&|of, _| of.is_plainest(Origin::Guarantee, "deferred"));
+    choose(&|of, _| of.is_plainest(Origin::KeepTexts, Cost::Projections));
+    choose(&|of, _| of.is_plainest(Origin::Guarantee, Cost::Later));
     choose(&|of, _| of.reads_states() && of.is_exact() && of.origin == Origin::KeepTexts);
     choose(&|of, _| of.decays() && of.is_exact());
-    choose(&|of, _| of.is_plainest(Origin::Keep, "recompute"));
+    choose(&|of, _| of.is_plainest(Origin::Keep, Cost::Projections));
     choose(&|of, chosen| {
         let name = of.gate_name();
         name.is_some() && chosen.iter().all(|&other| candidates[other].gate_name() != name)
@@ -54,7 +55,7 @@ impl Candidate {
     }
 
     pub(super) fn reads_states(&self) -> bool {
-        self.rule().is_some_and(|rule| matches!(rule.rule, Rule::States(..)))
+        self.rule().is_some_and(|rule| rule.is_on_states())
     }
 
     fn decays(&self) -> bool {
@@ -63,14 +64,15 @@ impl Candidate {
 
     /// Whether keys and values are the full model's.
     fn is_exact(&self) -> bool {
-        self.settings().is_some_and(|settings| settings.policy.name() == "deferred")
+        self.settings().is_some_and(|settings| settings.policy.is_exact())
     }
 
     /// Whether it is a gate on signals with a still threshold found so, under this policy.
-    fn is_plainest(&self, origin: Origin, kv: &str) -> bool {
+    fn is_plainest(&self, origin: Origin, kv: Cost) -> bool {
         let is_still = |settings: &Settings| {
-            let ExitRule { rule, decays } = settings.rule;
-            matches!(rule, Rule::Signals(_)) && !decays && settings.policy.name() == kv
+            let rule = settings.rule;
+            rule.gate().is_some_and(|(open, _)| !open.gate.is_on_states() && !open.decays)
+                && settings.policy.cost() == kv
         };
         self.origin == origin && self.settings().is_some_and(is_still)
     }
@@ -111,10 +113,10 @@ mod tests {
             assert!(short.iter().any(|of| of.way.command() == way), "{way:?}");
         };
         for (origin, kv) in [
-            (Origin::Keep, "deferred"),
-            (Origin::KeepTexts, "deferred"),
-            (Origin::KeepTexts, "recompute"),
-            (Origin::Guarantee, "deferred"),
+            (Origin::Keep, Cost::Later),
+            (Origin::KeepTexts, Cost::Later),
+            (Origin::KeepTexts, Cost::Projections),
+            (Origin::Guarantee, Cost::Later),
         ] {
             first(&|of| of.is_plainest(origin, kv));
         }

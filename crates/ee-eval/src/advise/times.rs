@@ -10,16 +10,14 @@ use std::time::Instant;
 use burn::tensor::Device;
 use ee_decode::HeadChoice;
 use ee_decode::clock::Clock;
+use ee_decode::gates::{Gate, StateView};
 use ee_decode::head::Reader;
 use ee_decode::lane::Lane;
-use ee_decode::rule::AnyGate;
-use ee_decode::states::{StateGate, StateView};
 use ee_models::gate::LinearGate;
 use ee_models::kernels::Rows;
 use ee_models::{Decoder, Stream};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
 use crate::spread::Spread;
 
 /// Steps of each part.
@@ -54,7 +52,7 @@ pub(crate) enum Ask {
     /// Gates on signals ask a head.
     Head(HeadChoice),
     /// A gate on states, fitted where it has to be, asks nobody; the head is read once, on leaving.
-    States(&'static dyn StateGate, Option<Arc<LinearGate>>),
+    States(&'static dyn Gate, Option<Arc<LinearGate>>),
 }
 
 impl Ask {
@@ -67,24 +65,23 @@ impl Ask {
     }
 
     /// Whether a gate asks in this way.
-    pub(crate) fn is_of(&self, gate: AnyGate) -> bool {
-        match (self, gate) {
-            (Self::Head(_), AnyGate::Signals(_)) => true,
-            (Self::States(ours, _), AnyGate::States(gate)) => ours.name() == gate.name(),
-            _ => false,
+    pub(crate) fn is_of(&self, gate: &dyn Gate) -> bool {
+        match self {
+            Self::Head(_) => !gate.is_on_states(),
+            Self::States(ours, _) => ours.name() == gate.name(),
         }
     }
 
     /// The head that the command line takes for it.
-    pub(crate) fn head(&self) -> Result<HeadChoice> {
+    pub(crate) fn head(&self) -> HeadChoice {
         match self {
-            Self::Head(head) => Ok(*head),
-            Self::States(..) => Ok("gate".parse()?),
+            Self::Head(head) => *head,
+            Self::States(..) => HeadChoice::unasked(),
         }
     }
 
     /// The gate, where it is one on states.
-    pub(crate) fn state_gate(&self) -> Option<&'static dyn StateGate> {
+    pub(crate) fn state_gate(&self) -> Option<&'static dyn Gate> {
         match self {
             Self::Head(_) => None,
             Self::States(gate, _) => Some(*gate),

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn steps_go_from_the_first_that_can_fire_to_one_that_always_does() {
-        let of = |name: &str, step| ladder(Scale::of(gates::by_name(name).unwrap(), SPACE), step);
+        let of = |name: &str, step| ladder(gates::by_name(name).unwrap().scale(SPACE), step);
         assert_eq!(of("confidence", 0.25), [0.75, 0.5, 0.25, 0.0]);
         assert_eq!(of("margin", 0.5), [0.5, 0.0, -0.001]);
         assert_eq!(of("entropy", 0.3)[..2], [0.3, 0.6]);
@@ -99,7 +99,7 @@ mod tests {
     fn every_gates_first_step_can_fire_and_its_last_always_does() {
         let trace = sample::random(40, 6, 2, 3);
         for &gate in GATES {
-            let ladder = ladder(Scale::of(gate, SPACE), 0.05);
+            let ladder = ladder(gate.scale(SPACE), 0.05);
             SetGate { gate, threshold: ladder[0] }.check(SPACE).unwrap();
             let last = SetGate { gate, threshold: ladder[ladder.len() - 1] };
             assert!(exits_on(last, &trace).iter().all(|&exit| exit == 1), "{}", gate.name());

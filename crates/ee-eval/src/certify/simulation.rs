@@ -142,7 +142,7 @@ fn certify(trace: &Trace, risk: f64) -> Option<f32> {
 /// The loosest threshold whose risk on the trace looks small enough.
 fn take_at_face_value(trace: &Trace, risk: f64) -> Option<f32> {
     let gate = by_name("confidence").unwrap();
-    let ladder = ladder(Scale::of(gate, ExitSpace { layers: 2, labels: 2 }), 0.05);
+    let ladder = ladder(gate.scale(ExitSpace { layers: 2, labels: 2 }), 0.05);
     let looks = |threshold: &f32| {
         Point::of(trace, SetGate { gate, threshold: *threshold }, Against::Full).risk <= risk
     };
@@ -217,7 +217,7 @@ fn whoever_picks_the_best_of_all_lines_keeps_the_promise() {
 /// The certified threshold where every row decides, as if it were a draw of its own.
 fn certify_on_all(trace: &Trace, risk: f64) -> Option<f32> {
     let gate = by_name("confidence").unwrap();
-    let ladder = ladder(Scale::of(gate, ExitSpace { layers: 2, labels: 2 }), 0.05);
+    let ladder = ladder(gate.scale(ExitSpace { layers: 2, labels: 2 }), 0.05);
     let level = 1.0 - CONFIDENCE;
     let exits = |threshold| exits_on(SetGate { gate, threshold }, trace);
     let tested = test(trace, exits, &ladder, Promise { risk, level, against: Against::Full });

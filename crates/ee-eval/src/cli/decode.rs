@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use ee_decode::gates::fitted;
 use ee_decode::generate::Choice;
-use ee_decode::rule::Rule;
-use ee_decode::states::fitted;
 use ee_decode::{ExitRule, HeadChoice, PolicyChoice, Settings};
 use ee_models::ExitModel;
 use ee_models::gate::GATE_FILE;
@@ -122,8 +121,7 @@ fn settings(flags: &Flags, subject: &DecoderSubject) -> Result<Vec<Settings>> {
         // The last exit is always read.
         false => flags.exits.iter().copied().filter(|&exit| exit != layers).collect(),
     };
-    let needs_file =
-        |rule: &ExitRule| matches!(rule.rule, Rule::States(gate, _) if gate.is_fitted());
+    let needs_file = |rule: &ExitRule| rule.gate().is_some_and(|(open, _)| open.gate.is_fitted());
     let mut gates = flags.gate.clone();
     for path in &flags.certified.certificate {
         gates.push(certified(path, subject, flags)?);

@@ -21,7 +21,7 @@ use crate::report::{Page, provenance};
 use crate::tokens::{TokenGate, Watched, agreement_per_exit};
 use crate::trace::{Trace, TraceFacts};
 use ee_decode::gates::{ExitSpace, GATES};
-use ee_decode::rule::{AnyGate, OpenRule};
+use ee_decode::rule::OpenRule;
 
 /// The name of the rule by which every token leaves at one exit.
 const FIXED: &str = "fixed";
@@ -61,7 +61,7 @@ impl Replay {
         let space = ExitSpace { layers, labels: trace.facts.outputs() };
         let mut gates = IndexMap::new();
         for &gate in GATES {
-            let open = OpenRule { gate: AnyGate::Signals(gate), decays: false };
+            let open = OpenRule { gate, decays: false };
             let found = watched.keeping(open, keep);
             let shut = open.at(open.scale(space).range.never);
             gates.insert(gate.name().to_owned(), watched.judge(found.unwrap_or(shut)));
@@ -189,7 +189,7 @@ mod tests {
             assert!(kept >= 0.8 - 1e-9, "{}: {kept}", gate.name());
             // As `compare` and `recommend` replay it.
             let watched = Watched::new(&trace, &[1, 2, 3, 4], 1).unwrap();
-            let open = OpenRule { gate: AnyGate::Signals(*gate), decays: false };
+            let open = OpenRule { gate: *gate, decays: false };
             if let Some(rule) = watched.keeping(open, 0.8) {
                 assert_eq!(&watched.judge(rule), found, "{}", gate.name());
             }

@@ -5,8 +5,8 @@
 //! from states that on the CPU have the bits of decoding's, so that a gate leaves here where it does there.
 
 use burn::tensor::Tensor;
+use ee_decode::gates::{Gate, StateView};
 use ee_decode::lane::Lane;
-use ee_decode::states::{StateGate, StateView};
 use ee_models::Decoder;
 use ee_models::gate::LinearGate;
 use ee_models::kernels::Rows;
@@ -38,7 +38,7 @@ impl StateNumbers {
         model: &dyn Decoder,
         trace: &Trace,
         prompts: &[Vec<u32>],
-        (gates, fitted): (&[&'static dyn StateGate], Option<&LinearGate>),
+        (gates, fitted): (&[&'static dyn Gate], Option<&LinearGate>),
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let exits = trace.layers() - 1;
@@ -83,7 +83,7 @@ impl StateNumbers {
     /// A gate's numbers of some rows at some exits, `[rows × exits]`; none of a gate that was not observed.
     pub(crate) fn values(
         &self,
-        gate: &dyn StateGate,
+        gate: &dyn Gate,
         rows: &[usize],
         exits: &[usize],
     ) -> Option<Vec<f32>> {

@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ee_decode::clock::Clock;
+use ee_decode::gates::{self, GATES, STATE_GATES};
 use ee_decode::generate::{Options, Unwatched, Watcher, generate};
 use ee_decode::policy::by_name;
 use ee_decode::sample::{LAYERS, NEW, VOCABULARY, model, options, prompt};
-use ee_decode::states::STATE_GATES;
 use ee_decode::{Settings, decode};
 use ee_models::ExitModel;
 use ee_models::arch::llama::Llama;
@@ -105,7 +105,7 @@ fn rules() -> Vec<ExitRule> {
         "learned" => "0.6",
         other => panic!("a threshold for {other}"),
     };
-    let typed = AnyGate::all().flat_map(|gate| {
+    let typed = gates::all().flat_map(|gate| {
         let still = format!("{}:{}", gate.name(), threshold(gate.name()));
         [still.clone(), still + "@decay"]
     });
@@ -184,7 +184,7 @@ fn thresholds_of_gates_on_states_are_the_best_of_all_that_keep_enough() {
     };
     for &gate in STATE_GATES {
         for decays in [false, true] {
-            let open = OpenRule { gate: AnyGate::States(gate), decays };
+            let open = OpenRule { gate: gate, decays };
             let found = watched.keeping(open, 0.5).unwrap();
             let average = watched.judge(found).average_exit;
             assert!(kept(&watched.exits(found)) >= 0.5 && average < LAYERS as f64, "{found}");
@@ -270,7 +270,7 @@ fn thresholds_are_the_best_of_all_that_keep_enough() {
 }
 
 /// Every gate on signals, still and decaying.
-fn signals() -> impl Iterator<Item = (AnyGate, bool)> {
-    let gates = AnyGate::all().filter(|gate| matches!(gate, AnyGate::Signals(_)));
+fn signals() -> impl Iterator<Item = (&'static dyn Gate, bool)> {
+    let gates = GATES.iter().copied();
     gates.flat_map(|gate| [(gate, false), (gate, true)])
 }

@@ -2,8 +2,8 @@
 
 use ee_decode::ExitRule;
 use ee_decode::decay::{Position, undecayed};
-use ee_decode::gates::{Comparison, ExitSpace, Range, Scale};
-use ee_decode::rule::{AnyGate, OpenRule, Rule};
+use ee_decode::gates::{Comparison, ExitSpace, Gate, Range, Scale};
+use ee_decode::rule::{OpenRule, Rule};
 use ee_models::signal::ideal_exit;
 use serde::{Deserialize, Serialize};
 
@@ -156,7 +156,7 @@ impl<'t> Watched<'t> {
     /// The rule of a place among the exits that are read.
     fn fixed(&self, place: usize) -> Option<ExitRule> {
         let exit = *self.exits.get(place - 1)?;
-        Some(ExitRule { rule: Rule::Fixed(exit), decays: false })
+        Some(ExitRule::fixed(exit))
     }
 
     fn shallowest(&self, gate: OpenRule, scores: &impl RowScores, keep: f64) -> Option<ExitRule> {
@@ -179,15 +179,13 @@ impl<'t> Watched<'t> {
 
     /// What a gate makes of the tokens that may leave at the exits that are read; none of a gate on states of
     /// which nothing is known.
-    fn numbers(&self, gate: AnyGate) -> Option<Numbers> {
-        match gate {
-            AnyGate::Signals(gate) => Some(Numbers::of(&self.asked, gate)),
-            AnyGate::States(of) => {
-                let values = self.states?.values(of, &self.rows, &self.exits)?;
-                let scale = gate.scale(self.space());
-                Some(Numbers::new(scale, self.rows.len(), self.asked.layers(), values))
-            }
+    fn numbers(&self, gate: &'static dyn Gate) -> Option<Numbers> {
+        if !gate.is_on_states() {
+            return Some(Numbers::of(&self.asked, gate));
         }
+        let values = self.states?.values(gate, &self.rows, &self.exits)?;
+        let scale = gate.scale(self.space());
+        Some(Numbers::new(scale, self.rows.len(), self.asked.layers(), values))
     }
 
     /// As a decoder's [`ee_decode::Settings::space`].
@@ -212,7 +210,7 @@ impl<'t> Watched<'t> {
     pub(crate) fn exits(&self, rule: ExitRule) -> Vec<usize> {
         let layers = self.trace.layers();
         let mut exits = vec![layers; self.trace.rows()];
-        if let Rule::Fixed(exit) = rule.rule {
+        if let Some(exit) = rule.depth() {
             self.rows.iter().for_each(|&row| exits[row] = exit.min(layers));
             return exits;
         }
@@ -240,8 +238,8 @@ impl<'t> Watched<'t> {
         });
         TokenGate {
             threshold: match rule.rule {
-                Rule::Fixed(exit) => exit as f32,
-                _ => rule.gate().map_or(f32::NAN, |(_, threshold)| threshold),
+                Rule::Gate(set) => set.threshold,
+                Rule::None | Rule::Ideal => f32::NAN,
             },
             average_exit: oracle::average(&exits),
             equal_share: equal_share(self.trace, &exits),

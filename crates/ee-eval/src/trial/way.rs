@@ -38,7 +38,7 @@ impl Way {
 
     /// Whether the model is cut off at one depth for every token.
     pub(crate) fn is_cut(&self) -> bool {
-        self.settings().is_some_and(|settings| matches!(settings.rule.rule, Rule::Fixed(_)))
+        self.settings().is_some_and(|settings| settings.rule.depth().is_some())
     }
 
     /// Whether tokens leave at their ideal exits, which takes the whole model to know.

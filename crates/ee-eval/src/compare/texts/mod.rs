@@ -35,7 +35,7 @@ use crate::trial::material::{Material, Terms};
 use crate::trial::{self, Way};
 use ee_decode::gates::{ExitSpace, GATES};
 use ee_decode::policy::POLICIES;
-use ee_decode::rule::{AnyGate, ExitRule, OpenRule, Rule};
+use ee_decode::rule::{ExitRule, OpenRule, Rule};
 use ee_decode::{HeadChoice, Settings};
 
 /// The doubt that statements on further texts leave together.
@@ -112,7 +112,7 @@ impl Examination<'_> {
         let (mut set, mut notices) = (Vec::new(), summary.notices.clone());
         let space = ExitSpace { layers, labels: trace.facts.outputs() };
         for &gate in GATES {
-            let open = OpenRule { gate: AnyGate::Signals(gate), decays: false };
+            let open = OpenRule { gate, decays: false };
             let found = watched.keeping(open, common.keep);
             let shut = open.at(open.scale(space).range.never);
             gates.insert(gate.name().to_owned(), watched.judge(found.unwrap_or(shut)));
@@ -123,7 +123,7 @@ impl Examination<'_> {
             }
         }
         // The model cut off where that keeps enough, else as mildly as it can be.
-        let mildest = ExitRule { rule: Rule::Fixed((layers - 1).max(1)), decays: false };
+        let mildest = ExitRule::fixed((layers - 1).max(1));
         let cut = watched.cut_keeping(common.keep).unwrap_or(mildest);
         gates.insert(FIXED.to_owned(), watched.judge(cut));
         let ways = ways(&set, cut, &all, &heads(self.subject)?, self.settings.min_tokens)?;
@@ -191,7 +191,7 @@ fn ways(
     heads: &[HeadChoice],
     min_tokens: usize,
 ) -> Result<Vec<Way>> {
-    let full: HeadChoice = "full".parse()?;
+    let full = HeadChoice::default();
     let mut ways = Vec::new();
     for policy in POLICIES.iter().copied().filter(|policy| policy.takes_effect()) {
         let mut add = |rule, head| {

@@ -91,7 +91,7 @@ fn absent_keys_of_encoders_mean_what_transformers_takes_them_for() {
         for (key, expected) in all[model_type]["absent"].as_object().unwrap() {
             let single = |value: f32| json!(value.to_string().parse::<f64>().unwrap());
             let found = match key.as_str() {
-                "hidden_act" => json!(format!("{:?}", config.activation()).to_lowercase()),
+                "hidden_act" => json!(format!("{:?}", config.activation).to_lowercase()),
                 "hidden_dropout_prob" => single(config.hidden_dropout_prob),
                 "attention_probs_dropout_prob" => single(config.attention_probs_dropout_prob),
                 "classifier_dropout" => json!(config.classifier_dropout),

@@ -52,11 +52,6 @@ impl KvCache {
         &mut self.layers[index]
     }
 
-    /// Slots per row.
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     /// Unused slots at the beginning of each row.
     pub fn padding(&self) -> &Arc<[usize]> {
         &self.padding
@@ -133,24 +128,14 @@ impl LayerKv {
         self.capacity
     }
 
-    /// Writes the keys and values of `width` tokens per row behind those that are there; keys are rotated.
-    ///
-    /// # Shapes
-    /// `[batch * width, kv_heads * head_dim]`
-    ///
-    /// # Panics
-    /// If there is no room, or the tokens do not begin at slot `start`: a layer fills its slots in order.
-    pub fn append(&mut self, key: Tensor<2>, value: Tensor<2>, start: usize, width: usize) {
-        self.append_rows(None, key, value, start, width);
-    }
-
-    /// [`LayerKv::append`] to some rows, one per row of the block; to all if absent.
+    /// Writes the keys and values of `width` tokens per row behind those that are there, to some rows, one per
+    /// row of the block, or to all; keys are rotated.
     ///
     /// # Shapes
     /// `[rows * width, kv_heads * head_dim]`
     ///
     /// # Panics
-    /// As [`LayerKv::append`], for each of the rows.
+    /// If there is no room, or the tokens do not begin at slot `start`: a layer fills its slots in order.
     pub fn append_rows(
         &mut self,
         rows: Option<&[usize]>,
@@ -250,24 +235,25 @@ mod tests {
         tensor.into_data().try_into_vec().unwrap()
     }
 
+    fn block(values: Vec<f32>) -> Tensor<2> {
+        let n = values.len();
+        Tensor::from_data(TensorData::new(values, [n, 1]), &Device::flex())
+    }
+
     #[test]
     fn blocks_follow_each_other_and_rows_can_go() {
         let device = Device::flex();
         let mut cache = KvCache::new(1, 1, 4, Arc::from([0, 1]), &device);
-        let block = |values: Vec<f32>| {
-            let n = values.len();
-            Tensor::<2>::from_data(TensorData::new(values, [n, 1]), &device)
-        };
         let layer = cache.layer(0);
-        layer.append(block(vec![1., 2., 3., 4.]), block(vec![5., 6., 7., 8.]), 0, 2);
-        layer.append(block(vec![9., 10.]), block(vec![11., 12.]), 2, 1);
+        layer.append_rows(None, block(vec![1., 2., 3., 4.]), block(vec![5., 6., 7., 8.]), 0, 2);
+        layer.append_rows(None, block(vec![9., 10.]), block(vec![11., 12.]), 2, 1);
         assert_eq!(values(layer.key()), [1., 2., 9., 0., 3., 4., 10., 0.]);
         assert_eq!(values(layer.value()), [5., 6., 11., 0., 7., 8., 12., 0.]);
         cache.keep(&[1]);
         assert_eq!(&cache.padding()[..], [1]);
         let layer = cache.layer(0);
         layer.crop(1);
-        layer.append(block(vec![20.]), block(vec![21.]), 1, 1);
+        layer.append_rows(None, block(vec![20.]), block(vec![21.]), 1, 1);
         assert_eq!(values(layer.key()), [3., 20., 10., 0.]);
         assert_eq!(layer.len(), 2);
     }
@@ -276,12 +262,8 @@ mod tests {
     fn rows_hold_different_numbers_of_slots() {
         let device = Device::flex();
         let mut cache = KvCache::new(1, 1, 3, Arc::from([0, 0]), &device);
-        let block = |values: Vec<f32>| {
-            let n = values.len();
-            Tensor::<2>::from_data(TensorData::new(values, [n, 1]), &device)
-        };
         let layer = cache.layer(0);
-        layer.append(block(vec![1., 2.]), block(vec![3., 4.]), 0, 1);
+        layer.append_rows(None, block(vec![1., 2.]), block(vec![3., 4.]), 0, 1);
         layer.append_rows(Some(&[1]), block(vec![5., 6.]), block(vec![7., 8.]), 1, 2);
         assert_eq!((layer.lens(), layer.len()), (&[1, 3][..], 1));
         let [key, value] = layer.block(&[1, 0], 0, 1);
@@ -306,23 +288,19 @@ mod tests {
     fn rows_that_fall_behind_go_on_at_the_common_slot() {
         let device = Device::flex();
         let mut cache = KvCache::new(1, 1, 5, Arc::from([0, 1, 0]), &device);
-        let block = |values: Vec<f32>| {
-            let n = values.len();
-            Tensor::<2>::from_data(TensorData::new(values, [n, 1]), &device)
-        };
         let tokens = || block(vec![1., 2., 3., 4., 5., 6., 7., 8., 9.]);
-        cache.layer(0).append(tokens(), tokens(), 0, 3);
+        cache.layer(0).append_rows(None, tokens(), tokens(), 0, 3);
         // The second row takes one token of three, the others all.
         cache.fall_behind(&[0, 2, 0]);
         assert_eq!(&cache.padding()[..], [0, 3, 0]);
         assert_eq!(cache.layer(0).origins(None).as_deref(), Some(&[0, 3, 10][..]));
         let more = || block(vec![10., 11., 12.]);
-        cache.layer(0).append(more(), more(), 3, 1);
+        cache.layer(0).append_rows(None, more(), more(), 3, 1);
         let expected = [1., 2., 3., 10., 0., 4., 11., 6., 0., 0., 7., 8., 9., 12., 0.];
         assert_eq!(values(cache.layer(0).key()), expected);
         cache.keep(&[1]);
         let layer = cache.layer(0);
-        layer.append(block(vec![13.]), block(vec![13.]), 4, 1);
+        layer.append_rows(None, block(vec![13.]), block(vec![13.]), 4, 1);
         assert_eq!(values(layer.value()), [4., 11., 13., 0., 0.]);
     }
 }

@@ -2,49 +2,23 @@ use std::path::{Path, PathBuf};
 
 /// What can go wrong between a checkpoint folder and a model on a device.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum Error {
     /// A file could not be read or written.
     #[error("{action} {path}", path = path.display())]
-    Io {
-        /// What was tried, for example `cannot read`.
-        action: &'static str,
-        /// The file or folder concerned.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
+    Io { action: &'static str, path: PathBuf, source: std::io::Error },
     /// `config.json` lacks a key, holds a value of the wrong type or asks for what is not supported.
     #[error("{path}: {complaint}", path = path.display())]
-    Config {
-        /// The configuration file.
-        path: PathBuf,
-        /// What was expected and what was found.
-        complaint: String,
-    },
+    Config { path: PathBuf, complaint: String },
     /// A weight file is not what its name says.
     #[error("{path}: {complaint}", path = path.display())]
-    Weights {
-        /// The weight file or checkpoint folder.
-        path: PathBuf,
-        /// What was expected and what was found.
-        complaint: String,
-    },
+    Weights { path: PathBuf, complaint: String },
     /// Tensors are missing, extra or misshapen; all of them are listed.
     #[error("{path} does not fit its config.json:\n  {list}", path = path.display(), list = complaints.join("\n  "))]
-    Tensors {
-        /// The checkpoint folder.
-        path: PathBuf,
-        /// One complaint per tensor.
-        complaints: Vec<String>,
-    },
+    Tensors { path: PathBuf, complaints: Vec<String> },
     /// The device's name is unknown or this build has no backend for it.
     #[error("device '{name}': {complaint}")]
-    Device {
-        /// The name as typed.
-        name: String,
-        /// What is wrong and what is available.
-        complaint: String,
-    },
+    Device { name: String, complaint: String },
     /// A variable of the environment names what is not known or not there.
     #[error("{0}")]
     Environment(String),

@@ -34,7 +34,7 @@ pub(crate) struct CheckpointParameters {
     complaints: Vec<String>,
     new_head: Option<NewHead>,
     /// Tensors whose names begin so are as good as absent.
-    passed_over: Option<&'static str>,
+    passed_over: &'static [&'static str],
 }
 
 impl CheckpointParameters {
@@ -58,7 +58,7 @@ impl CheckpointParameters {
             used: BTreeSet::new(),
             complaints: Vec::new(),
             new_head: None,
-            passed_over: None,
+            passed_over: &[],
         };
         source.check(layers, folder)?;
         Ok(source)
@@ -104,31 +104,19 @@ impl CheckpointParameters {
     }
 
     /// From now on, tensors whose names begin so are as good as absent.
-    pub(crate) fn pass_over(&mut self, beginning: &'static str) {
-        self.passed_over = Some(beginning);
+    pub(crate) fn pass_over(&mut self, beginnings: &'static [&'static str]) {
+        self.passed_over = beginnings;
     }
 
     fn is_passed_over(&self, name: &str) -> bool {
-        self.passed_over.is_some_and(|beginning| name.starts_with(beginning))
+        let begins = |name: &str| self.passed_over.iter().any(|&part| name.starts_with(part));
+        // A bare backbone's names lack the prefix, that of a pooler with them.
+        begins(name) || begins(&format!("{}.{name}", self.naming.prefix))
     }
 
     /// From now on, head parameters that the checkpoint lacks are drawn.
     pub(crate) fn draw_head(&mut self, seed: u64, deviation: f64) {
         self.new_head = Some(NewHead { seed, deviation, names: Vec::new() });
-    }
-
-    /// Ends the building of a model without a head: one that is there is passed over.
-    ///
-    /// # Errors
-    /// As [`CheckpointParameters::finish`].
-    pub(crate) fn finish_without_head(mut self, folder: &Path) -> Result<()> {
-        let Naming { prefix, head, .. } = self.naming;
-        // A bare backbone's names lack the prefix, that of a pooler with them.
-        let begins = |name: &str| head.iter().any(|head| name.starts_with(head));
-        let is_head = |name: &&str| begins(name) || begins(&format!("{prefix}.{name}"));
-        let head: Vec<String> = self.weights.names().filter(is_head).map(str::to_owned).collect();
-        self.used.extend(head);
-        self.finish(folder).map(|_| ())
     }
 
     /// Names, new head parameters and unused tensors.

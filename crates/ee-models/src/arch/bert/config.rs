@@ -28,7 +28,7 @@ pub struct EncoderConfig {
     pub attention_probs_dropout_prob: f32,
     pub classifier_dropout: Option<f32>,
     pub initializer_range: f64,
-    activation: Activation,
+    pub activation: Activation,
     labels: Vec<String>,
     /// The whole file, for writing back.
     json: Map<String, Value>,
@@ -141,11 +141,6 @@ impl EncoderConfig {
         });
         let Value::Object(json) = value else { unreachable!("the literal is an object") };
         Self::from_json(json, Path::new("the model's sizes"))
-    }
-
-    /// The feed-forward network's activation.
-    pub fn activation(&self) -> Activation {
-        self.activation
     }
 
     /// Names of the labels, in the order of their numbers.

@@ -34,42 +34,25 @@ pub struct LabelOrder {
 
 /// Why a head and a task do not go together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum LabelMismatch {
     /// The head has another number of outputs than the task has labels.
     #[error("the checkpoint's head has {} labels ({}), the task has {} ({})",
         head.len(), head.join(", "), task.len(), task.join(", "))]
-    Number {
-        /// The head's labels.
-        head: Vec<String>,
-        /// The task's labels.
-        task: Vec<String>,
-    },
+    Number { head: Vec<String>, task: Vec<String> },
     /// The head's labels have names, and these are not the task's.
     #[error("the checkpoint's head has the labels {}, the task has {}; which output of the head means \
              which label must be stated, or id2label be corrected in config.json",
         head.join(", "), task.join(", "))]
-    Names {
-        /// The head's labels.
-        head: Vec<String>,
-        /// The task's labels.
-        task: Vec<String>,
-    },
+    Names { head: Vec<String>, task: Vec<String> },
     /// What was stated is no order of the task's labels.
     #[error("the stated order of labels is {}, expected each of the task's labels once: {}",
         stated.join(", "), task.join(", "))]
-    Stated {
-        /// What was stated.
-        stated: Vec<String>,
-        /// The task's labels.
-        task: Vec<String>,
-    },
+    Stated { stated: Vec<String>, task: Vec<String> },
     /// The head's labels have the task's names, in another order than the stated one.
     #[error("the stated order of labels contradicts the head's own, {}; where its names are wrong, correct \
              id2label in config.json", head.join(", "))]
-    Contradiction {
-        /// The head's labels.
-        head: Vec<String>,
-    },
+    Contradiction { head: Vec<String> },
 }
 
 impl LabelOrder {

@@ -64,28 +64,21 @@ pub fn load(folder: &Path, head: &Head, device: &Device) -> Result<Loaded> {
     // The last product of the head stands for all of it.
     let has_head = source.has(CLASSIFIER);
     let refuse = |complaint: String| Err(Error::Weights { path: folder.to_owned(), complaint });
-    match head {
-        Head::New { labels, seed } => {
-            source.pass_over(CLASSIFIER);
-            source.draw_head(*seed, config.initializer_range);
-            config.set_labels(labels);
-        }
-        Head::NewIfAbsent { labels, seed } if !has_head => {
-            source.draw_head(*seed, config.initializer_range);
-            config.set_labels(labels);
-        }
-        Head::Required if !has_head => {
-            return refuse(
-                "the checkpoint has no classification head; fine-tune it first".to_owned(),
-            );
-        }
-        Head::Required | Head::NewIfAbsent { .. } => {
-            if let Some(class) = config.class_of_other_head() {
-                return refuse(format!(
-                    "the checkpoint is a {class}, whose head does not classify texts; a new head is needed"
-                ));
-            }
-        }
+    let new = match head {
+        Head::New { labels, seed } => Some((labels, seed)),
+        Head::NewIfAbsent { labels, seed } => Some((labels, seed)).filter(|_| !has_head),
+        Head::Required => None,
+    };
+    if let Some((labels, seed)) = new {
+        source.pass_over(&[CLASSIFIER]);
+        source.draw_head(*seed, config.initializer_range);
+        config.set_labels(labels);
+    } else if !has_head {
+        return refuse("the checkpoint has no classification head; fine-tune it first".to_owned());
+    } else if let Some(class) = config.class_of_other_head() {
+        return refuse(format!(
+            "the checkpoint is a {class}, whose head does not classify texts; a new head is needed"
+        ));
     }
     let model = Encoder::new(&config, &mut source);
     let (names, new_head, unused) = source.finish(folder)?;
@@ -120,8 +113,9 @@ impl Family for EncoderFamily {
     ) -> Result<Box<dyn Backbone>> {
         let config = EncoderConfig::read(folder)?;
         let mut source = open(&config, folder, device)?;
+        source.pass_over(self.facts.naming.head);
         let model = EncoderBackbone::new(&config, &mut source);
-        source.finish_without_head(folder)?;
+        source.finish(folder)?;
         Ok(Box::new(model))
     }
 

@@ -93,7 +93,7 @@ impl EncoderLayer {
             feed_forward: FeedForward::new(
                 linear(of, "intermediate.dense", d_model, inner),
                 linear(of, "output.dense", inner, d_model),
-                config.activation(),
+                config.activation,
             ),
             output_norm: ResidualNorm::new(of.enter("output.LayerNorm"), d_model, epsilon),
         }

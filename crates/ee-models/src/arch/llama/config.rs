@@ -63,7 +63,7 @@ impl LlamaConfig {
         let mut config = Self::from_json(read_json(&path)?, &path)?;
         let (generation, notice) = special::generation(&folder.join("generation_config.json"))?;
         config.notices.extend(notice);
-        let special::Taken { wrong, notices } = config.special.take(&generation, config.vocab_size);
+        let (wrong, notices) = config.special.take(&generation, config.vocab_size);
         // transformers takes from this file what it can use.
         let wrong =
             wrong.into_iter().map(|wrong| format!("generation_config.json: {wrong}; ignored"));

@@ -64,8 +64,9 @@ impl Family for LlamaFamily {
     ) -> Result<Box<dyn Backbone>> {
         let config = LlamaConfig::read(folder)?;
         let mut source = open(&config, folder, precision, device)?;
+        source.pass_over(self.facts.naming.head);
         let model = LlamaBackbone::new(&config, &mut source);
-        source.finish_without_head(folder)?;
+        source.finish(folder)?;
         Ok(Box::new(model))
     }
 

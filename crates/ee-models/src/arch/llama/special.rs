@@ -20,8 +20,13 @@ pub struct SpecialTokens {
 }
 
 impl SpecialTokens {
-    /// Takes what a file's JSON says; the rest stays. Returns what is wrong in it, and what never occurs.
-    pub(super) fn take(&mut self, json: &Map<String, Value>, vocab_size: usize) -> Taken {
+    /// Takes what a file's JSON says; the rest stays. Returns complaints of what is no token id, and notices of
+    /// ids that the vocabulary does not have.
+    pub(super) fn take(
+        &mut self,
+        json: &Map<String, Value>,
+        vocab_size: usize,
+    ) -> (Vec<String>, Vec<String>) {
         let (mut wrong, mut notices) = (Vec::new(), Vec::new());
         let mut ids = |key: &str| {
             let value = json.get(key).filter(|value| !value.is_null())?;
@@ -45,17 +50,8 @@ impl SpecialTokens {
         if let Some(ends) = ids("eos_token_id") {
             self.ends = ends;
         }
-        Taken { wrong, notices }
+        (wrong, notices)
     }
-}
-
-/// What came of a file's special tokens.
-#[derive(Debug, Default)]
-pub(super) struct Taken {
-    /// Complaints of what is no token id.
-    pub(super) wrong: Vec<String>,
-    /// Of ids that the vocabulary does not have.
-    pub(super) notices: Vec<String>,
 }
 
 /// The tokens that `config.json` states, with the family's where it has no such key; and what never occurs.
@@ -66,7 +62,7 @@ pub(super) fn of_config(
     defaults: Option<[u32; 2]>,
 ) -> (SpecialTokens, Vec<String>) {
     let mut special = SpecialTokens::default();
-    let Taken { wrong, notices } = special.take(json, vocab_size);
+    let (wrong, notices) = special.take(json, vocab_size);
     wrong.into_iter().for_each(|wrong| keys.complain(wrong));
     if let Some([first, last]) = defaults {
         let known = |id: &u32| (*id as usize) < vocab_size;
@@ -127,7 +123,7 @@ mod tests {
 
     fn taken(value: Value) -> (SpecialTokens, usize) {
         let mut special = SpecialTokens { beginning: Some(1), ends: vec![2] };
-        let Taken { wrong, notices } = special.take(value.as_object().unwrap(), 10);
+        let (wrong, notices) = special.take(value.as_object().unwrap(), 10);
         (special, wrong.len() + notices.len())
     }
 

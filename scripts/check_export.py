@@ -19,14 +19,17 @@ from pathlib import Path
 
 import pyarrow.parquet
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 ROWS, LONGEST = 6, 24
 
 
 def load(folder):
     """The model in fp32, refusing weights that transformers had to invent or ignore."""
-    model, report = AutoModelForSequenceClassification.from_pretrained(
+    classes = AutoConfig.from_pretrained(folder).architectures or []
+    is_decoder = any(name.endswith("ForCausalLM") for name in classes)
+    auto = AutoModelForCausalLM if is_decoder else AutoModelForSequenceClassification
+    model, report = auto.from_pretrained(
         folder, output_loading_info=True, dtype=torch.float32, attn_implementation="eager"
     )
     for key in ("missing_keys", "unexpected_keys", "mismatched_keys"):
@@ -43,14 +46,31 @@ def random_batch(config):
     token_ids = torch.randint(3, config.vocab_size, (ROWS, longest), generator=generator)
     mask = torch.arange(longest)[None, :] < lengths[:, None]
     second_half = torch.arange(longest)[None, :] >= lengths[:, None] // 2
-    types = (second_half & mask).long() if config.type_vocab_size > 1 else torch.zeros_like(token_ids)
-    return token_ids.where(mask, config.pad_token_id), mask.long(), types
+    has_types = getattr(config, "type_vocab_size", 1) > 1
+    types = (second_half & mask).long() if has_types else torch.zeros_like(token_ids)
+    return token_ids.where(mask, config.pad_token_id or 0), mask.long(), types
+
+
+def decoder_logits(model, token_ids, mask):
+    """Logits [exit, token, vocabulary] of final norm and head on the state after each layer, padding left out."""
+    states = []
+    hooks = [
+        layer.register_forward_hook(lambda layer, given, state: states.append(state))
+        for layer in model.model.layers
+    ]
+    model(input_ids=token_ids, attention_mask=mask, use_cache=False)
+    for hook in hooks:
+        hook.remove()
+    states = [state[0] if isinstance(state, tuple) else state for state in states]
+    return torch.stack([model.lm_head(model.model.norm(state))[mask.bool()] for state in states])
 
 
 @torch.inference_mode()
 def exit_logits(model, batch):
     """Logits [exit, row, label] of the model's own head on the state after each layer."""
     token_ids, mask, types = batch
+    if hasattr(model, "lm_head"):
+        return decoder_logits(model, token_ids, mask)
     states = model.base_model(
         input_ids=token_ids, attention_mask=mask, token_type_ids=types, output_hidden_states=True
     ).hidden_states[1:]

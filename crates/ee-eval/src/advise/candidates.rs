@@ -1,7 +1,7 @@
 //! Every setting worth a thought, with what one half of the trace and the times of the parts promise of it.
 
 use super::half::Observed;
-use super::results::Origin;
+use super::origin::Origin;
 use crate::advise::cost::Cost;
 use crate::advise::times::{Ask, Times};
 use crate::error::Result;

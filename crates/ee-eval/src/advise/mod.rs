@@ -12,6 +12,7 @@ pub(crate) mod choose;
 mod cost;
 pub(crate) mod decide;
 pub(crate) mod half;
+mod origin;
 mod report;
 mod results;
 pub(crate) mod shortlist;
@@ -25,8 +26,9 @@ use ee_models::gate::GATE_FILE;
 use ee_tasks::GenerationTask;
 
 pub(crate) use answer::answer;
+pub(crate) use origin::Origin;
 pub(crate) use report::{table, write};
-pub(crate) use results::{Origin, Recommendation};
+pub(crate) use results::Recommendation;
 
 use crate::advise::times::{Ask, Times};
 use crate::certify::{Halves, examples};

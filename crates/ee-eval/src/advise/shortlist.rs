@@ -1,7 +1,7 @@
 //! The few settings that are tried, out of all that were thought of.
 
 use super::candidates::Candidate;
-use super::results::Origin;
+use super::origin::Origin;
 use ee_decode::Settings;
 use ee_decode::policy::Cost;
 use ee_decode::rule::ExitRule;

@@ -1,23 +1,16 @@
 //! What is decoded: prompts, how far they go on, and how their continuations are scored.
 
 use ee_decode::generate::Choice;
-use ee_tasks::TextMetric;
-use ee_tasks::metrics::bootstrap_of;
 
-use super::record::{Output, Texts};
-use super::rounds::Tried;
-use super::texts::Found;
-use crate::decoding::{Request, Scoring, n_references, of_metric, score};
+use crate::decoding::{Request, Scoring, n_references};
 use crate::error::{EvalError, Result};
-use crate::exits::ideal::MetricScore;
-use crate::exits::score::BOOTSTRAP_SEED;
 use crate::subject::DecoderSubject;
 use crate::trace::MetricFacts;
 
 /// Prompts with what is known of them.
 pub(crate) struct Material {
     pub(crate) request: Request,
-    scoring: Scoring,
+    pub(super) scoring: Scoring,
     pub(crate) prompts: Vec<Vec<u32>>,
     pub(crate) terms: Terms,
 }
@@ -58,44 +51,7 @@ impl Material {
         facts.collect()
     }
 
-    fn n_references(&self) -> Option<usize> {
+    pub(super) fn n_references(&self) -> Option<usize> {
         n_references(self.request.examples.iter().map(|(_, example)| example.references.len()))
-    }
-
-    /// The texts of one way of decoding, scored.
-    pub(super) fn texts(&self, way: &Tried<Found>) -> Result<Texts> {
-        let found = &way.found;
-        let mut outputs = Vec::with_capacity(self.prompts.len());
-        for (place, (number, example)) in self.request.examples.iter().enumerate() {
-            let generated = &found.texts[place];
-            let text = self.scoring.answer(&generated.text).to_owned();
-            outputs.push(Output {
-                example: *number,
-                prompt: example.prompt.clone(),
-                tokens: generated.tokens.clone(),
-                exits: found.exits[place].clone(),
-                statistics: self.scoring.statistics(&text, &example.references)?,
-                text,
-                whole: generated.text.clone(),
-                ended: generated.has_ended,
-            });
-        }
-        let mut texts = Texts::of(outputs, found.rows, &way.timed, way.prompts.as_secs_f64());
-        let metrics = self.scoring.metrics().iter();
-        texts.scores = metrics.map(|metric| self.score(&**metric, &texts.outputs)).collect();
-        Ok(texts)
-    }
-
-    fn score(&self, metric: &dyn TextMetric, outputs: &[Output]) -> MetricScore {
-        let statistics = of_metric(metric, outputs.iter().map(|output| &output.statistics));
-        let interval = bootstrap_of(|sum| metric.score(sum), &statistics, BOOTSTRAP_SEED);
-        MetricScore {
-            name: metric.name().to_owned(),
-            signature: metric.signature(self.n_references()),
-            score: Some(score(metric, &statistics)),
-            interval: Some([interval.low, interval.high]),
-            constant: None,
-            examples: statistics.len(),
-        }
     }
 }

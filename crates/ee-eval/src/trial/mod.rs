@@ -5,12 +5,12 @@
 //! and lossless speculation stand in one table, and every line says which it is. What further texts may expect of a
 //! way's quality is judged in [`quality`].
 
-pub(crate) mod cells;
 pub(crate) mod decode;
 mod fidelity;
 pub(crate) mod labels;
 mod lengths;
 pub(crate) mod material;
+pub(crate) mod outputs;
 pub(crate) mod quality;
 pub(crate) mod record;
 pub(crate) mod rounds;
@@ -29,9 +29,10 @@ use ee_decode::generate::{Options, Unwatched, generate};
 use ee_models::ExitModel;
 
 use self::material::Material;
-use self::record::{Beside, Texts};
+use self::outputs::Texts;
+use self::record::Beside;
 use self::rounds::{Tried, tried};
-use self::texts::{Found, Prompts, Runner};
+use self::texts::{Found, Prompts, Runner, scored};
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
 use crate::machine::Load;
@@ -100,7 +101,7 @@ fn decoded(
     let prompts = Prompts::new(subject, material, interrupt);
     let (found, load) = tried(&prompts, &mut runners, material.terms.rounds, "decoding")?;
     let scored = found.into_iter().map(|tried| {
-        let texts = material.texts(&tried)?;
+        let texts = scored(material, &tried)?;
         Ok((tried, texts))
     });
     Ok((scored.collect::<Result<_>>()?, load))

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::fidelity::equal;
-use super::record::Output;
+use super::outputs::Output;
 use crate::exits::score::BOOTSTRAP_SEED;
 use crate::trace::MetricFacts;
 

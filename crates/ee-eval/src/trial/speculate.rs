@@ -10,7 +10,8 @@ use ee_models::ExitModel;
 use serde::Serialize;
 
 use super::material::Material;
-use super::record::{Texts, Trials};
+use super::outputs::Texts;
+use super::record::Trials;
 use super::way::{Way, draft_words};
 use crate::error::Result;
 use crate::interrupt::Interrupt;

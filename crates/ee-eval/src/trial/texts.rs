@@ -9,13 +9,18 @@ use ee_decode::generate::{Choice, Options, Watcher, generate};
 use ee_decode::speculate::{Strategy, Tally, speculate};
 use ee_decode::{Settings, decode};
 use ee_models::ExitModel;
+use ee_tasks::TextMetric;
+use ee_tasks::metrics::bootstrap_of;
 
 use super::lengths::{Lengths, Stopwatch, mean_rows};
 use super::material::Material;
-use super::rounds::{Lap, Work};
+use super::outputs::{Output, Texts};
+use super::rounds::{Lap, Tried, Work};
 use super::way::{Way, strategy};
-use crate::decoding::{Generated, TextWatcher};
+use crate::decoding::{Generated, TextWatcher, of_metric, score};
 use crate::error::{EvalError, Result};
+use crate::exits::ideal::MetricScore;
+use crate::exits::score::BOOTSTRAP_SEED;
 use crate::interrupt::Interrupt;
 use crate::subject::DecoderSubject;
 
@@ -54,6 +59,44 @@ impl<'w> Runner<'w> {
             Way::Exits(settings) => Self::Exits(settings),
             Way::Speculation(plan) => Self::Speculation(strategy(*plan, layers)),
         }
+    }
+}
+
+/// The texts of one way of decoding, scored.
+pub(super) fn scored(material: &Material, way: &Tried<Found>) -> Result<Texts> {
+    let found = &way.found;
+    let mut outputs = Vec::with_capacity(material.prompts.len());
+    for (place, (number, example)) in material.request.examples.iter().enumerate() {
+        let generated = &found.texts[place];
+        let text = material.scoring.answer(&generated.text).to_owned();
+        outputs.push(Output {
+            example: *number,
+            prompt: example.prompt.clone(),
+            tokens: generated.tokens.clone(),
+            exits: found.exits[place].clone(),
+            statistics: material.scoring.statistics(&text, &example.references)?,
+            text,
+            whole: generated.text.clone(),
+            ended: generated.has_ended,
+        });
+    }
+    let mut texts = Texts::of(outputs, found.rows, &way.timed, way.prompts.as_secs_f64());
+    let metrics = material.scoring.metrics().iter();
+    texts.scores =
+        metrics.map(|metric| metric_score(material, &**metric, &texts.outputs)).collect();
+    Ok(texts)
+}
+
+fn metric_score(material: &Material, metric: &dyn TextMetric, outputs: &[Output]) -> MetricScore {
+    let statistics = of_metric(metric, outputs.iter().map(|output| &output.statistics));
+    let interval = bootstrap_of(|sum| metric.score(sum), &statistics, BOOTSTRAP_SEED);
+    MetricScore {
+        name: metric.name().to_owned(),
+        signature: metric.signature(material.n_references()),
+        score: Some(score(metric, &statistics)),
+        interval: Some([interval.low, interval.high]),
+        constant: None,
+        examples: statistics.len(),
     }
 }
 

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::fidelity::Fidelity;
 use super::material::Material;
-use super::record::{Shares, Texts, Trial, Trials};
+use super::outputs::Texts;
+use super::record::{Shares, Trial, Trials};
 use super::way::Way;
 use crate::error::Result;
 use crate::interrupt::Interrupt;

@@ -13,7 +13,7 @@ use crate::pace;
 use crate::report::Page;
 use crate::report::passage::Passage;
 use crate::report::table::{Cell, Table, columns};
-use crate::trial::record::{Output, Texts};
+use crate::trial::outputs::{Output, Texts};
 use crate::words::count;
 
 /// Texts per run that the page shows.

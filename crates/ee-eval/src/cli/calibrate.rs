@@ -12,25 +12,20 @@ use crate::trace;
 /// `ee-eval calibrate`.
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
-    /// Of which run.
     #[command(flatten)]
     traces: Traces,
     /// The highest risk that a threshold may have: the mean loss per example, above 0 and below 1.
     #[arg(long, value_name = "RISK", default_value = "0.05", value_parser = inside)]
     pub(crate) risk: f64,
-    /// How sure to be.
     #[command(flatten)]
     promise: Confidence,
     /// What the loss of an example is counted against.
     #[arg(long, value_name = "WHAT", default_value = "full")]
     pub(crate) against: Against,
-    /// What the rule beside it may lose.
     #[command(flatten)]
     quality: Keep,
-    /// Which half decides.
     #[command(flatten)]
     halving: Halving,
-    /// Where to write.
     #[command(flatten)]
     report: Report,
 }

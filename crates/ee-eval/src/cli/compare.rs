@@ -20,13 +20,11 @@ pub(crate) struct Flags {
     /// A checkpoint with the name that the report gives it; the first is what the others are compared with.
     #[arg(long, value_name = "NAME=DIR", required = true)]
     pub(crate) model: Vec<NamedModel>,
-    /// Which examples.
     #[command(flatten)]
     pub(crate) examples: Examples,
     /// Examples per batch of the trace [default: 32, for generated text 8].
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) batch: Option<usize>,
-    /// What a gate may lose.
     #[command(flatten)]
     quality: Keep,
     /// Batch sizes at which speed is measured, of generated text one [default: 1,32, for generated text 1].
@@ -38,19 +36,14 @@ pub(crate) struct Flags {
     /// Timed rounds [default: 5, for generated text 3].
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) rounds: Option<usize>,
-    /// When texts may be left.
     #[command(flatten)]
     start: Start,
-    /// How far texts go.
     #[command(flatten)]
     lengths: Lengths,
-    /// What scoring may do.
     #[command(flatten)]
     permission: Permission,
-    /// How decoders run.
     #[command(flatten)]
     format: Format,
-    /// Where to write.
     #[command(flatten)]
     report: Report,
 }

@@ -25,7 +25,6 @@ use crate::trial::material::{Material, Terms};
 /// `ee-eval decode`.
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
-    /// What to continue.
     #[command(flatten)]
     pub(crate) texts: TextArguments,
     /// When a token leaves: none; ideal (the whole model runs, then the exit that it shows is taken); fixed:D;
@@ -34,7 +33,6 @@ pub(crate) struct Flags {
     /// a threshold that decays with the position (CALM). Repeatable.
     #[arg(long, value_name = "GATE", required_unless_present = "certificate")]
     pub(crate) gate: Vec<ExitRule>,
-    /// What was certified, of the full model's own context and of every exit read whole.
     #[command(flatten)]
     certified: Certificates,
     /// What becomes of the keys and values of skipped layers: recompute (projected from the exit state), copy
@@ -52,22 +50,17 @@ pub(crate) struct Flags {
     /// The exits at which gates are read [default: all].
     #[arg(long, value_name = "D,…", value_delimiter = ',', value_parser = positive, conflicts_with = "certificate")]
     pub(crate) exits: Vec<usize>,
-    /// When texts may be left.
     #[command(flatten)]
     start: Start,
-    /// How many at once.
     #[command(flatten)]
     together: Batch,
-    /// How often.
     #[command(flatten)]
     timed: Rounds,
     /// Print the first N texts of every setting, with their exits [default: all, of a task 3].
     #[arg(long, value_name = "N")]
     pub(crate) show: Option<usize>,
-    /// What scoring may do.
     #[command(flatten)]
     permission: Permission,
-    /// Where to write.
     #[command(flatten)]
     report: OptionalReport,
 }

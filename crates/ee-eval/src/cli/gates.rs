@@ -16,16 +16,12 @@ use crate::trace::{self, Trace};
 /// `ee-eval gates`.
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
-    /// Of which run.
     #[command(flatten)]
     traces: Traces,
-    /// What a gate may lose.
     #[command(flatten)]
     quality: Keep,
-    /// What to check.
     #[command(flatten)]
     certified: Certificates,
-    /// Where to write.
     #[command(flatten)]
     report: Report,
 }

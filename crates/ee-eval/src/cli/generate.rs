@@ -21,7 +21,6 @@ use crate::words::count;
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("texts").required(true).multiple(true).args(["prompt", "prompts", "task"]))]
 pub(crate) struct TextArguments {
-    /// The model.
     #[command(flatten)]
     pub(super) decoder: Decoder,
     /// A text to continue; repeatable. An empty one begins with the checkpoint's first token.
@@ -33,13 +32,10 @@ pub(crate) struct TextArguments {
     /// A task of generated text whose prompts to continue, and whose metrics to compute.
     #[arg(long, value_name = "FILE")]
     pub(crate) task: Option<PathBuf>,
-    /// Where examples are from.
     #[command(flatten)]
     source: Source,
-    /// How many.
     #[command(flatten)]
     few: Limit,
-    /// How far.
     #[command(flatten)]
     lengths: Lengths,
     /// A text at which to end; repeatable.
@@ -97,16 +93,13 @@ impl SamplingArguments {
 #[derive(Debug, Args)]
 #[group(id = "generation")]
 pub(crate) struct Flags {
-    /// What to continue.
     #[command(flatten)]
     pub(crate) texts: TextArguments,
-    /// How tokens are chosen.
     #[command(flatten)]
     pub(crate) sampling: SamplingArguments,
     /// Print the prompt before its continuation.
     #[arg(long)]
     pub(crate) show_prompt: bool,
-    /// What scoring may do.
     #[command(flatten)]
     pub(super) permission: Permission,
 }

@@ -16,7 +16,6 @@ use crate::subject::{DecoderSubject, Subject};
 use crate::trace::Shard;
 use crate::words::count;
 
-/// Where a model runs.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Device {
     /// The device: cpu, cuda:0, …
@@ -24,7 +23,6 @@ pub(super) struct Device {
     pub(super) device: String,
 }
 
-/// In which format a decoder runs.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Format {
     /// Of a decoder, the format of the weights in memory: stored, f32, f16 or bf16.
@@ -32,7 +30,6 @@ pub(super) struct Format {
     pub(super) weights: Precision,
 }
 
-/// A checkpoint.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Checkpoint {
     /// The checkpoint's folder.
@@ -40,16 +37,12 @@ pub(super) struct Checkpoint {
     pub(super) model: PathBuf,
 }
 
-/// A decoder on its device.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Decoder {
-    /// Which.
     #[command(flatten)]
     pub(super) of: Checkpoint,
-    /// How.
     #[command(flatten)]
     pub(super) format: Format,
-    /// Where.
     #[command(flatten)]
     pub(super) on: Device,
 }
@@ -60,7 +53,6 @@ impl Decoder {
     }
 }
 
-/// A part of a task.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Split {
     /// The split; by default the task's own for evaluation.
@@ -68,13 +60,11 @@ pub(super) struct Split {
     pub(super) split: Option<String>,
 }
 
-/// Where examples are from.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Source {
     /// Where the task's files lie; by default what the task file says.
     #[arg(long, value_name = "DIR", requires = "task")]
     pub(super) data_dir: Option<PathBuf>,
-    /// Which part.
     #[command(flatten)]
     pub(super) split: Split,
 }
@@ -86,7 +76,6 @@ impl Source {
     }
 }
 
-/// How many examples.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Limit {
     /// Only the first N examples.
@@ -94,7 +83,6 @@ pub(super) struct Limit {
     pub(super) limit: Option<usize>,
 }
 
-/// How a classifier reads its inputs and answers.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Inputs {
     /// Classification: inputs are cut to N tokens, special tokens included.
@@ -113,7 +101,6 @@ impl Inputs {
     }
 }
 
-/// How far texts go.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Lengths {
     /// Generated text: new tokens per text [default: the task's, else 128].
@@ -124,7 +111,6 @@ pub(super) struct Lengths {
     pub(super) truncate: bool,
 }
 
-/// What scoring may do.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Permission {
     /// Generated text: run programs that the model wrote, each walled in, to score them.
@@ -132,7 +118,6 @@ pub(super) struct Permission {
     pub(super) allow_code_execution: bool,
 }
 
-/// When texts may be left.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Start {
     /// Generated text: the first N new tokens never leave; the first one never does, as all layers read the prompt.
@@ -140,7 +125,6 @@ pub(super) struct Start {
     pub(super) min_tokens: usize,
 }
 
-/// What may be lost.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Keep {
     /// The share of the full model's score to keep; of generated text the share of its tokens.
@@ -148,7 +132,6 @@ pub(super) struct Keep {
     pub(super) keep: f64,
 }
 
-/// How sure a promise is.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Confidence {
     /// How probable it must be that what is promised holds, above 0 and below 1.
@@ -156,7 +139,6 @@ pub(super) struct Confidence {
     pub(super) confidence: f64,
 }
 
-/// How examples are halved.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Halving {
     /// Which half of the examples decides.
@@ -164,7 +146,6 @@ pub(super) struct Halving {
     pub(super) seed: u64,
 }
 
-/// How often decoding is timed.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Rounds {
     /// Timed rounds, each of plain decoding and every other way in turn.
@@ -172,7 +153,6 @@ pub(super) struct Rounds {
     pub(super) rounds: usize,
 }
 
-/// How texts are decoded together.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Batch {
     /// Texts per batch.
@@ -180,7 +160,6 @@ pub(super) struct Batch {
     pub(super) batch: usize,
 }
 
-/// What was certified before.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Certificates {
     /// A `certificate.json` of `ee-eval calibrate` for these very weights and this task, whose rule is run as it was
@@ -189,7 +168,6 @@ pub(super) struct Certificates {
     pub(super) certificate: Vec<PathBuf>,
 }
 
-/// The traces of one run, or of several.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Traces {
     /// Traces of labels or of generated text; shards of one run are merged.
@@ -197,7 +175,6 @@ pub(super) struct Traces {
     pub(super) trace: Vec<PathBuf>,
 }
 
-/// Where a report goes.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Report {
     /// The folder to write results, tables and reports to.
@@ -205,7 +182,6 @@ pub(super) struct Report {
     pub(super) output: PathBuf,
 }
 
-/// Where a report goes, if one is wanted.
 #[derive(Debug, Clone, Args)]
 pub(super) struct OptionalReport {
     /// A folder for results.json, tables as CSV and what else is written: a trace, texts, a report.
@@ -226,16 +202,12 @@ pub(crate) struct Examples {
     /// The task's TOML file.
     #[arg(long, value_name = "FILE")]
     pub(crate) task: PathBuf,
-    /// Where they are from.
     #[command(flatten)]
     pub(super) source: Source,
-    /// How many.
     #[command(flatten)]
     pub(super) few: Limit,
-    /// How they are read.
     #[command(flatten)]
     pub(super) inputs: Inputs,
-    /// Where the model runs.
     #[command(flatten)]
     pub(super) on: Device,
 }

@@ -10,10 +10,8 @@ use crate::output::claim;
 /// `ee-eval ideal`.
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
-    /// Of which runs.
     #[command(flatten)]
     traces: Traces,
-    /// Where to write.
     #[command(flatten)]
     report: OptionalReport,
 }

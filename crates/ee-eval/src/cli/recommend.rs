@@ -22,13 +22,11 @@ const TRACE_BATCH: usize = 8;
 /// `ee-eval recommend`.
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
-    /// The model.
     #[command(flatten)]
     decoder: Decoder,
     /// A task of generated text.
     #[arg(long, value_name = "FILE")]
     pub(crate) task: PathBuf,
-    /// Where its examples are from.
     #[command(flatten)]
     source: Source,
     /// The model's trace of this task, or all its shards; by default one is made of the first examples.
@@ -38,16 +36,12 @@ pub(crate) struct Flags {
     /// quality is kept takes about 200 texts that are not timed even where nothing is lost.
     #[arg(long, value_name = "N", default_value = "600", value_parser = positive, conflicts_with = "trace")]
     pub(crate) limit: usize,
-    /// What may be lost.
     #[command(flatten)]
     quality: Keep,
-    /// How sure to be that a recommended setting is faster and keeps this share, whichever of those thought of it is.
     #[command(flatten)]
     promise: Confidence,
-    /// When texts may be left.
     #[command(flatten)]
     start: Start,
-    /// How far texts go.
     #[command(flatten)]
     lengths: Lengths,
     /// Try at most N settings live.
@@ -56,16 +50,12 @@ pub(crate) struct Flags {
     /// Time them on at most N examples of the other half, at even distances; quality is judged on all others.
     #[arg(long, value_name = "N", default_value = "24", value_parser = positive)]
     pub(crate) live_rows: usize,
-    /// How often to time.
     #[command(flatten)]
     timed: Rounds,
-    /// Which half chooses.
     #[command(flatten)]
     halving: Halving,
-    /// What scoring may do.
     #[command(flatten)]
     permission: Permission,
-    /// Where to write.
     #[command(flatten)]
     report: OptionalReport,
 }

@@ -18,19 +18,14 @@ use crate::trial::way::{draft_words, strategy};
 /// `ee-eval speculate`.
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
-    /// What to continue, and how.
     #[command(flatten)]
     pub(crate) generate: generate::Flags,
-    /// How to draft.
     #[command(flatten)]
     pub(crate) draft: DraftArguments,
-    /// How many at once.
     #[command(flatten)]
     together: Batch,
-    /// How often.
     #[command(flatten)]
     timed: Rounds,
-    /// Where to write.
     #[command(flatten)]
     report: OptionalReport,
 }

@@ -22,17 +22,14 @@ use crate::words::count;
 /// `ee-eval speed`.
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
-    /// The model.
     #[command(flatten)]
     of: Checkpoint,
-    /// Which examples.
     #[command(flatten)]
     pub(crate) examples: Examples,
     /// `ideal`, `fixed:D` (every row to exit D), or a gate with its threshold: confidence:T, entropy:T, margin:T,
     /// patience:K; repeatable.
     #[arg(long, value_name = "GATE", required_unless_present = "certificate")]
     pub(crate) gate: Vec<RowRule>,
-    /// What was certified.
     #[command(flatten)]
     certified: Certificates,
     /// Examples per batch; repeatable.
@@ -44,7 +41,6 @@ pub(crate) struct Flags {
     /// The trace whose exits `ideal` takes; by default one is made first.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) trace: Vec<PathBuf>,
-    /// Where to write.
     #[command(flatten)]
     report: OptionalReport,
 }

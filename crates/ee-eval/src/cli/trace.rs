@@ -22,7 +22,6 @@ use crate::words::count;
 /// `ee-eval trace`.
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
-    /// The model.
     #[command(flatten)]
     decoder: Decoder,
     /// The task's TOML file; repeatable for tasks of generated text.
@@ -32,13 +31,10 @@ pub(crate) struct Flags {
     /// once for each in their order.
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Vec<PathBuf>,
-    /// Which part.
     #[command(flatten)]
     split: Split,
-    /// How many examples.
     #[command(flatten)]
     few: Limit,
-    /// How inputs are read.
     #[command(flatten)]
     inputs: Inputs,
     /// Examples per batch [default: 32, for generated text 8].
@@ -50,10 +46,8 @@ pub(crate) struct Flags {
     /// Generated text: give the model the gold answer rather than let it write its own.
     #[arg(long)]
     pub(crate) teacher_forced: bool,
-    /// How far texts go.
     #[command(flatten)]
     lengths: Lengths,
-    /// What scoring may do.
     #[command(flatten)]
     permission: Permission,
     /// The Parquet file to write; with several tasks the folder.

@@ -4,81 +4,87 @@ use super::View;
 use crate::labels::results::Results;
 use crate::report::table::{Cell, Table};
 
-/// The shape of the paper's Table 3: score, mean ideal exit and Perc of each model.
-pub(super) fn table_3(view: &View<'_>) -> Table {
-    let rows = view.models.iter().flat_map(|(name, results)| {
-        let label = |metric: &str| {
-            vec![Cell::text(*name), Cell::number(results.layers as f64, 0), Cell::text(metric)]
-        };
-        let row = |metric: &str, cell: Cell| [label(metric), vec![cell]].concat();
-        let mut rows: Vec<Vec<Cell>> = results
-            .scores
-            .iter()
-            .map(|score| row(&score.name, Cell::number(100.0 * score.full, 2)))
-            .collect();
-        rows.push(row("Avg", Cell::number(results.ideal.average, 2)));
-        rows.push(row("Perc, %", Cell::number(100.0 * results.ideal.perc, 2)));
-        rows
+/// A line: whose, how it is told from other lines of theirs, the metric and its figure.
+type Line = (String, Cell, String, Cell);
+
+/// Figures of every model, those of the constant answer last, in the paper's shape.
+fn lines(view: &View<'_>, of_model: impl Fn(&Results) -> (Cell, Vec<(String, Cell)>)) -> Vec<Line> {
+    let models = view.models.iter().flat_map(|(name, results)| {
+        let (what, figures) = of_model(results);
+        let line = move |(metric, figure)| ((*name).to_owned(), what.clone(), metric, figure);
+        figures.into_iter().map(line).collect::<Vec<Line>>()
     });
-    let constant = constant_rows(view, 4);
-    Table {
-        file: "table3",
-        title: "Ideal exits (the paper's Table 3)".into(),
-        note: "Scores × 100. Avg is the mean ideal exit, Perc the share of examples whose ideal exit is before the last.".into(),
-        columns: vec!["model".into(), "layers".into(), "metric".into(), view.task().to_owned()],
-        rows: rows.chain(constant).collect(),
-    }
+    let constant = &view.first().constant;
+    let constant = constant.scores.iter().map(|(metric, score)| {
+        (constant.name(), Cell::Absent, metric.clone(), Cell::number(100.0 * score, 2))
+    });
+    models.chain(constant).collect()
 }
 
-/// The constant answer's scores, as lines under the models'.
-fn constant_rows(view: &View<'_>, columns: usize) -> Vec<Vec<Cell>> {
-    let constant = &view.first().constant;
-    let row = |(metric, score): (&String, &f64)| {
-        let mut cells = vec![Cell::Absent; columns];
-        cells[0] = Cell::text(constant.name());
-        cells[columns - 2] = Cell::text(metric);
-        cells[columns - 1] = Cell::number(100.0 * score, 2);
-        cells
-    };
-    constant.scores.iter().map(row).collect()
+fn table(
+    view: &View<'_>,
+    names: [&'static str; 2],
+    title: &str,
+    note: &str,
+    lines: Vec<Line>,
+) -> Table {
+    let [file, what] = names;
+    Table::of(
+        file,
+        title,
+        note,
+        lines,
+        &[
+            ("model", &|(name, ..): &Line| Cell::text(name)),
+            (what, &|(_, what, ..)| what.clone()),
+            ("metric", &|(_, _, metric, _)| Cell::text(metric)),
+            (view.task(), &|(.., figure)| figure.clone()),
+        ],
+    )
+}
+
+/// Every score of the full model, × 100.
+fn scores(results: &Results) -> impl Iterator<Item = (String, Cell)> {
+    results.scores.iter().map(|score| (score.name.clone(), Cell::number(100.0 * score.full, 2)))
+}
+
+/// The shape of the paper's Table 3: score, mean ideal exit and Perc of each model.
+pub(super) fn table_3(view: &View<'_>) -> Table {
+    let lines = lines(view, |results| {
+        let ideal = [
+            ("Avg".to_owned(), Cell::number(results.ideal.average, 2)),
+            ("Perc, %".to_owned(), Cell::number(100.0 * results.ideal.perc, 2)),
+        ];
+        (Cell::count(results.layers), scores(results).chain(ideal).collect())
+    });
+    let title = "Ideal exits (the paper's Table 3)";
+    let note = "Scores × 100. Avg is the mean ideal exit, Perc the share of examples whose ideal exit is before the last.";
+    table(view, ["table3", "layers"], title, note, lines)
 }
 
 /// The shape of the paper's Table 4: measured ideal speed-up and the full score, with and without joint.
 pub(super) fn table_4(view: &View<'_>) -> Table {
-    let rows = view.models.iter().flat_map(|(name, results)| {
+    let lines = lines(view, |results| {
         let joint = match results.trace.objective {
             Some(objective) if objective.is_joint() => "with",
             Some(_) => "without",
             None => "unknown",
         };
-        let row = |metric: String, cell: Cell| {
-            vec![Cell::text(*name), Cell::text(joint), Cell::text(metric), cell]
-        };
         let ideal = results.speed.iter().filter(|speed| speed.gate == "ideal");
-        let mut rows: Vec<Vec<Cell>> = ideal
+        let mut figures: Vec<(String, Cell)> = ideal
             .map(|speed| {
-                row(format!("Spd-up, batch {}", speed.batch), Cell::factor(speed.speed_up.median))
+                (format!("Spd-up, batch {}", speed.batch), Cell::factor(speed.speed_up.median))
             })
             .collect();
-        if rows.is_empty() {
-            rows.push(row("Spd-up".to_owned(), Cell::Absent));
+        if figures.is_empty() {
+            figures.push(("Spd-up".to_owned(), Cell::Absent));
         }
-        rows.extend(
-            results
-                .scores
-                .iter()
-                .map(|score| row(score.name.clone(), Cell::number(100.0 * score.full, 2))),
-        );
-        rows
+        figures.extend(scores(results));
+        (Cell::text(joint), figures)
     });
-    Table {
-        file: "table4",
-        title: "Measured ideal speed-up (the paper's Table 4)".into(),
-        note: "Wall-clock speed-up when every example leaves at its ideal exit and no gate is paid for; scores × 100 of the full model."
-            .into(),
-        columns: vec!["model".into(), "joint".into(), "metric".into(), view.task().to_owned()],
-        rows: rows.chain(constant_rows(view, 4)).collect(),
-    }
+    let title = "Measured ideal speed-up (the paper's Table 4)";
+    let note = "Wall-clock speed-up when every example leaves at its ideal exit and no gate is paid for; scores × 100 of the full model.";
+    table(view, ["table4", "joint"], title, note, lines)
 }
 
 /// The shape of the paper's Table 10: ideal exits from the first model to each other one.

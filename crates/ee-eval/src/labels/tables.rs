@@ -4,7 +4,7 @@ use ee_decode::gates::FIXED;
 
 use super::{View, paper};
 use crate::exits::constant::Constant;
-use crate::labels::results::{GateResults, Results};
+use crate::labels::results::{CurvePoint, GateResults, Results};
 use crate::report::table::{Cell, Table, threshold};
 use crate::spread::Spread;
 use crate::trace::TraceFacts;
@@ -22,12 +22,18 @@ pub(crate) fn all(view: &View<'_>) -> Vec<Table> {
     tables
 }
 
-/// A line of a constant answer: its name in the first column, its score in one other.
-pub(crate) fn constant_line(constant: &Constant, columns: usize, at: usize) -> Vec<Cell> {
-    let mut cells = vec![Cell::Absent; columns];
-    cells[0] = Cell::text(constant.name());
-    cells[at] = Cell::number(constant.score(), 4);
-    cells
+impl Constant {
+    /// A line of this answer under those of a table: its name in the first column, its score in one other.
+    fn under(&self, mut table: Table, score: &str) -> Table {
+        let of = |name: &String| match name.as_str() {
+            found if found == score => Cell::number(self.score(), 4),
+            _ => Cell::Absent,
+        };
+        let mut cells: Vec<Cell> = table.columns.iter().map(of).collect();
+        cells[0] = Cell::text(self.name());
+        table.rows.push(cells);
+        table
+    }
 }
 
 /// What a constant answer is, in a sentence.
@@ -47,105 +53,91 @@ fn constant_note(view: &View<'_>) -> String {
 
 /// One line per model: what it scores, where it could leave, what its best gate makes of that, and a fixed depth.
 pub(crate) fn headline(view: &View<'_>) -> Table {
-    let metric = &view.first().score.name;
-    let columns = [
-        "model",
-        "trained",
-        &format!("{metric}, full model"),
-        "95 % interval",
-        "layers",
-        "ideal exit",
-        "by chance",
-        "saturation",
-        "could leave early",
-        "ideal speed-up",
-        "best gate",
-        "its exit",
-        &format!("its {metric}"),
-        "its speed-up",
-        "fixed depth",
-        &format!("{metric} there"),
-        "speed-up there",
-    ];
-    let rows = view.models.iter().map(|(name, results)| {
-        let gate = results.best_gate();
-        let of_gate = |show: &dyn Fn(&str, &GateResults) -> Cell| {
-            gate.map_or(Cell::Absent, |(name, gate)| show(name, gate))
-        };
-        let [low, high] = results.score.interval;
-        let (fixed, fixed_name) = (results.fixed(), FIXED.name());
-        vec![
-            Cell::text(*name),
-            Cell::text(word(results.trace.objective)),
-            Cell::number(results.score.full, 4),
-            Cell::text(format!("{low:.3} to {high:.3}")),
-            Cell::number(results.layers as f64, 0),
-            Cell::number(results.ideal.average, 2),
-            Cell::number(results.ideal.chance_average, 2),
-            Cell::number(results.ideal.saturation_average, 2),
-            Cell::percent(results.ideal.perc),
-            speed_up(results, "ideal"),
-            of_gate(&|name, _| Cell::text(name)),
-            of_gate(&|_, gate| Cell::number(gate.average_exit, 2)),
-            of_gate(&|_, gate| Cell::number(gate.score, 4)),
-            of_gate(&|name, _| speed_up(results, name)),
-            Cell::number(fixed.average_exit, 0),
-            Cell::number(fixed.score, 4),
-            speed_up(results, fixed_name),
-        ]
-    });
-    let constant = constant_line(&view.first().constant, columns.len(), 2);
-    Table {
-        file: "headline",
-        title: "At a glance".into(),
-        note: format!(
-            "Exits are layers run. The ideal exit is the shallowest that already gives the full model's answer; by chance is \
-             what it would be if every exit's answers were shuffled over the examples; saturation is the exit from which \
-             the answer no longer changes. The best gate leaves shallowest while keeping {:.0} % of the full score, the \
-             fixed depth is the shallowest exit for every example that does. {} Speed-ups are measured times at the \
-             smallest batch with the range of the rounds; early exit changes answers, it is not lossless.",
-            100.0 * view.first().keep,
-            constant_note(view),
-        ),
-        columns: columns.map(str::to_owned).to_vec(),
-        rows: rows.chain([constant]).collect(),
+    type Line<'a> = (&'a str, &'a Results);
+    fn of_gate((_, results): &Line<'_>, show: impl Fn(&str, &GateResults) -> Cell) -> Cell {
+        results.best_gate().map_or(Cell::Absent, |(name, gate)| show(name, gate))
     }
+    let metric = &view.first().score.name;
+    let full = format!("{metric}, full model");
+    let note = format!(
+        "Exits are layers run. The ideal exit is the shallowest that already gives the full model's answer; by chance is \
+         what it would be if every exit's answers were shuffled over the examples; saturation is the exit from which \
+         the answer no longer changes. The best gate leaves shallowest while keeping {:.0} % of the full score, the \
+         fixed depth is the shallowest exit for every example that does. {} Speed-ups are measured times at the \
+         smallest batch with the range of the rounds; early exit changes answers, it is not lossless.",
+        100.0 * view.first().keep,
+        constant_note(view),
+    );
+    let table = Table::of(
+        "headline",
+        "At a glance",
+        note,
+        view.models.iter().copied(),
+        &[
+            ("model", &|(name, _): &Line<'_>| Cell::text(*name)),
+            ("trained", &|(_, found)| Cell::text(word(found.trace.objective))),
+            (&full, &|(_, found)| Cell::number(found.score.full, 4)),
+            ("95 % interval", &|(_, found)| {
+                let [low, high] = found.score.interval;
+                Cell::text(format!("{low:.3} to {high:.3}"))
+            }),
+            ("layers", &|(_, found)| Cell::count(found.layers)),
+            ("ideal exit", &|(_, found)| Cell::number(found.ideal.average, 2)),
+            ("by chance", &|(_, found)| Cell::number(found.ideal.chance_average, 2)),
+            ("saturation", &|(_, found)| Cell::number(found.ideal.saturation_average, 2)),
+            ("could leave early", &|(_, found)| Cell::percent(found.ideal.perc)),
+            ("ideal speed-up", &|(_, found)| speed_up(found, "ideal")),
+            ("best gate", &|line| of_gate(line, |name, _| Cell::text(name))),
+            ("its exit", &|line| of_gate(line, |_, gate| Cell::number(gate.average_exit, 2))),
+            (&format!("its {metric}"), &|line| {
+                of_gate(line, |_, gate| Cell::number(gate.score, 4))
+            }),
+            ("its speed-up", &|line| of_gate(line, |name, _| speed_up(line.1, name))),
+            ("fixed depth", &|(_, found)| Cell::number(found.fixed().average_exit, 0)),
+            (&format!("{metric} there"), &|(_, found)| Cell::number(found.fixed().score, 4)),
+            ("speed-up there", &|(_, found)| speed_up(found, FIXED.name())),
+        ],
+    );
+    view.first().constant.under(table, &full)
 }
 
 /// The shallowest fixed depth and every gate at its best threshold.
 pub(crate) fn gates(view: &View<'_>) -> Table {
-    let columns = [
-        "model",
-        "gate",
-        "threshold",
-        "average exit",
-        "score",
-        "distance to ideal",
-        "premature",
-        "late",
-        "speed-up in layers",
-        "speed-up in time",
-    ];
-    let rows = view.models.iter().flat_map(|(name, results)| {
-        results.gates.iter().map(move |(gate, found)| {
-            let only =
-                found.only_label.as_ref().map(|label| format!("{gate}, answers `{label}` only"));
-            vec![
-                Cell::text(*name),
-                Cell::text(only.unwrap_or_else(|| gate.clone())),
-                threshold(found.threshold),
-                Cell::number(found.average_exit, 2),
-                Cell::number(found.score, 4),
-                Cell::number(found.distance, 2),
-                Cell::percent(found.premature),
-                Cell::percent(found.late),
-                Cell::factor(results.layers as f64 / found.average_exit),
-                speed_up(results, gate),
-            ]
-        })
+    type Line<'a> = (&'a str, &'a Results, &'a String, &'a GateResults);
+    let lines = view.models.iter().flat_map(|&(name, results)| {
+        results.gates.iter().map(move |(gate, found)| (name, results, gate, found))
     });
-    let certified = view.models.iter().flat_map(|(name, results)| {
-        results.certified.iter().map(move |here| {
+    let note = format!(
+        "The exact best threshold of each gate, chosen on these very rows; fixed is no gate: every row leaves at the \
+         shallowest exit that keeps as much. Distance is the mean of |exit − ideal exit| in layers; premature and late \
+         are the shares of rows that leave before and after their ideal exit. {}",
+        constant_note(view)
+    );
+    let mut table = Table::of(
+        "gates",
+        format!("Gates that keep {:.0} % of the full score", 100.0 * view.first().keep),
+        note,
+        lines,
+        &[
+            ("model", &|(name, ..): &Line<'_>| Cell::text(*name)),
+            ("gate", &|(_, _, gate, found)| match &found.only_label {
+                Some(label) => Cell::text(format!("{gate}, answers `{label}` only")),
+                None => Cell::text(*gate),
+            }),
+            ("threshold", &|(.., found)| threshold(found.threshold)),
+            ("average exit", &|(.., found)| Cell::number(found.average_exit, 2)),
+            ("score", &|(.., found)| Cell::number(found.score, 4)),
+            ("distance to ideal", &|(.., found)| Cell::number(found.distance, 2)),
+            ("premature", &|(.., found)| Cell::percent(found.premature)),
+            ("late", &|(.., found)| Cell::percent(found.late)),
+            ("speed-up in layers", &|(_, results, _, found)| {
+                Cell::factor(results.layers as f64 / found.average_exit)
+            }),
+            ("speed-up in time", &|(_, results, gate, _)| speed_up(results, gate)),
+        ],
+    );
+    for (name, results) in &view.models {
+        table.rows.extend(results.certified.iter().map(|here| {
             let mut cells = vec![Cell::Absent; 10];
             cells[0] = Cell::text(*name);
             cells[1] = Cell::text(format!("certified {}", here.rule));
@@ -153,21 +145,9 @@ pub(crate) fn gates(view: &View<'_>) -> Table {
             cells[4] = Cell::number(here.score, 4);
             cells[8] = Cell::factor(results.layers as f64 / here.found.average_exit);
             cells
-        })
-    });
-    let constant = constant_line(&view.first().constant, columns.len(), 4);
-    Table {
-        file: "gates",
-        title: format!("Gates that keep {:.0} % of the full score", 100.0 * view.first().keep),
-        note: format!(
-            "The exact best threshold of each gate, chosen on these very rows; fixed is no gate: every row leaves at the \
-             shallowest exit that keeps as much. Distance is the mean of |exit − ideal exit| in layers; premature and late \
-             are the shares of rows that leave before and after their ideal exit. {}",
-            constant_note(view)
-        ),
-        columns: columns.map(str::to_owned).to_vec(),
-        rows: rows.chain(certified).chain([constant]).collect(),
+        }));
     }
+    view.first().constant.under(table, "score")
 }
 
 /// Measured speed of everything that ran, by model; all on rows of the same task.
@@ -176,102 +156,73 @@ pub(crate) fn speed<'a>(
     facts: &TraceFacts,
     constant: &Constant,
 ) -> Table {
-    let columns = [
-        "model",
-        "gate",
-        "batch",
-        "rows",
-        "rounds",
-        "full model, s",
-        "gated, s",
-        "speed-up in time",
-        "lowest",
-        "highest",
-        "speed-up in layers",
-        "time share of heads and gate",
-        "score",
-        "rows unlike the trace",
-    ];
-    let rows = models.flat_map(|(name, speeds)| {
-        speeds.iter().map(move |speed| {
-            vec![
-                Cell::text(name),
-                Cell::text(speed.gate.as_str()),
-                Cell::number(speed.batch as f64, 0),
-                Cell::number(speed.rows as f64, 0),
-                Cell::number(speed.rounds as f64, 0),
-                Cell::number(speed.full_seconds.median, 3),
-                Cell::number(speed.gated_seconds.median, 3),
-                Cell::factor(speed.speed_up.median),
-                Cell::factor(speed.speed_up.min),
-                Cell::factor(speed.speed_up.max),
-                Cell::factor(speed.speed_up_layers),
-                Cell::percent(speed.head_share),
-                Cell::number(speed.score, 4),
-                Cell::number(speed.differing_rows as f64, 0),
-            ]
-        })
-    });
-    let score = columns.iter().position(|name| *name == "score").unwrap_or(0);
-    let constant = constant_line(constant, columns.len(), score);
-    Table {
-        file: "speed",
-        title: "Measured speed".into(),
-        note: format!(
-            "True early exit: rows that leave are taken out of their batch. Rows are examples of {} {}, at even distances \
-             where fewer ran than there are; scores are of these rows, that of the constant answer of the whole split. \
-             Wall-clock medians of interleaved runs against our own fastest full run, with the range of the rounds. The \
-             ideal gate and fixed depths know their exits beforehand and read the head only where a row leaves; gates read \
-             it at each layer. Shares of time are of a run of their own.",
-            facts.task, facts.split
-        ),
-        columns: columns.map(str::to_owned).to_vec(),
-        rows: rows.chain([constant]).collect(),
-    }
+    let note = format!(
+        "True early exit: rows that leave are taken out of their batch. Rows are examples of {} {}, at even distances \
+         where fewer ran than there are; scores are of these rows, that of the constant answer of the whole split. \
+         Wall-clock medians of interleaved runs against our own fastest full run, with the range of the rounds. The \
+         ideal gate and fixed depths know their exits beforehand and read the head only where a row leaves; gates read \
+         it at each layer. Shares of time are of a run of their own.",
+        facts.task, facts.split
+    );
+    let table = Table::of(
+        "speed",
+        "Measured speed",
+        note,
+        models.flat_map(|(name, speeds)| speeds.iter().map(move |speed| (name, speed))),
+        &[
+            ("model", &|(name, _): &(&str, &Speed)| Cell::text(*name)),
+            ("gate", &|(_, speed)| Cell::text(&speed.gate)),
+            ("batch", &|(_, speed)| Cell::count(speed.batch)),
+            ("rows", &|(_, speed)| Cell::count(speed.rows)),
+            ("rounds", &|(_, speed)| Cell::count(speed.rounds)),
+            ("full model, s", &|(_, speed)| Cell::number(speed.full_seconds.median, 3)),
+            ("gated, s", &|(_, speed)| Cell::number(speed.gated_seconds.median, 3)),
+            ("speed-up in time", &|(_, speed)| Cell::factor(speed.speed_up.median)),
+            ("lowest", &|(_, speed)| Cell::factor(speed.speed_up.min)),
+            ("highest", &|(_, speed)| Cell::factor(speed.speed_up.max)),
+            ("speed-up in layers", &|(_, speed)| Cell::factor(speed.speed_up_layers)),
+            ("time share of heads and gate", &|(_, speed)| Cell::percent(speed.head_share)),
+            ("score", &|(_, speed)| Cell::number(speed.score, 4)),
+            ("rows unlike the trace", &|(_, speed)| Cell::count(speed.differing_rows)),
+        ],
+    );
+    constant.under(table, "score")
 }
 
 /// Every exit of every model.
 fn exits(view: &View<'_>) -> Table {
-    let columns = [
-        "model",
-        "exit",
-        "score",
-        "best gate within",
-        "labels given",
-        "mean confidence",
-        "ideal exit here",
-        "by chance",
-        "saturated here",
-    ];
-    let rows = view.models.iter().flat_map(|(name, results)| {
-        let share = |count: usize| Cell::percent(count as f64 / results.n as f64);
-        (0..results.layers).map(move |index| {
-            vec![
-                Cell::text(*name),
-                Cell::number(index as f64 + 1.0, 0),
-                Cell::number(results.score.per_exit[index], 4),
-                Cell::number(results.within[index].score, 4),
-                labels_given(results, index),
-                Cell::number(results.confidence_per_exit[index], 4),
-                share(results.ideal.histogram[index]),
-                Cell::percent(results.ideal.chance_histogram[index]),
-                share(results.ideal.saturation_histogram[index]),
-            ]
-        })
-    });
-    let constant = constant_line(&view.first().constant, columns.len(), 2);
-    Table {
-        file: "exits",
-        title: "Exit by exit".into(),
-        note: format!(
-            "Score is the {} when every row leaves at this exit; beside it the highest that any threshold of any gate \
-             reaches with at most as many layers on average, chosen on these very rows. Shares are of all rows. {}",
-            view.first().score.name,
-            constant_note(view)
-        ),
-        columns: columns.map(str::to_owned).to_vec(),
-        rows: rows.chain([constant]).collect(),
-    }
+    type Line<'a> = (&'a str, &'a Results, usize);
+    let share = |count: usize, results: &Results| Cell::percent(count as f64 / results.n as f64);
+    let lines = view
+        .models
+        .iter()
+        .flat_map(|&(name, results)| (0..results.layers).map(move |index| (name, results, index)));
+    let note = format!(
+        "Score is the {} when every row leaves at this exit; beside it the highest that any threshold of any gate \
+         reaches with at most as many layers on average, chosen on these very rows. Shares are of all rows. {}",
+        view.first().score.name,
+        constant_note(view)
+    );
+    let table = Table::of(
+        "exits",
+        "Exit by exit",
+        note,
+        lines,
+        &[
+            ("model", &|(name, ..): &Line<'_>| Cell::text(*name)),
+            ("exit", &|&(.., at)| Cell::count(at + 1)),
+            ("score", &|&(_, found, at)| Cell::number(found.score.per_exit[at], 4)),
+            ("best gate within", &|&(_, found, at)| Cell::number(found.within[at].score, 4)),
+            ("labels given", &|&(_, found, at)| labels_given(found, at)),
+            ("mean confidence", &|&(_, found, at)| Cell::number(found.confidence_per_exit[at], 4)),
+            ("ideal exit here", &|&(_, found, at)| share(found.ideal.histogram[at], found)),
+            ("by chance", &|&(_, found, at)| Cell::percent(found.ideal.chance_histogram[at])),
+            ("saturated here", &|&(_, found, at)| {
+                share(found.ideal.saturation_histogram[at], found)
+            }),
+        ],
+    );
+    view.first().constant.under(table, "score")
 }
 
 /// How many different labels an exit gives, and which where it is one.
@@ -312,25 +263,25 @@ fn speed_up(results: &Results, name: &str) -> Cell {
 
 /// Every point of every stored trade-off curve.
 pub(crate) fn curves(view: &View<'_>) -> Table {
-    let columns = ["model", "gate", "threshold", "average_exit", "score"];
-    let rows = view.models.iter().flat_map(|(name, results)| {
-        results.gates.iter().flat_map(move |(gate, found)| {
-            found.curve.iter().map(move |point| {
-                vec![
-                    Cell::text(*name),
-                    Cell::text(gate.as_str()),
-                    Cell::number(f64::from(point.threshold), 6),
-                    Cell::number(point.average_exit, 4),
-                    Cell::number(point.score, 6),
-                ]
-            })
-        })
+    type Line<'a> = (&'a str, &'a String, &'a CurvePoint);
+    let points = view.models.iter().flat_map(|&(name, results)| {
+        let of_gate = move |(gate, found)| {
+            let found: &GateResults = found;
+            found.curve.iter().map(move |point| (name, gate, point))
+        };
+        results.gates.iter().flat_map(of_gate)
     });
-    Table {
-        file: "curves",
-        title: "Trade-off curves".into(),
-        note: String::new(),
-        columns: columns.map(str::to_owned).to_vec(),
-        rows: rows.collect(),
-    }
+    Table::of(
+        "curves",
+        "Trade-off curves",
+        "",
+        points,
+        &[
+            ("model", &|(name, ..): &Line<'_>| Cell::text(*name)),
+            ("gate", &|(_, gate, _)| Cell::text(*gate)),
+            ("threshold", &|(.., point)| Cell::number(f64::from(point.threshold), 6)),
+            ("average_exit", &|(.., point)| Cell::number(point.average_exit, 4)),
+            ("score", &|(.., point)| Cell::number(point.score, 6)),
+        ],
+    )
 }

@@ -21,7 +21,6 @@ const WIDE: usize = 5;
 /// `ee-eval bench decoder-trace`.
 #[derive(Debug, Args)]
 pub(super) struct TraceFlags {
-    /// The model.
     #[command(flatten)]
     sizes: DecoderSizes,
     /// Tokens per text.
@@ -63,7 +62,6 @@ pub(super) fn trace(flags: &TraceFlags) -> Result<String> {
 /// `ee-eval bench decode`.
 #[derive(Debug, Args)]
 pub(super) struct DecodeFlags {
-    /// The model.
     #[command(flatten)]
     sizes: DecoderSizes,
     /// Tokens before the first new one.

@@ -34,7 +34,6 @@ pub(super) struct Flags {
     /// Timed steps; one more warms up.
     #[arg(long, default_value = "5", value_parser = positive)]
     steps: usize,
-    /// Where it runs; threads are the backend's.
     #[command(flatten)]
     on: Device,
 }

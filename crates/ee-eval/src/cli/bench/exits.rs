@@ -25,7 +25,6 @@ const NEVER: &str = "confidence:0.9999";
 /// `ee-eval bench exits`.
 #[derive(Debug, Args)]
 pub(super) struct Flags {
-    /// The model.
     #[command(flatten)]
     sizes: DecoderSizes,
     /// The exit at which every new token but the first leaves, its keys and values projected from there.

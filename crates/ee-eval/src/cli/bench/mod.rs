@@ -89,7 +89,6 @@ struct DecoderSizes {
     /// Format of the weights in memory: f32, f16 or bf16.
     #[arg(long, value_name = "FORMAT", default_value = "f32", value_parser = weights)]
     weights: Precision,
-    /// Where it runs.
     #[command(flatten)]
     on: Device,
 }

@@ -14,10 +14,8 @@ pub(super) struct Flags {
     /// Recommendations in each world.
     #[arg(long, default_value = "500", value_parser = positive)]
     runs: usize,
-    /// What may be lost.
     #[command(flatten)]
     quality: Keep,
-    /// How sure to be.
     #[command(flatten)]
     promise: Confidence,
     /// Texts that each recommendation rests on; one half chooses, the other tries.

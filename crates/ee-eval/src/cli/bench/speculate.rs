@@ -32,10 +32,8 @@ const STEPS: usize = 4;
 /// `ee-eval bench speculate`.
 #[derive(Debug, Args)]
 pub(super) struct Flags {
-    /// The model.
     #[command(flatten)]
     sizes: DecoderSizes,
-    /// How to draft.
     #[command(flatten)]
     draft: DraftArguments,
     /// With --adaptive, the exit above which layers change little.

@@ -1,35 +1,18 @@
 //! Files that are whole or absent, and folders that are a report's alone; see [`ee_files`].
 
-use std::fs::File;
 use std::path::Path;
 
 use ee_files::{FolderLock, Mark};
-
 use serde::Serialize;
 
 use crate::error::{EvalError, Result};
-
-/// Writes `path` through `fill`; the file appears only when `fill` and the final flush succeed.
-pub(crate) fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
-    ee_files::write_whole(path, fill)
-}
-
-/// Writes `text` to `path`, whole or not at all.
-pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
-    Ok(ee_files::write_text(path, text)?)
-}
 
 /// Writes any results as indented JSON.
 pub(crate) fn write_json(path: &Path, results: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_string_pretty(results)
         .map_err(|source| EvalError::Encode { path: path.to_owned(), source })?;
     text.push('\n');
-    write_text(path, &text)
-}
-
-/// Checks before long work that `path` can be written at its end.
-pub(crate) fn check_writable(path: &Path) -> Result<()> {
-    Ok(ee_files::check_writable(path)?)
+    Ok(ee_files::write_text(path, &text)?)
 }
 
 /// Takes a folder for the report of a command, which no other process writes as long as the lock lives: a new

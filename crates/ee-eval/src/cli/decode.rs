@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use ee_decode::gates::fitted;
+use ee_decode::gates::{all, fitted};
 use ee_decode::generate::Choice;
+use ee_decode::head::{HEADS, Head};
+use ee_decode::policy::POLICIES;
+use ee_decode::rule::{DECAY, PLAIN_RULES};
 use ee_decode::{ExitRule, HeadChoice, PolicyChoice, Settings};
 use ee_models::ExitModel;
 use ee_models::gate::GATE_FILE;
@@ -14,7 +17,7 @@ use ee_tasks::GenerationTask;
 
 use super::generate::TextArguments;
 use super::groups::{Batch, Certificates, OptionalReport, Permission, Rounds, Start};
-use super::values::positive;
+use super::values::{listed, positive};
 use crate::certify::certificate::Certificate;
 use crate::interrupt::Interrupt;
 use crate::report::passage::legend;
@@ -27,22 +30,19 @@ use crate::trial::material::{Material, Terms};
 pub(crate) struct Flags {
     #[command(flatten)]
     pub(crate) texts: TextArguments,
-    /// When a token leaves: none; ideal (the whole model runs, then the exit that it shows is taken); fixed:D;
-    /// a gate on the head's signals, confidence:T, entropy:T, margin:T, patience:K; or on states, cosine:T
-    /// (of the state and the one a layer before), learned:T (see --gate-file). A gate followed by @decay has
-    /// a threshold that decays with the position (CALM). Repeatable.
-    #[arg(long, value_name = "GATE", required_unless_present = "certificate")]
+    #[arg(long, value_name = "GATE", required_unless_present = "certificate", help = gates())]
     pub(crate) gate: Vec<ExitRule>,
     #[command(flatten)]
     certified: Certificates,
-    /// What becomes of the keys and values of skipped layers: recompute (projected from the exit state), copy
-    /// (those of the exit's layer), deferred (the missing layers run later, when a token goes deeper: exact),
-    /// full (no exit takes effect). Repeatable.
-    #[arg(long, value_name = "POLICY", default_value = "recompute")]
+    #[arg(long, value_name = "POLICY", default_value = POLICIES[0].name(), help = policies())]
     pub(crate) kv: Vec<PolicyChoice>,
-    /// How the head is read before the last exit: full; pruned:K (whole at the first exit read, its K best
-    /// outputs alone at later ones, whole again before leaving); gate (not at all: for gates on states).
-    #[arg(long, value_name = "HEAD", default_value = "full", conflicts_with = "certificate")]
+    #[arg(
+        long,
+        value_name = "HEAD",
+        default_value = HEADS[0].name(),
+        conflicts_with = "certificate",
+        help = heads()
+    )]
     pub(crate) head: HeadChoice,
     /// The safetensors file of the gate learned:T; by default gate.safetensors of the checkpoint's folder.
     #[arg(long, value_name = "FILE")]
@@ -63,6 +63,30 @@ pub(crate) struct Flags {
     permission: Permission,
     #[command(flatten)]
     report: OptionalReport,
+}
+
+fn gates() -> String {
+    let set = all().map(|gate| (format!("{}:T", gate.name()), gate.rule()));
+    let plain = PLAIN_RULES.iter().map(|(typed, does)| ((*typed).to_owned(), *does));
+    let list = listed("When a token leaves", plain.chain(set));
+    format!(
+        "{list}. A gate followed by {DECAY} has a threshold that decays with the position (CALM). Repeatable"
+    )
+}
+
+fn policies() -> String {
+    let what = "What becomes of the keys and values of skipped layers";
+    let list = listed(what, POLICIES.iter().map(|policy| (policy.name(), policy.rule())));
+    format!("{list}. Repeatable")
+}
+
+fn heads() -> String {
+    let typed = |head: &&dyn Head| match head.has_number() {
+        true => format!("{}:K", head.name()),
+        false => head.name().to_owned(),
+    };
+    let what = "How the head is read before the last exit";
+    listed(what, HEADS.iter().map(|head| (typed(head), head.rule())))
 }
 
 /// Texts of a task that are printed.

@@ -8,12 +8,13 @@ use super::generate;
 use super::groups::{Batch, OptionalReport, Rounds};
 use super::values::positive;
 use crate::interrupt::Interrupt;
-use crate::output::{write_json, write_text};
+use crate::output::write_json;
 use crate::pace;
 use crate::trace::write_texts;
 use crate::trial::material::{Material, Terms};
 use crate::trial::speculate;
 use crate::trial::way::{draft_words, strategy};
+use ee_files::write_text;
 
 /// `ee-eval speculate`.
 #[derive(Debug, Args)]

@@ -4,20 +4,22 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use ee_decode::gates::rules;
 use ee_tasks::Task;
 use serde::Serialize;
 
 use super::groups::{Certificates, Checkpoint, Examples, OptionalReport};
-use super::values::positive;
+use super::values::{listed, positive};
 use crate::certify::certificate::Certificate;
 use crate::exits::constant::Constant;
 use crate::exits::score::Scorer;
 use crate::labels;
 use crate::observe::observe;
-use crate::output::{write_json, write_text};
+use crate::output::write_json;
 use crate::trace::{self, Shard, TraceFacts};
-use crate::trial::speed::{RowRule, Speed, measure, notices};
+use crate::trial::speed::{IDEAL, RowRule, Speed, measure, notices};
 use crate::words::count;
+use ee_files::write_text;
 
 /// `ee-eval speed`.
 #[derive(Debug, Args)]
@@ -26,9 +28,7 @@ pub(crate) struct Flags {
     of: Checkpoint,
     #[command(flatten)]
     pub(crate) examples: Examples,
-    /// `ideal`, `fixed:D` (every row to exit D), or a gate with its threshold: confidence:T, entropy:T, margin:T,
-    /// patience:K; repeatable.
-    #[arg(long, value_name = "GATE", required_unless_present = "certificate")]
+    #[arg(long, value_name = "GATE", required_unless_present = "certificate", help = gates())]
     pub(crate) gate: Vec<RowRule>,
     #[command(flatten)]
     certified: Certificates,
@@ -43,6 +43,12 @@ pub(crate) struct Flags {
     pub(crate) trace: Vec<PathBuf>,
     #[command(flatten)]
     report: OptionalReport,
+}
+
+fn gates() -> String {
+    let set = rules().map(|gate| (format!("{}:T", gate.name()), gate.rule()));
+    let list = listed("When rows leave", set);
+    format!("{list}, or {IDEAL}, the ideal exits of the trace. Repeatable")
 }
 
 /// What `ee-eval speed` stores.
@@ -104,7 +110,7 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
 
 /// Says what a reader of the table might overlook.
 fn warn_of(run: &Speed, facts: &TraceFacts) {
-    if run.gate != "ideal" && run.average_exit >= facts.layers as f64 {
+    if run.gate != IDEAL && run.average_exit >= facts.layers as f64 {
         ee_files::note!(
             "notice: {} never fired on {} of the trace",
             run.gate,

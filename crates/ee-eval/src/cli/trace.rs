@@ -14,10 +14,10 @@ use crate::exits::ideal;
 use crate::interrupt::Interrupt;
 use crate::observe::observe;
 use crate::observe::tokens::{TokenWork, output_of, trace_tokens};
-use crate::output::check_writable;
 use crate::subject::DecoderSubject;
 use crate::trace::{self, Shard, Trace};
 use crate::words::count;
+use ee_files::check_writable;
 
 /// `ee-eval trace`.
 #[derive(Debug, Args)]

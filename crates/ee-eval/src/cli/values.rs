@@ -36,3 +36,12 @@ pub(super) fn inside(text: &str) -> Result<f64, String> {
         _ => Err("expected a number above 0 and below 1, e.g. 0.05".to_owned()),
     }
 }
+
+/// What can be typed, each with what it does, as help says it.
+pub(super) fn listed<T: std::fmt::Display>(
+    what: &str,
+    choices: impl IntoIterator<Item = (T, &'static str)>,
+) -> String {
+    let choices = choices.into_iter().map(|(typed, does)| format!("{typed} ({does})"));
+    format!("{what}: {}", choices.collect::<Vec<_>>().join(", "))
+}

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::exits::paired::Paired;
-use crate::output::write_text;
 use crate::report::{Page, provenance};
 use crate::trial::speed::notices;
+use ee_files::write_text;
 use results::Results;
 
 /// One or more models on one task.

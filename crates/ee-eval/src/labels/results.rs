@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::certify::certificate::Checked;
 use crate::exits::constant::Constant;
 use crate::exits::oracle::Ideal;
+use crate::exits::sweep::Candidate;
 use crate::labels::cut::Cut;
 use crate::trace::TraceFacts;
 use crate::trial::speed::Speed;
@@ -90,7 +91,7 @@ pub(crate) struct GateResults {
     /// How many distinct behaviours the gate has on this trace.
     pub(crate) candidates: usize,
     /// The trade-off curve, from the last exit to the first, thinned without losing an extreme.
-    pub(crate) curve: Vec<CurvePoint>,
+    pub(crate) curve: Vec<Candidate>,
 }
 
 /// The best score of any threshold of any gate within a number of layers.
@@ -102,14 +103,5 @@ pub(crate) struct Within {
     pub(crate) threshold: f32,
     pub(crate) average_exit: f64,
     /// Its score in the leading metric.
-    pub(crate) score: f64,
-}
-
-/// A point of a trade-off curve.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct CurvePoint {
-    pub(crate) threshold: f32,
-    pub(crate) average_exit: f64,
-    /// The leading metric's score.
     pub(crate) score: f64,
 }

@@ -11,7 +11,7 @@ use crate::exits::score::Scorer;
 use crate::exits::sweep::{self, Candidate};
 use crate::gates::exits_on;
 use crate::labels::cut::Cut;
-use crate::labels::results::{CurvePoint, GateResults, Results, Score, Within};
+use crate::labels::results::{GateResults, Results, Score, Within};
 use crate::trace::Trace;
 
 /// Steps of the average exit into which a stored curve is thinned, of at most 4 points each.
@@ -70,7 +70,7 @@ impl Results {
             constant,
             score: scores[0].clone(),
             scores,
-            confidence_per_exit: confidence_per_exit(trace),
+            confidence_per_exit: trace.mean_confidences(),
             answers_per_exit: answers,
             gates,
             within,
@@ -165,10 +165,7 @@ impl GateResults {
             histogram: oracle::histogram(&exits, trace.layers()),
             only_label: only_label(given).map(label),
             candidates: candidates.len(),
-            curve: sweep::thinned(candidates, CURVE_BINS)
-                .into_iter()
-                .map(CurvePoint::from)
-                .collect(),
+            curve: sweep::thinned(candidates, CURVE_BINS),
         }
     }
 
@@ -207,25 +204,6 @@ fn extend(within: &mut Vec<Within>, gate: &str, candidates: &[Candidate], layers
             Some(_) => {}
         }
     }
-}
-
-impl From<Candidate> for CurvePoint {
-    fn from(candidate: Candidate) -> Self {
-        let Candidate { threshold, average_exit, score } = candidate;
-        Self { threshold, average_exit, score }
-    }
-}
-
-/// The mean confidence of each exit.
-fn confidence_per_exit(trace: &Trace) -> Vec<f64> {
-    let layers = trace.layers();
-    let mut sums = vec![0.0; layers];
-    for row in trace.signals.confidence.chunks(layers) {
-        for (sum, &confidence) in sums.iter_mut().zip(row) {
-            *sum += f64::from(confidence);
-        }
-    }
-    sums.into_iter().map(|sum| sum / trace.rows() as f64).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use ee_decode::gates::FIXED;
 
 use super::{View, paper};
 use crate::exits::constant::Constant;
-use crate::labels::results::{CurvePoint, GateResults, Results};
+use crate::exits::sweep::Candidate;
+use crate::labels::results::{GateResults, Results};
 use crate::report::table::{Cell, Table, threshold};
 use crate::spread::Spread;
 use crate::trace::TraceFacts;
@@ -263,7 +264,7 @@ fn speed_up(results: &Results, name: &str) -> Cell {
 
 /// Every point of every stored trade-off curve.
 pub(crate) fn curves(view: &View<'_>) -> Table {
-    type Line<'a> = (&'a str, &'a String, &'a CurvePoint);
+    type Line<'a> = (&'a str, &'a String, &'a Candidate);
     let points = view.models.iter().flat_map(|&(name, results)| {
         let of_gate = move |(gate, found)| {
             let found: &GateResults = found;

@@ -14,9 +14,9 @@ use ee_files::{FolderLock, Mark, foreign_entry};
 use sha2::{Digest, Sha256};
 
 use crate::error::{EvalError, Result};
-use crate::output::write_text;
 use crate::trace::merge::{extend, sorted};
 use crate::trace::{TextRecord, Trace, read, read_texts, texts_path, write, write_texts};
+use ee_files::write_text;
 
 const MARK: Mark = Mark::new("the finished batches of a trace");
 
@@ -90,7 +90,7 @@ impl Parts {
             path: path.clone(),
             source,
         })?;
-        write_text(&path.with_extension("sha256"), &noted)
+        Ok(write_text(&path.with_extension("sha256"), &noted)?)
     }
 
     /// All batches as one trace with its texts, in the order of the examples.

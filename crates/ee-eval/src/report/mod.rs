@@ -10,11 +10,11 @@ pub(crate) mod table;
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
-use crate::output::write_text;
 use crate::report::passage::Passage;
 use crate::report::plot::Plot;
 use crate::report::table::Table;
 use crate::trace::{GenerationFacts, TraceFacts};
+use ee_files::write_text;
 
 /// What a report shows, whatever was measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,14 +34,11 @@ pub(crate) struct Page {
 
 impl Page {
     /// Writes every table as CSV into `folder`.
-    ///
-    /// # Errors
-    /// [`crate::EvalError::Io`] naming the file.
     pub(crate) fn write_tables(&self, folder: &Path) -> Result<()> {
-        let mut tables = self.tables.iter();
-        tables.try_for_each(|table| {
-            write_text(&folder.join(format!("{}.csv", table.file)), &table.csv())
-        })
+        for table in &self.tables {
+            write_text(&folder.join(format!("{}.csv", table.file)), &table.csv())?;
+        }
+        Ok(())
     }
 
     /// Writes `report.html`, `report.md` and the plots as SVG into `folder`; returns the path of

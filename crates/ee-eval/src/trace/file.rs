@@ -24,7 +24,7 @@ use super::columns::{ExitColumns, column};
 use super::facts::{FORMAT, TraceFacts};
 use super::record::Trace;
 use crate::error::{EvalError, Result};
-use crate::output::write_whole;
+use ee_files::write_whole;
 
 /// The key of the facts in the file's metadata.
 const FACTS_KEY: &str = "ee.trace";

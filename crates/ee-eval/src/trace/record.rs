@@ -66,6 +66,15 @@ impl Trace {
         into.extend((row * layers..(row + 1) * layers).map(|at| self.signals.signal(at)));
     }
 
+    /// The mean of the highest probability at exits 1..=N.
+    pub(crate) fn mean_confidences(&self) -> Vec<f64> {
+        let mut sums = vec![0.0; self.layers()];
+        for row in self.signals.confidence.chunks_exact(self.layers()) {
+            sums.iter_mut().zip(row).for_each(|(sum, &confidence)| *sum += f64::from(confidence));
+        }
+        sums.into_iter().map(|sum| sum / self.rows() as f64).collect()
+    }
+
     /// The given rows, in the given order.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {

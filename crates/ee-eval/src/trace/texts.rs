@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EvalError, Result};
-use crate::output::write_text;
+use ee_files::write_text;
 
 /// One example's text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ pub fn write_texts(trace: &Path, texts: &[TextRecord]) -> Result<()> {
         lines.push_str(&line);
         lines.push('\n');
     }
-    write_text(&path, &lines)
+    Ok(write_text(&path, &lines)?)
 }
 
 /// Reads the texts of a trace.

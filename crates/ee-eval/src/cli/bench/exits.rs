@@ -115,7 +115,7 @@ struct Round {
 fn settings(model: &Llama, rule: &str, head: &str) -> Result<Settings> {
     Ok(Settings {
         rule: rule.parse()?,
-        policy: ee_decode::policy::by_name("recompute")?,
+        policy: ee_decode::policy::POLICIES[0],
         head: head.parse()?,
         exits: (1..model.n_layers()).collect(),
         min_tokens: 1,

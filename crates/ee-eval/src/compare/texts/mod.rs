@@ -134,7 +134,7 @@ impl Examination<'_> {
         notices.extend(pace::notices(trials.load, trials.rounds));
         Ok(TextResults {
             qualities: trials.qualities(common.keep, self.doubt),
-            confidence_per_exit: confidence_per_exit(&trace),
+            confidence_per_exit: trace.mean_confidences(),
             agreement_per_exit: agreement_per_exit(&trace),
             summary,
             gates,
@@ -206,14 +206,4 @@ fn ways(
     }
     ways.push(Way::Speculation(None));
     Ok(ways)
-}
-
-/// The mean of the highest probability at exits 1..=N.
-fn confidence_per_exit(trace: &Trace) -> Vec<f64> {
-    let layers = trace.layers();
-    let mut sums = vec![0.0; layers];
-    for row in trace.signals.confidence.chunks_exact(layers) {
-        sums.iter_mut().zip(row).for_each(|(sum, &confidence)| *sum += f64::from(confidence));
-    }
-    sums.into_iter().map(|sum| sum / trace.rows() as f64).collect()
 }

@@ -6,9 +6,9 @@ use super::results::{TextComparison, TextResults};
 use super::{plots, tables};
 use crate::error::Result;
 use crate::output::write_json;
-use crate::output::write_text;
 use crate::report::{Page, provenance};
 use crate::words::count;
+use ee_files::write_text;
 
 /// Writes `results.json`, the tables as CSV and the page; returns the path of `report.html`.
 pub(super) fn write(comparison: &TextComparison, folder: &Path) -> Result<PathBuf> {

@@ -6,6 +6,8 @@
 //! metric's statistics then give average exit and score at every distinct value. O(nN log nN) for
 //! the complete curve, against one pass over the data for every point of a grid.
 
+use serde::{Deserialize, Serialize};
+
 use ee_decode::gates::{Comparison, Gate, Scale};
 
 use crate::exits::score::Scorer;
@@ -13,7 +15,7 @@ use crate::gates::Numbers;
 use crate::trace::Trace;
 
 /// One point of a trade-off curve.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// A threshold that gives exactly this point.
     pub threshold: f32,

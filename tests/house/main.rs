@@ -1,8 +1,10 @@
-//! What the project promises about its own sources: floors, no circles, sizes, where `unsafe` stands.
+//! What the project promises about its own sources: floors, no circles, names in one place, sizes, where
+//! `unsafe` stands.
 
 mod circles;
 mod floors;
 mod modules;
+mod names;
 mod sizes;
 mod source;
 mod unsafe_code;

@@ -40,6 +40,11 @@ impl Modules {
         modules
     }
 
+    /// The files of all modules.
+    pub(crate) fn files(&self) -> BTreeSet<PathBuf> {
+        self.0.values().map(|module| module.file.clone()).collect()
+    }
+
     /// Takes a module in, and the modules below it.
     fn add(&mut self, path: ModulePath, file: &Path, tokens: &[TokenTree]) {
         let mut module = Module { file: file.to_owned(), ..Module::default() };

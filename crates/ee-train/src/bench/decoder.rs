@@ -24,7 +24,7 @@ pub(crate) struct DecoderTrain {
     #[arg(long)]
     pub(crate) joint: bool,
     /// Keep each layer's input alone and run the layer again on the way back
-    #[arg(long, alias = "recompute")]
+    #[arg(long)]
     pub(crate) gradient_checkpointing: bool,
     /// Number of layers
     #[arg(long, default_value_t = 12)]

@@ -1,13 +1,14 @@
-//! What was typed, and what it means.
+//! What was typed, and the run that it means.
 
 use std::path::{Path, PathBuf};
 
+use clap::{Args, Parser, Subcommand};
+
 use crate::bench::{DecoderTrain, EncoderTrain};
 use crate::config::{Overrides, RunConfig};
+use crate::error::Result;
 use crate::gate::GateFlags;
 use crate::plan::parse_memory;
-use crate::{Error, Result};
-use clap::{Args, Parser, Subcommand};
 
 /// Fine-tunes Transformers, plain or jointly over every exit.
 ///
@@ -20,13 +21,13 @@ use clap::{Args, Parser, Subcommand};
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    training: TrainingFlags,
+    pub(crate) training: TrainingFlags,
     #[command(subcommand)]
-    subcommand: Option<TypedCommand>,
+    pub(crate) command: Option<Command>,
 }
 
 #[derive(Debug, Args)]
-struct TrainingFlags {
+pub(crate) struct TrainingFlags {
     #[command(flatten)]
     run: RunFlags,
     /// Minimize the sum of every exit's loss instead of the last exit's alone
@@ -40,12 +41,12 @@ struct TrainingFlags {
     output: Option<PathBuf>,
     /// Continue the run of the output folder from its last checkpoint, or begin it
     #[arg(long)]
-    resume: bool,
+    pub(crate) resume: bool,
 }
 
 /// A run file, and what is written over it of all that a plan depends on, too.
-#[derive(Debug, Args)]
-struct RunFlags {
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunFlags {
     /// The run file
     #[arg(long, value_name = "FILE.toml", required = true)]
     config: Option<PathBuf>,
@@ -67,7 +68,7 @@ struct RunFlags {
 }
 
 #[derive(Debug, Subcommand)]
-enum TypedCommand {
+pub(crate) enum Command {
     /// Say how much memory a run would need on each device, and whether it fits
     Plan {
         #[command(flatten)]
@@ -79,70 +80,33 @@ enum TypedCommand {
     /// Fit a linear gate on a decoder's states, the model itself frozen, for ee-eval decode --head gate
     Gate(GateFlags),
     /// Measure time and memory on random weights; prints one JSON line
-    Bench {
-        #[command(subcommand)]
-        verb: BenchVerb,
-    },
+    #[command(subcommand)]
+    Bench(Bench),
 }
 
 #[derive(Debug, Subcommand)]
-enum BenchVerb {
+pub(crate) enum Bench {
     /// Fine-tuning steps of a BERT
     EncoderTrain(EncoderTrain),
     /// Training steps of a Llama, every position predicting the next token
     DecoderTrain(DecoderTrain),
 }
 
-pub(crate) enum Command {
-    Train(Training),
-    Plan(RunFile, Option<f64>),
-    Gate(GateFlags),
-    EncoderTrain(EncoderTrain),
-    DecoderTrain(DecoderTrain),
-}
-
-/// A run file with the flags written over it.
-pub(crate) struct RunFile {
-    file: PathBuf,
-    overrides: Overrides,
-}
-
-pub(crate) struct Training {
-    run: RunFile,
-    output: Option<PathBuf>,
-    /// Whether to continue where the last checkpoint was written.
-    pub(crate) resume: bool,
-}
-
-impl Arguments {
-    pub(crate) fn command(self) -> Command {
-        match self.subcommand {
-            Some(TypedCommand::Bench { verb: BenchVerb::EncoderTrain(flags) }) => {
-                Command::EncoderTrain(flags)
-            }
-            Some(TypedCommand::Bench { verb: BenchVerb::DecoderTrain(flags) }) => {
-                Command::DecoderTrain(flags)
-            }
-            Some(TypedCommand::Gate(flags)) => Command::Gate(flags),
-            Some(TypedCommand::Plan { run, memory }) => Command::Plan(run.into(), memory),
-            None => {
-                let TrainingFlags { run, joint, seed, output, resume } = self.training;
-                let mut run = RunFile::from(run);
-                (run.overrides.joint, run.overrides.seed) = (joint, seed);
-                Command::Train(Training { run, output, resume })
-            }
-        }
+impl RunFlags {
+    /// The run file with the flags written over it.
+    pub(crate) fn config(&self) -> Result<RunConfig> {
+        self.read(Overrides::default())
     }
-}
 
-impl From<RunFlags> for RunFile {
-    fn from(flags: RunFlags) -> Self {
-        let RunFlags { config, set, device, data_dir, model, new_head } = flags;
+    fn read(&self, others: Overrides) -> Result<RunConfig> {
+        let Self { set, device, data_dir, model, new_head, .. } = self.clone();
         let (data_dir, model) = (data_dir.map(absolute), model.map(absolute));
-        let file = config.expect("clap requires --config without another subcommand");
-        let overrides =
-            Overrides { joint: false, set, device, seed: None, data_dir, model, new_head };
-        Self { file, overrides }
+        let overrides = Overrides { set, device, data_dir, model, new_head, ..others };
+        Ok(RunConfig::read(self.file(), &overrides)?)
+    }
+
+    fn file(&self) -> &Path {
+        self.config.as_deref().expect("clap requires --config without another subcommand")
     }
 }
 
@@ -150,23 +114,17 @@ fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
-impl RunFile {
+impl TrainingFlags {
     /// The run file with the flags written over it.
     pub(crate) fn config(&self) -> Result<RunConfig> {
-        RunConfig::read(&self.file, &self.overrides).map_err(Error::from)
-    }
-}
-
-impl Training {
-    /// The run file with the flags written over it.
-    pub(crate) fn config(&self) -> Result<RunConfig> {
-        self.run.config()
+        let Self { joint, seed, .. } = *self;
+        self.run.read(Overrides { joint, seed, ..Overrides::default() })
     }
 
     /// The run folder: the one asked for, else one named after the run file and the objective.
     pub(crate) fn output(&self, config: &RunConfig) -> PathBuf {
         let named = || {
-            let stem = self.run.file.file_stem().unwrap_or_default().to_string_lossy();
+            let stem = self.run.file().file_stem().unwrap_or_default().to_string_lossy();
             Path::new("runs").join(format!("{stem}-{}", config.objective.name))
         };
         self.output.clone().unwrap_or_else(named)

@@ -1,5 +1,7 @@
 //! Optimizer steps against PyTorch, and gradient accumulation against the whole batch.
 
+mod decoders;
+
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleVisitor, Param};
@@ -9,10 +11,12 @@ use ee_models::loss::{Objective, Targets};
 use ee_models::{Batch, ExitModel};
 use ee_train::optimizer::{AdamW, AdamWConfig};
 use ee_train::schedule::{Schedule, ScheduleKind};
-use ee_train::step::{MicroBatch, NotFinite, StepConfig, step};
+use ee_train::step::{MicroBatch, NotFinite, StepConfig, StepReport, step};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 const FAMILIES: [&str; 2] = ["bert-tiny", "roberta-tiny"];
+const GOLDEN: &str = "golden.json";
 
 /// On losses and logits absolute, on gradient norms relative, over ten steps; the worst measured is 5e-7.
 /// Leaving out weight decay alone changes logits by more than this.
@@ -73,24 +77,56 @@ struct GoldenTraining {
     clipped_linear: GoldenRun,
 }
 
+/// What PyTorch found.
 #[derive(Deserialize)]
 struct GoldenRun {
     losses: Vec<f64>,
     gradient_norms: Vec<f64>,
     learning_rates: Vec<f64>,
-    /// `[exit][row][label]`
+    /// `[exit][row][label]`, of decoders `[exit][target][token]`
     logits_after: Vec<Vec<Vec<f64>>>,
     max_grad_norm: Option<f64>,
     warmup_steps: Option<u64>,
+}
+
+impl GoldenRun {
+    /// Compares a step with PyTorch's.
+    fn check(&self, number: usize, report: &StepReport, tolerance: f64) {
+        let (loss, norm) = (self.losses[number], self.gradient_norms[number]);
+        assert!((report.loss - loss).abs() < tolerance, "{number}: {} {loss}", report.loss);
+        let relative = (report.gradient_norm - norm).abs() / norm;
+        assert!(relative < tolerance, "{number}: {} {norm}", report.gradient_norm);
+    }
+
+    /// Compares the logits after all steps.
+    fn check_logits(&self, found: &[f64], tolerance: f64) {
+        let expected = self.logits_after.concat().concat();
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < tolerance, "{found} {expected}");
+        }
+    }
+}
+
+/// Compares a step in micro-batches with the same in one.
+fn check_parts(whole: &StepReport, parts: &StepReport, tolerance: f64) {
+    assert_eq!(parts.targets, whole.targets);
+    assert!((parts.loss - whole.loss).abs() < tolerance, "{} {}", parts.loss, whole.loss);
+    let relative = (parts.gradient_norm / whole.gradient_norm - 1.0).abs();
+    assert!(relative < 1e-5, "{relative}");
+    for (whole, parts) in whole.exits.iter().zip(&parts.exits) {
+        let (whole, parts) = (whole.unwrap(), parts.unwrap());
+        assert!((whole.loss - parts.loss).abs() < tolerance);
+        assert!((whole.accuracy - parts.accuracy).abs() < 1e-12);
+    }
 }
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name)
 }
 
-fn golden(name: &str) -> Golden {
-    let text = std::fs::read_to_string(folder(name).join("golden.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
+fn golden<T: DeserializeOwned>(name: &str, file: &str) -> T {
+    serde_json::from_str(&std::fs::read_to_string(folder(name).join(file)).unwrap()).unwrap()
 }
 
 fn load(name: &str) -> Loaded {
@@ -98,11 +134,11 @@ fn load(name: &str) -> Loaded {
     Loaded { model: loaded.model.train(), ..loaded }
 }
 
-fn joint(learning_rate: f64) -> StepConfig {
+fn joint(learning_rate: f64, gradient_checkpointing: bool) -> StepConfig {
     StepConfig {
         weights: Objective::JOINT.weights(3),
         watch: false,
-        gradient_checkpointing: false,
+        gradient_checkpointing,
         learning_rate,
         dropout: None,
     }
@@ -111,7 +147,7 @@ fn joint(learning_rate: f64) -> StepConfig {
 #[test]
 fn ten_steps_as_pytorch_makes_them() {
     for name in FAMILIES {
-        let golden = golden(name);
+        let golden: Golden = golden(name, GOLDEN);
         follow(name, &golden, &golden.training.constant);
         follow(name, &golden, &golden.training.clipped_linear);
     }
@@ -132,40 +168,28 @@ fn follow(name: &str, golden: &Golden, run: &GoldenRun) {
         assert!((rate - run.learning_rates[number]).abs() < 1e-12);
         let report;
         (model, report) =
-            step(model, &mut optimizer, &names, &[batch.micro_batch()], &joint(rate)).unwrap();
-        let (loss, norm) = (run.losses[number], run.gradient_norms[number]);
-        assert!((report.loss - loss).abs() < TOLERANCE, "{name} {number}: {} {loss}", report.loss);
-        let relative = (report.gradient_norm - norm).abs() / norm;
-        assert!(relative < TOLERANCE, "{name} {number}: {} {norm}", report.gradient_norm);
+            step(model, &mut optimizer, &names, &[batch.micro_batch()], &joint(rate, false))
+                .unwrap();
+        run.check(number, &report, TOLERANCE);
     }
     let logits = model.valid().exit_logits(&golden.batch.micro_batch().batch).into_data();
-    let expected = run.logits_after.concat().concat();
-    for (found, expected) in logits.iter::<f64>().zip(expected) {
-        assert!((found - expected).abs() < TOLERANCE, "{name}: {found} {expected}");
-    }
+    run.check_logits(&logits.iter::<f64>().collect::<Vec<_>>(), TOLERANCE);
 }
 
 #[test]
 fn accumulated_gradients_are_those_of_the_whole_batch() {
     for name in FAMILIES {
-        let golden = golden(name).batch;
+        let golden = golden::<Golden>(name, GOLDEN).batch;
         let whole = [golden.micro_batch()];
         let parts = [golden.rows(0..3), golden.rows(3..4), golden.rows(4..6)];
         let after = |micro_batches: &[MicroBatch]| {
             let Loaded { model, names, .. } = load(name);
             let mut optimizer = AdamW::new(CONFIG);
-            step(model, &mut optimizer, &names, micro_batches, &joint(1e-3)).unwrap()
+            step(model, &mut optimizer, &names, micro_batches, &joint(1e-3, false)).unwrap()
         };
         let ((whole, whole_report), (parts, parts_report)) = (after(&whole), after(&parts));
         assert_eq!(parts_report.rows, 6);
-        assert!((whole_report.loss - parts_report.loss).abs() < 1e-6);
-        let norms = (whole_report.gradient_norm, parts_report.gradient_norm);
-        assert!((norms.0 - norms.1).abs() / norms.0 < 1e-5, "{norms:?}");
-        for (whole, parts) in whole_report.exits.iter().zip(&parts_report.exits) {
-            let (whole, parts) = (whole.unwrap(), parts.unwrap());
-            assert!((whole.loss - parts.loss).abs() < 1e-6);
-            assert!((whole.accuracy - parts.accuracy).abs() < 1e-12);
-        }
+        check_parts(&whole_report, &parts_report, 1e-6);
         // The first step of AdamW moves each weight by the sign of its gradient: where the gradient is
         // next to zero its rounding decides, so nearly all weights agree, not all.
         let (whole, parts) = (weights(&whole), weights(&parts));
@@ -176,11 +200,11 @@ fn accumulated_gradients_are_those_of_the_whole_batch() {
 
 #[test]
 fn a_loss_that_is_no_number_changes_nothing() {
-    let golden = golden("bert-tiny").batch;
+    let golden = golden::<Golden>("bert-tiny", GOLDEN).batch;
     let Loaded { model, names, .. } = load("bert-tiny");
     let model = model.map(&mut Poison);
     let mut optimizer = AdamW::new(CONFIG);
-    let result = step(model, &mut optimizer, &names, &[golden.micro_batch()], &joint(1e-3));
+    let result = step(model, &mut optimizer, &names, &[golden.micro_batch()], &joint(1e-3, false));
     let NotFinite { what, value } = result.map(|_| ()).unwrap_err();
     assert!(what == "the loss" && value.is_nan());
     assert_eq!(optimizer.steps(), 0);

@@ -1,17 +1,17 @@
 //! Optimizer steps of decoders against PyTorch (`scripts/goldens_decoder_training.py`).
 
-use std::path::PathBuf;
-
 use burn::module::Module;
 use burn::tensor::Device;
 use ee_models::arch::llama::{self, Llama, Loaded};
 use ee_models::checkpoint::Precision;
 use ee_models::kernels::{Rows, project};
-use ee_models::loss::{Objective, Targets};
+use ee_models::loss::Targets;
 use ee_models::{Batch, ExitModel};
 use ee_train::optimizer::{AdamW, AdamWConfig};
-use ee_train::step::{MicroBatch, StepConfig, step};
+use ee_train::step::{MicroBatch, step};
 use serde::Deserialize;
+
+use super::{GoldenRun, check_parts, folder, golden, joint};
 
 const MODELS: [&str; 2] = ["llama-tiny", "qwen2-tiny"];
 
@@ -62,25 +62,6 @@ struct GoldenTraining {
     clipped_cosine: GoldenRun,
 }
 
-#[derive(Deserialize)]
-struct GoldenRun {
-    max_grad_norm: Option<f64>,
-    losses: Vec<f64>,
-    gradient_norms: Vec<f64>,
-    learning_rates: Vec<f64>,
-    /// `[exit][target][token]`
-    logits_after: Vec<Vec<Vec<f64>>>,
-}
-
-fn folder(name: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden")).join(name)
-}
-
-fn golden(name: &str) -> Golden {
-    let text = std::fs::read_to_string(folder(name).join("training.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
-}
-
 fn load(name: &str) -> Loaded {
     let loaded = llama::load(&folder(name), Precision::F32, &Device::flex()).unwrap();
     Loaded { model: loaded.model.train(), ..loaded }
@@ -95,16 +76,6 @@ fn optimizer(training: &GoldenTraining, max_gradient_norm: f64) -> AdamW {
         epsilon: training.epsilon,
         max_gradient_norm,
     })
-}
-
-fn joint(learning_rate: f64, gradient_checkpointing: bool) -> StepConfig {
-    StepConfig {
-        weights: Objective::JOINT.weights(3),
-        watch: false,
-        gradient_checkpointing,
-        learning_rate,
-        dropout: None,
-    }
 }
 
 /// Logits of every exit at the targets.
@@ -123,7 +94,7 @@ fn logits(model: &Llama, MicroBatch { batch, targets }: &MicroBatch) -> Vec<f64>
 #[test]
 fn ten_steps_as_pytorch_makes_them() {
     for name in MODELS {
-        let golden = golden(name);
+        let golden: Golden = golden(name, "training.json");
         follow(name, &golden, &golden.training.constant, false);
         follow(name, &golden, &golden.training.clipped_cosine, true);
     }
@@ -138,23 +109,15 @@ fn follow(name: &str, golden: &Golden, run: &GoldenRun, gradient_checkpointing: 
         let config = joint(run.learning_rates[number], gradient_checkpointing);
         let report;
         (model, report) = step(model, &mut optimizer, &names, &[batch.whole()], &config).unwrap();
-        let (loss, norm) = (run.losses[number], run.gradient_norms[number]);
-        assert!((report.loss - loss).abs() < TOLERANCE, "{name} {number}: {} {loss}", report.loss);
-        let relative = (report.gradient_norm - norm).abs() / norm;
-        assert!(relative < TOLERANCE, "{name} {number}: {} {norm}", report.gradient_norm);
+        run.check(number, &report, TOLERANCE);
     }
-    let found = logits(&model.valid(), &golden.batch.whole());
-    let expected = run.logits_after.concat().concat();
-    assert_eq!(found.len(), expected.len());
-    for (found, expected) in found.iter().zip(expected) {
-        assert!((found - expected).abs() < TOLERANCE, "{name}: {found} {expected}");
-    }
+    run.check_logits(&logits(&model.valid(), &golden.batch.whole()), TOLERANCE);
 }
 
 #[test]
 fn micro_batches_count_by_their_targets() {
     for name in MODELS {
-        let golden = golden(name);
+        let golden: Golden = golden(name, "training.json");
         let report = |micro_batches: &[MicroBatch]| {
             let Loaded { model, names, .. } = load(name);
             let mut optimizer = optimizer(&golden.training, 0.0);
@@ -165,14 +128,6 @@ fn micro_batches_count_by_their_targets() {
         let whole = report(&[batch.whole()]);
         let prompts = MicroBatch { targets: Targets::new(Vec::new(), Vec::new()), ..batch.whole() };
         let parts = report(&[batch.rows(0..1), prompts, batch.rows(1..3), batch.rows(3..5)]);
-        assert_eq!(parts.targets, whole.targets);
-        assert!((parts.loss - whole.loss).abs() < 1e-5, "{} {}", parts.loss, whole.loss);
-        let relative = (parts.gradient_norm / whole.gradient_norm - 1.0).abs();
-        assert!(relative < 1e-5, "{name}: {relative}");
-        for (whole, parts) in whole.exits.iter().zip(&parts.exits) {
-            let (whole, parts) = (whole.unwrap(), parts.unwrap());
-            assert!((whole.loss - parts.loss).abs() < 1e-5);
-            assert!((whole.accuracy - parts.accuracy).abs() < 1e-12);
-        }
+        check_parts(&whole, &parts, 1e-5);
     }
 }

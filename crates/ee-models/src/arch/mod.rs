@@ -79,10 +79,6 @@ pub fn backbone(folder: &Path, precision: Precision, device: &Device) -> Result<
 }
 
 /// The family that a configuration names; `path` is what complaints name.
-///
-/// # Errors
-/// When it is not supported (the message names the supported ones), when `model_type` and `architectures`
-/// name different ones, or when the weights are said to be quantized.
 fn of_config(json: &Map<String, Value>, path: &Path) -> Result<&'static dyn Family> {
     let complain = |complaint: String| Error::Config { path: path.to_owned(), complaint };
     let mut keys = Keys::new(json);
@@ -147,9 +143,6 @@ fn other_family<'a>(classes: &[&'a str], own: &Facts) -> Option<&'a str> {
 }
 
 /// The family that a configuration names, which must be one of these.
-///
-/// # Errors
-/// As [`of_config`]; a family of another kind.
 pub(crate) fn among<F: Family>(
     families: &'static [&'static F],
     json: &Map<String, Value>,

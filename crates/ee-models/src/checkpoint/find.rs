@@ -33,9 +33,6 @@ const OTHERS: [(&str, &str); 8] = [
 ];
 
 /// The files that hold a folder's weights.
-///
-/// # Errors
-/// When there are none, naming what there is instead, or an index names absent ones.
 pub(super) fn files(folder: &Path) -> Result<(Form, Vec<PathBuf>)> {
     for (form, single, index) in FORMS {
         let (single, index) = (folder.join(single), folder.join(index));

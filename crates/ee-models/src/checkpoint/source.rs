@@ -39,9 +39,6 @@ pub(crate) struct CheckpointParameters {
 
 impl CheckpointParameters {
     /// Opens the weights of a folder, which must be numbers and of so many layers.
-    ///
-    /// # Errors
-    /// When there are none, they are quantized, or of another number of layers.
     pub(crate) fn open(
         folder: &Path,
         naming: Naming,
@@ -120,9 +117,6 @@ impl CheckpointParameters {
     }
 
     /// Names, new head parameters and unused tensors.
-    ///
-    /// # Errors
-    /// When anything was missing or misshapen, or the checkpoint holds what nobody knows.
     pub(crate) fn finish(
         mut self,
         folder: &Path,

@@ -77,9 +77,6 @@ pub(super) fn of_config(
 }
 
 /// A folder's `generation_config.json`; empty where there is none. Where it is of no use the notice says so.
-///
-/// # Errors
-/// A file that cannot be read.
 pub(super) fn generation(path: &Path) -> Result<(Map<String, Value>, Option<String>)> {
     if !path.is_file() {
         return Ok((Map::new(), None));

@@ -163,12 +163,12 @@ pub struct WeightBytes {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::activation::softmax;
     use burn::tensor::{Distribution, TensorData};
 
     use super::*;
     use crate::exit::Memory;
     use crate::indices::indices;
+    use crate::kernels::AttentionShape;
 
     const WIDTH: usize = 8;
 
@@ -204,15 +204,10 @@ mod tests {
         }
     }
 
-    /// softmax(H Mᵀ) M of each row, M the states of the row's memory without its padding.
     fn attended(stream: &Stream) -> Tensor<2> {
-        let memory = stream.memory.as_ref().expect("there is an encoder");
-        let of_row = |row: usize| {
-            let queries = stream.hidden.clone().narrow(0, row * stream.width, stream.width);
-            let keys = memory.hidden.clone().narrow(0, row * memory.width, memory.lengths[row]);
-            softmax(queries.matmul(keys.clone().transpose()), 1).matmul(keys)
-        };
-        Tensor::cat((0..stream.n_rows()).map(of_row).collect(), 0)
+        let Memory { hidden, lengths, width } = stream.memory.clone().expect("an encoder's states");
+        let shape = AttentionShape::whole(2, stream.width, &stream.lengths).over(width, &lengths);
+        kernels::attention(stream.hidden.clone(), hidden.clone(), hidden, None, &shape)
     }
 
     fn memory(lengths: &[usize], width: usize, device: &Device) -> Memory {

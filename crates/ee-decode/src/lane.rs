@@ -90,6 +90,16 @@ impl<'m> Lane<'m> {
         (lane, stream)
     }
 
+    /// Reads some prompts with all layers, with room for so many tokens behind them.
+    ///
+    /// # Panics
+    /// When there is no prompt.
+    pub fn behind(model: &'m dyn Decoder, prompts: &[Vec<u32>], room: usize) -> Self {
+        let (mut lane, stream) = Self::begin(model, prompts, room);
+        lane.layers(0..lane.depth, stream, |_, _| ());
+        lane
+    }
+
     /// The same with the first layers alone, as if theirs were the last exit.
     #[must_use]
     pub fn cut_after(self, depth: usize) -> Self {

@@ -4,13 +4,16 @@ use ee_models::signal::Signal;
 
 use super::{Comparison, ExitSpace, Gate, Range, Reads};
 
+/// What it is called.
+pub const NAME: &str = "fixed";
+
 /// Depth ≥ T.
 #[derive(Debug)]
 pub(super) struct Fixed;
 
 impl Gate for Fixed {
     fn name(&self) -> &'static str {
-        "fixed"
+        NAME
     }
 
     fn rule(&self) -> &'static str {

@@ -24,6 +24,7 @@ use ee_models::Decoder;
 use ee_models::gate::LinearGate;
 use ee_models::signal::Signal;
 
+pub use fixed::NAME as FIXED_NAME;
 pub use scale::Scale;
 
 use crate::error::{Error, Result};

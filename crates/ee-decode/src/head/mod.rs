@@ -123,6 +123,12 @@ impl Default for HeadChoice {
 }
 
 impl HeadChoice {
+    /// Every head that gates can ask, with this number where it has one.
+    pub fn asked(number: usize) -> impl Iterator<Item = Self> {
+        let heads = HEADS.iter().copied().filter(|head| head.is_asked());
+        heads.map(move |head| Self { head, number: if head.has_number() { number } else { 0 } })
+    }
+
     /// The head for gates that do not ask it.
     #[must_use]
     pub fn unasked() -> Self {

@@ -96,7 +96,7 @@ pub(crate) fn recommend(
     let [timed, further] = source.material(&held_out)?;
     let timed = timed.ok_or_else(|| EvalError::Empty { what: "there is no prompt".to_owned() })?;
     let state_asks = state_asks(subject)?;
-    let mut asks: Vec<Ask> = heads(subject)?.into_iter().map(Ask::Head).collect();
+    let mut asks: Vec<Ask> = heads(subject).into_iter().map(Ask::Head).collect();
     asks.extend(state_asks.iter().cloned());
     let times = Times::measure(model, &timed.prompts, &asks);
     let mut search = Search {
@@ -183,13 +183,10 @@ impl Live for Texts<'_> {
 }
 
 /// The heads that gates on signals can ask of this vocabulary.
-pub(crate) fn heads(subject: &DecoderSubject) -> Result<Vec<HeadChoice>> {
-    let mut heads: Vec<HeadChoice> = vec!["full".parse()?];
+pub(crate) fn heads(subject: &DecoderSubject) -> Vec<HeadChoice> {
     // Of a vocabulary hardly larger, pruning saves nothing.
-    if subject.vocabulary_size() > 2 * PRUNED {
-        heads.push(format!("pruned:{PRUNED}").parse()?);
-    }
-    Ok(heads)
+    let prunes = subject.vocabulary_size() > 2 * PRUNED;
+    HeadChoice::asked(PRUNED).filter(|choice| prunes || !choice.head.has_number()).collect()
 }
 
 fn notices(subject: &DecoderSubject, candidates: &[Candidate]) -> Vec<String> {

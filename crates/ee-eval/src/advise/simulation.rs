@@ -25,7 +25,7 @@ use crate::tokens::Watched;
 use crate::trace::{ExitColumns, GenerationFacts, Shard, Trace, TraceFacts, TrainedOn};
 use crate::trial::Way;
 use crate::trial::quality::{EQUAL_TOKENS, Worth};
-use ee_decode::Settings;
+use ee_decode::{HeadChoice, Settings};
 
 /// Exits.
 const LAYERS: usize = 4;
@@ -258,7 +258,7 @@ fn run(world: World, demand: Demand, truth: &Trace, seed: u64) -> Result<[Option
 
 /// What parts take: asking a head costs a third of a layer.
 fn parts() -> Result<(Vec<Ask>, Times)> {
-    let ask = Ask::Head("full".parse()?);
+    let ask = Ask::Head(HeadChoice::default());
     let asked =
         Asked { name: ask.name(), first: 0.3, later: 0.3, leave_at_first: 0.0, leave_later: 0.0 };
     let times = Times {

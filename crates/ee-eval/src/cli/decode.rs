@@ -34,7 +34,7 @@ pub(crate) struct Flags {
     pub(crate) gate: Vec<ExitRule>,
     #[command(flatten)]
     certified: Certificates,
-    #[arg(long, value_name = "POLICY", default_value = POLICIES[0].name(), help = policies())]
+    #[arg(long, value_name = "POLICY", default_value = ee_decode::policy::DEFAULT.name(), help = policies())]
     pub(crate) kv: Vec<PolicyChoice>,
     #[arg(
         long,

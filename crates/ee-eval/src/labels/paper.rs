@@ -70,7 +70,7 @@ pub(super) fn table_4(view: &View<'_>) -> Table {
             Some(_) => "without",
             None => "unknown",
         };
-        let ideal = results.speed.iter().filter(|speed| speed.gate == "ideal");
+        let ideal = results.speed.iter().filter(|speed| speed.gate == ee_decode::rule::IDEAL);
         let mut figures: Vec<(String, Cell)> = ideal
             .map(|speed| {
                 (format!("Spd-up, batch {}", speed.batch), Cell::factor(speed.speed_up.median))

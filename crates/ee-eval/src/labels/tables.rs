@@ -87,7 +87,7 @@ pub(crate) fn headline(view: &View<'_>) -> Table {
             ("by chance", &|(_, found)| Cell::number(found.ideal.chance_average, 2)),
             ("saturation", &|(_, found)| Cell::number(found.ideal.saturation_average, 2)),
             ("could leave early", &|(_, found)| Cell::percent(found.ideal.perc)),
-            ("ideal speed-up", &|(_, found)| speed_up(found, "ideal")),
+            ("ideal speed-up", &|(_, found)| speed_up(found, ee_decode::rule::IDEAL)),
             ("best gate", &|line| of_gate(line, |name, _| Cell::text(name))),
             ("its exit", &|line| of_gate(line, |_, gate| Cell::number(gate.average_exit, 2))),
             (&format!("its {metric}"), &|line| {

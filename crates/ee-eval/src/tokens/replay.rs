@@ -20,11 +20,8 @@ use crate::report::table::{Cell, Table, columns};
 use crate::report::{Page, provenance};
 use crate::tokens::{TokenGate, Watched, agreement_per_exit};
 use crate::trace::{Trace, TraceFacts};
-use ee_decode::gates::{ExitSpace, GATES};
+use ee_decode::gates::{ExitSpace, FIXED_NAME as FIXED, GATES};
 use ee_decode::rule::OpenRule;
-
-/// The name of the rule by which every token leaves at one exit.
-const FIXED: &str = "fixed";
 
 /// What gates do on a trace of text, as `results.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -21,7 +21,7 @@ use crate::subject::Subject;
 use crate::trace::Trace;
 
 /// The name of the rule that takes the exits which the trace shows.
-pub(crate) const IDEAL: &str = "ideal";
+pub(crate) use ee_decode::rule::IDEAL;
 
 /// A gate that really ran, against the full model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use burn::tensor::Tensor;
 use clap::Args;
+use ee_decode::lane::Lane;
 use ee_models::checkpoint::Precision;
 use ee_models::device::peak_memory_mib;
 use ee_models::kernels::Rows;
@@ -11,7 +12,7 @@ use ee_models::{Batch, ExitModel};
 use serde_json::json;
 
 use super::super::values::positive;
-use super::{Cached, DecoderSizes, FINITE, line, prompt};
+use super::{DecoderSizes, FINITE, line, prompt};
 use crate::machine::read_bandwidth;
 use crate::spread::{Spread, timed};
 
@@ -83,9 +84,9 @@ pub(super) struct DecodeFlags {
 pub(super) fn decode(flags: &DecodeFlags) -> Result<String> {
     let DecodeFlags { ref sizes, prompt, new, steps, record } = *flags;
     let model = sizes.random(prompt + new)?.model;
-    let cached = Cached::new(&model, 1, prompt + new.max(WIDE));
-    let mut text = Text { cached, prompt, vocabulary: sizes.vocab };
-    text.begin(false);
+    let tokens = super::prompt(prompt, sizes.vocab);
+    let lane = Lane::behind(&model, &[tokens], new.max(WIDE));
+    let mut text = Text { lane, prompt, vocabulary: sizes.vocab };
     let plain = timed(steps, || text.decode(new, false));
     let recording = timed(steps, || text.decode(new, true));
     let one = timed(4 * steps, || text.step(1));
@@ -117,7 +118,7 @@ fn weight_bytes(sizes: &DecoderSizes) -> usize {
 
 /// A text with its prompt in the cache, to be continued again and again.
 struct Text<'m> {
-    cached: Cached<'m>,
+    lane: Lane<'m>,
     prompt: usize,
     vocabulary: usize,
 }
@@ -125,12 +126,13 @@ struct Text<'m> {
 impl Text<'_> {
     /// The prompt through all layers; gives the states to read, of the last exit or of all.
     fn begin(&mut self, all: bool) -> Vec<Tensor<2>> {
-        self.run(&prompt(self.prompt, self.vocabulary), 0, Rows::Many, all)
+        self.lane.crop(0);
+        self.run(&prompt(self.prompt, self.vocabulary), Rows::Many, all)
     }
 
-    fn run(&mut self, tokens: &[u32], start: usize, rows: Rows, all: bool) -> Vec<Tensor<2>> {
+    fn run(&mut self, tokens: &[u32], rows: Rows, all: bool) -> Vec<Tensor<2>> {
         let mut states = Vec::new();
-        let last = self.cached.run(tokens, start, rows, |stream| {
+        let last = self.lane.read(tokens, rows, |_, stream| {
             if all {
                 states.push(stream.hidden.clone());
             }
@@ -140,29 +142,28 @@ impl Text<'_> {
 
     /// The prompt and `new` tokens after it, greedily.
     fn decode(&mut self, new: usize, record: bool) {
-        self.cached.crop(0);
         let end = self.prompt - 1;
         let last = |state: Tensor<2>| state.narrow(0, end, 1);
         let mut states: Vec<Tensor<2>> = self.begin(record).into_iter().map(last).collect();
         for at in 1..=new {
             let exits = states.len();
             let stacked = Tensor::cat(std::mem::take(&mut states), 0);
-            let logits = self.cached.model.read(stacked, Rows::Few);
+            let logits = self.lane.model.read(stacked, Rows::Few);
             let signals = Signals::read(logits, exits).expect(FINITE);
             let next = signals.row(0)[exits - 1].0.prediction;
             if at == new {
                 break;
             }
-            states = self.run(&[next], self.prompt + at - 1, Rows::Few, record);
+            states = self.run(&[next], Rows::Few, record);
         }
     }
 
     /// One step over `width` tokens after the prompt, each of them read.
     fn step(&mut self, width: usize) {
-        self.cached.crop(self.prompt);
+        self.lane.crop(self.prompt);
         let tokens = prompt(width, self.vocabulary);
-        let states = self.run(&tokens, self.prompt, Rows::Few, false);
-        let logits = self.cached.model.read(Tensor::cat(states, 0), Rows::Few);
+        let states = self.run(&tokens, Rows::Few, false);
+        let logits = self.lane.model.read(Tensor::cat(states, 0), Rows::Few);
         assert_eq!(Signals::read(logits, 1).expect(FINITE).n_rows(), width);
     }
 }

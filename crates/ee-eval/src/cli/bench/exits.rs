@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::Args;
 use ee_decode::clock::{Clock, Part};
 use ee_decode::generate::{Choice, Options, Unwatched, generate};
-use ee_decode::{Settings, decode};
+use ee_decode::lane::Lane;
+use ee_decode::{ExitRule, HeadChoice, Settings, decode, policy};
 use ee_models::arch::llama::Llama;
 use ee_models::device::peak_memory_mib;
 use ee_models::kernels::Rows;
@@ -15,7 +16,7 @@ use ee_models::{Decoder, ExitModel};
 use serde_json::json;
 
 use super::super::values::positive;
-use super::{Cached, DecoderSizes, FINITE, line, prompt, token};
+use super::{DecoderSizes, FINITE, line, prompt, token};
 use crate::error::EvalError;
 use crate::spread::Spread;
 
@@ -55,9 +56,10 @@ pub(super) fn run(flags: &Flags) -> Result<String> {
     }
     let model = sizes.random(length + new)?.model;
     let prompt = prompt(length, sizes.vocab);
-    let of_rule = |rule: &str, head: &str| settings(&model, rule, head);
-    let fixed = of_rule(&format!("fixed:{exit}"), "full")?;
-    let gated = of_rule(NEVER, &format!("pruned:{pruned}"))?;
+    let fixed = settings(&model, ExitRule::fixed(exit), HeadChoice::default());
+    let pruning = HeadChoice::asked(pruned).find(|choice| choice.head.has_number());
+    let pruning = pruning.expect("one of the heads reads some outputs alone");
+    let gated = settings(&model, NEVER.parse()?, pruning);
     let mut rounds = Vec::with_capacity(steps);
     for round in 0..=steps {
         let measured = Round {
@@ -112,15 +114,9 @@ struct Round {
     parts: Parts,
 }
 
-fn settings(model: &Llama, rule: &str, head: &str) -> Result<Settings> {
-    Ok(Settings {
-        rule: rule.parse()?,
-        policy: ee_decode::policy::POLICIES[0],
-        head: head.parse()?,
-        exits: (1..model.n_layers()).collect(),
-        min_tokens: 1,
-        fitted: None,
-    })
+fn settings(model: &Llama, rule: ExitRule, head: HeadChoice) -> Settings {
+    let exits = (1..model.n_layers()).collect();
+    Settings { rule, policy: policy::DEFAULT, head, exits, min_tokens: 1, fitted: None }
 }
 
 fn options(new: usize) -> Options {
@@ -154,15 +150,11 @@ impl Parts {
     /// reads of a weight lie those of all others, as in decoding.
     fn measure(model: &Llama, prompt: &[u32], new: usize, exit: usize) -> Self {
         let layers = model.n_layers();
-        let mut caches = [(); 2].map(|()| Cached::new(model, 1, prompt.len() + new));
-        for cached in &mut caches {
-            cached.run(prompt, 0, Rows::Many, |_| {});
-        }
-        let [cached, spare] = &mut caches;
+        let [mut lane, mut spare] = [(); 2].map(|()| Lane::behind(model, &[prompt.to_vec()], new));
         let mut spent = [Duration::ZERO; 3];
         for at in 0..new {
             let started = Instant::now();
-            let stream = cached.run(&[token(at, 97)], prompt.len() + at, Rows::Few, |_| {});
+            let stream = lane.read(&[token(at, 97)], Rows::Few, |_, _| ());
             spent[0] += started.elapsed();
             let started = Instant::now();
             let logits = model.read(stream.hidden.clone(), Rows::Few);

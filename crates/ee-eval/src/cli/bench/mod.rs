@@ -7,15 +7,11 @@ mod exits;
 mod promise;
 mod speculate;
 
-use std::sync::Arc;
-
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use ee_models::arch::llama::{LLAMA, Llama, LlamaConfig, LlamaSizes, Loaded, random};
+use ee_models::arch::llama::{LLAMA, LlamaConfig, LlamaSizes, Loaded, random};
 use ee_models::checkpoint::Precision;
 use ee_models::device::device;
-use ee_models::kernels::Rows;
-use ee_models::{Block, Decoder, ExitModel, KvCache, Stream};
 use serde_json::{Value, json};
 
 use super::groups::Device;
@@ -142,45 +138,4 @@ fn token(at: usize, vocabulary: usize) -> u32 {
 /// The tokens of a prompt.
 fn prompt(length: usize, vocabulary: usize) -> Vec<u32> {
     (0..length).map(|at| token(at, vocabulary)).collect()
-}
-
-/// A model and a cache for rows without padding.
-struct Cached<'m> {
-    model: &'m Llama,
-    cache: KvCache,
-    padding: Arc<[usize]>,
-}
-
-impl<'m> Cached<'m> {
-    fn new(model: &'m Llama, rows: usize, capacity: usize) -> Self {
-        let padding: Arc<[usize]> = std::iter::repeat_n(0, rows).collect();
-        Self { model, cache: model.empty_cache(padding.clone(), capacity), padding }
-    }
-
-    /// Runs the next tokens of every row through all layers; `seen` sees the stream after each.
-    fn run(
-        &mut self,
-        tokens: &[u32],
-        start: usize,
-        rows: Rows,
-        mut seen: impl FnMut(&Stream),
-    ) -> Stream {
-        let n = self.padding.len();
-        let width = tokens.len() / n;
-        let lengths = std::iter::repeat_n(width, n).collect();
-        let block = Block { width, start, padding: self.padding.clone(), lengths, rows };
-        let mut stream = self.model.embed_block(tokens, &block);
-        for index in 0..self.model.n_layers() {
-            stream = self.model.layer_with(index, stream, self.cache.layer(index));
-            seen(&stream);
-        }
-        stream
-    }
-
-    /// Forgets all but the first positions.
-    fn crop(&mut self, length: usize) {
-        for index in 0..self.model.n_layers() {
-            self.cache.layer(index).crop(length);
-        }
-    }
 }

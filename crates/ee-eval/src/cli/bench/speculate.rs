@@ -11,6 +11,7 @@ use burn::tensor::Tensor;
 use clap::Args;
 use ee_decode::clock::{Clock, Part};
 use ee_decode::generate::{Choice, Options, Unwatched, generate};
+use ee_decode::lane::Lane;
 use ee_decode::speculate::{Plan, Strategy, Tally, speculate};
 use ee_models::ExitModel;
 use ee_models::arch::llama::{Llama, Loaded};
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 
 use super::super::speculate::DraftArguments;
 use super::super::values::{positive, share};
-use super::{Cached, DecoderSizes, line, prompt, token};
+use super::{DecoderSizes, line, prompt, token};
 use crate::spread::Spread;
 
 /// Factors that are tried.
@@ -258,31 +259,29 @@ impl ModuleMapper for Damping<'_> {
 
 /// Single steps after prompts, timed by layers and head.
 struct Parts<'m> {
-    cached: Cached<'m>,
-    width: usize,
+    lane: Lane<'m>,
     next: Vec<u32>,
 }
 
 impl<'m> Parts<'m> {
     fn begin(model: &'m Llama, prompts: &[Vec<u32>], vocabulary: usize) -> Self {
-        let width = prompts[0].len();
-        let mut cached = Cached::new(model, prompts.len(), width + 1);
-        cached.run(&prompts.concat(), 0, Rows::Many, |_| {});
-        Self { cached, width, next: prompt(prompts.len(), vocabulary) }
+        let lane = Lane::behind(model, prompts, 1);
+        Self { lane, next: prompt(prompts.len(), vocabulary) }
     }
 
     /// Seconds of all layers and of the head, in one step of plain decoding.
     fn step(&mut self) -> [f64; 2] {
-        self.cached.crop(self.width);
-        let model = self.cached.model;
+        let (model, filled) = (self.lane.model, self.lane.filled());
         let started = Instant::now();
-        let stream = self.cached.run(&self.next, self.width, Rows::Few, |_| {});
+        let stream = self.lane.read(&self.next, Rows::Few, |_, _| ());
         let state = model.exit_state(&stream);
         model.device().sync().expect("the device works");
         let layers = started.elapsed().as_secs_f64();
         let started = Instant::now();
         row_statistics(model.read(state, Rows::Few), None);
-        [layers, started.elapsed().as_secs_f64()]
+        let head = started.elapsed().as_secs_f64();
+        self.lane.crop(filled);
+        [layers, head]
     }
 }
 

@@ -53,7 +53,8 @@ fn cost(first: &TextResults, other: &TextResults) -> String {
 /// Whether stand-ins for keys and values cost the other model more of its tokens than the first, beyond chance:
 /// with ideal exits nothing else parts texts from the full model's.
 fn recompute((first_name, first): Named<'_>, (name, other): Named<'_>) -> Option<String> {
-    let (before, after) = (first.ideal("recompute")?, other.ideal("recompute")?);
+    let kv = ee_decode::policy::DEFAULT.name();
+    let (before, after) = (first.ideal(kv)?, other.ideal(kv)?);
     let joint =
         |of: &TextResults| of.summary.objective.is_some_and(|objective| objective.is_joint());
     let is_joint = joint(other) && !joint(first);

@@ -126,7 +126,7 @@ impl Examination<'_> {
         let mildest = ExitRule::fixed((layers - 1).max(1));
         let cut = watched.cut_keeping(common.keep).unwrap_or(mildest);
         gates.insert(FIXED.to_owned(), watched.judge(cut));
-        let ways = ways(&set, cut, &all, &heads(self.subject)?, self.settings.min_tokens)?;
+        let ways = ways(&set, cut, &all, &heads(self.subject), self.settings.min_tokens)?;
         let material = self.material(&trace)?;
         trial::announce(self.subject, &material, ways.len())?;
         let mut trials = trial::run(self.subject, &material, &ways, self.interrupt)?;

@@ -1,5 +1,7 @@
 //! The plots of a comparison of decoders.
 
+use ee_decode::policy;
+
 use super::results::{IDEAL, TextComparison, TextResults};
 use super::tables::by_policy;
 use crate::exits::oracle::Ideal;
@@ -38,7 +40,7 @@ pub(super) fn all(comparison: &TextComparison) -> Vec<Plot> {
                 "Tokens per second against plain decoding, with the faster head; 1 is no gain, no bar a gate that cannot open.",
             ),
             |results, gate| {
-                results.with(gate, "recompute").map_or(0.0, |trial| trial.pace.speed_up)
+                results.with(gate, policy::DEFAULT.name()).map_or(0.0, |trial| trial.pace.speed_up)
             },
         ),
     ];
@@ -107,7 +109,8 @@ fn divergence(comparison: &TextComparison, exits: &str, title: &str, note: &str)
                 .map(|[position, equal, _]| (position, 100.0 * equal))
                 .collect();
             // Ideal exits with exact keys and values are the full model by construction.
-            let is_exact = exits == IDEAL && kv == "deferred";
+            let is_exact =
+                exits == IDEAL && policy::by_name(&kv).is_ok_and(|policy| policy.is_exact());
             if of == exits && !is_exact && !points.is_empty() {
                 let (name, colour) = (format!("{name}, {kv}"), series.len());
                 series.push(Series { name, colour, look: Look::Marked, points });

@@ -43,10 +43,8 @@ pub(crate) struct TextResults {
     pub(crate) notices: Vec<String>,
 }
 
-/// The rule that leaves where the answer is already the last exit's.
-pub(super) const IDEAL: &str = "ideal";
-/// The rule that leaves at one depth.
-pub(super) const FIXED: &str = "fixed";
+pub(super) use ee_decode::gates::FIXED_NAME as FIXED;
+pub(super) use ee_decode::rule::IDEAL;
 
 impl TextResults {
     /// The gate of the shallowest average exit; a fixed depth is none.

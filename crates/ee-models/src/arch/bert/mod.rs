@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, activation};
 
 pub use self::config::{BertSizes, EncoderConfig};
-pub use self::family::{BERT, EncoderFamily, FAMILIES, ROBERTA, XLM_ROBERTA};
+pub use self::family::{BERT, EncoderFamily, FAMILIES};
 pub use self::labels::{LabelMismatch, LabelOrder, TaskLabels};
 pub use self::load::{Head, Loaded, load, random};
 use crate::exit::{Backbone, Batch, DropoutKey, ExitModel, Stream, Sublayer};

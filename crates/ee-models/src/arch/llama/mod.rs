@@ -19,7 +19,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 pub use self::config::{LlamaConfig, LlamaSizes};
-pub use self::family::{Biases, FAMILIES, LLAMA, LlamaFamily, MISTRAL, QWEN2, QWEN3};
+pub use self::family::{Biases, FAMILIES, LLAMA, LlamaFamily};
 pub use self::load::{Loaded, load, random};
 pub use self::special::SpecialTokens;
 pub use self::window::Windowed;

@@ -5,12 +5,10 @@ mod roberta;
 mod xlm_roberta;
 
 pub use self::bert::BERT;
-pub use self::roberta::ROBERTA;
-pub use self::xlm_roberta::XLM_ROBERTA;
 use crate::arch::Facts;
 
 /// Every family of encoders.
-pub const FAMILIES: &[&EncoderFamily] = &[&BERT, &ROBERTA, &XLM_ROBERTA];
+pub const FAMILIES: &[&EncoderFamily] = &[&BERT, &roberta::ROBERTA, &xlm_roberta::XLM_ROBERTA];
 
 const KIND: &str = "an encoder that classifies";
 

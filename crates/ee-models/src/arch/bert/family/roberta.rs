@@ -3,7 +3,7 @@ use crate::arch::Facts;
 use crate::checkpoint::Naming;
 
 /// RoBERTa (Liu et al. 2019): BERT's layers with a head of its own, and positions behind the padding id.
-pub const ROBERTA: EncoderFamily = EncoderFamily {
+pub(super) const ROBERTA: EncoderFamily = EncoderFamily {
     facts: Facts {
         model_type: "roberta",
         class: "RobertaForSequenceClassification",

@@ -1,8 +1,9 @@
-use super::{EncoderFamily, ROBERTA};
+use super::EncoderFamily;
+use super::roberta::ROBERTA;
 use crate::arch::Facts;
 
 /// XLM-R (Conneau et al. 2020): RoBERTa with another vocabulary.
-pub const XLM_ROBERTA: EncoderFamily = EncoderFamily {
+pub(super) const XLM_ROBERTA: EncoderFamily = EncoderFamily {
     facts: Facts {
         model_type: "xlm-roberta",
         class: "XLMRobertaForSequenceClassification",

@@ -9,15 +9,12 @@ mod qwen2;
 mod qwen3;
 
 pub use self::llama::LLAMA;
-pub use self::mistral::MISTRAL;
-pub use self::qwen2::QWEN2;
-pub use self::qwen3::QWEN3;
 use super::window::Windowed;
 use crate::arch::Facts;
 use crate::checkpoint::{Keys, Naming};
 
 /// Every family of decoders.
-pub const FAMILIES: &[&LlamaFamily] = &[&LLAMA, &MISTRAL, &QWEN2, &QWEN3];
+pub const FAMILIES: &[&LlamaFamily] = &[&LLAMA, &mistral::MISTRAL, &qwen2::QWEN2, &qwen3::QWEN3];
 
 /// What a decoder does otherwise than those that share its layers.
 #[derive(Debug)]

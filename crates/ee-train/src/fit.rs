@@ -78,6 +78,17 @@ impl Timetable {
     }
 }
 
+/// What is learned and how that is judged.
+pub(crate) struct Lesson {
+    pub(crate) task: String,
+    /// The split that scores, where it is one of a task.
+    pub(crate) validation_split: Option<String>,
+    pub(crate) train: Split,
+    pub(crate) validation: Split,
+    pub(crate) measure: Measure,
+    pub(crate) sampler: Option<Sampler>,
+}
+
 /// A run, ready to go on.
 pub(crate) struct Run<M: Trainable> {
     pub(crate) config: RunConfig,
@@ -85,13 +96,7 @@ pub(crate) struct Run<M: Trainable> {
     pub(crate) devices: Vec<Device>,
     pub(crate) timetable: Timetable,
     pub(crate) schedule: Schedule,
-    pub(crate) task: String,
-    /// The split that scores, where it is one of a task.
-    pub(crate) validation_split: Option<String>,
-    pub(crate) measure: Measure,
-    pub(crate) sampler: Option<Sampler>,
-    pub(crate) train: Split,
-    pub(crate) validation: Split,
+    pub(crate) lesson: Lesson,
     /// Batches of the epoch that was drawn last.
     pub(crate) order: Option<(u64, Vec<Vec<usize>>)>,
     pub(crate) model_config: M::Config,
@@ -139,7 +144,7 @@ pub(crate) fn fit<M: Trainable>(
     }
     run.log.finish();
     let best = run.checkpoints.best(&run.state).zip(run.state.best);
-    Ok(Ended { outcome, step: run.state.step, best, leading_metric: run.measure.leading() })
+    Ok(Ended { outcome, step: run.state.step, best, leading_metric: run.lesson.measure.leading() })
 }
 
 impl<M: Trainable> Run<M> {
@@ -155,7 +160,7 @@ impl<M: Trainable> Run<M> {
         let rows = self.rows(done);
         let rows_at_once =
             self.config.training.micro_batch.min(rows.len().div_ceil(self.devices.len()));
-        let micro_batches = self.train.micro_batches(&rows, rows_at_once)?;
+        let micro_batches = self.lesson.train.micro_batches(&rows, rows_at_once)?;
         let input_seconds = started.elapsed().as_secs_f64();
         let config = StepConfig {
             weights: self.config.objective.weights(replicas.first().n_layers()),
@@ -180,14 +185,14 @@ impl<M: Trainable> Run<M> {
             learning_rate: config.learning_rate,
             seconds,
             input_seconds,
-            tokens: self.train.tokens(&rows),
+            tokens: self.lesson.train.tokens(&rows),
         };
         self.log.step(&place, &report)?;
         Ok(replicas)
     }
 
     fn watch_every(&self) -> u64 {
-        let every = match self.measure {
+        let every = match self.lesson.measure {
             Measure::Labels(_) => 1,
             Measure::Tokens => WATCH_TEXT_EVERY,
         };
@@ -199,7 +204,7 @@ impl<M: Trainable> Run<M> {
         let epoch = done / self.timetable.steps_per_epoch;
         let (batch, seed) = (self.config.training.batch, self.config.seed);
         if self.order.as_ref().is_none_or(|(drawn, _)| *drawn != epoch) {
-            self.order = Some((epoch, self.train.training_order(batch, seed, epoch)));
+            self.order = Some((epoch, self.lesson.train.training_order(batch, seed, epoch)));
         }
         let (_, batches) = self.order.as_ref().expect("drawn above");
         batches[(done % self.timetable.steps_per_epoch) as usize].clone()
@@ -209,7 +214,7 @@ impl<M: Trainable> Run<M> {
     fn validate(&mut self, model: &M) -> Result<()> {
         let started = Instant::now();
         let batch = self.config.training.evaluation_batch;
-        let scores = self.measure.scores(model, &self.validation, batch);
+        let scores = self.lesson.measure.scores(model, &self.lesson.validation, batch);
         let scores = scores.map_err(|error| match error {
             Error::Model(ee_models::Error::NotFinite(place)) => {
                 Error::Invalid { step: self.state.step, place }
@@ -217,7 +222,7 @@ impl<M: Trainable> Run<M> {
             other => other,
         })?;
         let (step, score) = (self.state.step, scores[0].last());
-        if self.measure.improves(score, self.state.best.map(|best| best.score)) {
+        if self.lesson.measure.improves(score, self.state.best.map(|best| best.score)) {
             self.state.best = Some(Best { step, score });
             self.state.validations_since_best = 0;
         } else {
@@ -225,7 +230,7 @@ impl<M: Trainable> Run<M> {
         }
         self.log.validation(step, &scores, started.elapsed().as_secs_f64())?;
         let model = model.valid();
-        if let (Some(sampler), Some(decoder)) = (&self.sampler, model.decoder()) {
+        if let (Some(sampler), Some(decoder)) = (&self.lesson.sampler, model.decoder()) {
             self.log.samples(step, &sampler.samples(decoder)?)?;
         }
         Ok(())
@@ -242,12 +247,14 @@ impl<M: Trainable> Run<M> {
             tokenizer: &self.tokenizer,
             facts: &TrainingFacts {
                 ee_objective: self.config.objective,
-                task: self.task.clone(),
+                task: self.lesson.task.clone(),
                 training_split: self
+                    .lesson
                     .validation_split
                     .as_ref()
                     .map(|_| self.config.task.train_split.clone()),
                 chosen_on: self
+                    .lesson
                     .validation_split
                     .clone()
                     .filter(|_| self.state.best.is_some_and(|best| best.step == self.state.step)),

@@ -18,16 +18,14 @@ use ee_tasks::{AnyTask, GenerationTask};
 use crate::config::{Lessons, ModelConfig, RunConfig, TaskConfig};
 use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::fit::{self, Ended, Run, Timetable};
+use crate::fit::{self, Ended, Lesson, Run, Timetable};
 use crate::log::Log;
 use crate::optimizer::AdamW;
 use crate::plan;
 use crate::run::{self, Identity};
-use crate::sample::Sampler;
 use crate::schedule::Schedule;
 use crate::snapshot::{Checkpoints, Resumed, TrainingState};
 use crate::subject::{Loaded, Trainable};
-use crate::validate::Measure;
 
 /// A run that is sound and may begin, or go on.
 pub struct Prepared(Box<dyn FnOnce(&AtomicBool) -> Result<Ended>>);
@@ -83,21 +81,6 @@ struct Start<'a> {
     checkpoints: Checkpoints,
 }
 
-/// What is known when everything was read.
-struct Material<M: Trainable> {
-    loaded: Loaded<M>,
-    /// `None` at the beginning of a run.
-    resumed: Option<TrainingState>,
-    optimizer: AdamW,
-    task: String,
-    /// None of running text.
-    validation_split: Option<String>,
-    train: Split,
-    validation: Split,
-    measure: Measure,
-    sampler: Option<Sampler>,
-}
-
 impl<'a> Start<'a> {
     fn new(config: RunConfig, output: &'a Path, resume: bool) -> Result<Self> {
         let devices = ee_models::device::devices(&config.device)?;
@@ -131,20 +114,24 @@ impl<'a> Start<'a> {
     }
 
     /// Makes the run folder and opens its log.
-    fn finish<M: Trainable>(self, material: Material<M>) -> Result<Prepared> {
+    fn finish<M: Trainable>(
+        self,
+        loaded: Loaded<M>,
+        resumed: Option<TrainingState>,
+        optimizer: AdamW,
+        lesson: Lesson,
+    ) -> Result<Prepared> {
         let Self { config, output, resume, devices, lock, checkpoints } = self;
-        let Material { loaded, resumed, optimizer, .. } = material;
-        let Material { task, validation_split, train, validation, measure, sampler, .. } = material;
         let resumed_at = resumed.as_ref().map(|state| state.step);
         let mut state = resumed.unwrap_or_default();
-        check_data(&mut state, &train, resumed_at)?;
+        check_data(&mut state, &lesson.train, resumed_at)?;
         check_base(&mut state, &config)?;
-        for (split, what) in [(&train, "training"), (&validation, "validation")] {
+        for (split, what) in [(&lesson.train, "training"), (&lesson.validation, "validation")] {
             if split.is_empty() {
                 return Err(Error::Mismatch(format!("the task has no {what} example")));
             }
         }
-        let timetable = Timetable::new(&config, train.len());
+        let timetable = Timetable::new(&config, lesson.train.len());
         let lock = match lock {
             Some(lock) => lock,
             None => run::make(output, &config)?,
@@ -166,12 +153,7 @@ impl<'a> Start<'a> {
             _lock: lock,
             saved_step: resumed_at,
             order: None,
-            measure,
-            sampler,
-            task,
-            validation_split,
-            train,
-            validation,
+            lesson,
             model_config,
             names,
             written,

@@ -57,15 +57,9 @@ fn signal(name: &str, child: &std::process::Child) {
 fn a_folder_of_others_is_refused_and_stays_as_it_is() {
     let playground = Playground::new();
     succeeded(&playground.train("base", &SHORT));
-    let copied = |to: &str| {
-        for name in listing(&playground.path("base/last")) {
-            let bytes = fs::read(playground.path("base/last").join(&name)).unwrap();
-            playground.write(&format!("{to}/{name}"), bytes);
-        }
-    };
-    copied("own-base/checkpoints/base");
+    playground.copy("base/last", "own-base/checkpoints/base");
     playground.write("own-base/checkpoints/notes/x", "precious");
-    copied("model");
+    playground.copy("base/last", "model");
     playground.write("logs/log.jsonl", "{}\n");
     playground.write("logs/run.json", "{}\n");
     playground.write("site/config.toml", "title = 'a web site'\n");
@@ -89,10 +83,7 @@ fn a_folder_of_others_is_refused_and_stays_as_it_is() {
         playground.write("run.toml", run);
         let before = contents(&playground.path("."));
         for resume in [&[][..], &["--resume"]] {
-            let refused = playground.train(output, &[&SHORT, model, resume].concat());
-            let message = stderr(&refused);
-            assert_eq!(refused.status.code(), Some(1), "{output}: {message}");
-            assert!(message.contains(output) && message.contains(part), "{output}: {message}");
+            playground.refused(output, &[&SHORT, model, resume].concat(), 1, &[output, part]);
             assert!(contents(&playground.path(".")) == before, "{output} {resume:?} changed");
         }
     }
@@ -127,15 +118,12 @@ fn what_others_put_among_the_checkpoints_stays() {
     succeeded(&playground.train("run", &[&often[..], &["--set", &steps(2)]].concat()));
     let at = |name: &str| playground.path("run/checkpoints").join(name);
     // A copy for keeping, notes, a checkpoint of another run under a name of ours, a file in one of ours.
-    for name in listing(&playground.path("run/last")) {
-        let bytes = fs::read(playground.path("run/last").join(&name)).unwrap();
-        playground.write(&format!("run/checkpoints/kept/{name}"), &bytes);
-        let mine = fs::read_to_string(playground.path("run/run.json")).unwrap();
-        let mine: serde_json::Value = serde_json::from_str(&mine).unwrap();
-        let text = String::from_utf8_lossy(&bytes).replace(mine["id"].as_str().unwrap(), "another");
-        let bytes = if name == "training_state.json" { text.into_bytes() } else { bytes };
-        playground.write(&format!("run/checkpoints/step-00000001/{name}"), bytes);
-    }
+    playground.copy("run/last", "run/checkpoints/kept");
+    playground.copy("run/last", "run/checkpoints/step-00000001");
+    let state = fs::read_to_string(at("step-00000001/training_state.json")).unwrap();
+    let mine = playground.json("run/run.json");
+    let state = state.replace(mine["id"].as_str().unwrap(), "another");
+    playground.write("run/checkpoints/step-00000001/training_state.json", state);
     playground.write("run/checkpoints/notes", "precious");
     playground.write("run/checkpoints/step-00000002/gate.safetensors", "fitted on this one");
     let config = fs::read_to_string(playground.path("run/config.toml")).unwrap();
@@ -159,11 +147,8 @@ fn the_second_run_in_a_folder_hears_of_the_first() {
     let first = endless(&playground, "run");
     let before = fs::read(playground.path("run/run.json")).unwrap();
     for flags in [&["--seed", "5"][..], &["--resume", "--set", "training.epochs=1000000"]] {
-        let second = playground.train("run", flags);
-        let message = stderr(&second);
-        assert_eq!(second.status.code(), Some(1), "{message}");
         let holder = format!("in use by ee-train, process {} on ", first.id());
-        assert!(message.contains(&holder), "{message}");
+        playground.refused("run", flags, 1, &[&holder]);
     }
     assert_eq!(fs::read(playground.path("run/run.json")).unwrap(), before);
     // As clusters end jobs.
@@ -197,10 +182,7 @@ fn a_killed_run_holds_no_folder() {
 fn a_folder_that_cannot_be_written_is_named() {
     let playground = Playground::new();
     symlink("/proc/self/no-such-place", playground.path("nowhere")).unwrap();
-    let refused = playground.train("nowhere", &SHORT);
-    let message = stderr(&refused);
-    assert_eq!(refused.status.code(), Some(1), "{message}");
-    assert!(message.contains("nowhere") && message.matches("error:").count() == 1, "{message}");
+    playground.refused("nowhere", &SHORT, 1, &["nowhere"]);
 }
 
 #[test]

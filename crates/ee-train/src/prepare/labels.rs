@@ -6,10 +6,11 @@ use ee_models::arch::bert::{
 use ee_models::checkpoint::Precision;
 use ee_tasks::{Task, Tokenizer};
 
-use super::{Material, Prepared, Start, check_length, validation_split};
+use super::{Prepared, Start, check_length, validation_split};
 use crate::config::{ModelConfig, TaskConfig};
 use crate::data::Split;
 use crate::error::{Error, Result};
+use crate::fit::Lesson;
 use crate::optimizer::AdamW;
 use crate::subject::Loaded;
 use crate::validate::{LabelMeasure, Measure};
@@ -37,19 +38,9 @@ impl Start<'_> {
         let measure = Measure::Labels(LabelMeasure { metrics, label_of: order.labels() });
         let validation_split =
             Some(validation_split(&config.task, &task.evaluation_split).to_owned());
-        let task = task.name.clone();
-        let sampler = None;
-        self.finish(Material {
-            loaded,
-            resumed,
-            optimizer,
-            task,
-            validation_split,
-            train,
-            validation,
-            measure,
-            sampler,
-        })
+        let (task, sampler) = (task.name.clone(), None);
+        let lesson = Lesson { task, validation_split, train, validation, measure, sampler };
+        self.finish(loaded, resumed, optimizer, lesson)
     }
 
     fn new_encoder(&self, task: &Task, tokenizer: &Tokenizer) -> Result<Loaded<Encoder>> {

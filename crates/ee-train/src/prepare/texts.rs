@@ -5,10 +5,11 @@ use ee_models::layers;
 use ee_tasks::causal::{self, CausalRow, Shortened};
 use ee_tasks::{TextExample, TextTokenizer};
 
-use super::{Material, Prepared, Start, Texts, check_length, validation_split};
+use super::{Prepared, Start, Texts, check_length, validation_split};
 use crate::config::{LoraConfig, ModelConfig, TaskConfig};
 use crate::data::Split;
 use crate::error::{Error, Result};
+use crate::fit::Lesson;
 use crate::optimizer::AdamW;
 use crate::sample::Sampler;
 use crate::subject::Loaded;
@@ -53,17 +54,8 @@ impl Start<'_> {
             Texts::Files(..) => ("text".to_owned(), None),
         };
         let measure = Measure::Tokens;
-        self.finish(Material {
-            loaded,
-            resumed,
-            optimizer,
-            task,
-            validation_split,
-            train,
-            validation,
-            measure,
-            sampler,
-        })
+        let lesson = Lesson { task, validation_split, train, validation, measure, sampler };
+        self.finish(loaded, resumed, optimizer, lesson)
     }
 
     fn new_decoder(&self, tokenizer: &TextTokenizer) -> Result<Loaded<Llama>> {

@@ -74,6 +74,30 @@ impl Playground {
         self.command(output, more).output().unwrap()
     }
 
+    /// Trains and checks that it ends with this code, one error and these words.
+    pub(crate) fn refused(&self, output: &str, more: &[&str], code: i32, expected: &[&str]) {
+        let refused = self.train(output, more);
+        let message = stderr(&refused);
+        assert_eq!(refused.status.code(), Some(code), "{more:?}: {message}");
+        for part in expected {
+            assert!(message.contains(part), "{more:?}: {message}");
+        }
+        assert_eq!(message.matches("error:").count(), 1, "{message}");
+        assert!(message.matches("(os error").count() <= 1, "said twice: {message}");
+    }
+
+    /// Copies the files of a folder into another one.
+    pub(crate) fn copy(&self, from: &str, to: &str) {
+        for name in listing(&self.path(from)) {
+            self.write(&format!("{to}/{name}"), fs::read(self.path(from).join(&name)).unwrap());
+        }
+    }
+
+    /// A file of JSON.
+    pub(crate) fn json(&self, name: &str) -> serde_json::Value {
+        serde_json::from_str(&fs::read_to_string(self.path(name)).unwrap()).unwrap()
+    }
+
     /// The final weights of a run.
     pub(crate) fn weights(&self, output: &str) -> Vec<u8> {
         fs::read(self.path(output).join("last/model.safetensors")).unwrap()

@@ -68,25 +68,12 @@ fn low_rank_additions_are_merged_into_what_is_written_and_resume() {
     let mut other = bytes.clone();
     *other.last_mut().unwrap() ^= 1;
     fs::write(&weights, other).unwrap();
-    let refused = playground.train("killed", &[&flags[..], &["--resume"]].concat());
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(
-        stderr(&refused).contains("not those that the run was begun with"),
-        "{}",
-        stderr(&refused)
-    );
+    let expected = ["not those that the run was begun with"];
+    playground.refused("killed", &[&flags[..], &["--resume"]].concat(), 1, &expected);
     fs::write(&weights, bytes).unwrap();
 
-    let unknown =
-        playground.train("unknown", &[&flags[..], &["--set", "lora.targets=[\"query\"]"]].concat());
-    assert_eq!(unknown.status.code(), Some(1));
-    let message = stderr(&unknown);
-    assert!(message.contains("'query'") && message.contains("q_proj"), "{message}");
-}
-
-/// The JSON of a file of the playground.
-fn json(playground: &Playground, name: &str) -> Value {
-    serde_json::from_str(&fs::read_to_string(playground.path(name)).unwrap()).unwrap()
+    let unknown = [&flags[..], &["--set", "lora.targets=[\"query\"]"]].concat();
+    playground.refused("unknown", &unknown, 1, &["'query'", "q_proj"]);
 }
 
 /// Trains a model of one epoch, `base`; further runs begin with the checkpoint of `--model`.
@@ -102,10 +89,10 @@ fn with_base() -> Playground {
 fn a_saved_folder_ends_texts_where_training_taught_it_and_where_it_ended_before() {
     let playground = with_base();
     let short = ["--set", "training.epochs=1"];
-    let made = json(&playground, "base/best/generation_config.json");
+    let made = playground.json("base/best/generation_config.json");
     assert_eq!(made["eos_token_id"], 1);
     // Other end tokens than the tokenizer's 1, in both files.
-    let mut config = json(&playground, "base/best/config.json");
+    let mut config = playground.json("base/best/config.json");
     config["eos_token_id"] = 2.into();
     playground.write("base/best/config.json", config.to_string());
     let generation = r#"{"bos_token_id": 0, "eos_token_id": [2, 4], "temperature": 0.6}"#;
@@ -115,25 +102,25 @@ fn a_saved_folder_ends_texts_where_training_taught_it_and_where_it_ended_before(
     let output = playground.train("run", &from_base);
     succeeded(&output);
     assert!(stderr(&output).contains("ends texts with token 1"), "{}", stderr(&output));
-    let saved = json(&playground, "run/best/generation_config.json");
+    let saved = playground.json("run/best/generation_config.json");
     let expected: Value = serde_json::json!({
         "bos_token_id": 0, "eos_token_id": [1, 2, 4], "temperature": 0.6,
     });
     assert_eq!(saved, expected);
-    assert_eq!(json(&playground, "run/best/config.json")["eos_token_id"], 1);
+    assert_eq!(playground.json("run/best/config.json")["eos_token_id"], 1);
 
     // Taught already: nothing changes.
     let again = playground.path("run/best");
     let from_run = [&short[..], &["--model", again.to_str().unwrap()]].concat();
     succeeded(&playground.train("again", &from_run));
-    assert_eq!(json(&playground, "again/best/generation_config.json"), expected);
+    assert_eq!(playground.json("again/best/generation_config.json"), expected);
 
     playground.write("base/best/generation_config.json", "{");
     let output = playground.train("broken", &from_base);
     succeeded(&output);
     let said = stderr(&output);
     assert!(said.contains("generation_config.json") && said.contains("ignored"), "{said}");
-    let saved = json(&playground, "broken/best/generation_config.json");
+    let saved = playground.json("broken/best/generation_config.json");
     assert_eq!(saved["eos_token_id"], serde_json::json!([1, 2]));
 }
 
@@ -141,7 +128,7 @@ fn a_saved_folder_ends_texts_where_training_taught_it_and_where_it_ended_before(
 fn a_token_behind_the_embedding_stops_training_where_it_occurs() {
     let playground = with_base();
     let short = ["--set", "training.epochs=1"];
-    let mut tokenizer = json(&playground, "base/best/tokenizer.json");
+    let mut tokenizer = playground.json("base/best/tokenizer.json");
     tokenizer["added_tokens"].as_array_mut().unwrap().push(serde_json::json!({
         "id": 11, "content": "+", "single_word": false, "lstrip": false, "rstrip": false,
         "normalized": false, "special": true,
@@ -151,8 +138,5 @@ fn a_token_behind_the_embedding_stops_training_where_it_occurs() {
     let from_base = [&short[..], &["--model", base.to_str().unwrap()]].concat();
     succeeded(&playground.train("run", &from_base));
     playground.write("dev.jsonl", "{\"word\": \"a+\", \"answer\": \"a\"}\n");
-    let output = playground.train("refused", &from_base);
-    assert_eq!(output.status.code(), Some(1));
-    let said = stderr(&output);
-    assert!(said.contains("token `+` has id 11") && said.contains("11 rows"), "{said}");
+    playground.refused("refused", &from_base, 1, &["token `+` has id 11", "11 rows"]);
 }

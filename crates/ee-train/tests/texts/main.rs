@@ -268,12 +268,7 @@ fn settings_that_do_not_go_together_are_refused() {
         (&["--device", "cpu,gpu"], 1, &["'gpu'"]),
     ];
     for (flags, code, expected) in cases {
-        let output = playground.train("run", flags);
-        let message = stderr(&output);
-        assert_eq!(output.status.code(), Some(code), "{flags:?}: {message}");
-        for part in expected {
-            assert!(message.contains(part), "{flags:?}: {message}");
-        }
+        playground.refused("run", flags, code, expected);
         assert!(!playground.path("run").exists());
     }
 }

@@ -1,6 +1,6 @@
 //! Everything that can go wrong in this crate, each saying what was expected, what was found and where.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ee_models::arch::bert::LabelMismatch;
 use ee_models::signal::NotFinite;
@@ -112,6 +112,11 @@ impl EvalError {
                 | Self::ModelName { .. }
                 | Self::Model(ee_models::Error::Device { .. })
         )
+    }
+
+    /// That a file or a folder could not be read.
+    pub(crate) fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        |source| Self::Io { action: "read", path: path.to_owned(), source }
     }
 
     /// What ee-models says of a batch, in the numbers of its examples; `example` gives a row's.

@@ -110,11 +110,7 @@ impl Certificate {
 
     /// Reads a certificate.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|source| EvalError::Io {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path).map_err(EvalError::read(path))?;
         let refused = |reason: String| EvalError::Certificate { path: path.to_owned(), reason };
         let value: serde_json::Value = serde_json::from_str(&text)
             .map_err(|error| refused(format!("it is not JSON: {error}")))?;

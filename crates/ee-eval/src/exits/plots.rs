@@ -18,23 +18,19 @@ pub(crate) fn ideal_exits(
     let bars = models.iter().map(|(name, ideal)| ((*name).to_owned(), percent(&shares(ideal))));
     let chance = models.iter().map(|(_, ideal)| percent(&ideal.chance_histogram));
     let layers = models.iter().map(|(_, ideal)| ideal.histogram.len()).max().unwrap_or(1);
-    Plot {
-        file,
-        note: format!(
-            "The share of {what} whose shallowest agreeing exit is this one. Dashes show what shuffled answers would \
-             give: only what lies beyond them is knowledge."
-        ),
-        svg: BarChart {
-            title: title.clone(),
-            x: "ideal exit (layers)".into(),
-            y: format!("{what} (%)"),
-            groups: (1..=layers).map(|exit| exit.to_string()).collect(),
-            series: bars.collect(),
-            reference: Some(("by chance".into(), chance.collect())),
-        }
-        .svg(),
+    let chart = BarChart {
         title,
-    }
+        x: "ideal exit (layers)".into(),
+        y: format!("{what} (%)"),
+        groups: (1..=layers).map(|exit| exit.to_string()).collect(),
+        series: bars.collect(),
+        reference: Some(("by chance".into(), chance.collect())),
+    };
+    let note = format!(
+        "The share of {what} whose shallowest agreeing exit is this one. Dashes show what shuffled answers would \
+         give: only what lies beyond them is knowledge."
+    );
+    chart.plot(file, note)
 }
 
 /// A line per model over its exits 1..=N.
@@ -59,7 +55,7 @@ pub(crate) fn per_exit<'a>(
         across: Across::Exits(layers),
         series: series.collect(),
     };
-    Plot { file: file.into(), title: title.into(), note: note.into(), svg: chart.svg() }
+    chart.plot(file, note)
 }
 
 /// How often each exit's token is the last one's, of several models; `which` tokens, where not all.

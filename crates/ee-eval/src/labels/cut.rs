@@ -4,31 +4,12 @@
 //! of every gate that runs no more layers. Thresholds are chosen on the very rows, which favours the gates: where the
 //! fixed depth wins all the same, it does so against odds.
 
-use ee_decode::gates::{FIXED, SetGate};
-use serde::{Deserialize, Serialize};
-
 use crate::exits::paired::Paired;
 use crate::exits::score::{Scorer, references};
 use crate::gates::exits_on;
-use crate::labels::results::{Results, Within};
+use crate::labels::results::{Cut, Results, Within};
 use crate::trace::Trace;
-
-/// The best gate and a fixed depth, side by side.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Cut {
-    /// The gate that leaves shallowest and keeps the required score.
-    pub(crate) gate: String,
-    /// The depth: the shallowest that wins, or else the shallowest that keeps the required score.
-    pub(crate) depth: usize,
-    /// The leading metric's score when every row leaves there.
-    pub(crate) score: f64,
-    /// The best that any gate does within as many layers.
-    pub(crate) against: Within,
-    /// Whether cutting off at this depth is the better answer.
-    pub(crate) is_better: bool,
-    /// The fixed depth beside that best of the gates, on the same rows.
-    pub(crate) paired: Paired,
-}
+use ee_decode::gates::{FIXED, SetGate};
 
 impl Cut {
     /// Weighs the best gate of some results of a trace; none where there is none to weigh.

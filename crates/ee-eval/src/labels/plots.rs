@@ -30,31 +30,24 @@ pub(super) fn all(view: &View<'_>) -> Vec<Plot> {
 }
 
 fn score_per_exit(view: &View<'_>) -> Plot {
-    let metric = &view.first().score.name;
     let series = view.models.iter().enumerate().map(|(colour, (name, results))| Series {
         name: (*name).to_owned(),
         colour,
         look: Look::Marked,
         points: at_exits(&results.score.per_exit),
     });
-    let series = std::iter::once(constant(view.first())).chain(series);
-    let title = format!("Score of every exit on {}", view.task());
-    Plot {
-        file: "score_per_exit".into(),
-        note: format!(
-            "What the model would score if every example left at this exit. Dashes: {}, which looks at nothing.",
-            view.first().constant.name()
-        ),
-        svg: LineChart {
-            title: title.clone(),
-            x: "exit (layers run)".into(),
-            y: metric.clone(),
-            across: Across::Exits(view.layers()),
-            series: series.collect(),
-        }
-        .svg(),
-        title,
-    }
+    let chart = LineChart {
+        title: format!("Score of every exit on {}", view.task()),
+        x: "exit (layers run)".into(),
+        y: view.first().score.name.clone(),
+        across: Across::Exits(view.layers()),
+        series: std::iter::once(constant(view.first())).chain(series).collect(),
+    };
+    let note = format!(
+        "What the model would score if every example left at this exit. Dashes: {}, which looks at nothing.",
+        view.first().constant.name()
+    );
+    chart.plot("score_per_exit", note)
 }
 
 /// The level of the constant answer.
@@ -71,38 +64,25 @@ fn constant(results: &Results) -> Series {
 /// One group per gate and one bar per model.
 fn bars_of_gates(
     view: &View<'_>,
+    title: String,
+    y: String,
     figure: impl Fn(&Results, &str) -> f64,
-) -> (Vec<String>, Vec<(String, Vec<f64>)>) {
-    let gates: Vec<String> = view.first().gates.keys().cloned().collect();
-    let series = view
-        .models
-        .iter()
-        .map(|(name, results)| {
-            ((*name).to_owned(), gates.iter().map(|gate| figure(results, gate)).collect())
-        })
-        .collect();
-    (gates, series)
+) -> BarChart {
+    let groups: Vec<String> = view.first().gates.keys().cloned().collect();
+    let of_model = |(name, results): &(&str, &Results)| {
+        ((*name).to_owned(), groups.iter().map(|gate| figure(results, gate)).collect())
+    };
+    let series = view.models.iter().map(of_model).collect();
+    BarChart { title, x: "gate".into(), y, groups, series, reference: None }
 }
 
 fn gate_distance(view: &View<'_>) -> Plot {
-    let (groups, series) = bars_of_gates(view, |results, gate| results.gates[gate].distance);
     let title = "Distance of each gate from the ideal exit (the paper's Figure 3)".to_owned();
-    Plot {
-        file: "gate_distance".into(),
-        note:
-            "The mean of |gate exit − ideal exit| at each gate's best threshold; lower is better."
-                .into(),
-        svg: BarChart {
-            title: title.clone(),
-            x: "gate".into(),
-            y: "distance (layers)".into(),
-            groups,
-            series,
-            reference: None,
-        }
-        .svg(),
-        title,
-    }
+    let distance = |results: &Results, gate: &str| results.gates[gate].distance;
+    bars_of_gates(view, title, "distance (layers)".into(), distance).plot(
+        "gate_distance",
+        "The mean of |gate exit − ideal exit| at each gate's best threshold; lower is better.",
+    )
 }
 
 fn gate_speed_up(view: &View<'_>) -> Plot {
@@ -110,37 +90,27 @@ fn gate_speed_up(view: &View<'_>) -> Plot {
         .models
         .iter()
         .all(|(_, results)| results.gates.keys().all(|gate| measured(results, gate).is_some()));
-    let (groups, series) = bars_of_gates(view, |results, gate| match measured(results, gate) {
+    let speed_up = |results: &Results, gate: &str| match measured(results, gate) {
         Some(speed) if is_measured => speed.speed_up.median,
         _ => results.layers as f64 / results.gates[gate].average_exit,
-    });
-    let (what, note) = if is_measured {
-        let batch = measured(view.first(), &groups[0]).map_or(1, |speed| speed.batch);
-        (
+    };
+    let first = view.first();
+    let batch = first.gates.keys().find_map(|gate| measured(first, gate)).map_or(1, |it| it.batch);
+    let (what, unit, note) = match is_measured {
+        true => (
+            "time",
             format!("time, batch {batch}"),
             "Wall-clock time of the full model ÷ with the gate; 1 is no gain.",
-        )
-    } else {
-        ("layers".to_owned(), "Layers of the full model ÷ layers run; no time was measured.")
+        ),
+        false => (
+            "layers",
+            "layers".to_owned(),
+            "Layers of the full model ÷ layers run; no time was measured.",
+        ),
     };
-    let title = format!(
-        "Speed-up of each gate in {} (the paper's Figure 3)",
-        what.split(',').next().unwrap_or(&what)
-    );
-    Plot {
-        file: "gate_speed_up".into(),
-        note: note.to_owned(),
-        svg: BarChart {
-            title: title.clone(),
-            x: "gate".into(),
-            y: format!("speed-up in {what} (×)"),
-            groups,
-            series,
-            reference: None,
-        }
-        .svg(),
-        title,
-    }
+    let title = format!("Speed-up of each gate in {what} (the paper's Figure 3)");
+    bars_of_gates(view, title, format!("speed-up in {unit} (×)"), speed_up)
+        .plot("gate_speed_up", note)
 }
 
 fn quality_against_speed(view: &View<'_>, name: &str, results: &Results) -> Plot {
@@ -162,31 +132,26 @@ fn quality_against_speed(view: &View<'_>, name: &str, results: &Results) -> Plot
         points: vec![(found.average_exit, found.score)],
     });
     let of_model = if view.models.len() > 1 { format!(", {name}") } else { String::new() };
-    let title = format!("Quality against speed{of_model}");
-    Plot {
-        file: format!("quality_against_speed_{}", file_name(name)),
-        note: format!(
-            "Every threshold of every gate; fewer layers are faster. Rings mark the shallowest point that keeps {:.0} % of the \
-             full score. A gate is worth its cost where it lies above the grey line, which runs every example to the same depth; \
-             dashes: {}, which looks at nothing.{}",
-            100.0 * results.keep,
-            results.constant.name(),
-            if results.trace.labels.len() == 2 {
-                " With two labels confidence, entropy and margin rank alike, and their curves coincide."
-            } else {
-                ""
-            }
-        ),
-        svg: LineChart {
-            title: title.clone(),
-            x: "average exit (layers run)".into(),
-            y: results.score.name.clone(),
-            across: Across::Exits(results.layers),
-            series: std::iter::once(constant(results)).chain(curves).chain(chosen).collect(),
+    let chart = LineChart {
+        title: format!("Quality against speed{of_model}"),
+        x: "average exit (layers run)".into(),
+        y: results.score.name.clone(),
+        across: Across::Exits(results.layers),
+        series: std::iter::once(constant(results)).chain(curves).chain(chosen).collect(),
+    };
+    let note = format!(
+        "Every threshold of every gate; fewer layers are faster. Rings mark the shallowest point that keeps {:.0} % of the \
+         full score. A gate is worth its cost where it lies above the grey line, which runs every example to the same depth; \
+         dashes: {}, which looks at nothing.{}",
+        100.0 * results.keep,
+        results.constant.name(),
+        if results.trace.labels.len() == 2 {
+            " With two labels confidence, entropy and margin rank alike, and their curves coincide."
+        } else {
+            ""
         }
-        .svg(),
-        title,
-    }
+    );
+    chart.plot(format!("quality_against_speed_{}", file_name(name)), note)
 }
 
 /// The colour of the rule at this place; the first one, the baseline, is drawn in ink.

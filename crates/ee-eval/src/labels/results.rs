@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::certify::certificate::Checked;
 use crate::exits::constant::Constant;
 use crate::exits::oracle::Ideal;
+use crate::exits::paired::Paired;
 use crate::exits::sweep::Candidate;
-use crate::labels::cut::Cut;
 use crate::trace::TraceFacts;
 use crate::trial::speed::Speed;
 
@@ -104,4 +104,21 @@ pub(crate) struct Within {
     pub(crate) average_exit: f64,
     /// Its score in the leading metric.
     pub(crate) score: f64,
+}
+
+/// The best gate and a fixed depth, side by side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Cut {
+    /// The gate that leaves shallowest and keeps the required score.
+    pub(crate) gate: String,
+    /// The depth: the shallowest that wins, or else the shallowest that keeps the required score.
+    pub(crate) depth: usize,
+    /// The leading metric's score when every row leaves there.
+    pub(crate) score: f64,
+    /// The best that any gate does within as many layers.
+    pub(crate) against: Within,
+    /// Whether cutting off at this depth is the better answer.
+    pub(crate) is_better: bool,
+    /// The fixed depth beside that best of the gates, on the same rows.
+    pub(crate) paired: Paired,
 }

@@ -10,7 +10,7 @@ use crate::exits::oracle::Ideal;
 use crate::exits::score::Scorer;
 use crate::exits::sweep::{self, Candidate};
 use crate::gates::exits_on;
-use crate::labels::cut::Cut;
+use crate::labels::results::Cut;
 use crate::labels::results::{GateResults, Results, Score, Within};
 use crate::trace::Trace;
 

@@ -85,11 +85,7 @@ impl Parts {
         let path = self.path(index);
         write_texts(&path, texts)?;
         write(trace, &path)?;
-        let noted = checksums(&path).map_err(|source| EvalError::Io {
-            action: "read",
-            path: path.clone(),
-            source,
-        })?;
+        let noted = checksums(&path).map_err(EvalError::read(&path))?;
         Ok(write_text(&path.with_extension("sha256"), &noted)?)
     }
 
@@ -123,8 +119,7 @@ impl Parts {
 
     /// Takes all batches away.
     fn clear(&self) -> Result<()> {
-        let failed = |source| EvalError::Io { action: "read", path: self.folder.clone(), source };
-        self.files().map_err(failed)?.iter().try_for_each(|path| gone(path))
+        self.files().map_err(EvalError::read(&self.folder))?.iter().try_for_each(|path| gone(path))
     }
 
     /// Whether there is anything of a batch.

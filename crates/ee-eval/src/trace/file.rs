@@ -100,11 +100,7 @@ pub fn read_facts(path: &Path) -> Result<TraceFacts> {
 fn open(path: &Path) -> Result<(ParquetRecordBatchReaderBuilder<File>, TraceFacts)> {
     let not_a_trace = |reason: String| EvalError::NotATrace { path: path.to_owned(), reason };
     let failed = |source| EvalError::Parquet { path: path.to_owned(), source };
-    let file = File::open(path).map_err(|source| EvalError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
+    let file = File::open(path).map_err(EvalError::read(path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
     let facts = builder
         .metadata()

@@ -60,11 +60,7 @@ pub fn write_texts(trace: &Path, texts: &[TextRecord]) -> Result<()> {
 /// [`EvalError::Io`] and [`EvalError::Decode`], naming the file.
 pub fn read_texts(trace: &Path) -> Result<Vec<TextRecord>> {
     let path = texts_path(trace);
-    let text = std::fs::read_to_string(&path).map_err(|source| EvalError::Io {
-        action: "read",
-        path: path.clone(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(&path).map_err(EvalError::read(&path))?;
     text.lines()
         .map(|line| {
             serde_json::from_str(line)

@@ -49,32 +49,22 @@ fn of_task(models: &[&Summary], setting: &str, file: &str) -> Vec<Plot> {
 
 fn by_position(models: &[(&str, &Generated)], setting: &str, file: &str) -> Plot {
     let points = |generated: &Generated| joined_positions(&generated.by_position, POSITION_BINS);
-    Plot {
-        file: format!("ideal_exit_by_position_{file}"),
-        title: format!("By position: {setting}"),
-        note: format!(
-            "The mean ideal exit of the tokens at each position of the new text. Positions are joined until a point rests \
-             on at least one token in {POSITION_BINS}."
-        ),
-        svg: lines(
-            format!("By position: {setting}"),
-            "position (new tokens before)",
-            models,
-            points,
-        ),
-    }
+    let title = format!("By position: {setting}");
+    let note = format!(
+        "The mean ideal exit of the tokens at each position of the new text. Positions are joined until a point rests \
+         on at least one token in {POSITION_BINS}."
+    );
+    lines(title, "position (new tokens before)", models, points)
+        .plot(format!("ideal_exit_by_position_{file}"), note)
 }
 
 fn by_length(models: &[(&str, &Generated)], setting: &str, file: &str) -> Plot {
     let points = |generated: &Generated| generated.by_length.clone();
-    Plot {
-        file: format!("ideal_exit_by_length_{file}"),
-        title: format!("By length: {setting}"),
-        note: "The mean ideal exit of texts against their number of new tokens (the paper's Figure 5); every point rests on an \
-               equal share of the texts, or more."
-            .into(),
-        svg: lines(format!("By length: {setting}"), "length (new tokens)", models, points),
-    }
+    let title = format!("By length: {setting}");
+    let note = "The mean ideal exit of texts against their number of new tokens (the paper's Figure 5); every point rests on an \
+                equal share of the texts, or more.";
+    lines(title, "length (new tokens)", models, points)
+        .plot(format!("ideal_exit_by_length_{file}"), note)
 }
 
 /// A line of bins per model.
@@ -83,7 +73,7 @@ fn lines(
     x: &str,
     models: &[(&str, &Generated)],
     points: impl Fn(&Generated) -> Vec<Bin>,
-) -> String {
+) -> LineChart {
     let series = models.iter().enumerate().map(|(colour, (name, generated))| {
         let bins = points(generated);
         Series {
@@ -100,5 +90,4 @@ fn lines(
         across: Across::Numbers,
         series: series.collect(),
     }
-    .svg()
 }

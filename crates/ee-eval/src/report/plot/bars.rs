@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::{Chart, Drawn, INK, Key, Mark, axes, colour, draw, header, ticks, words};
+use super::{Chart, Drawn, INK, Key, Mark, Plot, axes, colour, draw, header, ticks, words};
 
 /// At most so many bars carry their value.
 const LABELLED_BARS: usize = 16;
@@ -25,6 +25,11 @@ pub(crate) struct BarChart {
 }
 
 impl BarChart {
+    /// The chart under a file's name, with how to read it.
+    pub(crate) fn plot(self, file: impl Into<String>, note: impl Into<String>) -> Plot {
+        Plot { svg: self.svg(), file: file.into(), note: note.into(), title: self.title }
+    }
+
     /// The chart as an SVG element.
     ///
     /// # Panics

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use plotters::prelude::*;
 
-use super::{Chart, Drawn, INK, Key, Mark, axes, colour, decimals, draw, header, marker, ticks};
+use super::{
+    Chart, Drawn, INK, Key, Mark, Plot, axes, colour, decimals, draw, header, marker, ticks,
+};
 
 /// How a series is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +60,11 @@ pub(crate) struct LineChart {
 }
 
 impl LineChart {
+    /// The chart under a file's name, with how to read it.
+    pub(crate) fn plot(self, file: impl Into<String>, note: impl Into<String>) -> Plot {
+        Plot { svg: self.svg(), file: file.into(), note: note.into(), title: self.title }
+    }
+
     /// The chart as an SVG element.
     ///
     /// # Panics

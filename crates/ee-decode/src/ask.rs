@@ -1,24 +1,18 @@
 //! Asking a rule at the exits of one token of each row.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::Tensor;
 use ee_models::signal::{NotFinite, Signal};
 use ee_models::{Decoder, Stream};
 
-use super::clock::Part;
-use super::decay::Position;
-use super::head::{Reader, Reading};
-use super::settings::Settings;
+use crate::clock::Part;
+use crate::decay::Position;
 use crate::gates::{ExitSpace, Gate, StateView};
-
-/// A token and the exit it was taken from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Taken {
-    pub(super) token: u32,
-    pub(super) exit: usize,
-}
+use crate::head::{Reader, Reading};
+use crate::lane::{Given, select};
+use crate::settings::Settings;
 
 /// What is known of one token of each row of the cache.
-pub(super) struct Asking<'s> {
+pub(crate) struct Asking<'s> {
     settings: &'s Settings,
     reading: Box<dyn Reading>,
     space: ExitSpace,
@@ -36,7 +30,7 @@ struct Row {
 }
 
 impl<'s> Asking<'s> {
-    pub(super) fn new(
+    pub(crate) fn new(
         settings: &'s Settings,
         model: &dyn Decoder,
         n_rows: usize,
@@ -52,7 +46,7 @@ impl<'s> Asking<'s> {
     }
 
     /// Whether the rule is asked at an exit.
-    pub(super) fn asks(&self, exit: usize) -> bool {
+    pub(crate) fn asks(&self, exit: usize) -> bool {
         match (self.settings.rule.depth(), self.settings.rule.gate()) {
             (Some(depth), _) => exit == depth,
             (None, gate) => gate.is_some() && self.settings.exits.contains(&exit),
@@ -60,16 +54,13 @@ impl<'s> Asking<'s> {
     }
 
     /// Whether the rule looks at the state before a layer, too.
-    pub(super) fn compares(&self) -> bool {
+    pub(crate) fn compares(&self) -> bool {
         self.settings.rule.is_on_states()
     }
 
     /// The places in the stream of the rows that leave at an exit; `before` holds their states one layer
     /// before, where the rule compares.
-    ///
-    /// # Errors
-    /// [`NotFinite`] of a row of the cache.
-    pub(super) fn leave(
+    pub(crate) fn leave(
         &mut self,
         reader: &mut Reader<'_>,
         stream: &Stream,
@@ -174,7 +165,7 @@ impl<'s> Asking<'s> {
     }
 
     /// Rows that have reached the last exit.
-    pub(super) fn end(&mut self, rows: &[usize], signals: &[Signal], layers: usize) {
+    pub(crate) fn end(&mut self, rows: &[usize], signals: &[Signal], layers: usize) {
         for (&row, signal) in rows.iter().zip(signals) {
             let row = &mut self.rows[row];
             row.exit.get_or_insert(layers);
@@ -183,21 +174,11 @@ impl<'s> Asking<'s> {
     }
 
     /// Every row's token and exit.
-    pub(super) fn taken(self) -> Vec<Taken> {
-        let rows = self.rows.into_iter().map(|row| Taken {
-            token: row.token.expect("every row has left or come to the end"),
-            exit: row.exit.expect("every row has left or come to the end"),
+    pub(crate) fn taken(self) -> Vec<Given> {
+        let rows = self.rows.into_iter().map(|row| {
+            let token = row.token.expect("every row has left or come to the end");
+            Given { exit: row.exit, ..Given::token(token) }
         });
         rows.collect()
     }
-}
-
-/// Some rows of a tensor.
-pub(super) fn select(tensor: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
-    if rows.len() == tensor.dims()[0] && rows.is_sorted_by(|a, b| a < b) {
-        return tensor.clone();
-    }
-    let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-    let indices = TensorData::new(indices, [rows.len()]);
-    tensor.clone().select(0, Tensor::<1, Int>::from_data(indices, &tensor.device()))
 }

@@ -46,7 +46,6 @@ pub struct Clock {
 
 impl Clock {
     /// A clock that times the parts of work on some device; the default one only counts.
-    #[must_use]
     pub fn new(device: Device) -> Self {
         Self { device: Some(device), ..Self::default() }
     }
@@ -65,19 +64,16 @@ impl Clock {
     }
 
     /// The time booked on a part.
-    #[must_use]
     pub fn spent(&self, part: Part) -> Duration {
         self.spent[part as usize]
     }
 
     /// Time of the steps that is booked on no part.
-    #[must_use]
     pub fn rest(&self) -> Duration {
         self.steps.saturating_sub(self.spent.iter().sum())
     }
 
     /// Of all that was timed, prompts included.
-    #[must_use]
     pub fn share(&self, time: Duration) -> f64 {
         time.as_secs_f64() / (self.prompts + self.steps).as_secs_f64()
     }

@@ -32,7 +32,6 @@ impl Position {
 }
 
 /// What a typed threshold is at a position.
-#[must_use]
 pub fn decayed(scale: Scale, threshold: f32, position: Position) -> f32 {
     let (always, span) = unit(scale);
     always + span * position.decay((threshold - always) / span)
@@ -40,7 +39,6 @@ pub fn decayed(scale: Scale, threshold: f32, position: Position) -> f32 {
 
 /// A number that fires at a threshold T just where this one fires at what T has decayed to: thresholds that
 /// decay are found as others are. NaN where it fires at none of the range.
-#[must_use]
 pub fn undecayed(scale: Scale, number: f32, position: Position) -> f32 {
     let (always, span) = unit(scale);
     let still = ((number - always) / span - position.addition()) / 0.9;
@@ -53,7 +51,6 @@ pub fn undecayed(scale: Scale, number: f32, position: Position) -> f32 {
 }
 
 /// The scale of typed thresholds that decay.
-#[must_use]
 pub fn decaying(scale: Scale) -> Scale {
     let never = undecayed(scale, scale.range.never, Position::END);
     Scale { range: Range { never, always: unit(scale).0 }, ..scale }

@@ -42,5 +42,12 @@ pub enum Error {
     Model(#[from] ee_models::Error),
 }
 
+impl Error {
+    /// Whether it lies in what was typed.
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, Self::Model(_))
+    }
+}
+
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;

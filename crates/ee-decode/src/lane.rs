@@ -9,6 +9,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use burn::tensor::{Int, Tensor, TensorData};
 use ee_models::kernels::Rows;
 use ee_models::signal::{Agreement, NotFinite, Signal};
 use ee_models::{Block, Decoder, Error, KvCache, Stream};
@@ -98,12 +99,6 @@ impl<'m> Lane<'m> {
         let (mut lane, stream) = Self::begin(model, prompts, room);
         lane.layers(0..lane.depth, stream, |_, _| ());
         lane
-    }
-
-    /// The same with the first layers alone, as if theirs were the last exit.
-    #[must_use]
-    pub fn cut_after(self, depth: usize) -> Self {
-        Self { depth, ..self }
     }
 
     /// Layers that run.
@@ -220,6 +215,16 @@ impl Given {
     }
 }
 
+/// Some rows of a tensor.
+pub(crate) fn select(tensor: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
+    if rows.len() == tensor.dims()[0] && rows.is_sorted_by(|a, b| a < b) {
+        return tensor.clone();
+    }
+    let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+    let indices = TensorData::new(indices, [rows.len()]);
+    tensor.clone().select(0, Tensor::<1, Int>::from_data(indices, &tensor.device()))
+}
+
 /// A way of continuing texts. An error's row is a row of the lane.
 pub(crate) trait Way {
     /// Tokens beyond a text's last that a step may try.
@@ -257,9 +262,6 @@ pub struct Decoded {
 }
 
 /// Continues every prompt, with all layers or the first ones alone.
-///
-/// # Errors
-/// As [`Options::check`]; states or logits that are not finite.
 pub(crate) fn run(
     (model, depth): (&dyn Decoder, usize),
     prompts: &[Vec<u32>],
@@ -301,6 +303,7 @@ impl<'m> Run<'m> {
         // The last new token is never an input.
         let room = options.max_new_tokens - 1 + way.overhang();
         let (lane, stream) = Lane::begin(model, prompts, room);
+        let lane = Lane { depth, ..lane };
         let row = |prompt: usize| Row {
             prompt,
             tokens: Vec::new(),
@@ -308,7 +311,7 @@ impl<'m> Run<'m> {
             random: options.choice.chance(options.first_number + prompt as u64),
         };
         let rows = (0..prompts.len()).map(row).collect();
-        (Self { lane: lane.cut_after(depth), rows, options, clock }, stream)
+        (Self { lane, rows, options, clock }, stream)
     }
 
     /// Embeds the last token of every text.

@@ -85,7 +85,6 @@ impl fmt::Display for ExitRule {
 }
 
 /// The names of all rules, gates included.
-#[must_use]
 pub fn names() -> Vec<&'static str> {
     let gates = std::iter::once(FIXED).chain(gates::all());
     PLAIN_RULES.iter().map(|(name, _)| *name).chain(gates.map(|gate| gate.name())).collect()
@@ -102,20 +101,17 @@ pub struct OpenRule {
 
 impl OpenRule {
     /// With this threshold, as typed.
-    #[must_use]
     pub fn at(self, threshold: f32) -> ExitRule {
         ExitRule { rule: Rule::Gate(SetGate { gate: self.gate, threshold }), decays: self.decays }
     }
 
     /// The scale of its typed thresholds.
-    #[must_use]
     pub fn scale(self, space: ExitSpace) -> Scale {
         let scale = self.gate.scale(space);
         if self.decays { decaying(scale) } else { scale }
     }
 
     /// What a typed threshold is at a position.
-    #[must_use]
     pub fn threshold(self, threshold: f32, space: ExitSpace, position: Position) -> f32 {
         if !self.decays {
             return threshold;
@@ -126,13 +122,11 @@ impl OpenRule {
 
 impl ExitRule {
     /// Every token at one exit, from 1.
-    #[must_use]
     pub fn fixed(exit: usize) -> Self {
         OpenRule { gate: FIXED, decays: false }.at(exit as f32)
     }
 
     /// The one exit that every token leaves at, if it is so.
-    #[must_use]
     pub fn depth(&self) -> Option<usize> {
         match self.rule {
             Rule::Gate(set) if set.gate.reads() == Reads::Depth => Some(set.threshold as usize),
@@ -141,7 +135,6 @@ impl ExitRule {
     }
 
     /// The gate with its threshold as typed; none of rules that look at nothing, or at the last exit.
-    #[must_use]
     pub fn gate(&self) -> Option<(OpenRule, f32)> {
         match self.rule {
             Rule::Gate(SetGate { gate, threshold }) if self.depth().is_none() => {
@@ -152,13 +145,11 @@ impl ExitRule {
     }
 
     /// Whether a gate decides by states.
-    #[must_use]
     pub fn is_on_states(&self) -> bool {
         self.gate().is_some_and(|(open, _)| open.gate.is_on_states())
     }
 
     /// The threshold of a gate at a position; none of other rules.
-    #[must_use]
     pub fn threshold(&self, space: ExitSpace, position: Position) -> Option<f32> {
         self.gate().map(|(gate, threshold)| gate.threshold(threshold, space, position))
     }
@@ -190,19 +181,14 @@ mod tests {
 
     #[test]
     fn every_rule_is_printed_as_it_is_typed() {
-        for name in names() {
-            let parameter = match name {
-                "none" | "ideal" => "",
-                "fixed" | "patience" => ":2",
-                _ => ":0.5",
-            };
-            let text = format!("{name}{parameter}");
-            assert_eq!(rule(&text).to_string(), text);
-            let decaying = format!("{text}@decay");
-            match name {
-                "none" | "ideal" | "fixed" => assert!(decaying.parse::<ExitRule>().is_err()),
-                _ => assert_eq!(rule(&decaying).to_string(), decaying),
+        for gate in gates::all() {
+            for text in [gate.example(), gate.example() + DECAY] {
+                assert_eq!(rule(&text).to_string(), text);
             }
+        }
+        for text in [NONE.to_owned(), IDEAL.to_owned(), FIXED.example()] {
+            assert_eq!(rule(&text).to_string(), text);
+            assert!((text + DECAY).parse::<ExitRule>().is_err());
         }
         for text in ["ideal:1", "fixed", "fixed:0", "cosine", "confidence", "cosin:0.5"] {
             assert!(text.parse::<ExitRule>().is_err(), "{text}");

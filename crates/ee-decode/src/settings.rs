@@ -30,7 +30,6 @@ pub struct Settings {
 
 impl Settings {
     /// The exits that gates can choose from, with the last one, and the outputs of the head.
-    #[must_use]
     pub fn space(&self, model: &dyn Decoder) -> ExitSpace {
         ExitSpace { layers: self.exits.len() + 1, labels: model.vocabulary_size() }
     }

@@ -9,13 +9,13 @@ use ee_models::kernels::Rows;
 use ee_models::signal::{NotFinite, Signals, ideal_exit};
 use ee_models::{Decoder, Stream, WeightBytes};
 
-use crate::ask::{Asking, Taken, select};
+use crate::ask::Asking;
 use crate::clock::{Clock, Part};
 use crate::decay::Position;
 use crate::error::Error;
 use crate::head::Reader;
 pub use crate::lane::Decoded;
-use crate::lane::{Given, Options, Run, Way, run};
+use crate::lane::{Given, Options, Run, Way, run, select};
 use crate::policy::Filling;
 use crate::rule::Rule;
 use crate::settings::Settings;
@@ -75,21 +75,16 @@ impl<'s> Leaving<'s> {
             Rule::Ideal if may_leave => self.look_back(run, stream),
             _ => self.look_ahead(run, stream, may_leave),
         };
-        let taken = taken.map_err(|error| error.at_token(number))?.into_iter();
-        let given = |taken: Taken| Given { exit: Some(taken.exit), ..Given::token(taken.token) };
-        Ok(taken.map(given).collect())
+        taken.map_err(|error| error.at_token(number))
     }
 
     /// Layer by layer, rows leaving where their rule says so.
-    ///
-    /// # Errors
-    /// [`NotFinite`] of a row of the cache.
     fn look_ahead(
         &mut self,
         run: &mut Run<'_>,
         stream: Stream,
         may_leave: bool,
-    ) -> Result<Vec<Taken>, NotFinite> {
+    ) -> Result<Vec<Given>, NotFinite> {
         let (model, layers, n_rows) = (run.lane.model, run.lane.depth(), stream.n_rows());
         let position =
             Position { number: run.rows[0].tokens.len(), limit: run.options.max_new_tokens };
@@ -146,10 +141,7 @@ impl<'s> Leaving<'s> {
 
     /// All layers, then the exit that looks at the last one's answer; the policy treats the token as if it
     /// had left there.
-    ///
-    /// # Errors
-    /// [`NotFinite`] of a row of the cache.
-    fn look_back(&mut self, run: &mut Run<'_>, stream: Stream) -> Result<Vec<Taken>, NotFinite> {
+    fn look_back(&mut self, run: &mut Run<'_>, stream: Stream) -> Result<Vec<Given>, NotFinite> {
         let (model, layers, n_rows) = (run.lane.model, run.lane.depth(), stream.n_rows());
         let exits: Vec<usize> = self.settings.exits.iter().copied().chain([layers]).collect();
         let mut states = Vec::with_capacity(exits.len());
@@ -169,16 +161,20 @@ impl<'s> Leaving<'s> {
         });
         let signals =
             signals.map_err(|error| NotFinite { exit: exits[error.exit - 1], ..error })?;
-        let taken: Vec<Taken> = (0..n_rows)
+        let taken: Vec<Given> = (0..n_rows)
             .map(|row| {
                 let said: Vec<u32> =
                     signals.row(row).iter().map(|(signal, _)| signal.prediction).collect();
-                Taken { token: said[n_exits - 1], exit: exits[ideal_exit(&said) - 1] }
+                Given {
+                    exit: Some(exits[ideal_exit(&said) - 1]),
+                    ..Given::token(said[n_exits - 1])
+                }
             })
             .collect();
         if self.settings.policy.takes_effect() {
             for (&exit, state) in exits[..n_exits - 1].iter().zip(&states) {
-                let rows: Vec<usize> = (0..n_rows).filter(|&row| taken[row].exit == exit).collect();
+                let rows: Vec<usize> =
+                    (0..n_rows).filter(|&row| taken[row].exit == Some(exit)).collect();
                 if !rows.is_empty() {
                     self.take_back(run, exit, &rows, state);
                 }

@@ -13,7 +13,6 @@ pub struct Scale {
 
 impl Scale {
     /// Whether some number fires at this threshold.
-    #[must_use]
     pub fn can_fire(self, threshold: f32) -> bool {
         match self.comparison {
             Comparison::Above | Comparison::AtLeast => threshold < self.range.never,
@@ -22,7 +21,6 @@ impl Scale {
     }
 
     /// What a threshold must keep to fire, in words.
-    #[must_use]
     pub fn bound(self) -> String {
         let sign = if self.comparison == Comparison::Below { ">" } else { "<" };
         format!("{sign} {}", self.range.never)

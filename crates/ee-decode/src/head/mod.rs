@@ -130,7 +130,6 @@ impl HeadChoice {
     }
 
     /// The head for gates that do not ask it.
-    #[must_use]
     pub fn unasked() -> Self {
         let head = HEADS.iter().copied().find(|head| !head.is_asked());
         Self { head: head.expect("one of the heads is read on leaving alone"), number: 0 }

@@ -26,9 +26,6 @@ pub(super) enum Said {
 impl Said {
     /// Brings to the host what choosing needs of what an exit says, `[positions, vocabulary]` (one
     /// synchronisation).
-    ///
-    /// # Errors
-    /// [`NotFinite`], whose row is a position.
     pub(super) fn of(logits: Tensor<2>, exit: usize, choice: Choice) -> Result<Self, NotFinite> {
         match choice {
             Choice::Greedy => {

@@ -1,6 +1,6 @@
 //! What exits that do not draft would have guessed.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use ee_models::Decoder;
 use ee_models::kernels::Rows;
@@ -9,6 +9,7 @@ use ee_models::signal::NotFinite;
 use super::accept::Said;
 use super::adapt::Outcome;
 use crate::choose::Choice;
+use crate::lane::select;
 
 /// Positions that one look takes. Distributions are dearer to make than a single best token.
 pub(super) fn positions(choice: Choice) -> usize {
@@ -55,9 +56,6 @@ impl Watched {
     }
 
     /// Reads the head on every watched exit at some positions; `full` is what the last one says there.
-    ///
-    /// # Errors
-    /// [`NotFinite`], whose row is one of `places`.
     pub(super) fn look(
         self,
         model: &dyn Decoder,
@@ -66,7 +64,7 @@ impl Watched {
         full: &Said,
     ) -> Result<Vec<Outcome>, NotFinite> {
         let (exits, states): (Vec<usize>, Vec<Tensor<2>>) =
-            self.states.into_iter().map(|(exit, state)| (exit, pick(state, places))).unzip();
+            self.states.into_iter().map(|(exit, state)| (exit, select(&state, places))).unzip();
         // All exits in one product; which of them is not finite follows from the row.
         let said = Said::of(model.read(Tensor::cat(states, 0), Rows::Few), 0, choice).map_err(
             |error| {
@@ -93,14 +91,6 @@ pub(super) fn spread(places: Vec<usize>, most: usize) -> Vec<usize> {
 pub(super) fn by_row(steps: Vec<Tensor<2>>) -> Tensor<2> {
     let (n, [rows, d_model]) = (steps.len(), steps[0].dims());
     Tensor::cat(steps, 1).reshape([rows * n, d_model])
-}
-
-/// Some rows of a state.
-fn pick(state: Tensor<2>, rows: &[usize]) -> Tensor<2> {
-    let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-    let indices = TensorData::new(indices, [rows.len()]);
-    let device = state.device();
-    state.select(0, Tensor::<1, Int>::from_data(indices, &device))
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ OTHERS = [
 
 
 def drawn(n):
-    """Texts that nobody wrote: pieces of the others, one behind the other."""
+    """Made-up texts: pieces of the others, one behind the other."""
     generator = random.Random(1)
     texts = [text for text in [*REFERENCES, *HYPOTHESES, *OTHERS] if text.strip()]
     for _ in range(n):

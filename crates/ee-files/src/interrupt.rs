@@ -14,7 +14,7 @@ pub const EXIT_CODE: u8 = 130;
 /// [`EXIT_CODE`]. A SIGHUP that is ignored (`nohup`) stays ignored.
 ///
 /// # Errors
-/// When the system lets nobody listen.
+/// When the system does not let the process listen.
 pub fn listen() -> io::Result<Arc<AtomicBool>> {
     let raised = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {

@@ -38,7 +38,7 @@ impl FolderLock {
                 .truncate(false)
                 .read(true)
                 .write(true)
-                // A link is nobody's lock, and where it leads to is none of ours.
+                // A link is no lock, and where it leads to is none of ours.
                 .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
                 .open(&path)
                 .map_err(Error::io("lock", folder))?;

@@ -40,7 +40,7 @@ pub enum Error {
         message: String,
     },
 
-    /// A name that nobody knows: of a split, a metric.
+    /// An unknown name: of a split, a metric.
     #[error("unknown {what} `{name}`{hint}")]
     Unknown {
         /// What kind of thing was named.

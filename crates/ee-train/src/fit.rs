@@ -24,7 +24,7 @@ use crate::step::{StepConfig, step_on};
 use crate::subject::Trainable;
 use crate::validate::Measure;
 
-/// Exits outside the objective are read after every so many steps where the run file does not say.
+/// Steps between readings of the exits outside the objective where the run file does not say.
 const WATCH_TEXT_EVERY: u64 = 10;
 
 /// How a run ended.
@@ -55,7 +55,6 @@ pub(crate) struct Timetable {
 }
 
 impl Timetable {
-    /// The timetable of a run over so many examples.
     pub(crate) fn new(config: &RunConfig, examples: usize) -> Self {
         let training = &config.training;
         let steps_per_epoch = examples.div_ceil(training.batch) as u64;

@@ -102,7 +102,7 @@ fn a_resumed_run_must_be_the_same_run() {
     assert!(stderr(&changed).contains("training examples"), "{}", stderr(&changed));
 }
 
-/// Trains so many steps of a run that goes on if asked to: neither the rate nor the order of the examples
+/// Trains `n` steps of a run that goes on if asked to: neither the rate nor the order of the examples
 /// depends on the number of steps.
 fn steps(n: usize) -> [String; 6] {
     let set = |value: String| ["--set".to_owned(), value];

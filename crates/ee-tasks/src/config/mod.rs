@@ -3,7 +3,7 @@
 //! A reader asks a [`Section`] for its keys and gets values; whatever is wrong on the way (syntax,
 //! duplicate, unknown or missing keys, wrong types, impossible values) is noted, and
 //! [`Document::finish`] reports everything at once, each complaint with file, line and key. Keys
-//! that nobody asked for are unknown. The price: a missing or wrong value is stood in for by its
+//! that were never asked for are unknown. The price: a missing or wrong value is stood in for by its
 //! type's default until `finish` is called, so nothing may act on a document before that.
 
 mod parse;
@@ -126,7 +126,7 @@ impl Document {
     /// Ends the reading.
     ///
     /// # Errors
-    /// Every complaint gathered, with keys that nobody asked for among them.
+    /// Every complaint gathered, with keys that were never asked for among them.
     pub fn finish(self) -> Result<(), ConfigError> {
         self.note_unknown(&self.root, "");
         let mut complaints = self.complaints.into_inner();

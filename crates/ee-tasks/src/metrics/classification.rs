@@ -63,7 +63,7 @@ const MATTHEWS: Table = Table {
     },
 };
 
-/// One of them for so many labels.
+/// One of them for a number of labels.
 struct OfTable {
     table: &'static Table,
     n_labels: usize,

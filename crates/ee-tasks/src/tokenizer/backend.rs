@@ -80,7 +80,7 @@ impl Backend {
     }
 
     /// The tokens of a text without what is put around it; a long one in pieces. With `enough` it may end after
-    /// so many tokens.
+    /// that many tokens.
     pub(super) fn spell(&self, text: &str, enough: Option<usize>) -> Result<Spelled, Error> {
         match long::spell(text, enough, |piece| self.whole(piece))? {
             Some(spelled) => Ok(spelled),

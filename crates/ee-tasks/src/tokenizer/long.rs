@@ -21,7 +21,7 @@ pub(super) type Spelled = (Vec<Placed>, bool);
 pub(super) type Placed = (u32, usize, usize);
 
 /// The tokens of a long text, or none where it is not long or must be spelled whole. With `enough` it may end
-/// after so many tokens.
+/// after that many tokens.
 pub(super) fn spell(
     text: &str,
     enough: Option<usize>,

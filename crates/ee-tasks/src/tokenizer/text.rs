@@ -80,7 +80,7 @@ impl TextTokenizer {
         Ok(self.encode(text, None)?.0)
     }
 
-    /// The same, where more than so many tokens are of no use: of a long text the rest may be missing.
+    /// The same, where more than `enough` tokens are of no use: of a long text the rest may be missing.
     ///
     /// # Errors
     /// As [`TextTokenizer::encode_prompt`].
@@ -97,7 +97,7 @@ impl TextTokenizer {
         self.prompted(prompt, response, None)
     }
 
-    /// The same, where more than so many tokens are of no use: of a long text the rest may be missing.
+    /// The same, where more than `enough` tokens are of no use: of a long text the rest may be missing.
     pub(crate) fn encode_prompted_within(
         &self,
         prompt: &str,

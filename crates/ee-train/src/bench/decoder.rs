@@ -150,7 +150,7 @@ fn random_rows(flags: &DecoderTrain) -> Result<MicroBatch> {
 }
 
 /// 10⁹ operations per second of a product of `[rows, inputs]` with a weight `[outputs, inputs]`: the median of
-/// so many rounds.
+/// `rounds` rounds.
 fn product_rate(
     [rows, inputs, outputs]: [usize; 3],
     rounds: usize,

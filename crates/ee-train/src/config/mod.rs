@@ -135,14 +135,14 @@ pub(crate) struct TaskConfig {
     /// The split whose scores choose the best checkpoint; without it, the task's evaluation split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) validation_split: Option<String>,
-    /// Longer inputs are cut to so many tokens; running text is cut into rows of so many.
+    /// Longer inputs are cut to this many tokens; running text is cut into rows of it.
     pub(crate) max_length: usize,
     /// Whether short rows of text are joined up to `max_length`.
     pub(crate) packing: bool,
-    /// Learn from the first so many examples.
+    /// Learn from the first examples alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) limit: Option<usize>,
-    /// Validate on the first so many examples.
+    /// Validate on the first examples alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) validation_limit: Option<usize>,
 }
@@ -189,16 +189,16 @@ pub(crate) struct TrainingConfig {
     pub(crate) micro_batch: usize,
     /// Rows of one batch of validation.
     pub(crate) evaluation_batch: usize,
-    /// Validates after every so many steps; without it after each epoch.
+    /// Steps between validations; without it one follows each epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) evaluate_every_steps: Option<u64>,
-    /// Ends the run after so many validations in a row without a better score.
+    /// Validations in a row without a better score that end the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) patience: Option<u64>,
-    /// Saves after every so many steps, beside the checkpoint that follows each validation.
+    /// Steps between checkpoints, beside the one that follows each validation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) checkpoint_every_steps: Option<u64>,
-    /// Exits outside the objective are read after every so many steps, to be watched: a head of many
+    /// Steps between readings of the exits outside the objective, to watch them: a head of many
     /// tokens is expensive. Without it every step for labels, every tenth for text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) watch_every_steps: Option<u64>,

@@ -47,7 +47,7 @@ pub(super) fn read(
     Ok(Split::causal(rows))
 }
 
-/// Runs some rows through the model, until at least so many tokens were seen.
+/// Runs some rows through the model, until at least `tokens` tokens were seen.
 pub(super) fn observe(
     model: &Llama,
     split: &Split,

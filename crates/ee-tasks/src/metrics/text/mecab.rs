@@ -19,7 +19,7 @@ pub(super) const VARIABLE: &str = "EE_IPADIC";
 /// Entries of the dictionary that sacreBLEU's scores are computed with.
 const ENTRIES: u32 = 392_126;
 
-/// A run of unknown characters of one kind is a word up to so many.
+/// A run of unknown characters of one kind is a word up to this many.
 const LONGEST_RUN: usize = 24;
 
 /// Bytes in which words are looked for at a place.

@@ -14,10 +14,7 @@ type Complaint = std::result::Result<(), String>;
 
 impl Trace {
     /// Checks the trace whole.
-    ///
-    /// # Errors
-    /// What was expected and what was found, with row (from 0), example, position and exit.
-    pub fn check(&self) -> Complaint {
+    pub(crate) fn check(&self) -> Complaint {
         self.check_shape()?;
         for row in 0..self.rows() {
             let named = |complaint: String| {

@@ -61,8 +61,7 @@ impl Shard {
     pub const WHOLE: Self = Self { index: 1, count: 1 };
 
     /// Whether `example` (from 0) belongs to this shard.
-    #[must_use]
-    pub fn holds(self, example: usize) -> bool {
+    pub(crate) fn holds(self, example: usize) -> bool {
         example % self.count as usize == self.index as usize - 1
     }
 }
@@ -136,8 +135,7 @@ pub struct TraceFacts {
 
 impl TraceFacts {
     /// What reports call the model: the last `depth` folders of its path, or as many as it has.
-    #[must_use]
-    pub fn model_name(&self, depth: usize) -> String {
+    pub(crate) fn model_name(&self, depth: usize) -> String {
         let folders: Vec<_> = Path::new(&self.model)
             .components()
             .filter_map(|part| match part {
@@ -152,8 +150,7 @@ impl TraceFacts {
     }
 
     /// Says that the checkpoint has seen these examples before, where it has.
-    #[must_use]
-    pub fn chosen_here(&self) -> Option<String> {
+    pub(crate) fn chosen_here(&self) -> Option<String> {
         let TrainedOn { task, training_split, chosen_on } = &self.training;
         let is_here = |split: &Option<String>| {
             task.as_ref() == Some(&self.task) && split.as_ref() == Some(&self.split)
@@ -171,8 +168,7 @@ impl TraceFacts {
     }
 
     /// How many things a prediction may be: labels, or entries of the vocabulary.
-    #[must_use]
-    pub fn outputs(&self) -> usize {
+    pub(crate) fn outputs(&self) -> usize {
         self.generation.as_ref().map_or(self.labels.len(), |generation| generation.vocabulary)
     }
 }

@@ -30,11 +30,7 @@ use ee_files::write_whole;
 const FACTS_KEY: &str = "ee.trace";
 
 /// Writes a trace.
-///
-/// # Errors
-/// [`EvalError::Io`] or [`EvalError::Parquet`] naming the file; nothing is left behind then.
-/// [`EvalError::NotATrace`] when it says what no run says, see [`Trace::check`].
-pub fn write(trace: &Trace, path: &Path) -> Result<()> {
+pub(crate) fn write(trace: &Trace, path: &Path) -> Result<()> {
     trace.check().map_err(|reason| EvalError::NotATrace { path: path.to_owned(), reason })?;
     let facts = serde_json::to_string(&trace.facts)
         .map_err(|source| EvalError::Encode { path: path.to_owned(), source })?;
@@ -89,10 +85,7 @@ fn read_rows(path: &Path) -> Result<Trace> {
 }
 
 /// Reads the facts of a trace alone, whatever its size.
-///
-/// # Errors
-/// As [`read`], for the file's metadata.
-pub fn read_facts(path: &Path) -> Result<TraceFacts> {
+pub(crate) fn read_facts(path: &Path) -> Result<TraceFacts> {
     guarded(path, || open(path).map(|(_, facts)| facts))
 }
 

@@ -35,8 +35,7 @@ impl Trace {
     }
 
     /// The number of exits, N.
-    #[must_use]
-    pub fn layers(&self) -> usize {
+    pub(crate) fn layers(&self) -> usize {
         self.facts.layers
     }
 
@@ -54,13 +53,12 @@ impl Trace {
     }
 
     /// What the answers of a row are scored against: the right one, or where nobody knows it the full model's.
-    #[must_use]
-    pub fn reference(&self, row: usize) -> u32 {
+    pub(crate) fn reference(&self, row: usize) -> u32 {
         self.gold.get(row).copied().unwrap_or_else(|| self.prediction(row, self.layers()))
     }
 
     /// The signals of one row at exits 1..=N, replacing what `into` held.
-    pub fn exits(&self, row: usize, into: &mut Vec<Signal>) {
+    pub(crate) fn exits(&self, row: usize, into: &mut Vec<Signal>) {
         let layers = self.layers();
         into.clear();
         into.extend((row * layers..(row + 1) * layers).map(|at| self.signals.signal(at)));
@@ -76,8 +74,7 @@ impl Trace {
     }
 
     /// The given rows, in the given order.
-    #[must_use]
-    pub fn select(&self, rows: &[usize]) -> Self {
+    pub(crate) fn select(&self, rows: &[usize]) -> Self {
         Self {
             facts: TraceFacts { rows: rows.len(), ..self.facts.clone() },
             example: pick(&self.example, rows, 1),
@@ -94,8 +91,7 @@ impl Trace {
     ///
     /// # Panics
     /// When an exit is not there.
-    #[must_use]
-    pub fn at_exits(&self, exits: &[usize]) -> Self {
+    pub(crate) fn at_exits(&self, exits: &[usize]) -> Self {
         let layers = self.layers();
         let read: Vec<usize> =
             exits.iter().copied().filter(|&exit| exit < layers).chain([layers]).collect();

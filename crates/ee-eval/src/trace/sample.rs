@@ -136,31 +136,26 @@ pub(crate) fn text(example: u32, new_tokens: usize, statistics: &[(&str, &[f64])
     }
 }
 
-/// A trace with the given predictions per row and exit; every signal is as sure as can be.
+/// A trace with the given predictions per row and exit; every signal is as sure as can be, and the last exit's label
+/// comes second where it is not the exit's own.
 pub(crate) fn of_predictions(predictions: &[&[u32]], gold: &[u32], labels: usize) -> Trace {
     let (rows, layers) = (predictions.len(), predictions[0].len());
-    let flat: Vec<u32> = predictions.concat();
-    let count = flat.len();
-    let agrees = |row: &&[u32]| {
-        row.iter().map(|label| u32::from(*label != row[layers - 1]) + 1).collect::<Vec<_>>()
-    };
-    let final_rank: Vec<u32> = predictions.iter().flat_map(agrees).collect();
+    let mut signals = ExitColumns::default();
+    for row in predictions {
+        let last = row[layers - 1];
+        for &label in *row {
+            let mut logits = vec![0.0; labels];
+            logits[last as usize] = 1.0;
+            logits[label as usize] = 1e4;
+            signals.push(signal(&logits), agreement(&logits, last));
+        }
+    }
     Trace {
         facts: facts(rows, layers, labels),
         example: (0..rows as u32).collect(),
         position: vec![0; rows],
         gold: gold.to_vec(),
         prompt_tokens: vec![],
-        signals: ExitColumns {
-            final_probability: final_rank
-                .iter()
-                .map(|rank| if *rank == 1 { 1.0 } else { 0.0 })
-                .collect(),
-            prediction: flat,
-            confidence: vec![1.0; count],
-            margin: vec![1.0; count],
-            entropy: vec![0.0; count],
-            final_rank,
-        },
+        signals,
     }
 }

@@ -30,8 +30,7 @@ pub struct TextRecord {
 }
 
 /// Where the texts of a trace lie: `x.parquet` has `x.texts.jsonl`.
-#[must_use]
-pub fn texts_path(trace: &Path) -> PathBuf {
+pub(crate) fn texts_path(trace: &Path) -> PathBuf {
     // Only this ending goes: a name may hold dots of its own.
     let name = trace.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.strip_suffix(".parquet").unwrap_or(&name);
@@ -39,10 +38,7 @@ pub fn texts_path(trace: &Path) -> PathBuf {
 }
 
 /// Writes the texts of a trace.
-///
-/// # Errors
-/// [`EvalError::Io`] naming the file.
-pub fn write_texts(trace: &Path, texts: &[TextRecord]) -> Result<()> {
+pub(crate) fn write_texts(trace: &Path, texts: &[TextRecord]) -> Result<()> {
     let path = texts_path(trace);
     let mut lines = String::new();
     for text in texts {

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args;
 use ee_decode::clock::{Clock, Part};
+use ee_decode::gates::GATES;
 use ee_decode::generate::{Choice, Options, Unwatched, generate};
 use ee_decode::lane::Lane;
+use ee_decode::rule::OpenRule;
 use ee_decode::{ExitRule, HeadChoice, Settings, decode, policy};
 use ee_models::arch::llama::Llama;
 use ee_models::device::peak_memory_mib;
@@ -21,7 +23,7 @@ use crate::error::EvalError;
 use crate::spread::Spread;
 
 /// Random weights are never as sure.
-const NEVER: &str = "confidence:0.9999";
+const NEVER: f32 = 0.9999;
 
 /// `ee-eval bench exits`.
 #[derive(Debug, Args)]
@@ -59,7 +61,7 @@ pub(super) fn run(flags: &Flags) -> Result<String> {
     let fixed = settings(&model, ExitRule::fixed(exit), HeadChoice::default());
     let pruning = HeadChoice::asked(pruned).find(|choice| choice.head.has_number());
     let pruning = pruning.expect("one of the heads reads some outputs alone");
-    let gated = settings(&model, NEVER.parse()?, pruning);
+    let gated = settings(&model, OpenRule { gate: GATES[0], decays: false }.at(NEVER), pruning);
     let mut rounds = Vec::with_capacity(steps);
     for round in 0..=steps {
         let measured = Round {

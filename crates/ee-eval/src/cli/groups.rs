@@ -238,7 +238,7 @@ impl Examples {
             count(layers, "layer"),
             subject.device(),
             count(workload.rows(), "example"),
-            workload.split()
+            workload.split
         );
         Ok((subject, workload))
     }

@@ -26,8 +26,9 @@ pub fn observe(
     let mut by_row = vec![None; workload.rows()];
     for rows in &batches {
         // One host synchronisation per batch, all exits together.
-        let signals = Signals::read(model.exit_logits(&rows.batch), layers)
-            .map_err(|error| EvalError::of_batch(error, |row| workload.number(rows.rows[row])))?;
+        let signals = Signals::read(model.exit_logits(&rows.batch), layers).map_err(|error| {
+            EvalError::of_batch(error, |row| workload.numbers[rows.rows[row]] as usize)
+        })?;
         for (at, &row) in rows.rows.iter().enumerate() {
             by_row[row] = Some(signals.row(at).to_vec());
         }
@@ -41,9 +42,9 @@ pub fn observe(
     }
     Ok(Trace {
         facts: facts(subject, workload, batch, shard, seconds),
-        example: workload.numbers().to_vec(),
+        example: workload.numbers.clone(),
         position: vec![0; workload.rows()],
-        gold: workload.gold().to_vec(),
+        gold: workload.gold.clone(),
         prompt_tokens: vec![],
         signals,
     })
@@ -56,16 +57,16 @@ fn facts(
     shard: Shard,
     seconds: f64,
 ) -> TraceFacts {
-    let task = workload.task();
+    let task = &workload.task;
     let metrics = task.build_metrics();
     TraceFacts {
         task: task.name.clone(),
-        split: workload.split().to_owned(),
+        split: workload.split.clone(),
         labels: task.labels.clone(),
-        has_gold: !workload.gold().is_empty(),
+        has_gold: !workload.gold.is_empty(),
         metrics: metrics
             .iter()
-            .filter(|_| !workload.gold().is_empty())
+            .filter(|_| !workload.gold.is_empty())
             .map(|metric| MetricFacts {
                 name: metric.name().to_owned(),
                 signature: metric.signature(),
@@ -73,10 +74,10 @@ fn facts(
             .collect(),
         layers: subject.model().n_layers(),
         rows: workload.rows(),
-        examples: workload.examples(),
+        examples: workload.examples,
         shard,
         batch,
-        max_length: workload.max_length(),
+        max_length: workload.max_length,
         seconds,
         ..subject.facts()
     }

@@ -24,14 +24,16 @@ pub struct Selection<'a> {
 
 /// Encoded examples. A *row* is a place in this workload; an *example number* a place in the split.
 pub struct Workload {
-    task: Task,
-    split: String,
-    examples: usize,
-    max_length: usize,
+    pub(crate) task: Task,
+    pub(crate) split: String,
+    /// Of the split after the limit, over all shards.
+    pub(crate) examples: usize,
+    pub(crate) max_length: usize,
     padding_id: u32,
-    numbers: Vec<u32>,
+    /// The example number of every row.
+    pub(crate) numbers: Vec<u32>,
     /// Empty for a split without labels.
-    gold: Vec<u32>,
+    pub(crate) gold: Vec<u32>,
     encodings: Vec<Encoding>,
 }
 
@@ -146,40 +148,5 @@ impl Workload {
     /// The number of rows.
     pub fn rows(&self) -> usize {
         self.numbers.len()
-    }
-
-    /// The examples of the split after the limit, over all shards.
-    pub(crate) fn examples(&self) -> usize {
-        self.examples
-    }
-
-    /// The example number of a row.
-    pub(crate) fn number(&self, row: usize) -> usize {
-        self.numbers[row] as usize
-    }
-
-    /// The example number of every row.
-    pub(crate) fn numbers(&self) -> &[u32] {
-        &self.numbers
-    }
-
-    /// The right label of every row; empty for a split without labels.
-    pub(crate) fn gold(&self) -> &[u32] {
-        &self.gold
-    }
-
-    /// The task.
-    pub(crate) fn task(&self) -> &Task {
-        &self.task
-    }
-
-    /// The split's name.
-    pub(crate) fn split(&self) -> &str {
-        &self.split
-    }
-
-    /// Inputs were cut to so many tokens.
-    pub(crate) fn max_length(&self) -> usize {
-        self.max_length
     }
 }

@@ -51,7 +51,7 @@ impl<'a, M: ExitModel> Labels<'a, M> {
     }
 
     fn named(&self, error: NotFinite) -> EvalError {
-        EvalError::of_batch(error, |row| self.workload.number(row))
+        EvalError::of_batch(error, |row| self.workload.numbers[row] as usize)
     }
 }
 

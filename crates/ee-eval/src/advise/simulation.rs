@@ -170,7 +170,7 @@ fn facts(texts: usize, rows: usize) -> TraceFacts {
 }
 
 /// What is asked of every run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Demand {
     pub(crate) keep: f64,
     /// Of the promise.

@@ -20,7 +20,7 @@ pub(crate) struct Flags {
     #[command(flatten)]
     promise: Confidence,
     /// What the loss of an example is counted against.
-    #[arg(long, value_name = "WHAT", default_value = "full")]
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Against::Full)]
     pub(crate) against: Against,
     #[command(flatten)]
     quality: Keep,

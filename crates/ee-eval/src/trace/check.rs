@@ -6,9 +6,6 @@
 
 use super::record::Trace;
 
-/// What rounding may add to a probability: sums of some 100,000 numbers in F32 are off by less.
-const ROUNDING: f32 = 1e-4;
-
 /// What is wrong with it, in words.
 type Complaint = std::result::Result<(), String>;
 
@@ -112,17 +109,10 @@ impl Trace {
         let (layers, outputs) = (self.layers(), self.facts.outputs());
         let at = row * layers + exit - 1;
         let signals = &self.signals;
-        if let Some(found) = signals.not_finite(at) {
-            return Err(format!("{found}, expected a finite number"));
-        }
         let (prediction, last) = (signals.prediction[at], self.prediction(row, layers));
         if prediction as usize >= outputs {
             return Err(format!("prediction {prediction} is not one of the {outputs} outputs"));
         }
-        let least = 1.0 / outputs as f32;
-        let confidence = within("confidence", signals.confidence[at], least, 1.0)?;
-        within("margin", signals.margin[at], 0.0, confidence)?;
-        within("entropy", signals.entropy[at], 0.0, (outputs as f32).ln())?;
         let rank = signals.final_rank[at];
         if rank == 0 || rank as usize > outputs {
             return Err(format!("final_rank {rank}, expected one from 1 to {outputs}"));
@@ -132,21 +122,8 @@ impl Trace {
                 "final_rank {rank}, where this exit predicts {prediction} and the last one {last}"
             ));
         }
-        let least = if rank == 1 { confidence } else { 0.0 };
-        within("final_probability", signals.final_probability[at], least, confidence)?;
-        Ok(())
+        signals.check(at, outputs)
     }
-}
-
-/// A number from `least` to `most`, but for rounding; NaN is not.
-fn within(name: &str, value: f32, least: f32, most: f32) -> std::result::Result<f32, String> {
-    let slack = ROUNDING * most.max(1.0);
-    // Nothing rounds below 0.
-    let lowest = if least > 0.0 { least - slack } else { 0.0 };
-    if value >= lowest && value <= most + slack {
-        return Ok(value);
-    }
-    Err(format!("{name} {value}, expected a number from {least} to {most}"))
 }
 
 #[cfg(test)]

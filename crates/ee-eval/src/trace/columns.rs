@@ -13,30 +13,25 @@ use ee_models::signal::{Agreement, Signal};
 /// A number that a column holds.
 trait Value: Copy {
     type Arrow: ArrowPrimitiveType<Native = Self>;
-
-    fn is_finite(self) -> bool;
 }
 
 impl Value for u32 {
     type Arrow = UInt32Type;
-
-    fn is_finite(self) -> bool {
-        true
-    }
 }
 
 impl Value for f32 {
     type Arrow = Float32Type;
-
-    fn is_finite(self) -> bool {
-        f32::is_finite(self)
-    }
 }
 
 macro_rules! columns {
     (
-        Signal { $($(#[$of_signal:meta])* $signal:ident: $signal_type:ty,)* }
-        Agreement { $($(#[$of_agreement:meta])* $agreement:ident: $agreement_type:ty,)* }
+        Signal {
+            $($(#[$of_signal:meta])* $signal:ident: $signal_type:ty $(, within $signal_range:expr)?;)*
+        }
+        Agreement {
+            $($(#[$of_agreement:meta])*
+            $agreement:ident: $agreement_type:ty $(, within $agreement_range:expr)?;)*
+        }
     ) => {
         /// Per-exit columns, each `[rows × layers]`.
         #[derive(Debug, Clone, Default, PartialEq)]
@@ -79,15 +74,16 @@ macro_rules! columns {
                 ]
             }
 
-            /// The first column whose value at a place is NaN or infinite.
-            pub(super) fn not_finite(&self, at: usize) -> Option<String> {
-                $(if !Value::is_finite(self.$signal[at]) {
-                    return Some(format!("{} {}", stringify!($signal), self.$signal[at]));
-                })*
-                $(if !Value::is_finite(self.$agreement[at]) {
-                    return Some(format!("{} {}", stringify!($agreement), self.$agreement[at]));
-                })*
-                None
+            /// That every number at a place of the columns lies in its range.
+            pub(super) fn check(&self, at: usize, outputs: usize) -> Result<(), String> {
+                let of = Place {
+                    outputs: outputs as f32,
+                    confidence: self.confidence[at],
+                    is_last: self.final_rank[at] == 1,
+                };
+                $($(within(stringify!($signal), self.$signal[at], range($signal_range, &of))?;)?)*
+                $($(within(stringify!($agreement), self.$agreement[at], range($agreement_range, &of))?;)?)*
+                Ok(())
             }
 
             /// List columns, one list of `layers` values per row.
@@ -111,20 +107,47 @@ macro_rules! columns {
 columns! {
     Signal {
         /// The exit's label.
-        prediction: u32,
+        prediction: u32;
         /// Probability of the exit's label.
-        confidence: f32,
+        confidence: f32, within |of| [1.0 / of.outputs, 1.0];
         /// Difference of the two highest probabilities.
-        margin: f32,
+        margin: f32, within |of| [0.0, of.confidence];
         /// Entropy in nats.
-        entropy: f32,
+        entropy: f32, within |of| [0.0, of.outputs.ln()];
     }
     Agreement {
         /// Rank, from 1, that this exit gives to the last exit's label.
-        final_rank: u32,
+        final_rank: u32;
         /// Probability that this exit gives to the last exit's label.
         final_probability: f32,
+            within |of| [if of.is_last { of.confidence } else { 0.0 }, of.confidence];
     }
+}
+
+/// What ranges depend on.
+struct Place {
+    outputs: f32,
+    confidence: f32,
+    /// Whether the last exit's label is this one's.
+    is_last: bool,
+}
+
+fn range(of: impl Fn(&Place) -> [f32; 2], place: &Place) -> [f32; 2] {
+    of(place)
+}
+
+/// What rounding may add to a probability: sums of some 100,000 numbers in F32 are off by less.
+const ROUNDING: f32 = 1e-4;
+
+/// A number from `least` to `most`, but for rounding; NaN is not.
+fn within(name: &str, value: f32, [least, most]: [f32; 2]) -> Result<(), String> {
+    let slack = ROUNDING * most.max(1.0);
+    // Nothing rounds below 0.
+    let lowest = if least > 0.0 { least - slack } else { 0.0 };
+    if value >= lowest && value <= most + slack {
+        return Ok(());
+    }
+    Err(format!("{name} {value}, expected a number from {least} to {most}"))
 }
 
 /// The values of the given rows of a column with `width` values per row.

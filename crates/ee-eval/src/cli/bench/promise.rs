@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::super::groups::{Confidence, Keep};
 use super::super::values::positive;
+use super::line;
 use crate::advise::simulation::{Demand, World, simulate};
 
 /// `ee-eval bench promise`.
@@ -36,9 +37,6 @@ pub(super) fn run(flags: &Flags) -> Result<String> {
         Ok((world.name().to_owned(), json!(found)))
     });
     let worlds: serde_json::Map<_, _> = worlds.into_iter().collect::<Result<_>>()?;
-    let line = json!({
-        "verb": "promise", "keep": keep, "confidence": confidence, "texts": texts, "tries": tries,
-        "may_be_broken": 1.0 - confidence, "worlds": worlds,
-    });
-    Ok(line.to_string())
+    let measured = json!({"may_be_broken": 1.0 - confidence, "worlds": worlds, "verb": "promise"});
+    Ok(line(json!(demand), measured))
 }

@@ -273,6 +273,20 @@ pub(super) mod tests {
         (asks, times)
     }
 
+    /// Half of the tokens are to be kept.
+    pub(crate) fn search<'a>(trace: &'a Trace, (asks, times): &'a (Vec<Ask>, Times)) -> Search<'a> {
+        Search {
+            trace,
+            observed: None,
+            times,
+            asks,
+            keep: 0.5,
+            confidence: 0.5,
+            min_tokens: 2,
+            max_new_tokens: 20,
+        }
+    }
+
     /// Texts of which a gate on states knows as much as confidence does.
     pub(crate) fn observed(trace: &Trace) -> Observed {
         let exits = trace.layers() - 1;
@@ -288,17 +302,9 @@ pub(super) mod tests {
         let mut rows: Vec<&[u32]> = vec![&[0, 1, 1, 1]; 16];
         rows[13] = &[0, 0, 1, 1];
         let trace = sample::as_text(sample::of_predictions(&rows, &[1; 16], 2), &[4; 4]);
-        let (asks, times) = parts();
-        let mut search = Search {
-            trace: &trace,
-            observed: None,
-            times: &times,
-            asks: &asks,
-            keep: 0.9,
-            confidence: 0.5,
-            min_tokens: 1,
-            max_new_tokens: 4,
-        };
+        let parts = parts();
+        let half = search(&trace, &parts);
+        let mut search = Search { keep: 0.9, min_tokens: 1, max_new_tokens: 4, ..half };
         let depths = |search: &Search<'_>| -> Vec<(String, Origin)> {
             let all = candidates(search).unwrap().into_iter();
             let of = all.filter(|of| of.gate_name().is_none() && of.settings().is_some());
@@ -319,17 +325,8 @@ pub(super) mod tests {
     #[test]
     fn guarantees_are_corrected_for_all_sequences() {
         let trace = sample::generated(&[20; 40], 6, 3, 5);
-        let (asks, times) = parts();
-        let search = Search {
-            trace: &trace,
-            observed: None,
-            times: &times,
-            asks: &asks,
-            keep: 0.5,
-            confidence: 0.9,
-            min_tokens: 2,
-            max_new_tokens: 20,
-        };
+        let parts = parts();
+        let search = Search { confidence: 0.9, ..search(&trace, &parts) };
         // Four gates on signals and one on states, still or decaying, at three sets of exits; and the depths.
         assert!((search.confidence_of_each() - (1.0 - 0.1 / 31.0)).abs() < 1e-12);
     }
@@ -337,18 +334,8 @@ pub(super) mod tests {
     #[test]
     fn gates_on_states_are_candidates_where_they_were_observed() {
         let trace = sample::generated(&[20; 40], 6, 3, 5);
-        let (asks, times) = parts();
-        let observed = observed(&trace);
-        let mut search = Search {
-            trace: &trace,
-            observed: None,
-            times: &times,
-            asks: &asks,
-            keep: 0.5,
-            confidence: 0.5,
-            min_tokens: 2,
-            max_new_tokens: 20,
-        };
+        let (parts, observed) = (parts(), observed(&trace));
+        let mut search = search(&trace, &parts);
         assert!(!candidates(&search).unwrap().iter().any(Candidate::reads_states));
         search.observed = Some(&observed);
         let all = candidates(&search).unwrap();

@@ -113,97 +113,73 @@ pub(crate) fn decide(findings: &[Finding]) -> Verdict {
 mod tests {
     use super::*;
 
-    /// An exit that kept the quality surely, or not even on the timed texts; or a lossless one.
-    fn finding(lossless: bool, kept: bool, speed_up: f64) -> Finding {
-        Finding {
-            lossless,
-            seems_kept: kept,
-            kept: (kept && !lossless).then_some(Kept::Yes),
-            speed_up,
-            at_least: Some(speed_up - 0.01),
-        }
+    /// An exit that surely keeps the quality.
+    fn exit(speed_up: f64) -> Finding {
+        let at_least = Some(speed_up - 0.01);
+        Finding { lossless: false, seems_kept: true, kept: Some(Kept::Yes), speed_up, at_least }
     }
 
-    fn decided(findings: &[(bool, bool, f64)]) -> Verdict {
-        let one =
-            |&(lossless, kept, speed_up): &(bool, bool, f64)| finding(lossless, kept, speed_up);
-        decide(&findings.iter().map(one).collect::<Vec<_>>())
+    /// One that lost it on the timed texts already.
+    fn lost(speed_up: f64) -> Finding {
+        Finding { seems_kept: false, kept: None, ..exit(speed_up) }
+    }
+
+    fn lossless(speed_up: f64) -> Finding {
+        Finding { lossless: true, kept: None, ..exit(speed_up) }
+    }
+
+    fn plain(fastest: Option<usize>) -> Verdict {
+        Verdict::Plain { fastest }
     }
 
     #[test]
     fn only_what_keeps_the_quality_and_is_faster_is_used() {
-        let (exit, lossless) = (false, true);
-        assert_eq!(decided(&[]), Verdict::Plain { fastest: None });
-        assert_eq!(decided(&[(exit, false, 2.0)]), Verdict::Plain { fastest: None });
-        assert_eq!(
-            decided(&[(exit, false, 2.0), (exit, true, 1.02), (lossless, true, 0.9)]),
-            Verdict::Plain { fastest: Some(1) }
-        );
-        assert_eq!(
-            decided(&[(exit, false, 2.0), (exit, true, 1.3), (exit, true, 1.4)]),
-            Verdict::EarlyExit { trial: 2 }
-        );
-        assert_eq!(
-            decided(&[(exit, true, 1.2), (lossless, true, 1.4)]),
-            Verdict::Speculation { trial: 1 }
-        );
+        assert_eq!(decide(&[]), plain(None));
+        assert_eq!(decide(&[lost(2.0)]), plain(None));
+        assert_eq!(decide(&[lost(2.0), exit(1.02), lossless(0.9)]), plain(Some(1)));
+        assert_eq!(decide(&[lost(2.0), exit(1.3), exit(1.4)]), Verdict::EarlyExit { trial: 2 });
+        assert_eq!(decide(&[exit(1.2), lossless(1.4)]), Verdict::Speculation { trial: 1 });
     }
 
     #[test]
     fn of_equals_the_lossless_one_is_used() {
-        let (exit, lossless) = (false, true);
-        assert_eq!(
-            decided(&[(exit, true, 1.42), (lossless, true, 1.40)]),
-            Verdict::Speculation { trial: 1 }
-        );
-        assert_eq!(
-            decided(&[(exit, true, 1.5), (lossless, true, 1.4)]),
-            Verdict::EarlyExit { trial: 0 }
-        );
+        assert_eq!(decide(&[exit(1.42), lossless(1.40)]), Verdict::Speculation { trial: 1 });
+        assert_eq!(decide(&[exit(1.5), lossless(1.4)]), Verdict::EarlyExit { trial: 0 });
         // Too slow to be used at all.
-        assert_eq!(
-            decided(&[(exit, true, 1.04), (lossless, true, 1.02)]),
-            Verdict::EarlyExit { trial: 0 }
-        );
+        assert_eq!(decide(&[exit(1.04), lossless(1.02)]), Verdict::EarlyExit { trial: 0 });
     }
 
     #[test]
     fn what_may_be_slower_is_not_used() {
-        let at = |speed_up, at_least| Finding { at_least, ..finding(false, true, speed_up) };
-        let unsure = at(1.5, Some(0.99));
-        let sure = at(1.1, Some(1.01));
+        let at = |speed_up, at_least| Finding { at_least, ..exit(speed_up) };
+        let (unsure, sure) = (at(1.5, Some(0.99)), at(1.1, Some(1.01)));
         for refused in [unsure, at(1.5, Some(1.0)), at(1.5, None), at(1.02, Some(1.01))] {
-            assert_eq!(decide(&[refused]), Verdict::Plain { fastest: Some(0) });
+            assert_eq!(decide(&[refused]), plain(Some(0)));
         }
         assert_eq!(decide(&[unsure, sure]), Verdict::EarlyExit { trial: 1 });
         // An unsure lossless one does not take the place of a sure one.
-        let lossless =
-            |speed_up, low| Finding { at_least: Some(low), ..finding(true, true, speed_up) };
+        let lossless = |speed_up, low| Finding { at_least: Some(low), ..lossless(speed_up) };
         assert_eq!(decide(&[sure, lossless(1.1, 0.9)]), Verdict::EarlyExit { trial: 0 });
         assert_eq!(decide(&[sure, lossless(1.09, 1.05)]), Verdict::Speculation { trial: 1 });
     }
 
     #[test]
     fn what_may_lose_quality_is_not_used() {
-        let with = |kept, speed_up| Finding { kept, ..finding(false, true, speed_up) };
+        let with = |kept, speed_up| Finding { kept, ..exit(speed_up) };
         let open = with(Some(Kept::Unknown), 1.4);
         for kept in [None, Some(Kept::No), Some(Kept::Unknown)] {
             assert!(matches!(decide(&[with(kept, 2.0)]), Verdict::Plain { .. }), "{kept:?}");
         }
         // What more texts could tell is named before what was not judged.
-        assert_eq!(decide(&[with(None, 2.0), open]), Verdict::Plain { fastest: Some(1) });
-        assert_eq!(decide(&[with(Some(Kept::No), 2.0)]), Verdict::Plain { fastest: None });
-        assert_eq!(decide(&[open, with(Some(Kept::Yes), 1.2)]), Verdict::EarlyExit { trial: 1 });
+        assert_eq!(decide(&[with(None, 2.0), open]), plain(Some(1)));
+        assert_eq!(decide(&[with(Some(Kept::No), 2.0)]), plain(None));
+        assert_eq!(decide(&[open, exit(1.2)]), Verdict::EarlyExit { trial: 1 });
     }
 
     #[test]
     fn few_are_judged_and_all_claims_together_keep_the_confidence() {
-        let findings: Vec<Finding> =
-            [(false, true, 1.2), (true, true, 1.9), (false, true, 1.5), (false, false, 1.8)]
-                .into_iter()
-                .chain([(false, true, 1.4), (false, true, 1.01), (false, true, 1.3)])
-                .map(|(lossless, kept, speed_up)| finding(lossless, kept, speed_up))
-                .collect();
+        let findings =
+            [exit(1.2), lossless(1.9), exit(1.5), lost(1.8), exit(1.4), exit(1.01), exit(1.3)];
         assert_eq!(worth_judging(&findings), [2, 4, 6]);
         let doubt = Doubt::of(0.95, 9, 3);
         assert!((9.0 * doubt.speed + 3.0 * doubt.quality - 0.05).abs() < 1e-12);

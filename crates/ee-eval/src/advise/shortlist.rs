@@ -81,25 +81,15 @@ impl Candidate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::advise::candidates::tests::{observed, parts};
+    use crate::advise::candidates::tests::{observed, parts, search};
     use crate::advise::candidates::{Search, candidates};
     use crate::trace::sample;
 
     #[test]
     fn a_shortlist_is_of_many_kinds() {
         let trace = sample::generated(&[20; 40], 6, 3, 5);
-        let (asks, times) = parts();
-        let observed = observed(&trace);
-        let search = Search {
-            trace: &trace,
-            observed: Some(&observed),
-            times: &times,
-            asks: &asks,
-            keep: 0.5,
-            confidence: 0.5,
-            min_tokens: 2,
-            max_new_tokens: 20,
-        };
+        let (parts, observed) = (parts(), observed(&trace));
+        let search = Search { observed: Some(&observed), ..search(&trace, &parts) };
         let all = candidates(&search).unwrap();
         assert!(all.is_sorted_by(|a, b| a.predicted_speed_up >= b.predicted_speed_up));
         assert!(all.iter().all(|candidate| candidate.predicted_equal >= 0.5));

@@ -223,19 +223,13 @@ impl<'t> Watched<'t> {
     /// What a gate makes of the trace.
     pub(crate) fn judge(&self, rule: ExitRule) -> TokenGate {
         let exits = self.exits(rule);
-        let of = |row: usize| (exits[row], ideal_exit(self.trace.predictions(row)));
         let n = self.rows.len() as f64;
-        let share = |holds: &dyn Fn(usize, usize) -> bool| {
-            let rows = self.rows.iter().filter(|&&row| {
-                let (exit, ideal) = of(row);
-                holds(exit, ideal)
-            });
-            rows.count() as f64 / n
-        };
-        let apart = self.rows.iter().map(|&row| {
-            let (exit, ideal) = of(row);
-            exit.abs_diff(ideal)
-        });
+        let pairs = self.rows.iter();
+        let pairs: Vec<(usize, usize)> =
+            pairs.map(|&row| (exits[row], ideal_exit(self.trace.predictions(row)))).collect();
+        let apart = pairs.iter().map(|(exit, ideal)| exit.abs_diff(*ideal));
+        let share =
+            |holds: fn(&&(usize, usize)) -> bool| pairs.iter().filter(holds).count() as f64 / n;
         TokenGate {
             threshold: match rule.rule {
                 Rule::Gate(set) => set.threshold,
@@ -244,8 +238,8 @@ impl<'t> Watched<'t> {
             average_exit: oracle::average(&exits),
             equal_share: equal_share(self.trace, &exits),
             distance: apart.sum::<usize>() as f64 / n,
-            premature: share(&|exit, ideal| exit < ideal),
-            late: share(&|exit, ideal| exit > ideal),
+            premature: share(|(exit, ideal)| exit < ideal),
+            late: share(|(exit, ideal)| exit > ideal),
             histogram: oracle::histogram(&exits, self.trace.layers()),
         }
     }

@@ -17,7 +17,7 @@ pub enum Choice {
 pub struct Sampling {
     /// Logits are divided by it; above 0.
     pub temperature: f64,
-    /// Only the so many most probable tokens, if given.
+    /// How many of the most probable tokens can be drawn; all if absent.
     pub top_k: Option<usize>,
     /// Only the most probable tokens that together have at least this probability, if given (Holtzman et
     /// al. 2020).

@@ -28,7 +28,7 @@ pub fn generate(
     generate_from(model, model.n_layers(), prompts, options, watcher)
 }
 
-/// What [`generate`] gives of the model cut after so many layers, at least one: as if that exit were the last.
+/// What [`generate`] gives of the model cut after layer `exit`, from 1, as if that exit were the last.
 ///
 /// # Errors
 /// As [`generate`].

@@ -71,7 +71,7 @@ pub struct Lane<'m> {
 }
 
 impl<'m> Lane<'m> {
-    /// Embeds some prompts, with room for so many tokens behind them. The prompts count as there: they must run
+    /// Embeds some prompts, with room for `room` tokens behind them. The prompts count as read: they must run
     /// through the layers before anything else does.
     ///
     /// # Panics
@@ -91,7 +91,7 @@ impl<'m> Lane<'m> {
         (lane, stream)
     }
 
-    /// Reads some prompts with all layers, with room for so many tokens behind them.
+    /// Reads some prompts with all layers, with room for `room` tokens behind them.
     ///
     /// # Panics
     /// When there is no prompt.
@@ -116,7 +116,7 @@ impl<'m> Lane<'m> {
         self.filled
     }
 
-    /// Embeds equally many tokens of every row, row after row, from the first free slot or so many behind it.
+    /// Embeds equally many tokens of every row, row after row, from the slot `behind` the first free one.
     pub fn embed(&self, tokens: &[u32], behind: usize, rows: Rows) -> Stream {
         let width = tokens.len() / self.n_rows();
         let all: Vec<usize> = (0..self.n_rows()).collect();

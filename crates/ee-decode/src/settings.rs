@@ -22,7 +22,7 @@ pub struct Settings {
     pub head: HeadChoice,
     /// The exits before the last at which gates are read, rising.
     pub exits: Vec<usize>,
-    /// So many new tokens never leave.
+    /// New tokens at the beginning of a text that never leave.
     pub min_tokens: usize,
     /// What a gate that is fitted needs.
     pub fitted: Option<Arc<LinearGate>>,

@@ -1,4 +1,4 @@
-//! The whole head at every exit that a gate asks: exact, and as dear as several layers each.
+//! The whole head at every exit that a gate asks: exact, and as expensive as several layers each.
 
 use burn::tensor::Tensor;
 use ee_models::signal::{NotFinite, Signal};

@@ -137,7 +137,7 @@ fn greedy(drafts: &[Drafted], best: &[(u32, f64)]) -> Vec<u32> {
 /// min(1, p(x) / q(x)); in the place of the first that does not comes a draw from max(0, p − q), after the
 /// last that does one from p. Each token then has the distribution p.
 ///
-/// `target` gives p after the last known token and so many drafts, `point` the next number of chance, 0..1.
+/// `target` gives p after the last known token and a number of drafts, `point` the next number of chance, 0..1.
 fn drawn(
     drafts: &[Drafted],
     mut target: impl FnMut(usize) -> Vec<f64>,

@@ -11,7 +11,7 @@ use super::adapt::Outcome;
 use crate::choose::Choice;
 use crate::lane::select;
 
-/// Positions that one look takes. Distributions are dearer to make than a single best token.
+/// Positions that one look takes. Distributions are more expensive to make than a single best token.
 pub(super) fn positions(choice: Choice) -> usize {
     match choice {
         Choice::Greedy => 8,
@@ -36,7 +36,7 @@ impl Watched {
         self.exits.is_empty()
     }
 
-    /// Keeps the state after `exit` layers, if anybody asked for it.
+    /// Keeps the state after `exit` layers if it is watched.
     pub(super) fn see(&mut self, exit: usize, state: impl FnOnce() -> Tensor<2>) {
         if self.exits.contains(&exit) {
             self.states.push((exit, state()));

@@ -38,7 +38,7 @@ impl Plan {
     /// A step of plain decoding.
     pub const PLAIN: Self = Self { exit: 0, drafts: 0 };
 
-    /// The plan with at most so many drafts.
+    /// The plan with at most `drafts` drafts.
     fn at_most(self, drafts: usize) -> Self {
         let drafts = self.drafts.min(drafts);
         if drafts == 0 { Self::PLAIN } else { Self { drafts, ..self } }

@@ -248,7 +248,7 @@ fn named(run: &Run<'_>, error: NotFinite, width: usize) -> NotFinite {
     error.at_token(run.rows[row].tokens.len() + error.row % width).of_row(|_| row)
 }
 
-/// Places of at most so many tokens at the ends of padded prompts, some of each.
+/// Places of at most `most` tokens at the ends of padded prompts, some of each.
 fn prompt_ends(width: usize, padding: &[usize], most: usize) -> Vec<usize> {
     let each = (most / padding.len()).max(1);
     let of_row = |(row, &before): (usize, &usize)| {

@@ -29,7 +29,7 @@ pub(super) struct Costs {
 }
 
 impl Costs {
-    /// Learns the times of a round of so many rows, whose choosing took `rest`.
+    /// Learns the times of a round of `rows` rows, whose choosing took `rest`.
     pub(super) fn note(
         &mut self,
         plan: Plan,
@@ -60,7 +60,7 @@ impl Costs {
         self.round
     }
 
-    /// The prices for so many rows; none before plain decoding was measured for them.
+    /// The prices for this number of rows; none before plain decoding was measured for them.
     pub(super) fn prices(&self, rows: usize, n_layers: usize) -> Option<Prices> {
         let plain = [self.layer.measured(rows)?, self.head.measured(rows)?];
         let by_width = |times: &Times| {

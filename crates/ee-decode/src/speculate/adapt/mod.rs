@@ -6,7 +6,7 @@
 //! as one more guess is worth its time, by how often guesses as sure as those before it stayed (compare
 //! Draft & Verify, Zhang et al. 2024). Exits that do not draft are looked at where they could be better by
 //! what is known of them, as long as looking takes a small share of the time: doubt about an exit grows
-//! while nobody looks, and what can no longer be better costs nothing.
+//! between looks, and what can no longer be better costs nothing.
 
 mod costs;
 #[cfg(test)]
@@ -29,7 +29,7 @@ const LOOK_SHARE: f64 = 0.04;
 const LOOKED_AT: usize = 6;
 /// What an observation weighs a token later: about the last five hundred tokens count.
 const FADING: f64 = 0.998;
-/// One round in so many drafts longer than is thought to pay, as what longer drafts take is known from them
+/// One round in this many drafts longer than is thought to pay, as what longer drafts take is known from them
 /// alone.
 const TRIAL: usize = 12;
 /// How much of its worth a draft of such a round has to bring.
@@ -37,7 +37,7 @@ const TRIAL_WORTH: f64 = 0.5;
 /// How much better an exit must possibly be to be looked at.
 const WORTH: f64 = 1.02;
 /// How much faster than plain decoding drafting must promise to be: what a promise leaves out, cropping
-/// caches and telling who watches, is dearer for several tokens than for one.
+/// caches and telling who watches, is more expensive for several tokens than for one.
 const WORTH_DRAFTING: f64 = 1.04;
 
 /// What adapting knows; it serves one model on one machine, for any number of batches.
@@ -114,7 +114,7 @@ pub(super) struct Lesson {
 }
 
 impl Adaptive {
-    /// Knows nothing yet of a model of so many layers.
+    /// Knows nothing yet of a model of `n_layers`.
     pub fn new(n_layers: usize) -> Self {
         Self {
             exits: vec![Trust::default(); n_layers - 1],
@@ -142,7 +142,7 @@ impl Adaptive {
         if self.has_looked { Vec::new() } else { (1..self.n_layers()).collect() }
     }
 
-    /// What promises most for so many rows.
+    /// What promises most for this number of rows.
     pub(super) fn course(&self, rows: usize) -> Course {
         let Some(prices) = self.costs.prices(rows, self.n_layers()) else {
             return Course { plan: Plan::PLAIN, pace: None, looks: Vec::new() };

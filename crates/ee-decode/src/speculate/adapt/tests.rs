@@ -97,7 +97,7 @@ impl World {
         Lesson { plan, rows: 1, tokens: stay + 1, seconds, rest: 0.0, outcomes: guesses }
     }
 
-    /// Tokens per second of an adaptive decoder over so many tokens, and how often each exit drafted.
+    /// Tokens per second of an adaptive decoder over some tokens, and how often each exit drafted.
     fn adapt(&mut self, tokens: usize) -> (f64, [usize; LAYERS]) {
         let mut adaptive = Adaptive::new(LAYERS);
         let (mut done, mut seconds, mut drafted) = (0, 0.0, [0; LAYERS]);

@@ -21,13 +21,13 @@ pub(super) fn positions(choice: Choice) -> usize {
 
 /// States of some exits, kept while the layers run.
 #[derive(Default)]
-pub(super) struct Watched {
+pub(super) struct Looks {
     exits: Vec<usize>,
     /// `[positions, d_model]` each, in the order in which they came.
     states: Vec<(usize, Tensor<2>)>,
 }
 
-impl Watched {
+impl Looks {
     pub(super) fn new(exits: Vec<usize>) -> Self {
         Self { exits, states: Vec::new() }
     }

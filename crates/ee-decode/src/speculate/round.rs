@@ -11,7 +11,7 @@ use rand::RngExt;
 
 use super::accept::{Drafted, Said};
 use super::adapt::{Course, Lesson, Outcome, Pace, Seconds};
-use super::look::{Watched, by_row, positions, spread};
+use super::look::{Looks, by_row, positions, spread};
 use super::tally::Tally;
 use super::{Plan, Strategy};
 use crate::clock::{Clock, Part};
@@ -52,7 +52,7 @@ impl Way for Drafting<'_> {
         let (model, choice, width) = (run.lane.model, run.options.choice, prompts.width);
         self.tally.texts = run.rows.len();
         let ends = prompt_ends(width, run.lane.cache.padding(), positions(choice));
-        let mut watched = Watched::new(self.strategy.first_looks());
+        let mut watched = Looks::new(self.strategy.first_looks());
         let layers = run.lane.depth();
         let stream = run.lane.layers(0..layers, prompts, |exit, stream| {
             watched.see(exit, || stream.select(&ends));
@@ -114,7 +114,7 @@ impl Drafting<'_> {
         course: Course,
     ) -> Result<(Vec<Vec<u32>>, Plan, Vec<Outcome>), NotFinite> {
         let Course { plan: Plan { exit, drafts: most }, mut pace, looks } = course;
-        let mut watched = Watched::new(looks);
+        let mut watched = Looks::new(looks);
         let Draft { drafts, steps } = self.draft(run, (exit, most), pace.as_mut(), &mut watched)?;
         watched.join_steps();
         let plan = Plan { exit, drafts: steps.len() - 1 };
@@ -149,7 +149,7 @@ impl Drafting<'_> {
         run: &mut Run<'_>,
         (exit, most): (usize, usize),
         mut pace: Option<&mut Pace>,
-        watched: &mut Watched,
+        watched: &mut Looks,
     ) -> Result<Draft, NotFinite> {
         let Run { lane, rows, options, .. } = run;
         let mut room: Vec<usize> = (rows.iter())
@@ -200,7 +200,7 @@ impl Drafting<'_> {
         plan: Plan,
         drafts: &[Vec<Drafted>],
         mut steps: Vec<Stream>,
-        watched: &mut Watched,
+        watched: &mut Looks,
     ) -> Result<Said, NotFinite> {
         let Run { lane, rows, options, .. } = run;
         let (model, layers) = (lane.model, lane.depth());

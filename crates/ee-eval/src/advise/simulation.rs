@@ -22,7 +22,7 @@ use crate::certify::examples;
 use crate::error::Result;
 use crate::pace::{Pace, Timed};
 use crate::tokens::Watched;
-use crate::trace::{ExitColumns, GenerationFacts, Shard, Trace, TraceFacts, TrainedOn};
+use crate::trace::{ExitColumns, GenerationFacts, Trace, TraceFacts};
 use crate::trial::Way;
 use crate::trial::quality::{EQUAL_TOKENS, Worth};
 use ee_decode::{HeadChoice, Settings};
@@ -137,35 +137,17 @@ impl World {
 }
 
 fn facts(texts: usize, rows: usize) -> TraceFacts {
+    let max_new_tokens = TOKENS as usize;
     TraceFacts {
         format: crate::trace::facts::FORMAT,
         model: "a made-up world".to_owned(),
-        checkpoint_sha256: String::new(),
-        architecture: String::new(),
-        objective: None,
-        training: TrainedOn::default(),
-        task: String::new(),
-        split: String::new(),
-        labels: vec![],
         has_gold: true,
-        generation: Some(GenerationFacts {
-            teacher_forced: false,
-            vocabulary: 2,
-            max_new_tokens: TOKENS as usize,
-            weights: String::new(),
-            truncated: 0,
-        }),
-        metrics: vec![],
+        generation: Some(GenerationFacts { vocabulary: 2, max_new_tokens, ..Default::default() }),
         layers: LAYERS,
         rows,
         examples: texts,
-        shard: Shard::WHOLE,
         batch: 1,
-        max_length: 0,
-        device: String::new(),
-        seconds: 0.0,
-        seed: 0,
-        version: String::new(),
+        ..TraceFacts::default()
     }
 }
 
@@ -197,22 +179,18 @@ pub(crate) struct Outcome {
 pub(crate) fn simulate(world: World, demand: Demand, runs: u64) -> Result<Outcome> {
     let truth = world.trace(TRUTH, &mut ChaCha8Rng::seed_from_u64(u64::MAX));
     let outcomes = (0..runs).into_par_iter().map(|seed| run(world, demand, &truth, seed));
-    let one = |recommended, broken| (usize::from(recommended), usize::from(broken));
-    let mut all = Outcome {
-        runs: runs as usize,
-        recommended: 0,
-        broken: 0,
-        estimates_recommended: 0,
-        estimates_broken: 0,
+    let outcomes: Vec<[Option<bool>; 2]> = outcomes.collect::<Result<_>>()?;
+    let count = |which: usize, is_wanted: fn(Option<bool>) -> bool| {
+        outcomes.iter().filter(|of| is_wanted(of[which])).count()
     };
-    for [ours, estimates] in outcomes.collect::<Result<Vec<_>>>()? {
-        let (recommended, broken) = one(ours.is_some(), ours == Some(false));
-        (all.recommended, all.broken) = (all.recommended + recommended, all.broken + broken);
-        let (recommended, broken) = one(estimates.is_some(), estimates == Some(false));
-        all.estimates_recommended += recommended;
-        all.estimates_broken += broken;
-    }
-    Ok(all)
+    let (is_any, is_broken) = (|of: Option<bool>| of.is_some(), |of| of == Some(false));
+    Ok(Outcome {
+        runs: outcomes.len(),
+        recommended: count(0, is_any),
+        broken: count(0, is_broken),
+        estimates_recommended: count(1, is_any),
+        estimates_broken: count(1, is_broken),
+    })
 }
 
 /// Whether what was recommended is what it is said to be; none where nothing was. Then the same of the estimates.

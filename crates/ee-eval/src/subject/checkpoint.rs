@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::error::{EvalError, Result};
 use crate::trace::facts::{self, FORMAT};
-use crate::trace::{Shard, TraceFacts, TrainedOn};
+use crate::trace::{TraceFacts, TrainedOn};
 
 /// The file in which training leaves what readers of a checkpoint should know.
 const TRAINING_FACTS: &str = "ee_training.json";
@@ -62,22 +62,10 @@ impl Checkpoint {
             architecture: self.architecture.to_owned(),
             objective: self.objective(),
             training: self.training.on.clone(),
-            task: String::new(),
-            split: String::new(),
-            labels: Vec::new(),
             has_gold: true,
-            generation: None,
-            metrics: Vec::new(),
-            layers: 0,
-            rows: 0,
-            examples: 0,
-            shard: Shard::WHOLE,
-            batch: 0,
-            max_length: 0,
             device: self.device.clone(),
-            seconds: 0.0,
-            seed: 0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..TraceFacts::default()
         }
     }
 }

@@ -33,7 +33,7 @@ pub struct MetricFacts {
 }
 
 /// What is special about a trace of generated text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GenerationFacts {
     /// Whether the model was given the gold text, rather than its own greedy one.
     pub teacher_forced: bool,
@@ -54,6 +54,12 @@ pub struct Shard {
     pub index: u32,
     /// Into how many parts the run was split.
     pub count: u32,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self::WHOLE
+    }
 }
 
 impl Shard {
@@ -81,7 +87,7 @@ impl FromStr for Shard {
 }
 
 /// What was run, on what, and how: stored in the file's metadata.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TraceFacts {
     /// The file format's version, see [`FORMAT`].
     pub format: u32,

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::trace::TextRecord;
 
 use super::columns::ExitColumns;
-use super::facts::{FORMAT, GenerationFacts, MetricFacts, Shard, TraceFacts, TrainedOn};
+use super::facts::{FORMAT, GenerationFacts, MetricFacts, TraceFacts};
 use super::record::Trace;
 
 /// Facts for a trace of `rows` rows.
@@ -18,24 +18,20 @@ pub(crate) fn facts(rows: usize, layers: usize, labels: usize) -> TraceFacts {
         model: "runs/sample".to_owned(),
         checkpoint_sha256: "00".repeat(32),
         architecture: "bert".to_owned(),
-        objective: None,
-        training: TrainedOn::default(),
         task: "sample".to_owned(),
         split: "validation".to_owned(),
         has_gold: true,
-        generation: None,
         labels: (0..labels).map(|label| format!("label_{label}")).collect(),
         metrics: vec![MetricFacts { name: "accuracy".to_owned(), signature: accuracy.signature() }],
         layers,
         rows,
         examples: rows,
-        shard: Shard::WHOLE,
         batch: 32,
         max_length: 128,
         device: "cpu".to_owned(),
         seconds: 1.0,
-        seed: 0,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..TraceFacts::default()
     }
 }
 

@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use crate::words::count;
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::words::count;
 
 /// Between two plain lines at least so long passes.
 const SILENCE: Duration = Duration::from_secs(5);

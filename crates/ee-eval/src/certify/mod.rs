@@ -19,6 +19,7 @@ mod report;
 mod results;
 mod sequence;
 
+use bound::examples_needed;
 use ee_decode::gates::{ExitSpace, Gate, Scale, SetGate, rules};
 use indexmap::IndexMap;
 
@@ -29,9 +30,8 @@ use crate::exits::score::Scorer;
 use crate::exits::sweep::{self, Agreement, LabelScores};
 use crate::gates::{Numbers, exits_on};
 use crate::trace::Trace;
-
 use crate::words::count;
-use bound::examples_needed;
+
 pub(crate) use losses::Against;
 pub(crate) use losses::{Halves, examples};
 pub(crate) use report::{findings, table, write};

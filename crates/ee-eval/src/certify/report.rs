@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use ee_files::write_text;
+
 use super::certificate::{CERTIFICATE_FILE, Certificate};
 use super::{Against, Best, Calibration, Line, Promised};
 use crate::error::Result;
 use crate::output::write_json;
 use crate::report::table::{Cell, Table};
 use crate::report::{Page, provenance};
-use ee_files::write_text;
 
 /// Writes everything into `folder`; returns the path of `report.html`.
 pub(crate) fn write(found: &Calibration, folder: &Path) -> Result<PathBuf> {

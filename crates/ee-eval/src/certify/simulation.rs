@@ -5,13 +5,13 @@
 //! the test can fail is shown beside it: the shortcuts that people take do break it.
 
 use ee_decode::gates::by_name;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use super::*;
 use crate::gates::exits_on;
 use crate::trace::sample;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 
 const RUNS: u64 = 1000;
 const CONFIDENCE: f64 = 0.9;

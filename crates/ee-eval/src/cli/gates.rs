@@ -8,8 +8,7 @@ use crate::certify::certificate::Certificate;
 use crate::error::EvalError;
 use crate::labels::results::Results;
 use crate::labels::{self, View, findings};
-use crate::output::claim;
-use crate::output::write_json;
+use crate::output::{claim, write_json};
 use crate::tokens::replay::{self, Replay};
 use crate::trace::{self, Trace};
 

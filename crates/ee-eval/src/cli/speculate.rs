@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::{ArgGroup, Args};
 use ee_decode::speculate::{Plan, Strategy};
+use ee_files::write_text;
 
 use super::generate;
 use super::groups::{Batch, OptionalReport, Rounds};
@@ -14,7 +15,6 @@ use crate::trace::write_texts;
 use crate::trial::material::{Material, Terms};
 use crate::trial::speculate;
 use crate::trial::way::{draft_words, strategy};
-use ee_files::write_text;
 
 /// `ee-eval speculate`.
 #[derive(Debug, Args)]

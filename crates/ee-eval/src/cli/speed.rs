@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use ee_decode::gates::rules;
+use ee_files::write_text;
 use ee_tasks::Task;
 use serde::Serialize;
 
@@ -19,7 +20,6 @@ use crate::output::write_json;
 use crate::trace::{self, Shard, TraceFacts};
 use crate::trial::speed::{IDEAL, RowRule, Speed, measure, notices};
 use crate::words::count;
-use ee_files::write_text;
 
 /// `ee-eval speed`.
 #[derive(Debug, Args)]

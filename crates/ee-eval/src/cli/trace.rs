@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use ee_files::check_writable;
 use ee_tasks::{AnyTask, GenerationTask, Task};
 
 use super::groups::{Decoder, Examples, Inputs, Lengths, Limit, Permission, Source, Split};
 use super::values::positive;
-
 use crate::error::EvalError;
 use crate::exits::ideal;
 use crate::interrupt::Interrupt;
@@ -17,7 +17,6 @@ use crate::observe::tokens::{TokenWork, output_of, trace_tokens};
 use crate::subject::DecoderSubject;
 use crate::trace::{self, Shard, Trace};
 use crate::words::count;
-use ee_files::check_writable;
 
 /// `ee-eval trace`.
 #[derive(Debug, Args)]

@@ -4,12 +4,13 @@
 //! of every gate that runs no more layers. Thresholds are chosen on the very rows, which favours the gates: where the
 //! fixed depth wins all the same, it does so against odds.
 
+use ee_decode::gates::{FIXED, SetGate};
+
 use crate::exits::paired::Paired;
 use crate::exits::score::{Scorer, references};
 use crate::gates::exits_on;
 use crate::labels::results::{Cut, Results, Within};
 use crate::trace::Trace;
-use ee_decode::gates::{FIXED, SetGate};
 
 impl Cut {
     /// Weighs the best gate of some results of a trace; none where there is none to weigh.

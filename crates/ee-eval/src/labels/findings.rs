@@ -4,8 +4,7 @@
 use crate::certify::certificate::Checked;
 use crate::exits::paired::Paired;
 use crate::labels::View;
-use crate::labels::results::Cut;
-use crate::labels::results::Results;
+use crate::labels::results::{Cut, Results};
 use crate::labels::tables::{measured, measured_as};
 use crate::pace::ROUNDS;
 use crate::spread::Spread;

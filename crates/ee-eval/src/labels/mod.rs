@@ -11,12 +11,13 @@ pub(crate) mod tables;
 
 use std::path::{Path, PathBuf};
 
+use ee_files::write_text;
+use results::Results;
+
 use crate::error::Result;
 use crate::exits::paired::Paired;
 use crate::report::{Page, provenance};
 use crate::trial::speed::notices;
-use ee_files::write_text;
-use results::Results;
 
 /// One or more models on one task.
 #[derive(Debug, Clone)]

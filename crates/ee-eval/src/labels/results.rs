@@ -3,7 +3,6 @@
 //! Field names are a promise to the scripts of others. Numbers are kept unrounded; a report rounds.
 
 use indexmap::IndexMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::certify::certificate::Checked;

@@ -5,13 +5,11 @@ use indexmap::IndexMap;
 
 use crate::error::{EvalError, Result};
 use crate::exits::constant::{self, Constant, answers_per_exit, only_label};
-use crate::exits::oracle;
-use crate::exits::oracle::Ideal;
+use crate::exits::oracle::{self, Ideal};
 use crate::exits::score::Scorer;
 use crate::exits::sweep::{self, Candidate};
 use crate::gates::exits_on;
-use crate::labels::results::Cut;
-use crate::labels::results::{GateResults, Results, Score, Within};
+use crate::labels::results::{Cut, GateResults, Results, Score, Within};
 use crate::trace::Trace;
 
 /// Steps of the average exit into which a stored curve is thinned, of at most 4 points each.

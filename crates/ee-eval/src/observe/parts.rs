@@ -10,13 +10,12 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use ee_files::{FolderLock, Mark, foreign_entry};
+use ee_files::{FolderLock, Mark, foreign_entry, write_text};
 use sha2::{Digest, Sha256};
 
 use crate::error::{EvalError, Result};
 use crate::trace::merge::{extend, sorted};
 use crate::trace::{TextRecord, Trace, read, read_texts, texts_path, write, write_texts};
-use ee_files::write_text;
 
 const MARK: Mark = Mark::new("the finished batches of a trace");
 

@@ -9,12 +9,13 @@ pub(crate) mod table;
 
 use std::path::{Path, PathBuf};
 
+use ee_files::write_text;
+
 use crate::error::Result;
 use crate::report::passage::Passage;
 use crate::report::plot::Plot;
 use crate::report::table::Table;
 use crate::trace::{GenerationFacts, TraceFacts};
-use ee_files::write_text;
 
 /// What a report shows, whatever was measured.
 #[derive(Debug, Clone, PartialEq)]

@@ -14,6 +14,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, UInt32Type};
 use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow_schema::{Field, Schema};
+use ee_files::write_whole;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
@@ -24,7 +25,6 @@ use super::columns::{ExitColumns, column};
 use super::facts::{FORMAT, TraceFacts};
 use super::record::Trace;
 use crate::error::{EvalError, Result};
-use ee_files::write_whole;
 
 /// The key of the facts in the file's metadata.
 const FACTS_KEY: &str = "ee.trace";

@@ -4,11 +4,10 @@ use ee_models::signal::{agreement, signal};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::trace::TextRecord;
-
 use super::columns::ExitColumns;
 use super::facts::{FORMAT, GenerationFacts, MetricFacts, TraceFacts};
 use super::record::Trace;
+use crate::trace::TextRecord;
 
 /// Facts for a trace of `rows` rows.
 pub(crate) fn facts(rows: usize, layers: usize, labels: usize) -> TraceFacts {

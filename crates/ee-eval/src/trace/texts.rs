@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ee_files::write_text;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EvalError, Result};
-use ee_files::write_text;
 
 /// One example's text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::trace::TextRecord;
-use crate::trace::Trace;
+use crate::trace::{TextRecord, Trace};
 
 /// Points of [`Generated::by_length`] at most.
 const LENGTH_BINS: usize = 12;

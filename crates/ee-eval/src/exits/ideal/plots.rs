@@ -4,8 +4,7 @@ use super::length::{Bin, joined_positions};
 use super::{Generated, Summary};
 use crate::exits::oracle::Ideal;
 use crate::exits::plots::ideal_exits;
-use crate::report::plot::{Across, LineChart, Look, Series};
-use crate::report::plot::{Plot, file_name};
+use crate::report::plot::{Across, LineChart, Look, Plot, Series, file_name};
 
 /// Points of a line over the positions at most.
 const POSITION_BINS: usize = 32;

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use ee_files::write_text;
 use serde::{Deserialize, Serialize};
 
 use super::{Summary, plots, tables};
 use crate::error::Result;
 use crate::output::write_json;
 use crate::report::{Page, provenance};
-use ee_files::write_text;
 
 /// What `ee-eval ideal` stores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -15,8 +15,7 @@ use super::length::Examples;
 use crate::error::{EvalError, Result};
 use crate::exits::constant::Constant;
 use crate::exits::score::{BOOTSTRAP_SEED, Scorer};
-use crate::trace::{MetricFacts, Trace, TraceFacts};
-use crate::trace::{TextRecord, read_texts, texts_path};
+use crate::trace::{MetricFacts, TextRecord, Trace, TraceFacts, read_texts, texts_path};
 
 /// A metric's score at the last exit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

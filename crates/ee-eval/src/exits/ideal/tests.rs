@@ -4,8 +4,9 @@ use super::length::{Bin, Place};
 use super::report::IdealResults;
 use super::tables::columns;
 use super::*;
-use crate::trace::{MetricFacts, Shard, Trace, sample, write as write_trace};
-use crate::trace::{TextRecord, write_texts};
+use crate::trace::{
+    MetricFacts, Shard, TextRecord, Trace, sample, write as write_trace, write_texts,
+};
 
 /// Right ÷ asked: two statistics.
 fn right(name: &str) -> Result<ee_tasks::metrics::text::ScoreFunction> {

@@ -6,9 +6,8 @@
 //! metric's statistics then give average exit and score at every distinct value. O(nN log nN) for
 //! the complete curve, against one pass over the data for every point of a grid.
 
-use serde::{Deserialize, Serialize};
-
 use ee_decode::gates::{Comparison, Gate, Scale};
+use serde::{Deserialize, Serialize};
 
 use crate::exits::score::Scorer;
 use crate::gates::Numbers;

@@ -2,31 +2,19 @@
 
 mod fixture;
 
-use std::path::Path;
-
-use fixture::{decoder, fail, succeed};
+use fixture::{World, array, decoder, number};
 use serde_json::Value;
 
 /// A folder with a random decoder `model`, its tokenizer, a task `task.toml` and prompts `prompts.txt`.
-fn world() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    decoder::checkpoint(&folder.path().join("model"), 5, 0.3, 5);
-    decoder::task(folder.path(), "\"chrf\"", 12, &[("dev", 5)]);
-    std::fs::write(folder.path().join("prompts.txt"), "The cat\nA dog and\n").unwrap();
-    folder
-}
-
-fn results(here: &Path, folder: &str) -> Value {
-    let text = std::fs::read_to_string(here.join(folder).join("results.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
-}
-
-fn array(value: &Value) -> &[Value] {
-    value.as_array().unwrap()
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap()
+fn world() -> World {
+    let world = decoder::world((5, 0.3), "\"chrf\"", 12, &[("dev", 5)]);
+    world.write(
+        "prompts.txt",
+        "The cat
+A dog and
+",
+    );
+    world
 }
 
 /// New tokens of every text.
@@ -37,11 +25,10 @@ fn lengths(texts: &Value) -> Vec<usize> {
 #[test]
 fn prompts_are_continued_under_every_gate_and_policy() {
     let world = world();
-    let here = world.path();
     let words = "decode --model model --prompts prompts.txt --max-new-tokens 15 --gate fixed:2 --gate none \
                  --kv recompute --kv deferred --kv full --output out";
-    let printed = succeed(here, words);
-    let found = results(here, "out");
+    let printed = world.succeed(words);
+    let found = world.results("out");
     let facts = &found["facts"];
     assert_eq!(array(&found["runs"]).len(), 6);
     assert_eq!((&facts["layers"], &facts["min_tokens"]), (&Value::from(5), &Value::from(4)));
@@ -63,24 +50,23 @@ fn prompts_are_continued_under_every_gate_and_policy() {
     }
     assert!(printed.contains("[5, 5, 5, 5, 2, 2,"), "exits stand beside the text");
     assert!(!printed.contains('\u{1b}'), "no colours but on a terminal");
-    let page = std::fs::read_to_string(here.join("out/report.html")).unwrap();
+    let page = world.read("out/report.html");
     assert!(page.contains("title=\"exit 2\"") && page.contains("--depth:1.000"), "{page}");
-    assert!(here.join("out/speed.csv").exists() && here.join("out/texts.csv").exists());
+    assert!(world.path("out/speed.csv").exists() && world.path("out/texts.csv").exists());
 }
 
 #[test]
 fn a_gate_that_loses_the_end_of_texts_gains_nothing_by_it() {
     let world = world();
-    let here = world.path();
-    std::fs::write(here.join("four.txt"), "The cat\nA dog and\nSay\nThe dog and a cat\n").unwrap();
+    world.write("four.txt", "The cat\nA dog and\nSay\nThe dog and a cat\n");
     let words = "decode --model model --prompts four.txt --max-new-tokens 15 --batch 4 --show 0";
-    succeed(here, &format!("{words} --gate none --rounds 1 --output free"));
+    world.succeed(&format!("{words} --gate none --rounds 1 --output free"));
     // A token of the first text ends texts from now on.
-    let end = results(here, "free")["plain"]["outputs"][0]["tokens"][2].clone();
+    let end = world.results("free")["plain"]["outputs"][0]["tokens"][2].clone();
     let config = format!("{{\"eos_token_id\": [{end}]}}");
-    std::fs::write(here.join("model/generation_config.json"), config).unwrap();
-    succeed(here, &format!("{words} --gate fixed:1 --min-tokens 1 --kv copy --output out"));
-    let found = results(here, "out");
+    world.write("model/generation_config.json", config);
+    world.succeed(&format!("{words} --gate fixed:1 --min-tokens 1 --kv copy --output out"));
+    let found = world.results("out");
     let run = &found["runs"][0];
     let (plain, ours) = (lengths(&found["plain"]), lengths(&run["texts"]));
     assert!(plain[0] <= 3 && ours[0] > plain[0], "{plain:?} {ours:?}");
@@ -108,13 +94,12 @@ fn a_gate_that_loses_the_end_of_texts_gains_nothing_by_it() {
 #[test]
 fn a_task_is_scored_and_batches_change_nothing() {
     let world = world();
-    let here = world.path();
     let words = "decode --model model --task task.toml --gate confidence:0.3 --gate ideal --head pruned:8 \
                  --kv recompute --kv copy --kv deferred --show 1";
     for batch in [1, 3] {
-        succeed(here, &format!("{words} --batch {batch} --output batch-{batch}"));
+        world.succeed(&format!("{words} --batch {batch} --output batch-{batch}"));
     }
-    let (one, three) = (results(here, "batch-1"), results(here, "batch-3"));
+    let (one, three) = (world.results("batch-1"), world.results("batch-3"));
     assert_eq!(one["plain"]["outputs"], three["plain"]["outputs"]);
     let is_exact = |run: &&Value| run["gate"] == "ideal" && run["kv"] == "deferred";
     for (one, three) in array(&one["runs"]).iter().zip(array(&three["runs"])) {
@@ -133,21 +118,19 @@ fn a_task_is_scored_and_batches_change_nothing() {
 #[test]
 fn what_cannot_be_is_explained() {
     let world = world();
-    let here = world.path();
     let decode = "decode --model model --prompt The --max-new-tokens 5";
-    fail(here, decode, 2, &["--gate"]);
-    fail(here, "decode --model model --gate none", 2, &["--prompt"]);
-    fail(here, &format!("{decode} --gate confidense:0.5"), 2, &["did you mean `confidence`?"]);
-    fail(here, &format!("{decode} --gate none --kv recomput"), 2, &["did you mean `recompute`?"]);
-    fail(here, &format!("{decode} --gate none --head pruned"), 2, &["pruned:64"]);
-    fail(here, &format!("{decode} --gate fixed:9"), 2, &["fixed:9", "1 to 5"]);
-    fail(here, &format!("{decode} --gate confidence:1"), 2, &["can never fire"]);
-    fail(here, &format!("{decode} --gate ideal --exits 2,7"), 2, &["exit 7 of --exits"]);
-    fail(
-        here,
+    world.fail(decode, 2, &["--gate"]);
+    world.fail("decode --model model --gate none", 2, &["--prompt"]);
+    world.fail(&format!("{decode} --gate confidense:0.5"), 2, &["did you mean `confidence`?"]);
+    world.fail(&format!("{decode} --gate none --kv recomput"), 2, &["did you mean `recompute`?"]);
+    world.fail(&format!("{decode} --gate none --head pruned"), 2, &["pruned:64"]);
+    world.fail(&format!("{decode} --gate fixed:9"), 2, &["fixed:9", "1 to 5"]);
+    world.fail(&format!("{decode} --gate confidence:1"), 2, &["can never fire"]);
+    world.fail(&format!("{decode} --gate ideal --exits 2,7"), 2, &["exit 7 of --exits"]);
+    world.fail(
         &format!("{decode} --gate margin:0.5 --head gate"),
         2,
         &["margin:0.5", "gates on states"],
     );
-    fail(here, &format!("{decode} --gate learned:0.5"), 1, &["gate.safetensors"]);
+    world.fail(&format!("{decode} --gate learned:0.5"), 1, &["gate.safetensors"]);
 }

@@ -31,7 +31,7 @@ fn traced(world: &Path, batch: usize) -> (Subject, Workload, Trace) {
 #[test]
 fn every_gate_leaves_where_the_trace_says_in_batches_of_any_size() {
     let world = fixture::world();
-    let (subject, workload, trace) = traced(world.path(), 8);
+    let (subject, workload, trace) = traced(world.folder(), 8);
     let scorer = Scorer::new("accuracy", 2).unwrap();
     let ideal = ideal_exits(&trace);
     assert!(
@@ -71,14 +71,14 @@ fn every_gate_leaves_where_the_trace_says_in_batches_of_any_size() {
 #[test]
 fn batches_and_shards_change_nothing() {
     let world = fixture::world();
-    let (_, _, single) = traced(world.path(), 1);
-    let (_, _, many) = traced(world.path(), 32);
+    let (_, _, single) = traced(world.folder(), 1);
+    let (_, _, many) = traced(world.folder(), 32);
     // On the CPU a row's numbers are the same bits in any batch, so that a gate's threshold means the same.
     assert_eq!(single.signals, many.signals);
     let mut rows = 0;
     for index in 1..=3 {
         let shard = Shard { index, count: 3 };
-        let (subject, workload) = open(world.path(), shard);
+        let (subject, workload) = open(world.folder(), shard);
         let part = observe(&subject, &workload, 32, shard).unwrap();
         for (row, &example) in part.example.iter().enumerate() {
             assert_eq!(part.predictions(row), many.predictions(example as usize));

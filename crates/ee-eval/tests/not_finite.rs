@@ -8,18 +8,15 @@ use std::process::Command;
 
 use ee_decode::policy::POLICIES;
 use ee_decode::rule::names;
-use fixture::{checkpoint, decoder, fail, poison, succeed, task};
+use fixture::{World, checkpoint, decoder, poison, task};
 
 const LAYERS: usize = 5;
 const INNER: usize = 48;
 const D_MODEL: usize = 32;
 
 /// A decoder `model` with a task of two texts.
-fn texts() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    decoder::checkpoint(&folder.path().join("model"), LAYERS, 0.3, 5);
-    decoder::task(folder.path(), "\"chrf\"", 8, &[("dev", 4)]);
-    folder
+fn texts() -> World {
+    decoder::world((LAYERS, 0.3), "\"chrf\"", 8, &[("dev", 4)])
 }
 
 /// Finite weights whose products overflow in the third layer: states are infinite from exit 3 on.
@@ -81,76 +78,69 @@ fn a_weight_that_is_no_number_is_named_by_whoever_loads_it() {
     let tensor = "model.layers.1.self_attn.q_proj.weight";
     for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let world = texts();
-        let here = world.path();
-        poison(&here.join("model"), tensor, 37..38, value);
+        poison(&world.path("model"), tensor, 37..38, value);
         let shown = format!("{value} at [1, 5]");
         for command in [&commands()[0], &commands()[2], &commands()[4], &commands()[9]] {
-            fail(here, command, 1, &[tensor, &shown]);
+            world.fail(command, 1, &[tensor, &shown]);
         }
-        assert!(!here.join("t.parquet").exists());
+        assert!(!world.path("t.parquet").exists());
     }
     let world = fixture::world();
-    let here = world.path();
-    poison(&here.join("model"), "classifier.bias", 1..2, f32::NAN);
+    poison(&world.path("model"), "classifier.bias", 1..2, f32::NAN);
     let trace = "trace --model model --task task.toml --output t.parquet";
-    fail(here, trace, 1, &["classifier.bias", "NaN at [1]"]);
+    world.fail(trace, 1, &["classifier.bias", "NaN at [1]"]);
 }
 
 #[test]
 fn a_weight_that_does_not_fit_sixteen_bits_is_named() {
     let world = texts();
-    let here = world.path();
-    poison(&here.join("model"), "model.layers.1.self_attn.q_proj.weight", 3..4, 1e6);
+    poison(&world.path("model"), "model.layers.1.self_attn.q_proj.weight", 3..4, 1e6);
     let generate = "generate --model model --prompt The --max-new-tokens 2 --weights";
-    fail(here, &format!("{generate} f16"), 1, &["q_proj", "inf at [0, 3]", "F16"]);
-    succeed(here, &format!("{generate} bf16"));
+    world.fail(&format!("{generate} f16"), 1, &["q_proj", "inf at [0, 3]", "F16"]);
+    world.succeed(&format!("{generate} bf16"));
 }
 
 #[test]
 fn states_that_overflow_stop_every_command() {
     let world = texts();
-    let here = world.path();
-    succeed(here, &commands()[0]);
-    overflow(&here.join("model"));
+    world.succeed(&commands()[0]);
+    overflow(&world.path("model"));
     for command in commands() {
-        fail(here, &command, 1, &["example ", "new token 0", "gives NaN or infinity"]);
+        world.fail(&command, 1, &["example ", "new token 0", "gives NaN or infinity"]);
     }
     for teacher_forced in ["", "--teacher-forced"] {
         let trace =
             format!("trace --model model --task task.toml --output t.parquet {teacher_forced}");
-        fail(here, &trace, 1, &["exit 3 gives"]);
+        world.fail(&trace, 1, &["exit 3 gives"]);
     }
-    assert!(!here.join("t.parquet").exists());
+    assert!(!world.path("t.parquet").exists());
 }
 
 #[test]
 fn one_logit_that_overflows_stops_every_command() {
     let world = texts();
-    let here = world.path();
-    one_logit(&here.join("model"));
+    one_logit(&world.path("model"));
     for command in commands() {
-        fail(here, &command, 1, &["example ", "gives NaN or infinity"]);
+        world.fail(&command, 1, &["example ", "gives NaN or infinity"]);
     }
     let trace = "trace --model model --task task.toml --output t.parquet";
-    fail(here, trace, 1, &["new token 0: exit 1 gives"]);
+    world.fail(trace, 1, &["new token 0: exit 1 gives"]);
 }
 
 #[test]
 fn one_label_that_overflows_stops_every_command_on_every_set_of_instructions() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
-    checkpoint(&here.join("model"), 16);
-    task(here, &["no", "yes"]);
-    poison(&here.join("model"), "classifier.weight", 24..48, 3e38);
+    let world = World::new();
+    checkpoint(&world.path("model"), 16);
+    task(world.folder(), &["no", "yes"]);
+    poison(&world.path("model"), "classifier.weight", 24..48, 3e38);
     let of_task = "--model model --task task.toml";
-    fail(here, &format!("speed {of_task} --gate patience:1 --batch 4"), 1, &["example ", "exit 1"]);
-    fail(here, &format!("speed {of_task} --gate ideal"), 1, &["example ", "exit 1"]);
+    world.fail(&format!("speed {of_task} --gate patience:1 --batch 4"), 1, &["example ", "exit 1"]);
+    world.fail(&format!("speed {of_task} --gate ideal"), 1, &["example ", "exit 1"]);
     let compare = "compare --model a=model --task task.toml --output compared";
-    fail(here, compare, 1, &["example ", "exit 1"]);
+    world.fail(compare, 1, &["example ", "exit 1"]);
     for instructions in ["avx2", "portable"] {
-        let output = Command::new(env!("CARGO_BIN_EXE_ee-eval"))
-            .current_dir(here)
-            .args(format!("trace {of_task} --output t.parquet").split(' '))
+        let output = world
+            .command(&format!("trace {of_task} --output t.parquet"))
             .env("EE_INSTRUCTIONS", instructions)
             .output()
             .unwrap();
@@ -158,5 +148,5 @@ fn one_label_that_overflows_stops_every_command_on_every_set_of_instructions() {
         assert_eq!(output.status.code(), Some(1), "{instructions}: {message}");
         assert!(message.contains("exit 1 gives NaN or infinity"), "{instructions}: {message}");
     }
-    assert!(!here.join("t.parquet").exists());
+    assert!(!world.path("t.parquet").exists());
 }

@@ -2,37 +2,30 @@
 
 mod fixture;
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use ee_eval::trace;
 use ee_eval::trace::read_texts;
 use ee_tasks::TextTokenizer;
-use fixture::{decoder, ee_eval, fail, succeed};
+use fixture::{World, array, decoder, number};
 use serde_json::{Value, json};
 
 const EXAMPLES: usize = 20;
 
 /// A folder with a random decoder `model`, its tokenizer, and a task of short lines `task.toml`.
-fn world() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    decoder::checkpoint(&folder.path().join("model"), 5, 0.3, 5);
+fn world() -> World {
     let splits = [("dev", EXAMPLES), ("many", 200)];
-    decoder::task(folder.path(), "\"chrf\", \"bleu\"", 12, &splits);
-    folder
+    decoder::world((5, 0.3), "\"chrf\", \"bleu\"", 12, &splits)
 }
 
 #[test]
 fn generate_repeats_itself_and_its_draws() {
     let world = world();
-    let here = world.path();
-    let greedy = succeed(here, "generate --model model --prompt The --max-new-tokens 20");
-    assert_eq!(greedy, succeed(here, "generate --model model --prompt The --max-new-tokens 20"));
+    let greedy = world.succeed("generate --model model --prompt The --max-new-tokens 20");
+    assert_eq!(greedy, world.succeed("generate --model model --prompt The --max-new-tokens 20"));
     let sampled = |seed: u32| {
-        succeed(
-            here,
-            &format!(
+        world.succeed(&format!(
                 "generate --model model --task task.toml --limit 2 --temperature 1.5 --top-k 50 --seed {seed}"
             ),
         )
@@ -44,32 +37,28 @@ fn generate_repeats_itself_and_its_draws() {
 #[test]
 fn a_row_of_a_trace_does_not_depend_on_its_batch() {
     let world = world();
-    let here = world.path();
     for (batch, name) in [(1, "one"), (7, "seven")] {
-        succeed(
-            here,
-            &format!(
-                "trace --model model --task task.toml --batch {batch} --output {name}.parquet"
-            ),
-        );
+        world.succeed(&format!(
+            "trace --model model --task task.toml --batch {batch} --output {name}.parquet"
+        ));
     }
-    let read = |name: &str| trace::read(&here.join(name)).unwrap();
+    let read = |name: &str| trace::read(&world.path(name)).unwrap();
     let (one, seven) = (read("one.parquet"), read("seven.parquet"));
     assert_eq!(one.rows(), EXAMPLES * 12, "no token ends a text here");
     assert_eq!((&one.signals, &one.gold), (&seven.signals, &seven.gold));
-    let texts = read_texts(&here.join("one.parquet")).unwrap();
-    assert_eq!(texts, read_texts(&here.join("seven.parquet")).unwrap());
+    let texts = read_texts(&world.path("one.parquet")).unwrap();
+    assert_eq!(texts, read_texts(&world.path("seven.parquet")).unwrap());
     assert_eq!(texts.len(), EXAMPLES);
     assert_eq!(texts[3].statistics.keys().collect::<Vec<_>>(), ["bleu", "chrf"]);
-    assert!(!here.join("one.parquet.parts").exists());
+    assert!(!world.path("one.parquet.parts").exists());
 
     for shard in 1..=2 {
         let words = format!(
             "trace --model model --task task.toml --shard {shard}/2 --output part-{shard}.parquet"
         );
-        succeed(here, &words);
+        world.succeed(&words);
     }
-    let parts = [here.join("part-1.parquet"), here.join("part-2.parquet")];
+    let parts = [world.path("part-1.parquet"), world.path("part-2.parquet")];
     let merged = trace::read_all(&parts).unwrap();
     assert_eq!((merged.notices.len(), merged.trace.signals), (0, one.signals));
 }
@@ -77,14 +66,14 @@ fn a_row_of_a_trace_does_not_depend_on_its_batch() {
 #[test]
 fn teacher_forcing_predicts_each_token_that_training_learns_from_those_before() {
     let world = world();
-    let here = world.path();
     let name = "tokenizer_config.json";
-    std::fs::copy(format!("{}/{name}", decoder::TOKENIZER), here.join("model").join(name)).unwrap();
+    std::fs::copy(format!("{}/{name}", decoder::TOKENIZER), world.path("model").join(name))
+        .unwrap();
     let words = "trace --model model --task task.toml --teacher-forced --max-new-tokens 100";
-    succeed(here, &format!("{words} --output gold.parquet"));
-    let gold = trace::read(&here.join("gold.parquet")).unwrap();
-    let tokenizer = TextTokenizer::from_folder(&here.join("model")).unwrap();
-    let task = ee_tasks::GenerationTask::read(&here.join("task.toml")).unwrap();
+    world.succeed(&format!("{words} --output gold.parquet"));
+    let gold = trace::read(&world.path("gold.parquet")).unwrap();
+    let tokenizer = TextTokenizer::from_folder(&world.path("model")).unwrap();
+    let task = ee_tasks::GenerationTask::read(&world.path("task.toml")).unwrap();
     let examples = task.read_split("dev", None, None).unwrap().examples;
     let end = tokenizer.end_id();
     let (learned, _) = ee_tasks::causal::instructions(&tokenizer, &examples, 256, end).unwrap();
@@ -103,25 +92,23 @@ fn teacher_forcing_predicts_each_token_that_training_learns_from_those_before() 
 #[test]
 fn a_task_s_scores_are_the_same_in_every_command_and_stop_texts_cut_before_scoring() {
     let world = world();
-    let here = world.path();
     let spoken = |words: &str| {
-        succeed(here, &format!("{words} --model model --task task.toml --limit 4 --stop e"))
+        world.succeed(&format!("{words} --model model --task task.toml --limit 4 --stop e"))
     };
     let generated = spoken("generate");
-    let task = std::fs::read_to_string(here.join("task.toml")).unwrap();
+    let task = world.read("task.toml");
     std::fs::write(
-        here.join("stop.toml"),
+        world.path("stop.toml"),
         task.replace("[splits.dev]", "stop = [\"e\"]\n[splits.dev]"),
     )
     .unwrap();
-    succeed(here, "trace --model model --task stop.toml --limit 4 --output stop.parquet");
-    let table = succeed(here, "ideal --trace stop.parquet --output ideal");
-    let results = std::fs::read_to_string(here.join("ideal/results.json")).unwrap();
-    let found: Value = serde_json::from_str(&results).unwrap();
+    world.succeed("trace --model model --task stop.toml --limit 4 --output stop.parquet");
+    let table = world.succeed("ideal --trace stop.parquet --output ideal");
+    let found = world.results("ideal");
     let speculated = spoken("speculate --draft-exit 2 --draft-length 3");
     let decoded = spoken("decode --gate none");
-    for score in found["summaries"][0]["scores"].as_array().unwrap() {
-        let (name, score) = (score["name"].as_str().unwrap(), score["score"].as_f64().unwrap());
+    for score in array(&found["summaries"][0]["scores"]) {
+        let (name, score) = (score["name"].as_str().unwrap(), number(&score["score"]));
         let shown = format!("{score:.3}");
         // No four tokens match: BLEU is 0.
         assert!(score > 0.0 || name == "bleu", "{table}");
@@ -133,21 +120,16 @@ fn a_task_s_scores_are_the_same_in_every_command_and_stop_texts_cut_before_scori
 }
 
 /// Starts a long trace and gives it a signal when it has done two batches.
-fn disturbed(here: &Path, signal: &str) -> std::process::Output {
+fn disturbed(world: &World, signal: &str) -> std::process::Output {
     let done = || {
-        let parts = std::fs::read_dir(here.join("long.parquet.parts"));
+        let parts = std::fs::read_dir(world.path("long.parquet.parts"));
         let names = parts.into_iter().flatten().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name.to_string_lossy().ends_with(".parquet")).count()
     };
     let before = done();
     let words = "trace --model model --task task.toml --split many --batch 1 --max-new-tokens 150 --output long.parquet";
-    let mut child = Command::new(env!("CARGO_BIN_EXE_ee-eval"))
-        .current_dir(here)
-        .args(words.split_whitespace())
-        .stderr(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut command = world.command(words);
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     while done() < before + 2 {
         // No clock: on a busy machine two batches take as long as they take.
         assert!(child.try_wait().unwrap().is_none(), "the trace ended before it was disturbed");
@@ -160,91 +142,79 @@ fn disturbed(here: &Path, signal: &str) -> std::process::Output {
 #[test]
 fn an_interrupted_trace_goes_on_where_it_was() {
     let world = world();
-    let here = world.path();
     let words =
         "trace --model model --task task.toml --split many --batch 1 --max-new-tokens 150 --output";
-    succeed(here, &format!("{words} whole.parquet"));
-    let whole = trace::read(&here.join("whole.parquet")).unwrap();
+    world.succeed(&format!("{words} whole.parquet"));
+    let whole = trace::read(&world.path("whole.parquet")).unwrap();
 
-    assert!(!disturbed(here, "-KILL").status.success());
+    assert!(!disturbed(&world, "-KILL").status.success());
     let other = "trace --model model --task task.toml --split many --batch 2 --max-new-tokens 150 --output long.parquet";
-    fail(here, other, 1, &["long.parquet.parts", "`batch 1` there", "`batch 2` here"]);
-    let output = disturbed(here, "-INT");
+    world.fail(other, 1, &["long.parquet.parts", "`batch 1` there", "`batch 2` here"]);
+    let output = disturbed(&world, "-INT");
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(message.contains("are done and kept; the same command goes on"), "{message}");
     assert!(!output.status.success());
-    succeed(here, &format!("{words} long.parquet"));
-    let resumed = trace::read(&here.join("long.parquet")).unwrap();
+    world.succeed(&format!("{words} long.parquet"));
+    let resumed = trace::read(&world.path("long.parquet")).unwrap();
     assert_eq!((resumed.signals, resumed.gold), (whole.signals, whole.gold));
     assert_eq!(
-        read_texts(&here.join("long.parquet")).unwrap(),
-        read_texts(&here.join("whole.parquet")).unwrap()
+        read_texts(&world.path("long.parquet")).unwrap(),
+        read_texts(&world.path("whole.parquet")).unwrap()
     );
 }
 
 #[test]
 fn what_cannot_be_done_is_said_with_its_place() {
     let world = world();
-    let here = world.path();
-    let task = std::fs::read_to_string(here.join("task.toml")).unwrap();
-    std::fs::write(here.join("long.toml"), task.replace("= 12", "= 250")).unwrap();
+    let task = world.read("task.toml");
+    world.write("long.toml", task.replace("= 12", "= 250"));
     let trace = "trace --model model --output o.parquet --task";
-    fail(here, &format!("{trace} long.toml"), 1, &["example 0", "250 new", "256 positions"]);
-    succeed(here, &format!("{trace} long.toml --truncate"));
-    std::fs::write(here.join("code.toml"), task.replace("\"chrf\", \"bleu\"", "\"pass@1\""))
-        .unwrap();
-    let output = ee_eval(here, "trace --model model --task code.toml --output code.parquet");
-    let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && message.contains("--allow-code-execution"), "{message}");
-    std::fs::remove_file(here.join("model/tokenizer.json")).unwrap();
-    fail(here, &format!("{trace} task.toml"), 1, &["model", "expected tokenizer.json"]);
-    fail(here, "generate --model model", 2, &["--prompt"]);
+    world.fail(&format!("{trace} long.toml"), 1, &["example 0", "250 new", "256 positions"]);
+    world.succeed(&format!("{trace} long.toml --truncate"));
+    world.write("code.toml", task.replace("\"chrf\", \"bleu\"", "\"pass@1\""));
+    let (_, message) = world.say("trace --model model --task code.toml --output code.parquet");
+    assert!(message.contains("--allow-code-execution"), "{message}");
+    std::fs::remove_file(world.path("model/tokenizer.json")).unwrap();
+    world.fail(&format!("{trace} task.toml"), 1, &["model", "expected tokenizer.json"]);
+    world.fail("generate --model model", 2, &["--prompt"]);
 }
 
 #[test]
 fn thresholds_are_certified_by_text() {
     let world = world();
-    let here = world.path();
-    succeed(here, "trace --model model --task task.toml --split many --output many.parquet");
+    world.succeed("trace --model model --task task.toml --split many --output many.parquet");
     let words = "calibrate --trace many.parquet --risk 0.4 --output calibrated";
-    let output = ee_eval(here, words);
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{message}");
+    let (_, message) = world.say(words);
     assert!(message.contains("the full model's own context"), "{message}");
-    let results = std::fs::read_to_string(here.join("calibrated/results.json")).unwrap();
-    let found: Value = serde_json::from_str(&results).unwrap();
+    let found = world.results("calibrated");
     assert_eq!((&found["n"], &found["promised"]["n"]), (&json!(200), &json!(100)));
     assert_eq!(found["promised"]["split"]["held_out"], 100);
-    let page = std::fs::read_to_string(here.join("calibrated/report.md")).unwrap();
+    let page = world.read("calibrated/report.md");
     assert!(page.contains("the mean over texts of the share of its tokens"), "{page}");
-    fail(here, &format!("{words} --against gold"), 1, &["echo", "--teacher-forced"]);
+    world.fail(&format!("{words} --against gold"), 1, &["echo", "--teacher-forced"]);
 }
 
 #[test]
 fn ideal_exits_of_texts_stand_with_their_scores() {
     let world = world();
-    let here = world.path();
-    let task = std::fs::read_to_string(here.join("task.toml")).unwrap();
-    std::fs::write(here.join("other.toml"), task.replace("\"echo\"", "\"other\"")).unwrap();
+    let task = world.read("task.toml");
+    world.write("other.toml", task.replace("\"echo\"", "\"other\""));
     let traced =
-        succeed(here, "trace --model model --task task.toml --task other.toml --output traces");
-    succeed(here, "trace --model model --task task.toml --teacher-forced --output gold.parquet");
+        world.succeed("trace --model model --task task.toml --task other.toml --output traces");
+    world.succeed("trace --model model --task task.toml --teacher-forced --output gold.parquet");
     let both = "ideal --trace traces/echo.parquet traces/other.parquet";
-    let table = succeed(here, both);
+    let table = world.succeed(both);
     assert!(traced.ends_with(&table) && table.lines().count() == 3, "{traced}");
 
-    succeed(here, &format!("{both} gold.parquet --output ideal"));
-    let results = std::fs::read_to_string(here.join("ideal/results.json")).unwrap();
-    let found: Value = serde_json::from_str(&results).unwrap();
-    let [greedy, _, gold] = found["summaries"].as_array().unwrap().as_slice() else {
-        panic!("{results}")
-    };
+    world.succeed(&format!("{both} gold.parquet --output ideal"));
+    let found = world.results("ideal");
+    let [greedy, _, gold] = array(&found["summaries"]) else { panic!("{found}") };
     let facts = |of: &Value| ["mode", "examples", "tokens"].map(|key| of[key].clone());
-    let texts = read_texts(&here.join("traces/echo.parquet")).unwrap();
+    let texts = read_texts(&world.path("traces/echo.parquet")).unwrap();
     let new_tokens: usize = texts.iter().map(|text| text.new_tokens).sum();
     assert_eq!(facts(greedy), [json!("greedy"), json!(EXAMPLES), json!(new_tokens)]);
     assert_eq!(
-        greedy["scores"].as_array().unwrap().iter().map(|score| &score["name"]).collect::<Vec<_>>(),
+        array(&greedy["scores"]).iter().map(|score| &score["name"]).collect::<Vec<_>>(),
         ["chrf", "bleu"]
     );
     let chrf = &greedy["scores"][0];
@@ -254,17 +224,16 @@ fn ideal_exits_of_texts_stand_with_their_scores() {
     assert_eq!(facts(gold)[..2], [json!("teacher-forced"), json!(EXAMPLES)]);
     assert_eq!(gold["scores"], json!([]));
     for (trace, context) in [("gold.parquet", "gold text"), ("traces/echo.parquet", "own text")] {
-        let printed = succeed(here, &format!("gates --trace {trace} --keep 0.5 --output gates"));
+        let printed = world.succeed(&format!("gates --trace {trace} --keep 0.5 --output gates"));
         assert!(printed.contains("leaves at") && printed.contains("cut"), "{printed}");
-        let replay = std::fs::read_to_string(here.join("gates/results.json")).unwrap();
-        let replay: Value = serde_json::from_str(&replay).unwrap();
+        let replay = world.results("gates");
         assert!(replay["notices"][0].as_str().unwrap().contains(context), "{}", replay["notices"]);
         // A depth at which the model could be cut off stands beside the four gates where one keeps so much.
         assert_eq!(
             replay["gates"].as_object().unwrap().len(),
             4 + usize::from(printed.contains("fixed"))
         );
-        let page = std::fs::read_to_string(here.join("gates/report.html")).unwrap();
+        let page = world.read("gates/report.html");
         assert!(page.contains("agreement with the full model"), "said in the report, too");
     }
 }

@@ -14,7 +14,7 @@ use ee_models::loss::{Objective, Pass, PassConfig, Targets, pass};
 use ee_models::{Batch, ExitModel};
 use serde::Deserialize;
 
-use crate::goldens::{by_name, check_gradients, worst};
+use crate::goldens::{Padded, by_name, check_gradients, worst};
 
 /// On losses of size 5.
 const LOSS_TOLERANCE: f64 = 1e-5;
@@ -25,21 +25,17 @@ const MODELS: [&str; 3] = ["llama-tiny", "qwen2-tiny", "qwen3-tiny"];
 
 #[derive(Deserialize)]
 struct GoldenBatch {
-    input_ids: Vec<Vec<u32>>,
-    attention_mask: Vec<Vec<usize>>,
+    #[serde(flatten)]
+    padded: Padded,
     /// Row, position and the token after it.
     targets: Vec<[usize; 3]>,
 }
 
 impl GoldenBatch {
     fn read(&self) -> (Batch, Targets) {
-        let width = self.input_ids[0].len();
-        let lengths: Vec<usize> = self.attention_mask.iter().map(|row| row.iter().sum()).collect();
-        let types = vec![0; width * lengths.len()];
-        let batch = Batch::new(self.input_ids.concat(), types, lengths, width).unwrap();
-        let places = self.targets.iter().map(|[row, position, _]| row * width + position);
+        let places = self.targets.iter().map(|[row, at, _]| row * self.padded.width() + at);
         let labels = self.targets.iter().map(|&[_, _, label]| label as u32);
-        (batch, Targets::new(places.collect(), labels.collect()))
+        (self.padded.batch(), Targets::new(places.collect(), labels.collect()))
     }
 }
 

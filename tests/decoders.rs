@@ -15,7 +15,7 @@ use ee_models::signal::{Agreement, Signal, Signals};
 use ee_models::{Batch, Block, Decoder, ExitModel};
 use serde::Deserialize;
 
-use crate::goldens::values;
+use crate::goldens::{values, whole};
 
 const GOLDENS: [&str; 6] =
     ["llama-tiny", "llama3-tiny", "llama-linear-tiny", "qwen2-tiny", "mistral-tiny", "qwen3-tiny"];
@@ -42,30 +42,7 @@ fn golden(name: &str) -> Golden {
 }
 
 fn load(name: &str) -> Loaded {
-    llama::load(&goldens::folder(name), Precision::Stored, &Device::flex()).unwrap()
-}
-
-fn batch(texts: &[Vec<u32>]) -> Batch {
-    let width = texts.iter().map(Vec::len).max().unwrap();
-    let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
-    let mut ids = Vec::new();
-    for text in texts {
-        ids.extend_from_slice(text);
-        ids.resize(ids.len() + width - text.len(), 0);
-    }
-    let types = vec![0; ids.len()];
-    Batch::new(ids, types, lengths, width).unwrap()
-}
-
-/// The logits of every exit at some tokens of a text, run whole.
-fn whole(model: &Llama, text: &[u32], positions: &[usize]) -> Vec<Vec<f32>> {
-    let mut stream = model.embed(&batch(&[text.to_vec()]), None);
-    (0..model.n_layers())
-        .map(|index| {
-            stream = model.layer(index, stream.clone());
-            values(model.read(stream.select(positions), Rows::Many))
-        })
-        .collect()
+    goldens::decoder(&goldens::folder(name))
 }
 
 /// Greedy, with the ends that the checkpoint states.
@@ -147,6 +124,11 @@ fn greedy_continuations_equal_transformers_alone_and_in_a_batch() {
     }
 }
 
+/// Some tokens.
+fn text(config: &LlamaConfig, n: usize, seed: usize) -> Vec<u32> {
+    (0..n).map(|i| ((i * 31 + seed * 17) % config.vocab_size) as u32).collect()
+}
+
 /// The state at every depth of the last token, after running `text` in blocks of the given widths.
 fn in_blocks(model: &Llama, rows: &[Vec<u32>], widths: &[usize], reading: Rows) -> Vec<Vec<f32>> {
     let width: usize = widths.iter().sum();
@@ -185,9 +167,7 @@ fn in_blocks(model: &Llama, rows: &[Vec<u32>], widths: &[usize], reading: Rows) 
 fn blocks_and_padding_change_no_bit() {
     for name in GOLDENS {
         let Loaded { model, config, .. } = load(name);
-        let text = |n: usize, seed: usize| -> Vec<u32> {
-            (0..n).map(|i| ((i * 31 + seed * 17) % config.vocab_size) as u32).collect()
-        };
+        let text = |n, seed| text(&config, n, seed);
         let (long, short) = (text(23, 1), text(9, 2));
         for reading in [Rows::Few, Rows::Many] {
             let whole = in_blocks(&model, std::slice::from_ref(&long), &[23], reading);
@@ -210,7 +190,7 @@ fn blocks_and_padding_change_no_bit() {
 fn threads_change_no_bit() {
     for name in GOLDENS {
         let Loaded { model, config, .. } = load(name);
-        let text: Vec<u32> = (0..23).map(|i| (i * 31 % config.vocab_size) as u32).collect();
+        let text = text(&config, 23, 0);
         for (reading, widths) in [(Rows::Many, vec![23]), (Rows::Few, vec![1; 23])] {
             let on = |threads: usize| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -295,8 +275,7 @@ fn stored_formats_load_as_they_are_and_are_written_back() {
     for (name, tolerance) in [("llama-tiny-f16", 0.05), ("llama-tiny-bf16", 0.4)] {
         let half = load(name);
         let found = whole(&half.model, &prompt, &[prompt.len() - 1]);
-        let differences = full.concat().into_iter().zip(found.concat()).map(|(a, b)| (a - b).abs());
-        let worst = differences.fold(0.0, f32::max);
+        let worst = goldens::worst(&full.concat(), &found.concat());
         assert!(worst > 0.0 && worst < tolerance, "{name}: {worst}");
         let widened = llama::load(&goldens::folder(name), Precision::F32, &Device::flex()).unwrap();
         assert_eq!(whole(&widened.model, &prompt, &[prompt.len() - 1]), found, "{name} as F32");
@@ -304,16 +283,14 @@ fn stored_formats_load_as_they_are_and_are_written_back() {
         let written = tempfile::tempdir().unwrap();
         let json = half.config.to_json();
         save(&half.model, json, &half.names, written.path()).unwrap();
-        let (before, after) = (
-            Weights::open(&goldens::folder(name)).unwrap(),
-            Weights::open(written.path()).unwrap(),
-        );
+        let [before, after] =
+            [&goldens::folder(name), written.path()].map(|folder| Weights::open(folder).unwrap());
         assert_eq!(before.names().collect::<Vec<_>>(), after.names().collect::<Vec<_>>());
         for tensor in before.names() {
             let stored = |weights: &Weights| weights.data(tensor, Precision::Stored).unwrap();
             assert_eq!(stored(&before), stored(&after), "{name}: {tensor}");
         }
-        let again = llama::load(written.path(), Precision::Stored, &Device::flex()).unwrap();
+        let again = goldens::decoder(written.path());
         assert_eq!(whole(&again.model, &prompt, &[prompt.len() - 1]), found);
     }
 }
@@ -322,7 +299,8 @@ fn stored_formats_load_as_they_are_and_are_written_back() {
 fn states_in_chunks_give_the_signals_of_one_product() {
     let Loaded { model, .. } = load("llama-tiny");
     let texts: Vec<Vec<u32>> = (0..20).map(|row| (row..row + 20).collect()).collect();
-    let mut stream = model.embed(&batch(&texts), None);
+    let batch = Batch::new(texts.concat(), vec![0; 400], vec![20; 20], 20).unwrap();
+    let mut stream = model.embed(&batch, None);
     let mut states = Vec::new();
     for index in 0..model.n_layers() {
         stream = model.layer(index, stream);

@@ -10,7 +10,7 @@ use ee_models::loss::{Objective, Pass, PassConfig, Targets, pass};
 use ee_models::{Batch, ExitModel};
 use serde::Deserialize;
 
-use crate::goldens::{by_name, check_gradients, values, worst};
+use crate::goldens::{Padded, by_name, check_gradients, values, worst};
 
 /// Worst case measured over both families: 4.2e-7.
 const LOGIT_TOLERANCE: f32 = 1e-4;
@@ -21,9 +21,8 @@ const FAMILIES: [&str; 2] = ["bert-tiny", "roberta-tiny"];
 
 #[derive(Deserialize)]
 struct GoldenBatch {
-    input_ids: Vec<Vec<u32>>,
-    attention_mask: Vec<Vec<usize>>,
-    token_type_ids: Option<Vec<Vec<u32>>>,
+    #[serde(flatten)]
+    padded: Padded,
     labels: Vec<usize>,
 }
 
@@ -42,7 +41,7 @@ fn golden(name: &str) -> Golden {
 }
 
 /// The rows of a golden batch, in the given order, padded to at least `width`.
-fn batch(golden: &GoldenBatch, rows: &[usize], width: usize) -> Batch {
+fn batch(golden: &Padded, rows: &[usize], width: usize) -> Batch {
     let lengths: Vec<usize> =
         rows.iter().map(|&row| golden.attention_mask[row].iter().sum()).collect();
     let width = lengths.iter().copied().max().unwrap().max(width);
@@ -51,8 +50,7 @@ fn batch(golden: &GoldenBatch, rows: &[usize], width: usize) -> Batch {
         row.resize(width, filler);
         row
     };
-    let mut token_ids = Vec::new();
-    let mut type_ids = Vec::new();
+    let (mut token_ids, mut type_ids) = (Vec::new(), Vec::new());
     for (&row, &length) in rows.iter().zip(&lengths) {
         let padding = golden.input_ids[row].get(length).copied().unwrap_or(0);
         token_ids.extend(padded(&golden.input_ids[row], length, padding));
@@ -64,11 +62,6 @@ fn batch(golden: &GoldenBatch, rows: &[usize], width: usize) -> Batch {
     Batch::new(token_ids, type_ids, lengths, width).unwrap()
 }
 
-fn whole(golden: &GoldenBatch) -> Batch {
-    let rows: Vec<usize> = (0..golden.labels.len()).collect();
-    batch(golden, &rows, golden.input_ids[0].len())
-}
-
 fn load(name: &str, device: &Device) -> Loaded {
     bert::load(&goldens::folder(name), &Head::Required, device).unwrap()
 }
@@ -78,7 +71,7 @@ fn logits_of_every_exit() {
     for name in FAMILIES {
         let golden = golden(name);
         let loaded = load(name, &Device::flex());
-        let ours = values(loaded.model.exit_logits(&whole(&golden.batch)));
+        let ours = values(loaded.model.exit_logits(&golden.batch.padded.batch()));
         let theirs: Vec<f32> = golden.logits.iter().flatten().flatten().copied().collect();
         let worst = worst(&ours, &theirs);
         println!("{name}: logits differ by at most {worst:e}");
@@ -89,8 +82,9 @@ fn logits_of_every_exit() {
 #[test]
 fn pytorch_archive_gives_the_same_model() {
     let golden = golden("bert-tiny");
-    let [a, b] = ["bert-tiny", "bert-tiny-bin"]
-        .map(|name| values(load(name, &Device::flex()).model.exit_logits(&whole(&golden.batch))));
+    let [a, b] = ["bert-tiny", "bert-tiny-bin"].map(|name| {
+        values(load(name, &Device::flex()).model.exit_logits(&golden.batch.padded.batch()))
+    });
     assert_eq!(a, b);
 }
 
@@ -101,8 +95,8 @@ fn padding_and_batching_change_no_bit() {
         let loaded = load(name, &Device::flex());
         let n_rows = golden.batch.labels.len();
         for row in 0..n_rows {
-            let alone = batch(&golden.batch, &[row], 0);
-            let wider = batch(&golden.batch, &[row, (row + 1) % n_rows], 30);
+            let alone = batch(&golden.batch.padded, &[row], 0);
+            let wider = batch(&golden.batch.padded, &[row, (row + 1) % n_rows], 30);
             let alone = values(loaded.model.exit_logits(&alone));
             let wider = values(loaded.model.exit_logits(&wider));
             let outputs = alone.len() / loaded.model.n_layers();
@@ -121,7 +115,7 @@ fn threads_change_no_bit() {
         let model = load(name, &Device::flex()).model;
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| values(model.exit_logits(&whole(&golden.batch))))
+            pool.install(|| values(model.exit_logits(&golden.batch.padded.batch())))
         };
         let one = on(1);
         for threads in [2, 3, 7] {
@@ -156,7 +150,7 @@ fn every_instruction_set_of_the_machine_is_close() {
 fn kept_rows_go_on_as_if_alone() {
     let golden = golden("bert-tiny");
     let model = load("bert-tiny", &Device::flex()).model;
-    let all = whole(&golden.batch);
+    let all = golden.batch.padded.batch();
     let mut stream = model.layer(0, model.embed(&all, None));
     let kept = [4, 1];
     stream = stream.keep(&kept);
@@ -171,7 +165,7 @@ fn kept_rows_go_on_as_if_alone() {
 
 /// Reads every exit and takes the gradient of the weighted sum of their losses.
 fn run(loaded: &Loaded, golden: &GoldenBatch, weights: Vec<f64>, checkpointing: bool) -> Pass {
-    let batch = whole(golden);
+    let batch = golden.padded.batch();
     let targets = Targets::first_positions(&batch, &golden.labels);
     let config = PassConfig {
         weights,
@@ -235,7 +229,7 @@ fn dropout_follows_its_key() {
     config.hidden_dropout_prob = 0.3;
     config.attention_probs_dropout_prob = 0.3;
     let model = bert::random(config, 1, &Device::flex()).model;
-    let batch = whole(&golden.batch);
+    let batch = golden.batch.padded.batch();
     let run = |key: Option<DropoutKey>| {
         let states = model.exit_states(&batch, key);
         values(model.head_state(Tensor::cat(states, 0), key))

@@ -1,30 +1,25 @@
 //! Self-speculation against plain decoding: the same tokens when greedy, the same distribution when drawn.
 
+mod goldens;
+
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 use ee_decode::clock::Clock;
 use ee_decode::generate::{Choice, Options, Sampling, Unwatched, Watcher, generate};
-use ee_decode::speculate::{Adaptive, Plan, Strategy, Tally, speculate};
-use ee_models::arch::llama::{self, LLAMA, Llama, LlamaConfig, LlamaSizes};
-use ee_models::checkpoint::{Precision, RandomParameters};
+use ee_decode::speculate::{Adaptive, Plan, Speculated, Strategy, Tally, speculate};
+use ee_models::arch::llama::{LLAMA, Llama, LlamaConfig, LlamaSizes};
+use ee_models::checkpoint::RandomParameters;
 use ee_models::kernels::Rows;
 use ee_models::layers::{Initial, ParameterSource};
 use ee_models::signal::{Agreement, Signal};
-use ee_models::{Batch, Decoder, ExitModel};
+use ee_models::{Decoder, ExitModel};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const GOLDENS: [&str; 5] =
     ["llama-tiny", "llama3-tiny", "llama-linear-tiny", "qwen2-tiny", "mistral-tiny"];
-
-fn golden(name: &str) -> Llama {
-    let folder =
-        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden")).join(name);
-    llama::load(&folder, Precision::Stored, &Device::flex()).unwrap().model
-}
 
 /// Draws parameters at random, and makes the layers above an exit change the state little.
 struct Damped {
@@ -66,6 +61,28 @@ fn damped(vocabulary: usize, layers: usize, exit: usize, factor: f64, seed: u64)
     Llama::new(&config, &mut Damped { random, exit, factor })
 }
 
+/// A model in which no layer above exit 3 writes: exits 3 to 7 are the last one.
+fn agreeing() -> Llama {
+    damped(80, 8, 3, 0.0, 5)
+}
+
+fn fixed(exit: usize, drafts: usize) -> Strategy {
+    Strategy::Fixed(Plan { exit, drafts })
+}
+
+fn adaptive(n_layers: usize) -> Strategy {
+    Strategy::Adaptive(Box::new(Adaptive::new(n_layers)))
+}
+
+fn speculated(
+    model: &Llama,
+    prompts: &[Vec<u32>],
+    options: &Options,
+    strategy: &mut Strategy,
+) -> Speculated {
+    speculate(model, prompts, options, (strategy, Clock::default()), &mut Unwatched).unwrap()
+}
+
 fn options(max_new_tokens: usize, ends: Vec<u32>) -> Options {
     Options { max_new_tokens, choice: Choice::Greedy, ends, first_number: 0 }
 }
@@ -89,7 +106,8 @@ fn alone(model: &Llama, prompts: &[Vec<u32>], options: &Options) -> Vec<Vec<u32>
 }
 
 fn models() -> Vec<Llama> {
-    let mut models: Vec<Llama> = GOLDENS.iter().map(|name| golden(name)).collect();
+    let mut models: Vec<Llama> =
+        GOLDENS.map(|name| goldens::decoder(&goldens::folder(name)).model).into();
     models.extend((0..3).map(|seed| damped(80, 6, 2 + seed % 3, 0.3, seed as u64)));
     models
 }
@@ -109,9 +127,7 @@ fn check(n: usize, seed: u64, strategy: impl Fn(&mut ChaCha8Rng, usize) -> Strat
         let ends = (0..vocabulary as u32).filter(|id| id % 20 == class).collect();
         let options = options(new, ends);
         let mut strategy = strategy(&mut random, model.n_layers());
-        let found =
-            speculate(model, &prompts, &options, (&mut strategy, Clock::default()), &mut Unwatched)
-                .unwrap();
+        let found = speculated(model, &prompts, &options, &mut strategy);
         let expected = alone(model, &prompts, &options);
         assert_eq!(found.texts, expected, "batch {batch}, {new} new tokens, {strategy:?}");
         let later = expected.iter().map(|text| text.len() - 1).sum::<usize>();
@@ -124,8 +140,7 @@ fn check(n: usize, seed: u64, strategy: impl Fn(&mut ChaCha8Rng, usize) -> Strat
 #[test]
 fn fixed_plans_equal_plain_decoding_over_a_thousand_prompts() {
     let tally = check(1000, 1, |random, n_layers| {
-        let exit = random.random_range(1..n_layers);
-        Strategy::Fixed(Plan { exit, drafts: random.random_range(0..=6) })
+        fixed(random.random_range(1..n_layers), random.random_range(0..=6))
     });
     // Drafts were accepted and rejected, and rounds gave more than a token each.
     let agreement = tally.agreement().unwrap();
@@ -135,27 +150,18 @@ fn fixed_plans_equal_plain_decoding_over_a_thousand_prompts() {
 
 #[test]
 fn adaptive_plans_equal_plain_decoding() {
-    let tally = check(300, 2, |_, n_layers| Strategy::Adaptive(Box::new(Adaptive::new(n_layers))));
+    let tally = check(300, 2, |_, n_layers| adaptive(n_layers));
     assert!(tally.plans.keys().any(|plan| plan.drafts > 0), "{:?}", tally.plans);
     assert!(tally.plans.keys().any(|plan| plan.drafts == 0), "{:?}", tally.plans);
 }
 
 #[test]
 fn adapting_finds_the_exit_that_agrees() {
-    let model = damped(80, 8, 3, 0.0, 5);
-    let mut adaptive = Strategy::Adaptive(Box::new(Adaptive::new(8)));
+    let mut strategy = adaptive(8);
     let mut random = ChaCha8Rng::seed_from_u64(4);
     let prompts = prompts(&mut random, 4, 12, 80);
-    speculate(
-        &model,
-        &prompts,
-        &options(40, Vec::new()),
-        (&mut adaptive, Clock::default()),
-        &mut Unwatched,
-    )
-    .unwrap();
-    let Strategy::Adaptive(adaptive) = adaptive else { unreachable!() };
-    // Above exit 3 no layer writes: exits 3 to 7 are the last one.
+    speculated(&agreeing(), &prompts, &options(40, Vec::new()), &mut strategy);
+    let Strategy::Adaptive(adaptive) = strategy else { unreachable!() };
     let agreement = adaptive.agreement();
     assert!(agreement[..2].iter().all(|&rate| rate < 0.9), "{agreement:?}");
     assert!(agreement[2..].iter().all(|&rate| rate > 0.9), "{agreement:?}");
@@ -163,14 +169,11 @@ fn adapting_finds_the_exit_that_agrees() {
 
 #[test]
 fn full_acceptance_gives_all_drafts_and_one_more() {
-    let model = damped(80, 8, 3, 0.0, 5);
-    let mut fixed = Strategy::Fixed(Plan { exit: 3, drafts: 4 });
+    let model = agreeing();
     let prompts = [vec![1, 2, 3], vec![4]];
     // One token from the prompt, then four rounds of five.
     let options = options(21, Vec::new());
-    let found =
-        speculate(&model, &prompts, &options, (&mut fixed, Clock::default()), &mut Unwatched)
-            .unwrap();
+    let found = speculated(&model, &prompts, &options, &mut fixed(3, 4));
     assert_eq!(found.texts, alone(&model, &prompts, &options));
     assert_eq!((found.tally.rounds, found.tally.row_rounds()), (4, 8));
     assert_eq!(found.tally.agreement(), Some(1.0));
@@ -180,14 +183,11 @@ fn full_acceptance_gives_all_drafts_and_one_more() {
 
 #[test]
 fn no_draft_goes_beyond_an_end() {
-    let model = damped(80, 8, 3, 0.0, 5);
+    let model = agreeing();
     // The fourth token ends the first text and comes nowhere before or in the second: the prompt gives one, the
     // round drafts the three others.
-    let texts: Vec<Vec<u32>> = alone(
-        &model,
-        &(0..40).map(|token| vec![token]).collect::<Vec<_>>(),
-        &options(12, Vec::new()),
-    );
+    let starts: Vec<Vec<u32>> = (0..40).map(|token| vec![token]).collect();
+    let texts = alone(&model, &starts, &options(12, Vec::new()));
     let pairs = (0..40_u32).flat_map(|a| (0..40_u32).map(move |b| (a, b)));
     let fits = |&(a, b): &(u32, u32)| {
         let (first, second) = (&texts[a as usize], &texts[b as usize]);
@@ -196,16 +196,11 @@ fn no_draft_goes_beyond_an_end() {
     let (a, b) = pairs.into_iter().find(fits).unwrap();
     let (prompts, end) = ([vec![a], vec![b]], texts[a as usize][3]);
     let options = options(12, vec![end]);
-    let mut fixed = Strategy::Fixed(Plan { exit: 3, drafts: 6 });
-    let found =
-        speculate(&model, &prompts, &options, (&mut fixed, Clock::default()), &mut Unwatched)
-            .unwrap();
+    let found = speculated(&model, &prompts, &options, &mut fixed(3, 6));
     assert_eq!(found.texts, alone(&model, &prompts, &options));
     let drafted: Vec<usize> = found.tally.plans.keys().map(|plan| plan.drafts).collect();
     assert_eq!(drafted, [3, 6], "{:?}", found.tally.plans);
-    let one = &prompts[..1];
-    let found =
-        speculate(&model, one, &options, (&mut fixed, Clock::default()), &mut Unwatched).unwrap();
+    let found = speculated(&model, &prompts[..1], &options, &mut fixed(3, 6));
     assert_eq!((found.tally.rounds, found.tally.head_reads), (1, 4));
 }
 
@@ -226,13 +221,12 @@ impl Watcher for Impatient {
 
 #[test]
 fn a_watcher_ends_rows_in_the_middle_of_a_round() {
-    let model = damped(80, 8, 3, 0.0, 5);
+    let model = agreeing();
     let prompts = vec![vec![7, 8], vec![9], vec![10, 11, 12]];
     let options = options(20, Vec::new());
     let mut watcher = Impatient(vec![1, 8, 20]);
-    let mut fixed = Strategy::Fixed(Plan { exit: 3, drafts: 4 });
-    let found = speculate(&model, &prompts, &options, (&mut fixed, Clock::default()), &mut watcher)
-        .unwrap();
+    let way = (&mut fixed(3, 4), Clock::default());
+    let found = speculate(&model, &prompts, &options, way, &mut watcher).unwrap();
     let whole = alone(&model, &prompts, &options);
     let expected = [&whole[0][..1], &whole[1][..8], &whole[2][..]];
     assert_eq!(found.texts, expected);
@@ -242,19 +236,11 @@ fn a_watcher_ends_rows_in_the_middle_of_a_round() {
 fn plans_without_a_draft_exit_are_refused() {
     let model = damped(80, 3, 3, 1.0, 5);
     for exit in [0, 3, 4] {
-        let mut fixed = Strategy::Fixed(Plan { exit, drafts: 2 });
-        let error = speculate(
-            &model,
-            &[vec![1]],
-            &options(4, Vec::new()),
-            (&mut fixed, Clock::default()),
-            &mut Unwatched,
-        );
+        let way = (&mut fixed(exit, 2), Clock::default());
+        let error = speculate(&model, &[vec![1]], &options(4, Vec::new()), way, &mut Unwatched);
         let error = error.unwrap_err().to_string();
-        assert!(
-            error.contains(&format!("draft exit {exit}")) && error.contains("1 to 2"),
-            "{error}"
-        );
+        let expected = format!("draft exit {exit}");
+        assert!(error.contains(&expected) && error.contains("1 to 2"), "{error}");
     }
 }
 
@@ -272,8 +258,7 @@ fn drawn(
         first_number: first,
         ..options(new, Vec::new())
     };
-    let found =
-        speculate(model, prompts, &options, (strategy, Clock::default()), &mut Unwatched).unwrap();
+    let found = speculated(model, prompts, &options, strategy);
     (found.texts, found.tally)
 }
 
@@ -282,7 +267,7 @@ fn drawn_texts_do_not_depend_on_the_batch() {
     let model = damped(80, 6, 2, 0.4, 1);
     let mut random = ChaCha8Rng::seed_from_u64(6);
     let prompts = prompts(&mut random, 6, 12, 80);
-    let mut fixed = Strategy::Fixed(Plan { exit: 2, drafts: 3 });
+    let mut fixed = fixed(2, 3);
     let (together, tally) = drawn(&model, &prompts, 0, 20, &mut fixed);
     for (row, together) in together.iter().enumerate() {
         let (single, _) = drawn(&model, &prompts[row..=row], row as u64, 20, &mut fixed);
@@ -293,14 +278,8 @@ fn drawn_texts_do_not_depend_on_the_batch() {
 
 /// The probability of each next token under [`SAMPLING`], from a run of the whole text.
 fn next(model: &Llama, text: &[u32]) -> Vec<f64> {
-    let n = text.len();
-    let batch = Batch::new(text.to_vec(), vec![0; n], vec![n], n).unwrap();
-    let mut stream = model.embed(&batch, None);
-    for index in 0..model.n_layers() {
-        stream = model.layer(index, stream);
-    }
-    let logits: Vec<f32> =
-        model.read(model.exit_state(&stream), Rows::Many).into_data().try_into_vec().unwrap();
+    let last = model.exit_states(&goldens::alone(text), None).pop().unwrap();
+    let logits = goldens::values(model.read(last, Rows::Many));
     let mut sorted = logits.clone();
     sorted.sort_by(|a, b| b.total_cmp(a));
     let weight = |&logit: &f32| {
@@ -387,14 +366,13 @@ fn check_distribution(
 #[test]
 fn three_drawn_tokens_have_the_exact_joint_distribution() {
     let model = damped(12, 4, 1, 0.5, 3);
-    check_distribution(&model, 3, 256, &mut Strategy::Fixed(Plan { exit: 1, drafts: 2 }));
+    check_distribution(&model, 3, 256, &mut fixed(1, 2));
 }
 
 #[test]
 fn drafts_of_any_length_leave_the_joint_distribution_exact() {
     // More layers make drafting pay, so that rounds draft and stop by how sure they are.
     let model = damped(12, 16, 1, 0.1, 3);
-    let mut adaptive = Strategy::Adaptive(Box::new(Adaptive::new(16)));
-    let tally = check_distribution(&model, 4, 4, &mut adaptive);
+    let tally = check_distribution(&model, 4, 4, &mut adaptive(16));
     assert!(tally.plans.keys().any(|plan| plan.drafts > 0), "{:?}", tally.plans);
 }

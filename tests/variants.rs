@@ -9,15 +9,14 @@ use ee_decode::clock::Clock;
 use ee_decode::generate::{Choice, Options, Unwatched, generate};
 use ee_decode::speculate::{Plan, Strategy, speculate};
 use ee_models::arch::bert::{self, Head};
-use ee_models::arch::llama::{self, Llama};
-use ee_models::checkpoint::Precision;
+use ee_models::arch::llama::Llama;
 use ee_models::kernels::Rows;
-use ee_models::{Batch, Block, Decoder, ExitModel};
+use ee_models::{Block, Decoder, ExitModel};
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::goldens::values;
+use crate::goldens::{Padded, values, whole};
 
 /// Of logits of size 10; the worst measured over all variants is 3e-5.
 const TOLERANCE: f32 = 2e-4;
@@ -49,21 +48,21 @@ struct Case {
     last_step: Vec<Vec<f32>>,
 }
 
+impl Case {
+    /// What is read before the last token is chosen.
+    fn text(&self) -> Vec<u32> {
+        [&self.prompt, &self.continuation[..self.continuation.len() - 1]].concat()
+    }
+}
+
 #[derive(Deserialize)]
 struct EncoderVariant {
     name: String,
     folder: String,
     config: Value,
-    batch: EncoderBatch,
+    batch: Padded,
     /// `[exit][row][label]`
     logits: Vec<Vec<Vec<f32>>>,
-}
-
-#[derive(Deserialize)]
-struct EncoderBatch {
-    input_ids: Vec<Vec<u32>>,
-    attention_mask: Vec<Vec<usize>>,
-    token_type_ids: Vec<Vec<u32>>,
 }
 
 fn variants() -> Variants {
@@ -80,8 +79,7 @@ fn folder(weights: &str, config: &Value) -> TempDir {
 }
 
 fn decoder(weights: &str, config: &Value) -> Llama {
-    let folder = folder(weights, config);
-    llama::load(folder.path(), Precision::Stored, &Device::flex()).unwrap().model
+    goldens::decoder(folder(weights, config).path()).model
 }
 
 fn assert_close(found: &[f32], expected: &[f32], what: &str) -> f32 {
@@ -90,35 +88,27 @@ fn assert_close(found: &[f32], expected: &[f32], what: &str) -> f32 {
     worst
 }
 
-fn whole(model: &Llama, text: &[u32], positions: &[usize]) -> Vec<Vec<f32>> {
-    let n = text.len();
-    let batch = Batch::new(text.to_vec(), vec![0; n], vec![n], n).unwrap();
-    let mut stream = model.embed(&batch, None);
-    (0..model.n_layers())
-        .map(|index| {
-            stream = model.layer(index, stream.clone());
-            values(model.read(stream.select(positions), Rows::Many))
-        })
-        .collect()
-}
-
-/// Logits of every exit at the last token, the first `prompt` tokens read at one go and the rest in steps.
-fn stepwise(model: &Llama, text: &[u32], prompt: usize) -> Vec<Vec<f32>> {
+/// Logits of every exit at the last token, the text read in blocks of these widths.
+fn in_blocks(model: &Llama, text: &[u32], widths: &[usize]) -> Vec<Vec<f32>> {
     let mut cache = model.empty_cache([0].into(), text.len());
-    let mut logits = Vec::new();
-    let steps = std::iter::once(0..prompt).chain((prompt..text.len()).map(|at| at..at + 1));
-    for tokens in steps {
-        let (start, width) = (tokens.start, tokens.len());
+    let (mut logits, mut start) = (Vec::new(), 0);
+    for &width in widths {
         let rows = if start == 0 { Rows::Many } else { Rows::Few };
         let block = Block { width, start, padding: [0].into(), lengths: [width].into(), rows };
-        let mut stream = model.embed_block(&text[tokens], &block);
+        let mut stream = model.embed_block(&text[start..start + width], &block);
         logits.clear();
         for index in 0..model.n_layers() {
             stream = model.layer_with(index, stream, cache.layer(index));
             logits.push(values(model.read(model.exit_state(&stream), Rows::Few)));
         }
+        start += width;
     }
     logits
+}
+
+/// The same, the first `prompt` tokens read at one go and the rest in steps.
+fn stepwise(model: &Llama, text: &[u32], prompt: usize) -> Vec<Vec<f32>> {
+    in_blocks(model, text, &[vec![prompt], vec![1; text.len() - prompt]].concat())
 }
 
 #[test]
@@ -128,8 +118,7 @@ fn decoders_equal_transformers_read_whole_and_step_by_step() {
         for config in [&variant.config, &variant.newer] {
             let model = decoder(&variant.folder, config);
             for case in &variant.cases {
-                let mut text = [case.prompt.clone(), case.continuation.clone()].concat();
-                text.pop();
+                let text = case.text();
                 let name = format!("{}, prompt of {}", variant.name, case.prompt.len());
                 let found = whole(&model, &text, &case.positions);
                 for (exit, (found, expected)) in found.iter().zip(&case.logits).enumerate() {
@@ -147,16 +136,14 @@ fn decoders_equal_transformers_read_whole_and_step_by_step() {
     println!("largest difference {worst:e}");
 }
 
-fn greedy(new: usize) -> Options {
-    Options { max_new_tokens: new, choice: Choice::Greedy, ends: Vec::new(), first_number: 0 }
-}
-
 #[test]
 fn greedy_texts_equal_transformers_alone_in_a_batch_and_by_speculation() {
     for variant in variants().decoders {
         let model = decoder(&variant.folder, &variant.config);
         let prompts: Vec<Vec<u32>> = variant.cases.iter().map(|case| case.prompt.clone()).collect();
-        let options = greedy(variant.cases[0].continuation.len());
+        let max_new_tokens = variant.cases[0].continuation.len();
+        let options =
+            Options { max_new_tokens, choice: Choice::Greedy, ends: Vec::new(), first_number: 0 };
         let together = generate(&model, &prompts, &options, &mut Unwatched).unwrap();
         for (row, case) in variant.cases.iter().enumerate() {
             let what = format!("{}, prompt {row}", variant.name);
@@ -164,15 +151,8 @@ fn greedy_texts_equal_transformers_alone_in_a_batch_and_by_speculation() {
             assert_eq!(alone[0], case.continuation, "{what}");
             assert_eq!(together[row], case.continuation, "{what}, in a batch");
         }
-        let mut strategy = Strategy::Fixed(Plan { exit: 1, drafts: 3 });
-        let found = speculate(
-            &model,
-            &prompts,
-            &options,
-            (&mut strategy, Clock::default()),
-            &mut Unwatched,
-        )
-        .unwrap();
+        let way = (&mut Strategy::Fixed(Plan { exit: 1, drafts: 3 }), Clock::default());
+        let found = speculate(&model, &prompts, &options, way, &mut Unwatched).unwrap();
         assert_eq!(found.texts, together, "{}, by speculation", variant.name);
     }
 }
@@ -182,21 +162,9 @@ fn blocks_change_no_bit_of_what_follows_a_prompt() {
     for variant in variants().decoders {
         let model = decoder(&variant.folder, &variant.config);
         let case = &variant.cases[0];
-        let mut text = [case.prompt.clone(), case.continuation.clone()].concat();
-        text.pop();
-        let mut cache = model.empty_cache([0].into(), text.len());
-        let mut logits = Vec::new();
+        let text = case.text();
         let (prompt, n) = (case.prompt.len(), text.len());
-        for (start, width) in [(0, prompt), (prompt, 7), (prompt + 7, n - prompt - 7)] {
-            let rows = if start == 0 { Rows::Many } else { Rows::Few };
-            let block = Block { width, start, padding: [0].into(), lengths: [width].into(), rows };
-            let mut stream = model.embed_block(&text[start..start + width], &block);
-            logits.clear();
-            for index in 0..model.n_layers() {
-                stream = model.layer_with(index, stream, cache.layer(index));
-                logits.push(values(model.read(model.exit_state(&stream), Rows::Few)));
-            }
-        }
+        let logits = in_blocks(&model, &text, &[prompt, 7, n - prompt - 7]);
         assert_eq!(logits, stepwise(&model, &text, prompt), "{}", variant.name);
         assert_eq!(variant.grows, variant.cases.len() > 1);
     }
@@ -209,11 +177,7 @@ fn encoders_equal_transformers() {
         let EncoderVariant { name, folder: weights, config, batch, logits } = variant;
         let folder = folder(&weights, &config);
         let model = bert::load(folder.path(), &Head::Required, &Device::flex()).unwrap().model;
-        let lengths: Vec<usize> = batch.attention_mask.iter().map(|row| row.iter().sum()).collect();
-        let width = batch.input_ids[0].len();
-        let (ids, types) = (batch.input_ids.concat(), batch.token_type_ids.concat());
-        let batch = Batch::new(ids, types, lengths, width).unwrap();
-        let found = values(model.exit_logits(&batch));
+        let found = values(model.exit_logits(&batch.batch()));
         let expected: Vec<f32> = logits.concat().concat();
         worst = worst.max(assert_close(&found, &expected, &name));
     }

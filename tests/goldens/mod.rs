@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor};
-use ee_models::checkpoint::{ParameterNames, Weights};
+use burn::tensor::{Device, Gradients, Tensor};
+use ee_models::arch::llama::{self, Llama, Loaded};
+use ee_models::checkpoint::{ParameterNames, Precision, Weights};
+use ee_models::kernels::Rows;
+use ee_models::{Batch, ExitModel};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 /// A file or folder.
@@ -20,6 +24,48 @@ pub(crate) fn read<T: DeserializeOwned>(file: &str) -> T {
 
 pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().unwrap()
+}
+
+/// A batch of padded rows.
+#[derive(Deserialize)]
+pub(crate) struct Padded {
+    pub(crate) input_ids: Vec<Vec<u32>>,
+    pub(crate) attention_mask: Vec<Vec<usize>>,
+    pub(crate) token_type_ids: Option<Vec<Vec<u32>>>,
+}
+
+impl Padded {
+    pub(crate) fn width(&self) -> usize {
+        self.input_ids[0].len()
+    }
+
+    pub(crate) fn batch(&self) -> Batch {
+        let lengths: Vec<usize> = self.attention_mask.iter().map(|row| row.iter().sum()).collect();
+        let types = self.token_type_ids.as_ref().map(|types| types.concat());
+        let types = types.unwrap_or_else(|| vec![0; self.width() * lengths.len()]);
+        Batch::new(self.input_ids.concat(), types, lengths, self.width()).unwrap()
+    }
+}
+
+/// A decoder as it is stored.
+pub(crate) fn decoder(folder: &Path) -> Loaded {
+    llama::load(folder, Precision::Stored, &Device::flex()).unwrap()
+}
+
+/// A batch of one text.
+pub(crate) fn alone(text: &[u32]) -> Batch {
+    Batch::new(text.to_vec(), vec![0; text.len()], vec![text.len()], text.len()).unwrap()
+}
+
+/// The logits of every exit at some tokens of a text, run whole.
+pub(crate) fn whole(model: &Llama, text: &[u32], positions: &[usize]) -> Vec<Vec<f32>> {
+    let mut stream = model.embed(&alone(text), None);
+    (0..model.n_layers())
+        .map(|index| {
+            stream = model.layer(index, stream.clone());
+            values(model.read(stream.select(positions), Rows::Many))
+        })
+        .collect()
 }
 
 /// The largest difference; NaN where there is one.

@@ -4,7 +4,6 @@
 mod fixture;
 
 use std::path::Path;
-use std::process::Command;
 
 use ee_decode::policy::POLICIES;
 use ee_decode::rule::names;

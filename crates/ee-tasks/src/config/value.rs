@@ -18,85 +18,46 @@ fn mismatch<T: FromValue>(found: &Tree) -> String {
     format!("expected {}, found {}", T::expected(), found.describe())
 }
 
-impl FromValue for String {
-    fn expected() -> String {
-        "a string".to_owned()
-    }
-    fn from_value(value: &Tree) -> Result<Self, String> {
-        match value {
-            Tree::Text(text) => Ok(text.clone()),
-            other => Err(mismatch::<Self>(other)),
-        }
-    }
-}
-
-impl FromValue for PathBuf {
-    fn expected() -> String {
-        "a path".to_owned()
-    }
-    fn from_value(value: &Tree) -> Result<Self, String> {
-        match value {
-            Tree::Text(text) => Ok(text.into()),
-            other => Err(mismatch::<Self>(other)),
-        }
-    }
-}
-
-impl FromValue for bool {
-    fn expected() -> String {
-        "true or false".to_owned()
-    }
-    fn from_value(value: &Tree) -> Result<Self, String> {
-        match value {
-            Tree::Truth(truth) => Ok(*truth),
-            other => Err(mismatch::<Self>(other)),
-        }
-    }
-}
-
-impl FromValue for f64 {
-    fn expected() -> String {
-        "a finite number".to_owned()
-    }
-    fn from_value(value: &Tree) -> Result<Self, String> {
-        match value {
-            Tree::Float(number) if number.is_finite() => Ok(*number),
-            Tree::Integer(number) => Ok(*number as f64),
-            other => Err(mismatch::<Self>(other)),
-        }
-    }
-}
-
-impl FromValue for i64 {
-    fn expected() -> String {
-        "a whole number".to_owned()
-    }
-    fn from_value(value: &Tree) -> Result<Self, String> {
-        match value {
-            Tree::Integer(number) => Ok(*number),
-            other => Err(mismatch::<Self>(other)),
-        }
-    }
-}
-
-macro_rules! unsigned {
-    ($($integer:ty),*) => {$(
-        impl FromValue for $integer {
+/// Types that one kind of value holds, with what is expected.
+macro_rules! from_value {
+    ($($type:ty: $expected:literal, $($value:pat $(if $holds:expr)? => $read:expr),+;)+) => {$(
+        impl FromValue for $type {
             fn expected() -> String {
-                "a whole number, 0 or more".to_owned()
+                $expected.to_owned()
             }
             fn from_value(value: &Tree) -> Result<Self, String> {
                 match value {
-                    Tree::Integer(number) => {
-                        <$integer>::try_from(*number).map_err(|_| mismatch::<Self>(value))
-                    }
+                    $($value $(if $holds)? => Ok($read),)+
                     other => Err(mismatch::<Self>(other)),
                 }
             }
         }
+    )+};
+}
+from_value! {
+    String: "a string", Tree::Text(text) => text.clone();
+    PathBuf: "a path", Tree::Text(text) => text.into();
+    bool: "true or false", Tree::Truth(truth) => *truth;
+    f64: "a finite number",
+        Tree::Float(number) if number.is_finite() => *number,
+        Tree::Integer(number) => *number as f64;
+    i64: "a whole number", Tree::Integer(number) => *number;
+    u64: "a whole number, 0 or more", Tree::Integer(number) if *number >= 0 => *number as u64;
+}
+
+macro_rules! smaller {
+    ($($integer:ty),*) => {$(
+        impl FromValue for $integer {
+            fn expected() -> String {
+                u64::expected()
+            }
+            fn from_value(value: &Tree) -> Result<Self, String> {
+                Self::try_from(u64::from_value(value)?).map_err(|_| mismatch::<Self>(value))
+            }
+        }
     )*};
 }
-unsigned!(usize, u64, u32);
+smaller!(usize, u32);
 
 impl<T: FromValue> FromValue for Vec<T> {
     fn expected() -> String {

@@ -21,8 +21,8 @@ const NAMES: [&str; 7] =
 /// A class of transformers, as far as it does more than read `tokenizer.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Class {
-    /// Names without `Fast`.
-    names: &'static [&'static str],
+    /// Names without `Tokenizer` and `TokenizerFast`.
+    names: &'static str,
     /// Special tokens where the folder names none.
     tokens: &'static [(&'static str, &'static str)],
     /// Whether it puts a beginning and an end around texts where the folder does not say; none where it
@@ -32,17 +32,11 @@ pub(super) struct Class {
     pub(super) rewrites_normalizer: bool,
 }
 
+/// Any class that reads `tokenizer.json` and no more, `PreTrainedTokenizerFast` first.
+const PLAIN: Class = Class { names: "", tokens: &[], frame: None, rewrites_normalizer: false };
+
 const BERT: Class = Class {
-    names: &[
-        "BertTokenizer",
-        "DistilBertTokenizer",
-        "ElectraTokenizer",
-        "MobileBertTokenizer",
-        "SqueezeBertTokenizer",
-        "ConvBertTokenizer",
-        "LayoutLMTokenizer",
-        "LxmertTokenizer",
-    ],
+    names: "Bert DistilBert Electra MobileBert SqueezeBert ConvBert LayoutLM Lxmert",
     tokens: &[
         ("unk_token", "[UNK]"),
         ("sep_token", "[SEP]"),
@@ -50,12 +44,12 @@ const BERT: Class = Class {
         ("cls_token", "[CLS]"),
         ("mask_token", "[MASK]"),
     ],
-    frame: None,
     rewrites_normalizer: true,
+    ..PLAIN
 };
 
 const ROBERTA: Class = Class {
-    names: &["RobertaTokenizer", "LongformerTokenizer", "BartTokenizer"],
+    names: "Roberta Longformer Bart",
     tokens: &[
         ("bos_token", "<s>"),
         ("eos_token", "</s>"),
@@ -65,51 +59,31 @@ const ROBERTA: Class = Class {
         ("cls_token", "<s>"),
         ("mask_token", "<mask>"),
     ],
-    frame: None,
-    rewrites_normalizer: false,
+    ..PLAIN
 };
 
-const END_OF_TEXT: &[(&str, &str)] = &[
-    ("bos_token", "<|endoftext|>"),
-    ("eos_token", "<|endoftext|>"),
-    ("unk_token", "<|endoftext|>"),
-];
+const LLAMA: Class = Class {
+    names: "Llama CodeLlama",
+    tokens: &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")],
+    frame: Some([true, false]),
+    ..PLAIN
+};
 
-const CLASSES: [Class; 6] = [
-    BERT,
-    ROBERTA,
-    Class {
-        names: &["LlamaTokenizer", "CodeLlamaTokenizer"],
-        tokens: &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")],
-        frame: Some([true, false]),
-        rewrites_normalizer: false,
-    },
-    Class {
-        names: &["Qwen2Tokenizer"],
-        tokens: &[
-            ("eos_token", "<|endoftext|>"),
-            ("unk_token", "<|endoftext|>"),
-            ("pad_token", "<|endoftext|>"),
-        ],
-        frame: None,
-        rewrites_normalizer: false,
-    },
-    Class {
-        names: &["GPT2Tokenizer"],
-        tokens: END_OF_TEXT,
-        frame: None,
-        rewrites_normalizer: false,
-    },
-    Class {
-        names: &["GPTNeoXTokenizer"],
-        tokens: END_OF_TEXT,
-        frame: Some([false, false]),
-        rewrites_normalizer: false,
-    },
-];
+const END: &str = "<|endoftext|>";
 
-/// Any class that reads `tokenizer.json` and no more, `PreTrainedTokenizerFast` first.
-const PLAIN: Class = Class { names: &[], tokens: &[], frame: None, rewrites_normalizer: false };
+const QWEN2: Class = Class {
+    names: "Qwen2",
+    tokens: &[("eos_token", END), ("unk_token", END), ("pad_token", END)],
+    ..PLAIN
+};
+
+const GPT2: Class = Class {
+    names: "GPT2",
+    tokens: &[("bos_token", END), ("eos_token", END), ("unk_token", END)],
+    ..PLAIN
+};
+
+const GPT_NEOX: Class = Class { names: "GPTNeoX", frame: Some([false, false]), ..GPT2 };
 
 /// A special token, as text or with what its folder says of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -306,13 +280,15 @@ impl Class {
 
     /// Whether it is one of those that leave the first space to their vocabulary.
     pub(super) fn leaves_prefix_space(self) -> bool {
-        self.names.contains(&"LlamaTokenizer")
+        self == LLAMA
     }
 }
 
 fn class_of(name: &str) -> Class {
-    let name = name.strip_suffix("Fast").unwrap_or(name);
-    CLASSES.into_iter().find(|class| class.names.contains(&name)).unwrap_or(PLAIN)
+    let name = name.strip_suffix("Fast").unwrap_or(name).strip_suffix("Tokenizer");
+    let classes = [BERT, ROBERTA, LLAMA, QWEN2, GPT2, GPT_NEOX];
+    let is_named = |class: &Class| class.names.split(' ').any(|known| Some(known) == name);
+    classes.into_iter().find(is_named).unwrap_or(PLAIN)
 }
 
 /// `special_tokens_map.json` goes before, but for lists, which it makes longer.

@@ -13,38 +13,28 @@ use nltk_porter::{Mode, PorterStemmer};
 use super::Entry;
 use super::mean::MeanOfBest;
 
+/// A name, its method, what a text is cut into, and the F-measure of two of them.
+macro_rules! rouge {
+    ($name:literal, $method:literal, $cut:ident, $f1:expr) => {
+        Entry::Plain(&MeanOfBest {
+            name: $name,
+            method: $method,
+            value: |hypothesis, reference| {
+                let f1: fn(&[String], &[String]) -> f64 = $f1;
+                Ok(f1(&$cut(hypothesis), &$cut(reference)))
+            },
+        })
+    };
+}
+
 /// Shared words or stems, pairs of them, or the longest common subsequence.
 pub(super) const METRICS: &[Entry] = &[
-    Entry::Plain(&MeanOfBest {
-        name: "rouge1",
-        method: "rouge1|stemmer:no",
-        value: |hypothesis, reference| Ok(n_gram_f1(1, &words(hypothesis), &words(reference))),
-    }),
-    Entry::Plain(&MeanOfBest {
-        name: "rouge1:stem",
-        method: "rouge1|stemmer:yes",
-        value: |hypothesis, reference| Ok(n_gram_f1(1, &stems(hypothesis), &stems(reference))),
-    }),
-    Entry::Plain(&MeanOfBest {
-        name: "rouge2",
-        method: "rouge2|stemmer:no",
-        value: |hypothesis, reference| Ok(n_gram_f1(2, &words(hypothesis), &words(reference))),
-    }),
-    Entry::Plain(&MeanOfBest {
-        name: "rouge2:stem",
-        method: "rouge2|stemmer:yes",
-        value: |hypothesis, reference| Ok(n_gram_f1(2, &stems(hypothesis), &stems(reference))),
-    }),
-    Entry::Plain(&MeanOfBest {
-        name: "rougeL",
-        method: "rougeL|stemmer:no",
-        value: |hypothesis, reference| Ok(subsequence_f1(&words(hypothesis), &words(reference))),
-    }),
-    Entry::Plain(&MeanOfBest {
-        name: "rougeL:stem",
-        method: "rougeL|stemmer:yes",
-        value: |hypothesis, reference| Ok(subsequence_f1(&stems(hypothesis), &stems(reference))),
-    }),
+    rouge!("rouge1", "rouge1|stemmer:no", words, |a, b| n_gram_f1(1, a, b)),
+    rouge!("rouge1:stem", "rouge1|stemmer:yes", stems, |a, b| n_gram_f1(1, a, b)),
+    rouge!("rouge2", "rouge2|stemmer:no", words, |a, b| n_gram_f1(2, a, b)),
+    rouge!("rouge2:stem", "rouge2|stemmer:yes", stems, |a, b| n_gram_f1(2, a, b)),
+    rouge!("rougeL", "rougeL|stemmer:no", words, subsequence_f1),
+    rouge!("rougeL:stem", "rougeL|stemmer:yes", stems, subsequence_f1),
 ];
 
 static STEMMER: LazyLock<PorterStemmer> = LazyLock::new(|| PorterStemmer::new(Mode::Nltk));

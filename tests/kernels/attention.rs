@@ -1,15 +1,16 @@
 //! One attention in all its shapes.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::*;
 
 /// Compares values and gradients of query, key, value and, where there is one, bias.
-fn check(what: &str, shape: &AttentionShape, d_head: usize, bias: Option<Tensor<3>>) {
-    let (batch, width) = (shape.held.len(), shape.width);
-    let query = random([batch * width, shape.heads * d_head], 1);
-    let [key, value] =
-        [2, 3].map(|seed| random([batch * shape.capacity, shape.kv_heads * d_head], seed));
+fn check(what: &str, shape: &AttentionShape, bias: Option<Tensor<3>>) {
+    let AttentionShape { queries, slots, heads, kv_heads, head_dim, .. } = *shape;
+    let batch = shape.held.len();
+    let query = random([batch * queries, heads * head_dim], 1);
+    let [key, value] = [2, 3].map(|seed| random([batch * slots, kv_heads * head_dim], seed));
     let inputs = || (query.clone(), key.clone(), value.clone(), bias.clone());
     let ours = || {
         let (query, key, value, bias) = inputs();
@@ -27,7 +28,7 @@ fn check(what: &str, shape: &AttentionShape, d_head: usize, bias: Option<Tensor<
 
 /// A bias for the first `slots` slots.
 fn bias(shape: &AttentionShape, slots: usize) -> Tensor<3> {
-    random([shape.heads, shape.width, slots], 4)
+    random([shape.heads, shape.queries, slots], 4)
 }
 
 #[test]
@@ -38,9 +39,9 @@ fn of_an_encoder() {
         (vec![40, 33], 40, 3, 20),
         (vec![70], 72, 2, 64),
     ] {
-        let shape = AttentionShape::whole(heads, width, &lengths);
-        check("encoder", &shape, d_head, None);
-        check("encoder with a bias", &shape, d_head, Some(bias(&shape, shape.capacity)));
+        let shape = AttentionShape::whole(width, heads, d_head, &lengths);
+        check("encoder", &shape, None);
+        check("encoder with a bias", &shape, Some(bias(&shape, shape.slots)));
     }
 }
 
@@ -49,12 +50,19 @@ fn over_a_memory() {
     for (lengths, width, capacity, memory) in
         [(vec![1, 1], 1, 9, vec![9, 4]), (vec![6, 2], 6, 80, vec![80, 0])]
     {
-        let shape = AttentionShape::whole(4, width, &lengths).over(capacity, &memory);
-        check("memory", &shape, 8, None);
-        let grouped = AttentionShape { kv_heads: 2, scale: Some(1.0), ..shape };
-        check("grouped memory", &grouped, 8, None);
-        check("memory with a bias", &grouped, 8, Some(bias(&grouped, capacity)));
+        let shape = AttentionShape::whole(width, 4, 8, &lengths).over(capacity, &memory);
+        check("memory", &shape, None);
+        let grouped = AttentionShape { kv_heads: 2, scale: 1.0, ..shape };
+        check("grouped memory", &grouped, None);
+        check("memory with a bias", &grouped, Some(bias(&grouped, capacity)));
     }
+}
+
+/// Six heads on two, of eight columns each.
+fn decoder(place: CachePlace, window: Option<usize>, held: [Range<usize>; 2]) -> AttentionShape {
+    let shape = AttentionShape::whole(place.width, 6, 8, &[]);
+    let shape = shape.causal(place.capacity, place.start, window, Arc::from(held));
+    AttentionShape { kv_heads: 2, ..shape }
 }
 
 #[test]
@@ -66,9 +74,9 @@ fn of_a_decoder() {
         (70, [0, 0], [70, 66], Some(7)),
     ] {
         let place = CachePlace { capacity: width, width, start: 0 };
-        let shape = AttentionShape::causal([6, 2], place, window, &starts, &ends);
-        check("decoder", &shape, 8, None);
-        check("decoder with a bias", &shape, 8, Some(bias(&shape, shape.capacity)));
+        let shape = decoder(place, window, [starts[0]..ends[0], starts[1]..ends[1]]);
+        check("decoder", &shape, None);
+        check("decoder with a bias", &shape, Some(bias(&shape, shape.slots)));
     }
 }
 
@@ -108,7 +116,7 @@ fn over_a_cache() {
         let origins = || shifts.iter().enumerate().map(origin).collect();
         let shape = AttentionShape {
             origins: (shifts != [0, 0]).then(origins),
-            ..AttentionShape::causal([6, 2], place, window, &starts, &ends)
+            ..decoder(place, window, [starts[0]..ends[0], starts[1]..ends[1]])
         };
         check_cached(place, &shape, 2);
     }
@@ -120,7 +128,7 @@ fn over_some_rows_of_a_cache() {
     let place = CachePlace { capacity: 30, width: 3, start: 20 };
     let shape = AttentionShape {
         origins: Some(Arc::from([3 * 30, 30])),
-        ..AttentionShape::causal([6, 2], place, Some(9), &[3, 0], &[23, 22])
+        ..decoder(place, Some(9), [3..23, 0..22])
     };
     check_cached(place, &shape, 4);
 }

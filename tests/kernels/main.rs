@@ -135,7 +135,7 @@ fn dropout_keeps_its_share_and_repeats_its_mask() {
 #[test]
 fn dropout_within_norm_and_attention_has_consistent_gradients() {
     let dropout = Dropout { probability: 0.3, seed: 4 };
-    let shape = AttentionShape { dropout, ..AttentionShape::whole(2, 6, &[6, 4]) };
+    let shape = AttentionShape { dropout, ..AttentionShape::whole(6, 2, 4, &[6, 4]) };
     let [q, k, v] = [1, 2, 3].map(|seed| random([12, 8], seed));
     // Attention is linear in V: the gradient's product with V is the output's product with its weights.
     let weights = random([12, 8], 9).detach();

@@ -1,5 +1,7 @@
 //! Activation functions, forward and backward.
 
+use std::f32::consts::FRAC_1_SQRT_2;
+
 use rayon::prelude::*;
 
 use super::instructions::vectorised;
@@ -55,9 +57,6 @@ impl Activation {
 }
 
 /// `out` = f(`input`), number by number.
-///
-/// # Panics
-/// If the slices differ in length.
 pub fn activation_forward(activation: Activation, input: &[f32], out: &mut [f32]) {
     assert_eq!(input.len(), out.len(), "numbers before and after an activation");
     out.par_chunks_mut(CHUNK).zip(input.par_chunks(CHUNK)).for_each(
@@ -73,9 +72,6 @@ pub fn activation_forward(activation: Activation, input: &[f32], out: &mut [f32]
 }
 
 /// `input_gradient` = `output_gradient` · f′(`input`), number by number.
-///
-/// # Panics
-/// If the slices differ in length.
 pub fn activation_backward(
     activation: Activation,
     input: &[f32],
@@ -98,47 +94,42 @@ pub fn activation_backward(
         .for_each(|(out, (input, gradient))| derive(input, gradient, out));
 }
 
-/// `out` = silu(`gate`) · `up` with silu(x) = x / (1 + e⁻ˣ), number by number (Shazeer 2020).
-///
-/// # Panics
-/// If the slices differ in length.
-pub fn silu_product(gate: &[f32], up: &[f32], out: &mut [f32]) {
-    assert_eq!(gate.len(), out.len(), "numbers before and after an activation");
-    assert_eq!(up.len(), out.len(), "numbers before and after an activation");
+/// `out` = silu(`input`) · `factor` with silu(x) = x / (1 + e⁻ˣ), number by number (Shazeer 2020).
+pub fn silu_product(input: &[f32], factor: &[f32], out: &mut [f32]) {
+    assert_eq!(input.len(), out.len(), "numbers before and after an activation");
+    assert_eq!(factor.len(), out.len(), "numbers before and after an activation");
     if out.len() <= CHUNK {
-        return silu_product_all(gate, up, out);
+        return silu_product_all(input, factor, out);
     }
     out.par_chunks_mut(CHUNK)
-        .zip(gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK)))
-        .for_each(|(out, (gate, up))| silu_product_all(gate, up, out));
+        .zip(input.par_chunks(CHUNK).zip(factor.par_chunks(CHUNK)))
+        .for_each(|(out, (input, factor))| silu_product_all(input, factor, out));
 }
 
-/// Gradients of [`silu_product`]: d`up` = g·silu(`gate`), d`gate` = g·`up`·σ(1 + `gate`·(1 − σ)), σ the
-/// logistic function of `gate`.
-///
-/// # Panics
-/// If the slices differ in length.
+/// Gradients of [`silu_product`]: d`factor` = g·silu(`input`), d`input` = g·`factor`·σ(1 + `input`·(1 − σ)), σ the
+/// logistic function of `input`.
 pub fn silu_product_backward(
-    gate: &[f32],
-    up: &[f32],
+    input: &[f32],
+    factor: &[f32],
     output_gradient: &[f32],
-    gate_gradient: &mut [f32],
-    up_gradient: &mut [f32],
+    input_gradient: &mut [f32],
+    factor_gradient: &mut [f32],
 ) {
-    for len in [gate.len(), up.len(), gate_gradient.len(), up_gradient.len()] {
+    for len in [input.len(), factor.len(), input_gradient.len(), factor_gradient.len()] {
         assert_eq!(len, output_gradient.len(), "numbers in an activation's gradient");
     }
-    gate_gradient
+    input_gradient
         .par_chunks_mut(CHUNK)
-        .zip(up_gradient.par_chunks_mut(CHUNK))
-        .zip(gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK)))
+        .zip(factor_gradient.par_chunks_mut(CHUNK))
+        .zip(input.par_chunks(CHUNK).zip(factor.par_chunks(CHUNK)))
         .zip(output_gradient.par_chunks(CHUNK))
-        .for_each(|(((of_gate, of_up), (gate, up)), gradient)| {
-            silu_product_derive(gate, up, gradient, of_gate, of_up);
+        .for_each(|(((of_input, of_factor), (input, factor)), gradient)| {
+            silu_product_derive(input, factor, gradient, of_input, of_factor);
         });
 }
 
 const SQRT_2_OVER_PI: f32 = 0.797_884_6;
+const FRAC_1_SQRT_2_PI: f32 = 0.398_942_3;
 const CUBIC: f32 = 0.044_715;
 /// The slope with which the logistic function comes near the normal one's.
 const QUICK: f32 = 1.702;
@@ -159,136 +150,95 @@ fn logistic_slope<const FUSED: bool>(x: f32) -> f32 {
     sigma * fused::<FUSED>(x, 1.0 - sigma, 1.0)
 }
 
-vectorised! {
-    fn gelu(input: &[f32], out: &mut [f32]) {
-        for (out, &x) in out.iter_mut().zip(input) {
-            let half = 0.5 * x;
-            *out = fused::<FUSED>(half, erf::<FUSED>(x * std::f32::consts::FRAC_1_SQRT_2), half);
+/// Defines a function of one number and the gradient of its input, each over slices.
+macro_rules! elementwise {
+    ($forward:ident, $backward:ident, |$x:ident| $value:expr, |$gradient:ident| $derived:expr) => {
+        vectorised! {
+            fn $forward(input: &[f32], out: &mut [f32]) {
+                for (out, &$x) in out.iter_mut().zip(input) {
+                    *out = $value;
+                }
+            }
         }
-    }
+
+        vectorised! {
+            fn $backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
+                for ((out, &$x), &$gradient) in out.iter_mut().zip(input).zip(gradient) {
+                    *out = $derived;
+                }
+            }
+        }
+    };
 }
 
-vectorised! {
-    fn gelu_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
-        const FRAC_1_SQRT_2_PI: f32 = 0.398_942_3;
-        for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
-            let cumulative = fused::<FUSED>(0.5, erf::<FUSED>(x * std::f32::consts::FRAC_1_SQRT_2), 0.5);
-            let density = FRAC_1_SQRT_2_PI * exp::<FUSED>(-0.5 * x * x);
-            *out = gradient * fused::<FUSED>(x, density, cumulative);
-        }
+elementwise!(
+    gelu,
+    gelu_backward,
+    |x| fused::<FUSED>(0.5 * x, erf::<FUSED>(x * FRAC_1_SQRT_2), 0.5 * x),
+    |gradient| {
+        let cumulative = fused::<FUSED>(0.5, erf::<FUSED>(x * FRAC_1_SQRT_2), 0.5);
+        let density = FRAC_1_SQRT_2_PI * exp::<FUSED>(-0.5 * x * x);
+        gradient * fused::<FUSED>(x, density, cumulative)
     }
-}
+);
+
+elementwise!(
+    gelu_tanh,
+    gelu_tanh_backward,
+    |x| {
+        let inner = SQRT_2_OVER_PI * x * fused::<FUSED>(CUBIC * x, x, 1.0);
+        fused::<FUSED>(0.5 * x, tanh::<FUSED>(inner), 0.5 * x)
+    },
+    |gradient| {
+        let value = tanh::<FUSED>(SQRT_2_OVER_PI * x * fused::<FUSED>(CUBIC * x, x, 1.0));
+        let slope = SQRT_2_OVER_PI * fused::<FUSED>(3.0 * CUBIC * x, x, 1.0);
+        let change = 0.5 * x * fused::<FUSED>(-value, value, 1.0) * slope;
+        gradient * (fused::<FUSED>(0.5, value, 0.5) + change)
+    }
+);
+
+elementwise!(quick_gelu, quick_gelu_backward, |x| x * logistic::<FUSED>(QUICK * x), |gradient| {
+    gradient * logistic_slope::<FUSED>(QUICK * x)
+});
+
+// NaN stays.
+elementwise!(relu, relu_backward, |x| if x < 0.0 { 0.0 } else { x }, |gradient| if x > 0.0 {
+    gradient
+} else {
+    0.0
+});
+
+elementwise!(silu, silu_backward, |x| x * logistic::<FUSED>(x), |gradient| gradient
+    * logistic_slope::<FUSED>(x));
+
+elementwise!(tanh_all, tanh_backward, |x| tanh::<FUSED>(x), |gradient| {
+    let value = tanh::<FUSED>(x);
+    gradient * fused::<FUSED>(-value, value, 1.0)
+});
 
 vectorised! {
-    fn gelu_tanh(input: &[f32], out: &mut [f32]) {
-        for (out, &x) in out.iter_mut().zip(input) {
-            let half = 0.5 * x;
-            let inner = SQRT_2_OVER_PI * x * fused::<FUSED>(CUBIC * x, x, 1.0);
-            *out = fused::<FUSED>(half, tanh::<FUSED>(inner), half);
-        }
-    }
-}
-
-vectorised! {
-    fn gelu_tanh_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
-        for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
-            let value = tanh::<FUSED>(SQRT_2_OVER_PI * x * fused::<FUSED>(CUBIC * x, x, 1.0));
-            let slope = SQRT_2_OVER_PI * fused::<FUSED>(3.0 * CUBIC * x, x, 1.0);
-            let change = 0.5 * x * fused::<FUSED>(-value, value, 1.0) * slope;
-            *out = gradient * (fused::<FUSED>(0.5, value, 0.5) + change);
-        }
-    }
-}
-
-vectorised! {
-    fn quick_gelu(input: &[f32], out: &mut [f32]) {
-        for (out, &x) in out.iter_mut().zip(input) {
-            *out = x * logistic::<FUSED>(QUICK * x);
-        }
-    }
-}
-
-vectorised! {
-    fn quick_gelu_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
-        for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
-            *out = gradient * logistic_slope::<FUSED>(QUICK * x);
-        }
-    }
-}
-
-vectorised! {
-    fn silu(input: &[f32], out: &mut [f32]) {
-        for (out, &x) in out.iter_mut().zip(input) {
-            *out = x * logistic::<FUSED>(x);
-        }
-    }
-}
-
-vectorised! {
-    fn silu_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
-        for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
-            *out = gradient * logistic_slope::<FUSED>(x);
-        }
-    }
-}
-
-vectorised! {
-    fn relu(input: &[f32], out: &mut [f32]) {
-        for (out, &x) in out.iter_mut().zip(input) {
-            // NaN stays.
-            *out = if x < 0.0 { 0.0 } else { x };
-        }
-    }
-}
-
-vectorised! {
-    fn relu_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
-        for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
-            *out = if x > 0.0 { gradient } else { 0.0 };
-        }
-    }
-}
-
-vectorised! {
-    fn silu_product_all(gate: &[f32], up: &[f32], out: &mut [f32]) {
-        for ((out, &x), &up) in out.iter_mut().zip(gate).zip(up) {
+    fn silu_product_all(input: &[f32], factor: &[f32], out: &mut [f32]) {
+        for ((out, &x), &factor) in out.iter_mut().zip(input).zip(factor) {
             let e = exp::<FUSED>(-x.abs());
-            *out = up * x * (if x < 0.0 { e } else { 1.0 }) / (1.0 + e);
+            *out = factor * x * (if x < 0.0 { e } else { 1.0 }) / (1.0 + e);
         }
     }
 }
 
 vectorised! {
     fn silu_product_derive(
-        gate: &[f32],
-        up: &[f32],
+        input: &[f32],
+        factor: &[f32],
         gradient: &[f32],
-        of_gate: &mut [f32],
-        of_up: &mut [f32],
+        of_input: &mut [f32],
+        of_factor: &mut [f32],
     ) {
-        let results = of_gate.iter_mut().zip(of_up);
-        for (((of_gate, of_up), (&x, &up)), &g) in results.zip(gate.iter().zip(up)).zip(gradient) {
+        let results = of_input.iter_mut().zip(of_factor);
+        for (((of_input, of_factor), (&x, &factor)), &g) in results.zip(input.iter().zip(factor)).zip(gradient) {
             let e = exp::<FUSED>(-x.abs());
             let logistic = (if x < 0.0 { e } else { 1.0 }) / (1.0 + e);
-            *of_up = g * x * logistic;
-            *of_gate = g * up * logistic * fused::<FUSED>(x, 1.0 - logistic, 1.0);
-        }
-    }
-}
-
-vectorised! {
-    fn tanh_all(input: &[f32], out: &mut [f32]) {
-        for (out, &x) in out.iter_mut().zip(input) {
-            *out = tanh::<FUSED>(x);
-        }
-    }
-}
-
-vectorised! {
-    fn tanh_backward(input: &[f32], gradient: &[f32], out: &mut [f32]) {
-        for ((out, &x), &gradient) in out.iter_mut().zip(input).zip(gradient) {
-            let value = tanh::<FUSED>(x);
-            *out = gradient * fused::<FUSED>(-value, value, 1.0);
+            *of_factor = g * x * logistic;
+            *of_input = g * factor * logistic * fused::<FUSED>(x, 1.0 - logistic, 1.0);
         }
     }
 }
@@ -356,29 +306,29 @@ mod tests {
     #[test]
     fn gradients_of_silu_products_equal_the_formula() {
         let n = 2 * CHUNK + 9;
-        let gate: Vec<f32> = numbers(n, 1).iter().map(|x| 12.0 * x).collect();
-        let (up, gradient) = (numbers(n, 2), numbers(n, 3));
-        let (mut of_gate, mut of_up) = (vec![0.0; n], vec![0.0; n]);
-        silu_product_backward(&gate, &up, &gradient, &mut of_gate, &mut of_up);
+        let input: Vec<f32> = numbers(n, 1).iter().map(|x| 12.0 * x).collect();
+        let (factor, gradient) = (numbers(n, 2), numbers(n, 3));
+        let (mut of_input, mut of_factor) = (vec![0.0; n], vec![0.0; n]);
+        silu_product_backward(&input, &factor, &gradient, &mut of_input, &mut of_factor);
         let exact = |i: usize| {
-            let (x, u, g) = (f64::from(gate[i]), f64::from(up[i]), f64::from(gradient[i]));
+            let (x, u, g) = (f64::from(input[i]), f64::from(factor[i]), f64::from(gradient[i]));
             let logistic = 1.0 / (1.0 + (-x).exp());
             [g * u * logistic * (1.0 + x * (1.0 - logistic)), g * x * logistic]
         };
-        assert_close(&of_gate, &(0..n).map(|i| exact(i)[0]).collect::<Vec<_>>(), 3e-6);
-        assert_close(&of_up, &(0..n).map(|i| exact(i)[1]).collect::<Vec<_>>(), 6e-6);
+        assert_close(&of_input, &(0..n).map(|i| exact(i)[0]).collect::<Vec<_>>(), 3e-6);
+        assert_close(&of_factor, &(0..n).map(|i| exact(i)[1]).collect::<Vec<_>>(), 6e-6);
     }
 
     #[test]
     fn silu_products_equal_the_formula() {
-        let gate: Vec<f32> = numbers(20_003, 1).iter().map(|x| 20.0 * x).collect();
-        let up = numbers(gate.len(), 2);
-        let mut out = vec![0.0; gate.len()];
-        silu_product(&gate, &up, &mut out);
-        let expected: Vec<f64> = gate
+        let input: Vec<f32> = numbers(20_003, 1).iter().map(|x| 20.0 * x).collect();
+        let factor = numbers(input.len(), 2);
+        let mut out = vec![0.0; input.len()];
+        silu_product(&input, &factor, &mut out);
+        let expected: Vec<f64> = input
             .iter()
-            .zip(&up)
-            .map(|(&x, &up)| f64::from(up) * f64::from(x) / (1.0 + f64::from(-x).exp()))
+            .zip(&factor)
+            .map(|(&x, &factor)| f64::from(factor) * f64::from(x) / (1.0 + f64::from(-x).exp()))
             .collect();
         assert_close(&out, &expected, 3e-6);
         silu_product(&[-3e38, 3e38], &[1.0, 1.0], &mut out[..2]);

@@ -5,8 +5,9 @@
 //! the machine's best is chosen at run time ([`InstructionSet`]). Work is split over rayon's threads by
 //! shape alone and partial sums are added in a fixed order, so the same inputs give the same bits on a
 //! machine whatever the number and the timing of its threads; that rules out splitting one sum over
-//! threads as they come free. Sizes that do not fit together are a broken invariant and panic; they are
-//! checked once per call, in arithmetic that does not wrap (`sizes`), before anything is written.
+//! threads as they come free. Every function panics when sizes do not fit together, which is a broken
+//! invariant; they are checked once per call, in arithmetic that does not wrap (`sizes`), before anything is
+//! written.
 #![allow(
     unsafe_code,
     reason = "vector instructions, packed panels and disjoint writes from several threads need raw \

@@ -53,9 +53,6 @@ const BLOCK: usize = 8 << 20;
 ///
 /// # Shapes
 /// `input` `[rows, inputs]`, `weight` `[outputs, inputs]`, `bias` `[outputs]` → `out` `[rows, outputs]`.
-///
-/// # Panics
-/// If a slice does not fit its shape.
 pub fn linear_forward(
     shape: LinearShape,
     input: &[f32],
@@ -99,9 +96,6 @@ const OUTPUTS: usize = 2048;
 ///
 /// # Shapes
 /// `output_gradient` `[rows, outputs]`, `weight` `[outputs, inputs]` → `[rows, inputs]`.
-///
-/// # Panics
-/// If a slice does not fit its shape.
 pub fn linear_backward_input(
     shape: LinearShape,
     output_gradient: &[f32],
@@ -158,9 +152,6 @@ fn backward_input(
 ///
 /// # Shapes
 /// `output_gradient` `[rows, outputs]`, `input` `[rows, inputs]` → `[outputs, inputs]`.
-///
-/// # Panics
-/// If a slice does not fit its shape.
 pub fn linear_backward_weight(
     shape: LinearShape,
     output_gradient: &[f32],
@@ -179,9 +170,6 @@ pub fn linear_backward_weight(
 ///
 /// # Shapes
 /// `output_gradient` `[rows, outputs]` → `[outputs]`.
-///
-/// # Panics
-/// If a slice does not fit.
 pub fn bias_backward(output_gradient: &[f32], bias_gradient: &mut [f32]) {
     const COLUMNS: usize = 128;
     let columns = bias_gradient.len();

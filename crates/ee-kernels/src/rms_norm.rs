@@ -14,9 +14,6 @@ const LANES: usize = 32;
 ///
 /// # Shapes
 /// `gamma` `[d]`, `input`, `out` `[rows, d]`.
-///
-/// # Panics
-/// If sizes do not fit together.
 pub fn rms_norm(gamma: &[f32], epsilon: f32, input: &[f32], out: &mut [f32]) {
     check(gamma, input.len(), out.len());
     let chunk = ROWS * gamma.len();
@@ -32,9 +29,6 @@ pub fn rms_norm(gamma: &[f32], epsilon: f32, input: &[f32], out: &mut [f32]) {
 ///
 /// # Shapes
 /// `gamma` `[d]`, the others `[rows, d]`.
-///
-/// # Panics
-/// If sizes do not fit together.
 pub fn add_rms_norm(
     gamma: &[f32],
     epsilon: f32,
@@ -67,9 +61,6 @@ pub fn add_rms_norm(
 ///
 /// # Shapes
 /// `gamma`, `gamma_gradient` `[d]`, the others `[rows, d]`.
-///
-/// # Panics
-/// If sizes do not fit together.
 pub fn rms_norm_backward(
     gamma: &[f32],
     epsilon: f32,

@@ -12,9 +12,6 @@ const ROWS: usize = 32;
 ///
 /// # Shapes
 /// `state` `[rows, heads * 2 * half]`, `cos` and `sin` `[rows, half]`.
-///
-/// # Panics
-/// If sizes do not fit together.
 pub fn rotate(half: usize, cos: &[f32], sin: &[f32], state: &mut [f32]) {
     assert_eq!(cos.len(), sin.len(), "one sine per cosine");
     if state.is_empty() {

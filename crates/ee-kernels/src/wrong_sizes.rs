@@ -99,56 +99,49 @@ fn projections_hold_what_their_shape_says() {
     });
 }
 
-/// Forward and backward of one row of `n` numbers for queries and for keys.
-fn attend(shape: AttentionShape<'_>, [of_queries, of_keys, sums]: [usize; 3]) {
+/// Forward and backward with so many numbers in queries, keys and sums.
+fn attend(shape: &AttentionShape, [of_queries, of_keys, sums]: [usize; 3]) {
     let (query, key) = (vec![0.5; of_queries], vec![0.5; of_keys]);
     let inputs = AttentionInputs { query: &query, key: &key, value: &key, bias: None };
     let (mut out, mut log_sum_exp) = (query.clone(), vec![0.0; sums]);
-    attention_forward(&shape, inputs, &mut out, &mut log_sum_exp);
+    attention_forward(shape, inputs, &mut out, &mut log_sum_exp);
     let [mut of_query, mut of_key, mut of_value] = [query.clone(), key.clone(), key.clone()];
     let (query, key, value) = (&mut of_query[..], &mut of_key[..], &mut of_value[..]);
     let gradients = AttentionGradients { query, key, value, bias: None };
-    attention_backward(&shape, inputs, &out, &log_sum_exp, inputs.query, gradients);
+    attention_backward(shape, inputs, &out, &log_sum_exp, inputs.query, gradients);
 }
-
-const WHOLE: AttentionShape<'_> = AttentionShape {
-    queries: 2,
-    slots: 2,
-    heads: 1,
-    kv_heads: 1,
-    head_dim: 3,
-    live: &[0..2],
-    held: &[0..2],
-    origins: None,
-    sight: Sight::Whole,
-    scale: 1.0,
-    dropout: Dropout::NONE,
-};
 
 #[test]
 fn attention_holds_what_its_shape_says() {
-    attend(WHOLE, [6, 6, 2]);
-    let [live, held]: [&[_]; 2] = [&[0..0], &[0..0]];
-    let empty = AttentionShape { live, held, head_dim: 1, heads: 4, kv_heads: 4, ..WHOLE };
-    let (queries, slots) = (HALF / 2, HALF / 2);
-    let wide = AttentionShape { queries, slots: 0, ..empty };
-    refuses("more numbers", || attend(wide, [0, 0, 0]));
-    refuses("more numbers", || attend(AttentionShape { slots, queries: 0, ..empty }, [0, 0, 0]));
-    refuses("heads with numbers", || attend(AttentionShape { head_dim: 0, ..WHOLE }, [0, 0, 2]));
-    refuses("on 2 heads of keys", || attend(AttentionShape { kv_heads: 2, ..WHOLE }, [6, 6, 2]));
-    refuses("in the queries", || attend(AttentionShape { queries: 3, ..WHOLE }, [6, 6, 3]));
-    refuses("in the keys", || attend(AttentionShape { slots: 3, ..WHOLE }, [6, 6, 2]));
-    refuses("one log-sum-exp", || attend(WHOLE, [6, 6, 1]));
-    refuses("queries within", || attend(AttentionShape { live: &[0..3], ..WHOLE }, [6, 6, 2]));
-    let two = AttentionShape { live: &[0..2, 0..2], held: &[0..3, 0..2], ..WHOLE };
-    refuses("keys within", || attend(two, [12, 12, 4]));
-    refuses("does not lie", || attend(AttentionShape { held: &[0..3], ..WHOLE }, [6, 6, 2]));
+    let whole = || AttentionShape::whole(2, 1, 3, &[2]);
+    attend(&whole(), [6, 6, 2]);
+    let empty = |queries, slots| AttentionShape::whole(queries, 4, 1, &[0]).over(slots, &[0]);
+    refuses("more numbers", || attend(&empty(HALF / 2, 0), [0, 0, 0]));
+    refuses("more numbers", || attend(&empty(0, HALF / 2), [0, 0, 0]));
+    for (what, shape, numbers) in [
+        ("heads with numbers", AttentionShape { head_dim: 0, ..whole() }, [0, 0, 2]),
+        ("on 2 heads of keys", AttentionShape { kv_heads: 2, ..whole() }, [6, 6, 2]),
+        ("in the queries", AttentionShape { queries: 3, ..whole() }, [6, 6, 3]),
+        ("in the keys", AttentionShape { slots: 3, ..whole() }, [6, 6, 2]),
+        ("one log-sum-exp", whole(), [6, 6, 1]),
+        ("queries within", AttentionShape::whole(2, 1, 3, &[3]), [6, 6, 2]),
+        ("keys within", AttentionShape::whole(2, 1, 3, &[2, 2]).over(2, &[3, 2]), [12, 12, 4]),
+        ("does not lie", whole().over(2, &[3]), [6, 6, 2]),
+        ("its own slot", whole().causal(2, 0, Some(0), [0..2].into()), [6, 6, 2]),
+        (
+            "whose slots hold a token",
+            AttentionShape { live: [0..2].into(), ..whole().causal(2, 0, None, [1..2].into()) },
+            [6, 6, 2],
+        ),
+    ] {
+        refuses(what, || attend(&shape, numbers));
+    }
     let data = [1.0; 6];
-    let inputs = AttentionInputs { query: &data, key: &data, value: &data, bias: Some(&data[..3]) };
-    let (mut out, mut sums) = (data, [0.0; 2]);
-    refuses("in the bias", || attention_forward(&WHOLE, inputs, &mut out, &mut sums));
-    let inputs = AttentionInputs { bias: Some(&data[..2]), ..inputs };
-    refuses("a bias for 1", || attention_forward(&WHOLE, inputs, &mut out, &mut sums));
+    for (what, n) in [("in the bias", 3), ("a bias for 1", 2)] {
+        let bias = Some(&data[..n]);
+        let inputs = AttentionInputs { query: &data, key: &data, value: &data, bias };
+        refuses(what, || attention_forward(&whole(), inputs, &mut [0.0; 6], &mut [0.0; 2]));
+    }
 }
 
 #[test]
@@ -160,14 +153,13 @@ fn causal_attention_reads_and_writes_within_its_slots() {
         origins: Option<&[isize]>,
         places: usize,
     ) {
-        let query = |slot: usize| slot.clamp(first, first.saturating_add(queries)) - first;
-        let live: Vec<_> = held.iter().map(|held| query(held.start)..query(held.end)).collect();
-        let sight = Sight::Causal { first, window: None };
-        let (live, head_dim) = (&live[..], 2);
-        let shape =
-            AttentionShape { queries, slots, live, held, origins, sight, head_dim, ..WHOLE };
+        let shape = AttentionShape::whole(queries, 1, 2, &[]);
+        let shape = shape.causal(slots, first, None, held.into());
         let n = held.len() * queries;
-        attend(shape, [2 * n, 2 * places, n]);
+        attend(
+            &AttentionShape { origins: origins.map(Into::into), ..shape },
+            [2 * n, 2 * places, n],
+        );
     }
     causal([1, 1, 2], &[1..2], Some(&[-1]), 1);
     causal([2, 1, 3], &[1..3, 0..3], Some(&[-1, 2]), 5);
@@ -182,16 +174,6 @@ fn causal_attention_reads_and_writes_within_its_slots() {
     refuses("in the keys", || causal([1, 0, 2], &[0..1], None, 3));
     // Rows may read the same keys, but two tasks would write to the same gradients.
     refuses("share the keys from 1 on", || causal([2, 0, 2], &[0..2, 0..2], Some(&[0, 1]), 4));
-    let live: &[_] = &[0..2];
-    let shape = AttentionShape {
-        live,
-        held: &[1..2],
-        sight: Sight::Causal { first: 0, window: None },
-        ..WHOLE
-    };
-    refuses("whose slots hold a token", || attend(shape, [6, 6, 2]));
-    let sight = Sight::Causal { first: 0, window: Some(0) };
-    refuses("its own slot", || attend(AttentionShape { sight, ..WHOLE }, [6, 6, 2]));
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub struct AttentionGradients<'a> {
 /// # Panics
 /// If sizes do not fit together, or two rows see the same slots.
 pub fn attention_backward(
-    shape: &AttentionShape<'_>,
+    shape: &AttentionShape,
     inputs: AttentionInputs<'_>,
     out: &[f32],
     log_sum_exp: &[f32],
@@ -69,7 +69,7 @@ pub fn attention_backward(
 
 /// One head of keys of one batch row.
 struct Task<'a> {
-    shape: &'a AttentionShape<'a>,
+    shape: &'a AttentionShape,
     inputs: AttentionInputs<'a>,
     /// O, log Σ exp, dO
     results: (&'a [f32], &'a [f32], &'a [f32]),
@@ -85,7 +85,7 @@ struct Task<'a> {
 struct Block {
     /// Where the first query lies, in heads.
     at: usize,
-    n: usize,
+    queries: Range<usize>,
     slots: Range<usize>,
 }
 
@@ -104,7 +104,7 @@ impl Task<'_> {
         });
         let mut written = 0..0;
         for (index, (head, queries)) in blocks.enumerate() {
-            let block = self.block(head, &queries);
+            let block = self.block(head, queries);
             if index == 0 {
                 written = block.slots.clone();
                 self.clear_all_but(&written);
@@ -116,11 +116,12 @@ impl Task<'_> {
         }
     }
 
-    fn block(&self, head: usize, queries: &Range<usize>) -> Block {
+    fn block(&self, head: usize, queries: Range<usize>) -> Block {
         let (shape, row) = (self.shape, self.row);
         let from = shape.seen(row, queries.start).start;
         let slots = from..shape.seen(row, queries.end - 1).end;
-        Block { at: shape.query_at(row, queries.start, self.head, head), n: queries.len(), slots }
+        let at = shape.query_at(row, queries.start, self.head, head);
+        Block { at, queries, slots }
     }
 
     /// Zeroes the gradients of the row's slots that the first block does not overwrite.
@@ -141,7 +142,8 @@ impl Task<'_> {
     fn derive(&self, block: &Block, add: bool) {
         let (shape, row) = (self.shape, self.row);
         let AttentionShape { heads, kv_heads, head_dim, .. } = *shape;
-        let Block { at, n, ref slots } = *block;
+        let Block { at, ref queries, ref slots } = *block;
+        let n = queries.len();
         let query = shape.query_rows(self.inputs.query, at, n, heads);
         let out_gradient = shape.query_rows(self.results.2, at, n, heads);
         let key = shape.key_rows(self.inputs.key, row, self.head, slots);
@@ -174,8 +176,7 @@ impl Task<'_> {
         let rows = probabilities.chunks_exact_mut(keys).zip(gradient.chunks_exact_mut(keys));
         for (index, (probabilities, gradient)) in rows.enumerate() {
             let at = block.at + index * shape.heads;
-            let [_, query] = shape.head_and_query(at);
-            let seen = shape.seen(self.row, query);
+            let seen = shape.seen(self.row, block.queries.start + index);
             let (from, to) = (seen.start - block.slots.start, seen.end - block.slots.start);
             for row in [&mut *probabilities, &mut *gradient] {
                 row[..from].fill(0.0);

@@ -5,15 +5,7 @@ use crate::reference::{assert_close, numbers};
 
 #[derive(Clone)]
 pub(super) struct Case {
-    pub(super) queries: usize,
-    pub(super) slots: usize,
-    /// Heads, heads of keys, columns of a head.
-    pub(super) sizes: [usize; 3],
-    pub(super) live: Vec<Range<usize>>,
-    pub(super) held: Vec<Range<usize>>,
-    pub(super) origins: Option<Vec<isize>>,
-    pub(super) sight: Sight,
-    pub(super) dropout: Dropout,
+    pub(super) shape: AttentionShape,
     /// Query, key, value, bias.
     pub(super) inputs: [Vec<f32>; 4],
     pub(super) out_gradient: Vec<f32>,
@@ -23,61 +15,47 @@ impl Case {
     /// Rows of right-padded queries and keys, all of which are seen.
     pub(super) fn whole(
         [queries, slots]: [usize; 2],
-        sizes: [usize; 3],
+        [heads, kv_heads, head_dim]: [usize; 3],
         lengths: &[(usize, usize)],
     ) -> Self {
-        let (live, held) = lengths.iter().map(|&(queries, keys)| (0..queries, 0..keys)).unzip();
-        Self::new([queries, slots], sizes, live, held, Sight::Whole)
+        let [of_queries, of_keys]: [Vec<usize>; 2] = [
+            lengths.iter().map(|pair| pair.0).collect(),
+            lengths.iter().map(|pair| pair.1).collect(),
+        ];
+        let shape = AttentionShape::whole(queries, heads, head_dim, &of_queries);
+        Self::new(AttentionShape { kv_heads, ..shape.over(slots, &of_keys) })
     }
 
     /// Queries that stand at the slots from `first` on; rows hold tokens in the given slots.
     pub(super) fn causal(
         [queries, slots]: [usize; 2],
-        sizes: [usize; 3],
+        [heads, kv_heads, head_dim]: [usize; 3],
         first: usize,
         window: Option<usize>,
         held: &[Range<usize>],
     ) -> Self {
-        let query = |slot: usize| slot.clamp(first, first + queries) - first;
-        let live = held.iter().map(|held| query(held.start)..query(held.end)).collect();
-        Self::new([queries, slots], sizes, live, held.to_vec(), Sight::Causal { first, window })
+        let shape = AttentionShape::whole(queries, heads, head_dim, &[]);
+        let shape = shape.causal(slots, first, window, held.into());
+        Self::new(AttentionShape { kv_heads, ..shape })
     }
 
-    fn new(
-        [queries, slots]: [usize; 2],
-        sizes: [usize; 3],
-        live: Vec<Range<usize>>,
-        held: Vec<Range<usize>>,
-        sight: Sight,
-    ) -> Self {
-        let [heads, kv_heads, head_dim] = sizes;
-        let of_queries = held.len() * queries * heads * head_dim;
-        let of_keys = held.len() * slots * kv_heads * head_dim;
+    fn new(shape: AttentionShape) -> Self {
+        let of_queries = shape.held.len() * shape.queries * shape.heads * shape.head_dim;
+        let of_keys = shape.held.len() * shape.slots * shape.kv_heads * shape.head_dim;
         let inputs = [numbers(of_queries, 1), numbers(of_keys, 2), numbers(of_keys, 3), Vec::new()];
-        let (dropout, origins, out_gradient) = (Dropout::NONE, None, numbers(of_queries, 4));
-        Self { queries, slots, sizes, live, held, origins, sight, dropout, inputs, out_gradient }
+        let shape = AttentionShape { scale: 0.7, ..shape };
+        Self { shape, inputs, out_gradient: numbers(of_queries, 4) }
     }
 
     pub(super) fn with_bias(mut self) -> Self {
-        self.inputs[3] = numbers(self.sizes[0] * self.queries * self.slots, 5);
+        let AttentionShape { heads, queries, slots, .. } = self.shape;
+        self.inputs[3] = numbers(heads * queries * slots, 5);
         self
     }
 
-    pub(super) fn shape(&self) -> AttentionShape<'_> {
-        let [heads, kv_heads, head_dim] = self.sizes;
-        AttentionShape {
-            queries: self.queries,
-            slots: self.slots,
-            heads,
-            kv_heads,
-            head_dim,
-            live: &self.live,
-            held: &self.held,
-            origins: self.origins.as_deref(),
-            sight: self.sight,
-            scale: 0.7,
-            dropout: self.dropout,
-        }
+    pub(super) fn with_dropout(mut self, dropout: Dropout) -> Self {
+        self.shape.dropout = dropout;
+        self
     }
 
     fn views(&self) -> AttentionInputs<'_> {
@@ -88,8 +66,8 @@ impl Case {
     /// Output and log Σ exp.
     pub(super) fn forward(&self) -> [Vec<f32>; 2] {
         let n = self.inputs[0].len();
-        let (mut out, mut log_sum_exp) = (vec![f32::NAN; n], vec![0.0; n / self.sizes[2]]);
-        attention_forward(&self.shape(), self.views(), &mut out, &mut log_sum_exp);
+        let (mut out, mut log_sum_exp) = (vec![f32::NAN; n], vec![0.0; n / self.shape.head_dim]);
+        attention_forward(&self.shape, self.views(), &mut out, &mut log_sum_exp);
         [out, log_sum_exp]
     }
 
@@ -102,13 +80,13 @@ impl Case {
         let gradients = AttentionGradients { query, key, value, bias };
         let inputs = self.views();
         let of_out = &self.out_gradient;
-        attention_backward(&self.shape(), inputs, &out, &log_sum_exp, of_out, gradients);
+        attention_backward(&self.shape, inputs, &out, &log_sum_exp, of_out, gradients);
         found
     }
 
     fn sees(&self, row: usize, query: usize) -> Vec<usize> {
-        let slots = self.held[row].clone();
-        let seen = |&slot: &usize| match self.sight {
+        let slots = self.shape.held[row].clone();
+        let seen = |&slot: &usize| match self.shape.sight {
             Sight::Whole => true,
             Sight::Causal { first, window } => {
                 slot <= first + query && window.is_none_or(|n| slot + n > first + query)
@@ -121,9 +99,9 @@ impl Case {
     fn expected(&self) -> [Vec<f64>; 5] {
         let [query, key, value, bias] = self.inputs.each_ref().map(|input| vec![0.0; input.len()]);
         let mut found = [query.clone(), query, key, value, bias];
-        for row in 0..self.held.len() {
-            for query in self.live[row].clone() {
-                for head in 0..self.sizes[0] {
+        for row in 0..self.shape.held.len() {
+            for query in self.shape.live[row].clone() {
+                for head in 0..self.shape.heads {
                     self.expected_query(row, query, head, &mut found);
                 }
             }
@@ -132,20 +110,21 @@ impl Case {
     }
 
     fn expected_query(&self, row: usize, query: usize, head: usize, found: &mut [Vec<f64>; 5]) {
-        let [heads, kv_heads, d] = self.sizes;
+        let AttentionShape { heads, kv_heads, head_dim: d, .. } = self.shape;
         let [out, dq, dk, dv, db] = found;
         let [q, k, v, b] = &self.inputs;
-        let q_at = ((row * self.queries + query) * heads + head) * d;
-        let origin = self.origins.as_ref().map_or((row * self.slots) as isize, |all| all[row]);
+        let q_at = ((row * self.shape.queries + query) * heads + head) * d;
+        let origin =
+            self.shape.origins.as_ref().map_or((row * self.shape.slots) as isize, |all| all[row]);
         let k_at = |slot: usize| {
             ((origin + slot as isize) as usize * kv_heads + head / (heads / kv_heads)) * d
         };
-        let b_at = |slot: usize| (head * self.queries + query) * self.slots + slot;
+        let b_at = |slot: usize| (head * self.shape.queries + query) * self.shape.slots + slot;
         let dot = |a: &[f32], b: &[f32]| -> f64 {
             a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
         };
-        let scale = f64::from(self.shape().scale);
-        let mask = self.shape().mask(row, (row * self.queries + query) * heads + head);
+        let scale = f64::from(self.shape.scale);
+        let mask = self.shape.mask(row, (row * self.shape.queries + query) * heads + head);
         let seen = self.sees(row, query);
         let score = |&slot: &usize| {
             let bias = b.get(b_at(slot)).copied().unwrap_or_default();
@@ -185,15 +164,19 @@ impl Case {
         assert_close(&found_dk, &dk, 1e-5);
         assert_close(&found_dv, &dv, 1e-5);
         assert_close(&found_db, &db, 1e-5);
-        let [heads, kv_heads, d] = self.sizes;
-        for row in 0..self.held.len() {
-            for query in (0..self.queries).filter(|query| !self.live[row].contains(query)) {
-                let at = (row * self.queries + query) * heads * d;
+        let AttentionShape { heads, kv_heads, head_dim: d, .. } = self.shape;
+        for row in 0..self.shape.held.len() {
+            for query in
+                (0..self.shape.queries).filter(|query| !self.shape.live[row].contains(query))
+            {
+                let at = (row * self.shape.queries + query) * heads * d;
                 assert!([&found, &found_dq].iter().all(|all| all[at] == 0.0), "query {query}");
             }
-            let is_held = |slot: &usize| self.held[row].contains(slot);
-            for slot in (0..self.slots).filter(|slot| self.origins.is_none() && !is_held(slot)) {
-                let at = (row * self.slots + slot) * kv_heads * d;
+            let is_held = |slot: &usize| self.shape.held[row].contains(slot);
+            for slot in
+                (0..self.shape.slots).filter(|slot| self.shape.origins.is_none() && !is_held(slot))
+            {
+                let at = (row * self.shape.slots + slot) * kv_heads * d;
                 assert!([&found_dk, &found_dv].iter().all(|all| all[at] == 0.0), "slot {slot}");
             }
         }

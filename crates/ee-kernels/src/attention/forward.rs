@@ -10,11 +10,8 @@ use crate::scratch::with_scratch;
 ///
 /// # Shapes
 /// `out` `[batch, queries, heads * head_dim]`, `log_sum_exp` `[batch, queries, heads]`.
-///
-/// # Panics
-/// If sizes do not fit together.
 pub fn attention_forward(
-    shape: &AttentionShape<'_>,
+    shape: &AttentionShape,
     inputs: AttentionInputs<'_>,
     out: &mut [f32],
     log_sum_exp: &mut [f32],
@@ -29,7 +26,7 @@ pub fn attention_forward(
 
 /// One head of keys of one batch row.
 struct Task<'a> {
-    shape: &'a AttentionShape<'a>,
+    shape: &'a AttentionShape,
     inputs: AttentionInputs<'a>,
     out: Disjoint<'a>,
     log_sum_exp: Disjoint<'a>,
@@ -48,35 +45,36 @@ impl Task<'_> {
         }
         if live.len() == 1 {
             // The heads that share these keys are one product.
-            return self.block(live.start, live.start, 0, group, 1);
+            return self.block(0, group, 1, |_| live.start);
         }
         for head in 0..group {
             for begin in live.clone().step_by(QUERIES) {
                 let n = QUERIES.min(live.end - begin);
-                self.block(begin, begin + n - 1, head, n, heads);
+                self.block(head, n, heads, |index| begin + index);
             }
         }
     }
 
-    /// `n` rows of queries, `stride` heads apart, from a head of the first query to one of the last.
-    fn block(&self, first: usize, last: usize, head: usize, n: usize, stride: usize) {
+    /// `n` rows that begin with a head and are `stride` heads apart, each of a query.
+    fn block(&self, head: usize, n: usize, stride: usize, query: impl Fn(usize) -> usize) {
         let (shape, row) = (self.shape, self.row);
         // A product's sums visit the result every so many steps: counted from the row's first token these
         // are the same steps for a query alone and for one whose neighbours see earlier slots.
-        let (start, seen) = (shape.held[row].start, shape.seen(row, first).start);
-        let slots = start + (seen - start) / DEPTH * DEPTH..shape.seen(row, last).end;
+        let (start, seen) = (shape.held[row].start, shape.seen(row, query(0)).start);
+        let slots = start + (seen - start) / DEPTH * DEPTH..shape.seen(row, query(n - 1)).end;
         let key = shape.key_rows(self.inputs.key, row, self.head, &slots);
         let value = shape.key_rows(self.inputs.value, row, self.head, &slots);
-        let at = shape.query_at(row, first, self.head, head);
-        let query = shape.query_rows(self.inputs.query, at, n, stride);
+        let at = shape.query_at(row, query(0), self.head, head);
+        let queries = shape.query_rows(self.inputs.query, at, n, stride);
         let keys = slots.len();
         with_scratch(n * keys, |scores| {
             // SAFETY: the scores are this task's own, and it alone writes these heads of this batch row.
             unsafe {
-                gemm_serial(query, key.transposed(), Disjoint::new(scores), 0, keys, false);
+                gemm_serial(queries, key.transposed(), Disjoint::new(scores), 0, keys, false);
                 for (index, scores) in scores.chunks_exact_mut(keys).enumerate() {
                     let at = at + index * stride;
-                    self.log_sum_exp.part(at, 1)[0] = self.probabilities(at, slots.start, scores);
+                    let log_sum_exp = self.probabilities(at, query(index), slots.start, scores);
+                    self.log_sum_exp.part(at, 1)[0] = log_sum_exp;
                 }
                 let probabilities = MatrixView::row_major(scores, n, keys);
                 let (at, stride) = (at * shape.head_dim, stride * shape.head_dim);
@@ -87,9 +85,8 @@ impl Task<'_> {
 
     /// One query's scores of the slots from `slot` on to probabilities, 0 where it does not look; gives log Σ
     /// exp.
-    fn probabilities(&self, at: usize, slot: usize, scores: &mut [f32]) -> f32 {
+    fn probabilities(&self, at: usize, query: usize, slot: usize, scores: &mut [f32]) -> f32 {
         let shape = self.shape;
-        let [_, query] = shape.head_and_query(at);
         let seen = shape.seen(self.row, query);
         let (from, to) = (seen.start - slot, seen.end - slot);
         let visible = &mut scores[from..to];

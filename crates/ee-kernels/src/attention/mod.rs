@@ -18,6 +18,7 @@ mod formulas;
 mod tests;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -49,9 +50,9 @@ pub enum Sight {
     },
 }
 
-/// The sizes of an attention.
-#[derive(Clone, Copy, Debug)]
-pub struct AttentionShape<'a> {
+/// The arguments of an attention.
+#[derive(Clone, Debug)]
+pub struct AttentionShape {
     /// Queries per batch row, padding included.
     pub queries: usize,
     /// Slots for keys and values per batch row.
@@ -63,15 +64,15 @@ pub struct AttentionShape<'a> {
     /// Columns of a head.
     pub head_dim: usize,
     /// Per batch row the queries that are a token's; the others give 0.
-    pub live: &'a [Range<usize>],
+    pub live: Arc<[Range<usize>]>,
     /// Per batch row the slots that hold a token.
-    pub held: &'a [Range<usize>],
+    pub held: Arc<[Range<usize>]>,
     /// Per batch row where its slot 0 lies in keys and values, counted in slots; before their beginning where
     /// the first slots hold no token. One row behind the other if absent.
-    pub origins: Option<&'a [isize]>,
+    pub origins: Option<Arc<[isize]>>,
     /// Which of the held slots a query sees.
     pub sight: Sight,
-    /// Scores are multiplied by it: 1 / √head_dim.
+    /// Scores are multiplied by it.
     pub scale: f32,
     /// Of the probabilities; the element of (batch row b, head h, query q, slot k) has the index
     /// `((b * heads + h) * queries + q) * slots + k`.
@@ -91,7 +92,50 @@ pub struct AttentionInputs<'a> {
     pub bias: Option<&'a [f32]>,
 }
 
-impl AttentionShape<'_> {
+impl AttentionShape {
+    /// Right-padded rows of `queries` places whose tokens see each other: an encoder's. The scale is
+    /// 1 / √head_dim.
+    pub fn whole(queries: usize, heads: usize, head_dim: usize, lengths: &[usize]) -> Self {
+        let rows: Arc<[Range<usize>]> = lengths.iter().map(|&length| 0..length).collect();
+        Self {
+            queries,
+            slots: queries,
+            heads,
+            kv_heads: heads,
+            head_dim,
+            live: rows.clone(),
+            held: rows,
+            origins: None,
+            sight: Sight::Whole,
+            scale: 1.0 / (head_dim as f32).sqrt(),
+            dropout: Dropout::NONE,
+        }
+    }
+
+    /// The same queries over right-padded keys of another text: an encoder's memory.
+    pub fn over(self, slots: usize, lengths: &[usize]) -> Self {
+        let held = lengths.iter().map(|&length| 0..length).collect();
+        Self { slots, held, sight: Sight::Whole, ..self }
+    }
+
+    /// The same heads over the `slots` slots of a cache: queries stand at the slots from `first` on, and a row
+    /// holds tokens in the slots given for it.
+    pub fn causal(
+        self,
+        slots: usize,
+        first: usize,
+        window: Option<usize>,
+        held: Arc<[Range<usize>]>,
+    ) -> Self {
+        let query = |slot: usize| slot.clamp(first, first.saturating_add(self.queries)) - first;
+        let live = |held: &Range<usize>| {
+            let start = query(held.start);
+            start..query(held.end).max(start)
+        };
+        let live = held.iter().map(live).collect();
+        Self { slots, live, held, sight: Sight::Causal { first, window }, ..self }
+    }
+
     /// Asserts that sizes fit together.
     fn check(&self, inputs: AttentionInputs<'_>, log_sum_exp: &[f32]) {
         let Self { queries, slots, heads, kv_heads, head_dim, .. } = *self;
@@ -120,9 +164,9 @@ impl AttentionShape<'_> {
 
     /// Asserts that what queries see lies in `places` slots of memory.
     fn check_rows(&self, places: usize) {
-        let Self { queries, slots, live, held, .. } = *self;
+        let Self { queries, slots, ref live, ref held, .. } = *self;
         assert_eq!(live.len(), held.len(), "live queries, one range per batch row");
-        if let Some(origins) = self.origins {
+        if let Some(origins) = &self.origins {
             assert_eq!(origins.len(), held.len(), "origins, one per batch row");
         }
         if let Sight::Causal { first, window } = self.sight {
@@ -131,7 +175,7 @@ impl AttentionShape<'_> {
             let inside = last.is_some_and(|last| last <= slots || self.origins.is_some());
             assert!(inside, "{queries} queries from {first} in {slots} slots");
         }
-        for (row, (live, held)) in live.iter().zip(held).enumerate() {
+        for (row, (live, held)) in live.iter().zip(held.iter()).enumerate() {
             assert!(live.start <= live.end && live.end <= queries, "queries within {queries}");
             if let Sight::Causal { first, .. } = self.sight {
                 let inside = first + live.start >= held.start && first + live.end <= held.end;
@@ -156,7 +200,8 @@ impl AttentionShape<'_> {
 
     /// Where these slots lie, first and after the last; wide enough for every origin and slot there is.
     fn places(&self, row: usize) -> [i128; 2] {
-        let origin = self.origins.map_or(row as i128 * self.slots as i128, |all| all[row] as i128);
+        let origins = self.origins.as_ref();
+        let origin = origins.map_or(row as i128 * self.slots as i128, |all| all[row] as i128);
         let Range { start, end } = self.reach(row);
         [origin + start as i128, origin + end as i128]
     }
@@ -234,7 +279,8 @@ impl AttentionShape<'_> {
 
     /// Where a slot's head of keys lies.
     fn key_at(&self, row: usize, slot: usize, kv_head: usize) -> usize {
-        let origin = self.origins.map_or((row * self.slots) as isize, |origins| origins[row]);
+        let origins = self.origins.as_ref();
+        let origin = origins.map_or((row * self.slots) as isize, |origins| origins[row]);
         (origin.strict_add_unsigned(slot) as usize * self.kv_heads + kv_head) * self.head_dim
     }
 

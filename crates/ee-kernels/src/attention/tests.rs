@@ -5,6 +5,8 @@ use crate::reference::assert_same_on_any_threads;
 
 /// Heads, heads of keys, columns of a head.
 const GROUPED: [usize; 3] = [6, 2, 20];
+/// Numbers of a query.
+const ROW: usize = 6 * 20;
 
 #[test]
 fn whole_rows_equal_the_formulas() {
@@ -48,7 +50,7 @@ fn dropout_makes_the_same_mask_backward() {
         Case::causal([70, 90], GROUPED, 15, Some(40), &[3..85, 20..85]),
         Case::causal([1, 90], GROUPED, 80, None, &[3..81, 20..81]),
     ] {
-        let dropped = Case { dropout, ..case.clone() };
+        let dropped = case.clone().with_dropout(dropout);
         dropped.check();
         let [dropped, plain] = [dropped.forward(), case.forward()];
         assert_ne!(dropped[0], plain[0]);
@@ -60,7 +62,7 @@ fn dropout_makes_the_same_mask_backward() {
 fn keys_beyond_the_length_change_nothing() {
     let mut case = Case::whole([9, 9], [2, 2, 8], &[(9, 9), (4, 4)]);
     let before = case.forward();
-    let from = case.shape().key_at(1, 4, 0);
+    let from = case.shape.key_at(1, 4, 0);
     case.inputs[1][from..].fill(f32::NAN);
     case.inputs[2][from..].fill(f32::NAN);
     assert_eq!(before, case.forward());
@@ -81,7 +83,7 @@ fn threads_do_not_change_attention() {
         Case::whole([70, 70], [3, 3, 20], &[(70, 70), (50, 50)]).with_bias(),
         Case::causal([70, 70], GROUPED, 0, None, &[0..70, 0..33]),
     ] {
-        let case = Case { dropout, ..case };
+        let case = case.with_dropout(dropout);
         assert_same_on_any_threads(|| {
             [case.forward()[0].clone(), case.backward().concat()].concat()
         });
@@ -90,12 +92,11 @@ fn threads_do_not_change_attention() {
 
 /// The output of `n` queries that stand at the slots from `slot` on, alone.
 fn alone(case: &Case, slot: usize, n: usize) -> Vec<f32> {
-    let Sight::Causal { first, window } = case.sight else { panic!("a causal attention") };
-    let Range { start, end } = case.held[0];
+    let Sight::Causal { first, window } = case.shape.sight else { panic!("a causal attention") };
+    let Range { start, end } = case.shape.held[0];
     let held = start..end.min(slot + n);
-    let mut part = Case::causal([n, case.slots], case.sizes, slot, window, &[held]);
-    let row = case.sizes[0] * case.sizes[2];
-    let here = (slot - first) * row..(slot - first + n) * row;
+    let mut part = Case::causal([n, case.shape.slots], GROUPED, slot, window, &[held]);
+    let here = (slot - first) * ROW..(slot - first + n) * ROW;
     let [query, key, value, bias] = case.inputs.clone();
     part.inputs = [query[here].to_vec(), key, value, bias];
     part.forward()[0].clone()
@@ -112,11 +113,10 @@ fn a_query_has_the_same_bits_alone_and_among_others() {
             (wide..wide + 8).collect(),
         ),
     ] {
-        let Sight::Causal { first, .. } = case.sight else { unreachable!() };
+        let Sight::Causal { first, .. } = case.shape.sight else { unreachable!() };
         let [together, _] = case.forward();
-        let row = case.sizes[0] * case.sizes[2];
         for slot in slots {
-            let here = (slot - first) * row..(slot - first + 1) * row;
+            let here = (slot - first) * ROW..(slot - first + 1) * ROW;
             assert_eq!(alone(&case, slot, 1), together[here], "slot {slot}");
         }
     }
@@ -134,11 +134,9 @@ fn rows_that_lie_elsewhere_equal_rows_one_behind_the_other() {
         [second, &first[9 * slot..], &vec![0.0; 9 * slot]].concat()
     };
     let [query, key, value, bias] = case.inputs.clone();
-    let mut elsewhere = Case {
-        origins: Some(vec![queries as isize - 9, 0]),
-        inputs: [query.clone(), moved(&key), moved(&value), bias],
-        ..case.clone()
-    };
+    let mut elsewhere = case.clone();
+    elsewhere.shape.origins = Some([queries as isize - 9, 0].into());
+    elsewhere.inputs = [query.clone(), moved(&key), moved(&value), bias];
     let found = elsewhere.backward();
     assert_eq!(elsewhere.forward(), out);
     assert_eq!(found[0], plain[0]);
@@ -146,9 +144,11 @@ fn rows_that_lie_elsewhere_equal_rows_one_behind_the_other() {
     assert_eq!(found[2], moved(&plain[2]));
     // Before the beginning: row 0 alone, at place −9.
     let of_first = |data: &[f32]| data[9 * slot..queries * slot].to_vec();
-    let n = queries * GROUPED[0] * GROUPED[2];
-    elsewhere.origins = Some(vec![-9]);
-    (elsewhere.live, elsewhere.held) = (vec![9..queries], vec![9..queries]);
+    let n = queries * ROW;
+    elsewhere.shape = AttentionShape {
+        origins: Some([-9].into()),
+        ..elsewhere.shape.causal(queries, 0, None, [9..queries].into())
+    };
     elsewhere.inputs = [query[..n].to_vec(), of_first(&key), of_first(&value), Vec::new()];
     elsewhere.out_gradient.truncate(n);
     let found = elsewhere.backward();
@@ -165,6 +165,8 @@ fn rows_may_share_what_they_see() {
     let twice = |data: &[f32]| [&data[..memory], &data[..memory]].concat();
     let inputs = [query.clone(), twice(&key), twice(&value), bias.clone()];
     let expected = Case { inputs, ..apart.clone() }.forward();
-    let inputs = [query, key[..memory].to_vec(), value[..memory].to_vec(), bias];
-    assert_eq!(Case { inputs, origins: Some(vec![0, 0]), ..apart }.forward(), expected);
+    let mut shared = apart;
+    shared.inputs = [query, key[..memory].to_vec(), value[..memory].to_vec(), bias];
+    shared.shape.origins = Some([0, 0].into());
+    assert_eq!(shared.forward(), expected);
 }

@@ -41,9 +41,6 @@ pub struct Projection<'a> {
 ///
 /// # Shapes
 /// `input` `[rows, inputs]`; each weight `[outputs, inputs]` with its own number of outputs.
-///
-/// # Panics
-/// If sizes do not fit together.
 pub fn linear_few_rows(
     rows: usize,
     inputs: usize,

@@ -45,9 +45,6 @@ pub(crate) struct Epilogue<'a> {
 }
 
 /// C = A·B (+ C) (+ bias), C row-major without gaps.
-///
-/// # Panics
-/// If the sizes do not fit together.
 pub(crate) fn gemm(
     left: MatrixView<'_>,
     right: MatrixView<'_>,

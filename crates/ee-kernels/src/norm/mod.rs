@@ -99,9 +99,6 @@ pub fn residual_norm(
 ///
 /// # Shapes
 /// `output_gradient`, `input` `[rows, d]`; `mean`, `inverse_deviation` `[rows]`.
-///
-/// # Panics
-/// If sizes do not fit together.
 pub fn layer_norm_backward(
     gamma: &[f32],
     output_gradient: &[f32],

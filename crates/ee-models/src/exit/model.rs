@@ -206,7 +206,8 @@ mod tests {
 
     fn attended(stream: &Stream) -> Tensor<2> {
         let Memory { hidden, lengths, width } = stream.memory.clone().expect("an encoder's states");
-        let shape = AttentionShape::whole(2, stream.width, &stream.lengths).over(width, &lengths);
+        let shape = AttentionShape::whole(stream.width, 2, WIDTH / 2, &stream.lengths);
+        let shape = shape.over(width, &lengths);
         kernels::attention(stream.hidden.clone(), hidden.clone(), hidden, None, &shape)
     }
 

@@ -8,8 +8,8 @@ use super::{flex, plain};
 /// dropout(softmax(scale · Q Kᵀ + bias)) V per head; 0 for queries that are padding or see nothing.
 ///
 /// # Shapes
-/// `query` `[batch * width, heads * head_dim]`, `key`, `value` `[batch * capacity, kv_heads * head_dim]`, or
-/// as many slots as `origins` speak of, `bias` `[heads, width, slots]` with all slots that are seen → as
+/// `query` `[batch * queries, heads * head_dim]`, `key`, `value` `[batch * slots, kv_heads * head_dim]`, or
+/// as many slots as `origins` speak of, `bias` `[heads, queries, n]` of the first n slots, with all that are seen, → as
 /// `query`.
 pub fn attention(
     query: Tensor<2>,

@@ -231,9 +231,11 @@ impl Backbone for EncoderBackbone {
         let input = stream.hidden.clone();
         let hidden = match sublayer {
             Sublayer::SelfAttention => {
+                let [_, d_model] = input.dims();
+                let head_dim = d_model / heads;
                 let shape = AttentionShape {
                     dropout: drop(attention_dropout, site::ATTENTION),
-                    ..AttentionShape::whole(heads, stream.width, &stream.lengths)
+                    ..AttentionShape::whole(stream.width, heads, head_dim, &stream.lengths)
                 };
                 let layers = [&layer.query, &layer.key, &layer.value];
                 let [query, key, value] = Linear::forward_all(layers, input.clone(), Rows::Many);

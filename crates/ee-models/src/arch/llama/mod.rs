@@ -29,7 +29,7 @@ use crate::exit::{
     WeightBytes,
 };
 use crate::indices::indices;
-use crate::kernels::{self, AttentionShape, CachePlace, Rows, Weight};
+use crate::kernels::{self, AttentionShape, Rows, Weight};
 use crate::layers::{Embedding, Frequencies, Linear, ParameterSource, RmsNorm, RotaryPlace, Scope};
 
 /// Numbers that the layers need beside their parameters.
@@ -187,12 +187,12 @@ impl LlamaBackbone {
         origins: Option<Arc<[isize]>>,
     ) -> AttentionShape {
         let Placement { start, padding, .. } = placement(stream);
-        let place = CachePlace { capacity, width: stream.width, start: *start };
-        let Numbers { heads, kv_heads, windows, .. } = &self.numbers;
-        let ends: Vec<usize> = stream.lengths.iter().map(|length| start + length).collect();
-        let shape =
-            AttentionShape::causal([*heads, *kv_heads], place, windows[index], padding, &ends);
-        AttentionShape { origins, ..shape }
+        let Numbers { heads, kv_heads, head_dim, windows, .. } = &self.numbers;
+        let held = |(&from, length): (&usize, &usize)| from..start + length;
+        let held = padding.iter().zip(stream.lengths.iter()).map(held).collect();
+        let shape = AttentionShape::whole(stream.width, *heads, *head_dim, &[]);
+        let shape = shape.causal(capacity, *start, windows[index], held);
+        AttentionShape { kv_heads: *kv_heads, origins, ..shape }
     }
 
     fn embed_block(&self, tokens: &[u32], block: &Block) -> Stream {

@@ -16,16 +16,12 @@ pub(in crate::kernels) fn attention(
     bias: Option<&Tensor<3>>,
     shape: &AttentionShape,
 ) -> Option<Tensor<2>> {
-    let [_, d_model] = query.dims();
-    let operation = Attention { head_dim: d_model / shape.heads, shape: shape.clone() };
+    let operation = Attention(shape.clone());
     apply(operation, [input(query), input(key), input(value), optional(bias)])
 }
 
 #[derive(Debug)]
-struct Attention {
-    shape: AttentionShape,
-    head_dim: usize,
-}
+struct Attention(AttentionShape);
 
 #[derive(Clone, Debug)]
 struct Saved {
@@ -33,25 +29,6 @@ struct Saved {
     output: FlexTensor,
     /// log Σ exp of each query's scores, `[batch, queries, heads]`.
     log_sum_exp: Arc<Vec<f32>>,
-}
-
-impl Attention {
-    fn shape(&self) -> ee_kernels::AttentionShape<'_> {
-        let AttentionShape { width, capacity, heads, kv_heads, live, held, .. } = &self.shape;
-        ee_kernels::AttentionShape {
-            queries: *width,
-            slots: *capacity,
-            heads: *heads,
-            kv_heads: *kv_heads,
-            head_dim: self.head_dim,
-            live,
-            held,
-            origins: self.shape.origins.as_deref(),
-            sight: self.shape.sight,
-            scale: self.shape.scale.unwrap_or(1.0 / (self.head_dim as f32).sqrt()),
-            dropout: self.shape.dropout,
-        }
-    }
 }
 
 fn inputs([query, key, value, bias]: &[FlexTensor; 4]) -> AttentionInputs<'_> {
@@ -65,8 +42,8 @@ impl Operation<4> for Attention {
     fn forward(&self, tensors: [FlexTensor; 4]) -> (FlexTensor, Saved) {
         let [rows, d_model] = dims(&tensors[0]);
         let mut out = vec![0.0; rows * d_model];
-        let mut log_sum_exp = vec![0.0; rows * self.shape.heads];
-        ee_kernels::attention_forward(&self.shape(), inputs(&tensors), &mut out, &mut log_sum_exp);
+        let mut log_sum_exp = vec![0.0; rows * self.0.heads];
+        ee_kernels::attention_forward(&self.0, inputs(&tensors), &mut out, &mut log_sum_exp);
         let output = primitive(out, [rows, d_model]);
         let log_sum_exp = Arc::new(log_sum_exp);
         (output.clone(), Saved { inputs: tensors, output, log_sum_exp })
@@ -84,7 +61,7 @@ impl Operation<4> for Attention {
         let bias = (wanted[3] && inputs.bias.is_some()).then_some(&mut bias[..]);
         let gradients = AttentionGradients { query, key, value, bias };
         let (output, sums) = (values(&saved.output), &saved.log_sum_exp);
-        ee_kernels::attention_backward(&self.shape(), inputs, output, sums, gradient, gradients);
+        ee_kernels::attention_backward(&self.0, inputs, output, sums, gradient, gradients);
         let mut shapes = saved.inputs.iter().map(|input| input.layout().shape().clone());
         results.map(|result| shapes.next().map(|shape| primitive(result, shape)))
     }

@@ -13,9 +13,9 @@ pub fn attention(
     bias: Option<Tensor<3>>,
     shape: &AttentionShape,
 ) -> Tensor<2> {
-    let AttentionShape { width, heads, kv_heads, .. } = *shape;
+    let AttentionShape { queries: width, heads, kv_heads, head_dim, .. } = *shape;
     let [rows, d_model] = query.dims();
-    let (batch, head_dim, keys) = (shape.held.len(), d_model / heads, n_slots(shape));
+    let (batch, keys) = (shape.held.len(), n_slots(shape));
     let of_slots = |state: Tensor<2>| {
         slots(state, shape, keys)
             .reshape([batch, keys, kv_heads, head_dim])
@@ -25,11 +25,7 @@ pub fn attention(
             .reshape([batch, heads, keys, head_dim])
     };
     let query = query.reshape([batch, width, heads, head_dim]).swap_dims(1, 2);
-    let scores = query.matmul(of_slots(key).swap_dims(2, 3));
-    let scores = match shape.scale {
-        Some(scale) => scores * scale,
-        None => scores / (head_dim as f64).sqrt(),
-    };
+    let scores = query.matmul(of_slots(key).swap_dims(2, 3)) * shape.scale;
     let scores = match bias {
         Some(bias) => scores + bias.narrow(2, 0, keys).unsqueeze::<4>(),
         None => scores,
@@ -46,7 +42,7 @@ pub fn attention(
 fn n_slots(shape: &AttentionShape) -> usize {
     match shape.sight {
         Sight::Whole => shape.held.iter().map(|held| held.end).max().unwrap_or(0),
-        Sight::Causal { first, .. } => first + shape.width,
+        Sight::Causal { first, .. } => first + shape.queries,
     }
 }
 
@@ -55,7 +51,7 @@ fn slots(state: Tensor<2>, shape: &AttentionShape, n: usize) -> Tensor<2> {
     let [_, d] = state.dims();
     let Some(origins) = &shape.origins else {
         let batch = shape.held.len();
-        let state = state.reshape([batch, shape.capacity, d]).narrow(1, 0, n);
+        let state = state.reshape([batch, shape.slots, d]).narrow(1, 0, n);
         return state.reshape([batch * n, d]);
     };
     let place = |origin: isize, slot: usize| (origin.strict_add_unsigned(slot)).max(0) as i64;
@@ -75,7 +71,7 @@ fn hidden(shape: &AttentionShape, keys: usize, device: &Device) -> Tensor<4, Boo
             held.start.max(window.map_or(0, |window| end.saturating_sub(window)))..end
         }
     };
-    let width = if shape.sight == Sight::Whole { 1 } else { shape.width };
+    let width = if shape.sight == Sight::Whole { 1 } else { shape.queries };
     let mut flags = Vec::with_capacity(shape.held.len() * width * keys);
     for held in shape.held.iter() {
         for query in 0..width {
@@ -91,7 +87,7 @@ fn padding(shape: &AttentionShape, device: &Device) -> Tensor<2, Bool> {
     let rows = shape.live.iter().zip(shape.held.iter());
     let flags: Vec<bool> = rows
         .flat_map(|(live, held)| {
-            (0..shape.width).map(|query| held.is_empty() || !live.contains(&query))
+            (0..shape.queries).map(|query| held.is_empty() || !live.contains(&query))
         })
         .collect();
     let n = flags.len();

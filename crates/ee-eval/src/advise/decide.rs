@@ -5,7 +5,7 @@
 //! chosen by texts that do not judge them. So "faster" and "kept" are all true at once with the stated confidence,
 //! whichever of them is recommended (Bonferroni).
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::trial::quality::Kept;
 
@@ -19,7 +19,7 @@ const SPEED_PART: f64 = 0.2;
 pub(crate) const JUDGED: usize = 3;
 
 /// The doubt that is left of each single claim, where all of them together leave 1 − `confidence`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Doubt {
     /// That one setting is no faster.
     pub(crate) speed: f64,
@@ -39,7 +39,7 @@ impl Doubt {
 }
 
 /// One setting that was tried.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Finding {
     pub(crate) lossless: bool,
     /// Whether it kept the quality on the texts that were timed.
@@ -64,7 +64,7 @@ impl Finding {
 }
 
 /// What to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "use", rename_all = "kebab-case")]
 pub(crate) enum Verdict {
     /// True early exit, as in this trial.

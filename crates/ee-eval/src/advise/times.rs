@@ -16,7 +16,7 @@ use ee_decode::lane::Lane;
 use ee_models::gate::LinearGate;
 use ee_models::kernels::Rows;
 use ee_models::{Decoder, Stream};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::spread::Spread;
 
@@ -28,7 +28,7 @@ const WIDE: usize = 5;
 const PROMPTS: usize = 6;
 
 /// Seconds, one text at a time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Times {
     /// A prompt through all layers, and the head on its last token.
     pub(crate) prompt: f64,
@@ -98,7 +98,7 @@ impl Ask {
 }
 
 /// What asking in one way takes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Asked {
     pub(crate) name: String,
     /// At the first exit that is read.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use ee_decode::gates::rules;
 use ee_tasks::Task;
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::error::Result;
 use crate::exits::paired::Paired;
@@ -28,7 +28,7 @@ use crate::trial::speed::{RowRule, measure};
 const REPORT: &str = "a report of ee-eval compare";
 
 /// What `compare` stores.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Serialize)]
 pub(crate) struct Comparison {
     pub(crate) task: String,
     pub(crate) split: String,
@@ -61,18 +61,16 @@ pub(crate) fn labels(
 ) -> Result<(PathBuf, String)> {
     let _lock = claim(&settings.output, REPORT)?;
     let mut models = IndexMap::new();
-    let mut answers: Vec<Answers> = Vec::new();
+    let mut first: Option<Trace> = None;
     let mut paired = IndexMap::new();
     for (name, subject, workload) in opened {
         ee_files::note!("{name}: {}", subject.folder().display());
-        let (results, own) = examine(&name, &subject, &workload, settings)?;
+        let (results, trace) = examine(&name, &subject, &workload, settings)?;
         models.insert(name.clone(), results);
-        if let Some(first) = answers.first() {
-            let beside =
-                Paired::of(&first.scorer, &first.gold, &first.predictions, &own.predictions);
-            paired.insert(name, beside);
+        match &first {
+            Some(first) => drop(paired.insert(name, beside(first, &trace)?)),
+            None => first = Some(trace),
         }
-        answers.push(own);
     }
     let view = View {
         title: format!("Early exits on {}", task.name),
@@ -92,36 +90,25 @@ pub(crate) fn labels(
     Ok((page, text))
 }
 
-/// What the last exit answers.
-struct Answers {
-    /// Of the leading metric.
-    scorer: Scorer,
-    gold: Vec<u32>,
-    predictions: Vec<u32>,
+/// What the last exits of two models answer, in the leading metric.
+fn beside(first: &Trace, other: &Trace) -> Result<Paired> {
+    let [ours, theirs] = [first, other].map(|trace| -> Vec<u32> {
+        (0..trace.rows()).map(|row| trace.prediction(row, trace.layers())).collect()
+    });
+    let scorer = Scorer::of_trace(first)?.remove(0);
+    Ok(Paired::of(&scorer, &references(first), &ours, &theirs))
 }
 
-impl Answers {
-    fn of(trace: &Trace) -> Result<Self> {
-        let last = trace.layers();
-        Ok(Self {
-            scorer: Scorer::of_trace(trace)?.remove(0),
-            gold: references(trace),
-            predictions: (0..trace.rows()).map(|row| trace.prediction(row, last)).collect(),
-        })
-    }
-}
-
-/// Everything about one checkpoint, and its answers.
+/// Everything about one checkpoint, and its trace.
 fn examine(
     name: &str,
     subject: &Subject,
     workload: &Workload,
     settings: &Scope,
-) -> Result<(Results, Answers)> {
+) -> Result<(Results, Trace)> {
     let trace = observe(subject, workload, settings.batch, Shard::WHOLE)?;
     trace::write(&trace, &settings.output.join(format!("traces/{name}.parquet")))?;
     let mut results = Results::of_trace(&trace, settings.keep, vec![])?;
-    let answers = Answers::of(&trace)?;
     let mut gates = vec![RowRule::Ideal];
     for rule in rules() {
         gates.push(RowRule::Gate(results.set_gate(rule.name())?));
@@ -133,9 +120,9 @@ fn examine(
         gates.push(cut.typed().parse()?);
     }
     let (sample, rows) = workload.sample(settings.speed_rows);
-    let trace = trace.select(&rows);
+    let chosen = trace.select(&rows);
     for &batch in &settings.speed_batches {
-        results.speed.extend(measure(subject, &sample, &trace, &gates, (batch, settings.rounds))?);
+        results.speed.extend(measure(subject, &sample, &chosen, &gates, (batch, settings.rounds))?);
     }
-    Ok((results, answers))
+    Ok((results, trace))
 }

@@ -12,7 +12,7 @@
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::fidelity::equal;
 use super::outputs::Output;
@@ -47,7 +47,7 @@ enum Texts {
 }
 
 /// Whether the demanded share is kept on further texts like these.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kept {
     /// The lower bound is no lower.
@@ -70,7 +70,7 @@ impl Kept {
 }
 
 /// What some texts say of a way's quality.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Quality {
     pub(crate) what: String,
     pub(crate) texts: usize,

@@ -8,4 +8,4 @@ pub(crate) mod states;
 mod watched;
 
 pub(crate) use watched::TokenGate;
-pub(crate) use watched::{Watched, agreement_per_exit};
+pub(crate) use watched::{Watched, agreement_per_exit, shallowest};

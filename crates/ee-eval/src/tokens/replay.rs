@@ -18,10 +18,9 @@ use crate::output::write_json;
 use crate::report::plot::Plot;
 use crate::report::table::{Cell, Table, columns};
 use crate::report::{Page, provenance};
-use crate::tokens::{TokenGate, Watched, agreement_per_exit};
+use crate::tokens::{TokenGate, Watched, agreement_per_exit, shallowest};
 use crate::trace::{Trace, TraceFacts};
-use ee_decode::gates::{ExitSpace, FIXED_NAME as FIXED, GATES};
-use ee_decode::rule::OpenRule;
+use ee_decode::gates::FIXED_NAME as FIXED;
 
 /// What gates do on a trace of text, as `results.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,17 +54,12 @@ impl Replay {
         let watched = Watched::of_any(trace, &exits, 1)?;
         let forced = trace.facts.generation.as_ref().is_some_and(|facts| facts.teacher_forced);
         notices.push(context(forced).to_owned());
-        let space = ExitSpace { layers, labels: trace.facts.outputs() };
         let mut gates = IndexMap::new();
-        for &gate in GATES {
-            let open = OpenRule { gate, decays: false };
-            let found = watched.keeping(open, keep);
-            let shut = open.at(open.scale(space).range.never);
-            gates.insert(gate.name().to_owned(), watched.judge(found.unwrap_or(shut)));
-            if found.is_none() {
+        for (name, judged, opens) in watched.gates(keep) {
+            gates.insert(name.to_owned(), judged);
+            if opens.is_none() {
                 notices.push(format!(
-                    "no threshold of {} leaves early and keeps {:.0} % of the tokens; its threshold never fires",
-                    gate.name(),
+                    "no threshold of {name} leaves early and keeps {:.0} % of the tokens; its threshold never fires",
                     100.0 * keep
                 ));
             }
@@ -90,9 +84,7 @@ impl Replay {
 
     /// The shallowest gate beside the model cut off.
     fn finding(&self) -> String {
-        let gates = self.gates.iter().filter(|(name, _)| *name != FIXED);
-        let best = gates.min_by(|a, b| a.1.average_exit.total_cmp(&b.1.average_exit));
-        let (name, gate) = best.expect("there is at least one gate");
+        let (name, gate) = shallowest(&self.gates);
         let keep = 100.0 * self.keep;
         let found = format!(
             "The shallowest gate that keeps {keep:.0} % of the tokens, {name}, leaves at {:.2} of {} layers on average",
@@ -180,16 +172,9 @@ mod tests {
         let trace = sample::generated(&[9; 40], 5, 4, 3);
         let replay = Replay::of_trace(&trace, 0.8, vec![]).unwrap();
         assert_eq!((replay.tokens, replay.layers), (360, 5));
-        for gate in GATES {
-            let found = &replay.gates[gate.name()];
+        for (name, found) in replay.gates.iter().filter(|(name, _)| *name != FIXED) {
             let kept = 1.0 - (1.0 - found.equal_share) * 360.0 / 320.0;
-            assert!(kept >= 0.8 - 1e-9, "{}: {kept}", gate.name());
-            // As `compare` and `recommend` replay it.
-            let watched = Watched::new(&trace, &[1, 2, 3, 4], 1).unwrap();
-            let open = OpenRule { gate: *gate, decays: false };
-            if let Some(rule) = watched.keeping(open, 0.8) {
-                assert_eq!(&watched.judge(rule), found, "{}", gate.name());
-            }
+            assert!(kept >= 0.8 - 1e-9, "{name}: {kept}");
         }
         assert!(replay.notices[0].contains("full model's own text"), "{:?}", replay.notices);
         let page = tempfile::tempdir().unwrap();

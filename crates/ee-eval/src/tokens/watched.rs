@@ -2,9 +2,10 @@
 
 use ee_decode::ExitRule;
 use ee_decode::decay::{Position, undecayed};
-use ee_decode::gates::{Comparison, ExitSpace, Gate, Range, Scale};
+use ee_decode::gates::{Comparison, ExitSpace, FIXED_NAME, GATES, Gate, Range, Scale};
 use ee_decode::rule::{OpenRule, Rule};
 use ee_models::signal::ideal_exit;
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::states::StateNumbers;
@@ -47,6 +48,14 @@ pub(crate) struct TokenGate {
     pub(crate) late: f64,
     /// All tokens by exit, 1..=N.
     pub(crate) histogram: Vec<usize>,
+}
+
+/// The gate of the shallowest average exit; a fixed depth is none.
+pub(crate) fn shallowest(gates: &IndexMap<String, TokenGate>) -> (&str, &TokenGate) {
+    let gates = gates.iter().filter(|(name, _)| *name != FIXED_NAME);
+    let best = gates.min_by(|a, b| a.1.average_exit.total_cmp(&b.1.average_exit));
+    let (name, gate) = best.expect("there is at least one gate");
+    (name, gate)
 }
 
 impl TokenGate {
@@ -106,6 +115,17 @@ impl<'t> Watched<'t> {
     /// full model's; none where the gate would have to stay shut.
     pub(crate) fn keeping(&self, gate: OpenRule, keep: f64) -> Option<ExitRule> {
         self.shallowest(gate, &Agreement { trace: &self.asked }, keep)
+    }
+
+    /// Every gate on signals at that threshold, judged, and whether there is one; else shut.
+    pub(crate) fn gates(&self, keep: f64) -> Vec<(&'static str, TokenGate, Option<ExitRule>)> {
+        let judged = GATES.iter().map(|&gate| {
+            let open = OpenRule { gate, decays: false };
+            let found = self.keeping(open, keep);
+            let shut = open.at(open.scale(self.space()).range.never);
+            (gate.name(), self.judge(found.unwrap_or(shut)), found)
+        });
+        judged.collect()
     }
 
     /// The threshold that gives the shallowest exits while this share of the texts stays the full model's, token

@@ -2,6 +2,7 @@
 
 use super::results::{TextComparison, TextResults};
 use crate::pace::few;
+use crate::tokens::shallowest;
 use crate::trial::Trial;
 use crate::trial::quality::Kept;
 
@@ -23,8 +24,8 @@ type Named<'a> = (&'a String, &'a TextResults);
 
 /// What the full model lost or won, and where the best gate leaves.
 fn against((first_name, first): Named<'_>, (name, other): Named<'_>) -> String {
-    let (before_name, before) = first.best_gate();
-    let (after_name, after) = other.best_gate();
+    let (before_name, before) = shallowest(&first.gates);
+    let (after_name, after) = shallowest(&other.gates);
     format!(
         "Against {first_name}, {name}{} has ideal exits at {:.2} of {} layers on average where they were at {:.2}, and its \
          shallowest gate ({after_name}) leaves at {:.2}, {:.2} layers from the ideal exit, rather than at {:.2} \

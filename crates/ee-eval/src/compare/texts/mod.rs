@@ -33,9 +33,8 @@ use crate::tokens::{TokenGate, Watched, agreement_per_exit};
 use crate::trace::{Shard, Trace};
 use crate::trial::material::{Material, Terms};
 use crate::trial::{self, Way};
-use ee_decode::gates::{ExitSpace, GATES};
 use ee_decode::policy::POLICIES;
-use ee_decode::rule::{ExitRule, OpenRule, Rule};
+use ee_decode::rule::{ExitRule, Rule};
 use ee_decode::{HeadChoice, Settings};
 
 /// The doubt that statements on further texts leave together.
@@ -110,16 +109,11 @@ impl Examination<'_> {
         let watched = Watched::new(&trace, &all, self.settings.min_tokens)?;
         let mut gates: IndexMap<String, TokenGate> = IndexMap::new();
         let (mut set, mut notices) = (Vec::new(), summary.notices.clone());
-        let space = ExitSpace { layers, labels: trace.facts.outputs() };
-        for &gate in GATES {
-            let open = OpenRule { gate, decays: false };
-            let found = watched.keeping(open, common.keep);
-            let shut = open.at(open.scale(space).range.never);
-            gates.insert(gate.name().to_owned(), watched.judge(found.unwrap_or(shut)));
+        for (name, judged, found) in watched.gates(common.keep) {
+            gates.insert(name.to_owned(), judged);
             match found {
                 Some(found) => set.push(found),
-                None => notices
-                    .push(format!("{} cannot open without losing too many tokens", gate.name())),
+                None => notices.push(format!("{name} cannot open without losing too many tokens")),
             }
         }
         // The model cut off where that keeps enough, else as mildly as it can be.

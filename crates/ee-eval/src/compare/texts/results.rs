@@ -47,14 +47,6 @@ pub(super) use ee_decode::gates::FIXED_NAME as FIXED;
 pub(super) use ee_decode::rule::IDEAL;
 
 impl TextResults {
-    /// The gate of the shallowest average exit; a fixed depth is none.
-    pub(super) fn best_gate(&self) -> (&str, &TokenGate) {
-        let gates = self.gates.iter().filter(|(name, _)| *name != FIXED);
-        let best = gates.min_by(|a, b| a.1.average_exit.total_cmp(&b.1.average_exit));
-        let (name, gate) = best.expect("there is at least one gate");
-        (name, gate)
-    }
-
     /// Trials of gates that a decoder can run: not those that look at the last exit first.
     pub(super) fn of_gates(&self) -> impl Iterator<Item = &Trial> {
         let all = self.trials.trials.iter();

@@ -2,6 +2,7 @@
 
 use super::results::{IDEAL, TextComparison, TextResults};
 use crate::report::table::{Cell, Table, columns};
+use crate::tokens::shallowest;
 use crate::trace::facts::objective::word;
 use crate::trial::{Place, Trial, Way};
 use crate::words::count;
@@ -31,7 +32,7 @@ fn table(
 /// One line per model.
 pub(super) fn headline(comparison: &TextComparison) -> Table {
     let row = |(name, results): (&String, &TextResults)| {
-        let (gate_name, gate) = results.best_gate();
+        let (gate_name, gate) = shallowest(&results.gates);
         let score = results.summary.scores.first();
         let interval = score.and_then(|score| score.interval);
         let fastest = results.fastest(comparison.keep);

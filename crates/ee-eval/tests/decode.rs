@@ -8,12 +8,7 @@ use serde_json::Value;
 /// A folder with a random decoder `model`, its tokenizer, a task `task.toml` and prompts `prompts.txt`.
 fn world() -> World {
     let world = decoder::world((5, 0.3), "\"chrf\"", 12, &[("dev", 5)]);
-    world.write(
-        "prompts.txt",
-        "The cat
-A dog and
-",
-    );
+    world.write("prompts.txt", "The cat\nA dog and\n");
     world
 }
 

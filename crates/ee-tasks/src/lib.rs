@@ -12,6 +12,8 @@ mod error;
 pub mod batch;
 pub mod causal;
 pub mod config;
+#[cfg(test)]
+mod fixture;
 pub mod metrics;
 mod table;
 mod task;

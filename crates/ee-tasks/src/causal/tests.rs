@@ -1,11 +1,9 @@
-use std::fs;
-
 use super::*;
+use crate::fixture;
 
 /// A tokenizer that puts a beginning before each text.
 fn tokenizer() -> TextTokenizer {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/tokenizer-pieces");
-    TextTokenizer::from_folder(&folder).unwrap()
+    TextTokenizer::from_folder(&fixture::golden("tokenizer-pieces")).unwrap()
 }
 
 fn example(prompt: &str, response: &str, line: usize) -> TextExample {
@@ -52,10 +50,9 @@ fn long_rows_lose_their_end_and_those_with_nothing_left_are_named() {
 
 #[test]
 fn running_text_is_learned_whole_but_for_the_first_token_of_a_row() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("text.txt");
     // A byte-order mark is no text.
-    fs::write(&path, "\u{FEFF}\none two\nthree\n\n\nfour\n").unwrap();
+    let folder = fixture::folder(&[("text.txt", "\u{FEFF}\none two\nthree\n\n\nfour\n")]);
+    let path = folder.path().join("text.txt");
     let tokenizer = tokenizer();
     let rows = running_text(&tokenizer, &[&path], 4, Some(END)).unwrap();
     let stream: Vec<u32> = ["one two\nthree", "four"]
@@ -69,7 +66,7 @@ fn running_text_is_learned_whole_but_for_the_first_token_of_a_row() {
         assert!(row.ids.len() <= 4);
         assert_eq!(learned_ids(row), row.ids[1..]);
     }
-    fs::write(&path, "\n \n").unwrap();
+    fixture::write(&folder, "text.txt", "\n \n");
     let error = running_text(&tokenizer, &[&path], 4, None).unwrap_err().to_string();
     assert!(error.contains("text.txt") && error.contains("no text"), "{error}");
 }

@@ -1,6 +1,7 @@
 use serde::Deserialize;
 
 use super::*;
+use crate::fixture;
 
 /// Predictions and gold labels with scikit-learn's scores, from scripts/goldens_metrics.py.
 #[derive(Deserialize)]
@@ -15,12 +16,6 @@ struct Golden {
 /// Ours and scikit-learn's differ by rounding alone; worst measured 4e-16.
 const TOLERANCE: f64 = 1e-9;
 
-fn goldens() -> Vec<Golden> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/metrics.json");
-    let text = std::fs::read_to_string(path).expect("the golden file is checked in");
-    serde_json::from_str(&text).expect("the golden file is JSON")
-}
-
 /// Every registered metric that takes this number of labels.
 fn registered(n_labels: usize) -> impl Iterator<Item = Box<dyn Metric>> {
     names().filter_map(move |name| by_name(name, n_labels).ok())
@@ -29,7 +24,7 @@ fn registered(n_labels: usize) -> impl Iterator<Item = Box<dyn Metric>> {
 #[test]
 fn every_metric_equals_scikit_learn() {
     let mut compared = 0;
-    for golden in goldens() {
+    for golden in fixture::read::<Vec<Golden>>("metrics.json") {
         for metric in registered(golden.n_labels) {
             let expected = golden.scores[metric.name()];
             let found = score(metric.as_ref(), &golden.prediction, &golden.gold);
@@ -61,11 +56,9 @@ fn every_metric_signs_itself_and_is_found_by_its_name() {
         assert_eq!(metric.name(), name);
         assert!(metric.signature().starts_with(&format!("{name}|")), "{}", metric.signature());
     }
-    let signature = by_name("f1", 2).expect("registered").signature();
-    assert_eq!(
-        signature,
-        format!("f1|average:binary|positive:1|labels:2|ee-tasks:{}", env!("CARGO_PKG_VERSION"))
-    );
+    let expected =
+        format!("f1|average:binary|positive:1|labels:2|ee-tasks:{}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(by_name("f1", 2).expect("registered").signature(), expected);
 }
 
 #[test]

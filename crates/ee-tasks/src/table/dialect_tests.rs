@@ -1,35 +1,17 @@
 //! Tables as people have them: odd quotes, marks, encodings, and what Python writes into JSON.
 
-use std::fs;
-use std::path::PathBuf;
-
 use serde_json::json;
-use tempfile::TempDir;
 
+use super::tests::{complaint as complaint_of, layout, write};
 use super::*;
-
-fn layout(format: Format) -> Layout {
-    Layout { format, header: true, skip_short_lines: false }
-}
-
-fn write(content: &[u8]) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("data");
-    fs::write(&path, content).expect("a temporary file");
-    (folder, path)
-}
 
 /// The message about a file with this content, without the path.
 fn complaint(content: &str, format: Format) -> String {
-    let (_folder, path) = write(content.as_bytes());
-    let error = read(&path, layout(format), &["text", "label"]).expect_err("a faulty file");
-    let message = error.to_string();
-    let path = path.display().to_string();
-    message.strip_prefix(&path).unwrap_or_else(|| panic!("{message} names {path}")).to_owned()
+    complaint_of(content, format, &["text", "label"])
 }
 
 /// The cells of text and label.
-fn cells(content: &[u8], format: Format) -> Vec<[Option<String>; 2]> {
+fn cells(content: impl AsRef<[u8]>, format: Format) -> Vec<[Option<String>; 2]> {
     let (_folder, path) = write(content);
     let rows = read(&path, layout(format), &["text", "label"]);
     let rows = rows.unwrap_or_else(|error| panic!("{error}")).rows;
@@ -41,7 +23,7 @@ fn two(text: &str, label: &str) -> [Option<String>; 2] {
 }
 
 fn records(content: &str, format: Format) -> Vec<(usize, Value)> {
-    let (_folder, path) = write(content.as_bytes());
+    let (_folder, path) = write(content);
     let records = read_records(&path, layout(format), &[]);
     let records = records.unwrap_or_else(|error| panic!("{error}"));
     records.into_iter().map(|record| (record.line, Value::Object(record.fields))).collect()
@@ -50,32 +32,29 @@ fn records(content: &str, format: Format) -> Vec<(usize, Value)> {
 #[test]
 fn a_quote_that_never_closes_is_named_by_the_line_on_which_it_opens() {
     let lost = "label,text\n0,the cat\n1,\"Toys R Us is great\n0,bad film\n1,good film\n";
-    assert_eq!(complaint(lost, Format::Csv), ": line 3: the quote that opens here never closes");
+    assert_eq!(complaint(lost, Format::Csv), "line 3: the quote that opens here never closes");
     let tabs = lost.replace(',', "\t");
     assert_eq!(
         complaint(&tabs, Format::QuotedTsv),
-        ": line 3: the quote that opens here never closes"
+        "line 3: the quote that opens here never closes"
     );
     // In plain TSV a quote is text.
-    assert_eq!(cells(tabs.as_bytes(), Format::Tsv).len(), 4);
+    assert_eq!(cells(&tabs, Format::Tsv).len(), 4);
     // Not the row's first line: the field's.
     let late = "text,label\n\"one\ntwo\",\"1\n";
-    assert_eq!(complaint(late, Format::Csv), ": line 3: the quote that opens here never closes");
+    assert_eq!(complaint(late, Format::Csv), "line 3: the quote that opens here never closes");
     // A later quote closes it, and what follows gives it away.
     let joined = "label,text\n1,\"Toys R Us\n0,\"bad film\"\n";
     let message = complaint(joined, Format::Csv);
-    assert!(
-        message
-            .starts_with(": line 3: text follows the quote that closes the field opened on line 2"),
-        "{message}"
-    );
+    let expected = "line 3: text follows the quote that closes the field opened on line 2";
+    assert!(message.starts_with(expected), "{message}");
 }
 
 #[test]
 fn sound_quotes_stay_sound() {
     let content = "text,label\r\n\"a \"\"b\"\"\",1\r\n5\" pipe,0\r\n\"\",1\r\n\"x\r\ny\",0";
     let expected = [two("a \"b\"", "1"), two("5\" pipe", "0"), two("", "1"), two("x\r\ny", "0")];
-    assert_eq!(cells(content.as_bytes(), Format::Csv), expected);
+    assert_eq!(cells(content, Format::Csv), expected);
 }
 
 #[test]
@@ -83,9 +62,9 @@ fn two_columns_of_one_name_are_refused_where_they_are_wanted() {
     for (format, separator) in [(Format::Csv, ","), (Format::Tsv, "\t"), (Format::QuotedTsv, "\t")]
     {
         let twice = "text,label,label\na,0,1\n".replace(',', separator);
-        assert_eq!(complaint(&twice, format), ": 2 columns are named `label`, expected one");
+        assert_eq!(complaint(&twice, format), "2 columns are named `label`, expected one");
         let unused = "text,label,,\na,0,1,2\n".replace(',', separator);
-        assert_eq!(cells(unused.as_bytes(), format), [two("a", "0")]);
+        assert_eq!(cells(unused, format), [two("a", "0")]);
     }
     for (format, content) in [
         (
@@ -99,7 +78,7 @@ fn two_columns_of_one_name_are_refused_where_they_are_wanted() {
         (Format::Json, "\n{\"data\": [{\"text\": \"a\", \"label\": 0}],\"data\": []}"),
     ] {
         let message = complaint(content, format);
-        assert!(message.starts_with(": line 2: "), "{message}");
+        assert!(message.starts_with("line 2: "), "{message}");
         assert!(message.contains("` occurs twice"), "{message}");
     }
 }
@@ -113,14 +92,12 @@ fn marks_are_no_text_and_other_encodings_are_named() {
         (Format::Jsonl, "\u{feff}{\"text\": \"a\", \"label\": 0}\r\n"),
         (Format::Json, "\u{feff}[{\"text\": \"a\", \"label\": 0}]\r\n"),
     ] {
-        assert_eq!(cells(content.as_bytes(), format), [two("a", "0")]);
-        assert_eq!(complaint("\u{feff}", format), ": the file is empty, expected at least one row");
+        assert_eq!(cells(content, format), [two("a", "0")]);
+        assert_eq!(complaint("\u{feff}", format), "the file is empty, expected at least one row");
         let nul = format!("{content}\n\0");
-        assert!(complaint(&nul, format).contains(": a NUL byte"), "{}", complaint(&nul, format));
+        assert!(complaint(&nul, format).contains("a NUL byte"), "{}", complaint(&nul, format));
         let utf16: Vec<u8> = content.encode_utf16().flat_map(|unit| unit.to_le_bytes()).collect();
-        let (_folder, path) = write(&utf16);
-        let error = read(&path, layout(format), &["text", "label"]).expect_err("UTF-16");
-        assert!(error.to_string().ends_with("expected UTF-8, found UTF-16"), "{error}");
+        assert_eq!(complaint_of(utf16, format, &["text", "label"]), "expected UTF-8, found UTF-16");
     }
 }
 
@@ -128,12 +105,12 @@ fn marks_are_no_text_and_other_encodings_are_named() {
 fn a_header_in_one_piece_names_what_separates_it() {
     assert_eq!(
         complaint("text;label\na;1\n", Format::Csv),
-        ": the first line is one column, `text;label`, separated by ';'; expected columns separated by ','"
+        "the first line is one column, `text;label`, separated by ';'; expected columns separated by ','"
     );
     let message = complaint("text,label\na,1\n", Format::Tsv);
     assert!(message.contains("separated by ','; expected columns separated by '\\t'"), "{message}");
     // A name of one column alone is a missing column.
-    assert!(complaint("sentence\na\n", Format::Csv).starts_with(": no column `text`"));
+    assert!(complaint("sentence\na\n", Format::Csv).starts_with("no column `text`"));
 }
 
 #[test]
@@ -144,12 +121,12 @@ fn what_python_writes_into_json_is_read_as_missing() {
     assert_eq!(records(line, Format::Jsonl), [(1, expected.clone())]);
     assert_eq!(records(&format!("[\n{line}]"), Format::Json), [(2, expected)]);
     assert_eq!(
-        cells(b"{\"text\": \"a\", \"label\": NaN}", Format::Jsonl),
+        cells("{\"text\": \"a\", \"label\": NaN}", Format::Jsonl),
         [[Some("a".to_owned()), None]]
     );
     // Other words stay faults.
     assert!(
-        complaint("{\"text\": nan}", Format::Jsonl).starts_with(": line 1: expected a JSON object")
+        complaint("{\"text\": nan}", Format::Jsonl).starts_with("line 1: expected a JSON object")
     );
 }
 
@@ -157,12 +134,9 @@ fn what_python_writes_into_json_is_read_as_missing() {
 fn whole_numbers_of_any_size_keep_their_digits() {
     let big = "123456789012345678901234567890";
     let line = format!("{{\"text\": {big}, \"label\": -{big}}}");
-    assert_eq!(cells(line.as_bytes(), Format::Jsonl), [two(big, &format!("-{big}"))]);
+    assert_eq!(cells(line, Format::Jsonl), [two(big, &format!("-{big}"))]);
     let ends = "{\"text\": 18446744073709551615, \"label\": -9223372036854775808}";
-    assert_eq!(
-        cells(ends.as_bytes(), Format::Jsonl),
-        [two("18446744073709551615", "-9223372036854775808")]
-    );
+    assert_eq!(cells(ends, Format::Jsonl), [two("18446744073709551615", "-9223372036854775808")]);
 }
 
 #[test]
@@ -175,7 +149,7 @@ fn rows_are_found_in_wrappers_and_columns() {
         r#"{"text": {"0": "a", "1": "b"}, "label": {"0": 0, "1": 1}}"#,
         r#"{"text": {"10": "a", "9": "b"}, "label": {"10": 0, "9": 1}}"#,
     ] {
-        assert_eq!(cells(content.as_bytes(), Format::Json), rows, "{content}");
+        assert_eq!(cells(content, Format::Json), rows, "{content}");
     }
     // The lists are columns, though one of them holds objects.
     let content = r#"{"text": ["a", "b"], "answers": [{"x": 1}, {"x": 2}]}"#;
@@ -219,7 +193,7 @@ fn json_of_another_shape_is_explained() {
 
 #[test]
 fn names_may_hold_dots() {
-    let content = b"meta.text,label.x\na,0\n";
+    let content = "meta.text,label.x\na,0\n";
     let (_folder, path) = write(content);
     let rows = read(&path, layout(Format::Csv), &["meta.text", "label.x"]).expect("sound").rows;
     assert_eq!(rows[0].cells, two("a", "0"));

@@ -12,36 +12,44 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::fixture;
 
 const SENTENCES: [&str; 2] = ["sentence", "label"];
 
-fn layout(format: Format) -> Layout {
+pub(super) fn layout(format: Format) -> Layout {
     Layout { format, header: true, skip_short_lines: false }
 }
 
-fn write(content: &[u8]) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+pub(super) fn write(content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
+    let folder = fixture::folder(&[]);
+    fixture::write(&folder, "data", content);
     let path = folder.path().join("data");
-    fs::write(&path, content).expect("a temporary file");
     (folder, path)
 }
 
 /// Lines and cells of a file with this content.
 fn rows(content: &str, layout: Layout, columns: &[&str]) -> Vec<(usize, Vec<String>)> {
-    let (_folder, path) = write(content.as_bytes());
+    let (_folder, path) = write(content);
     let rows = read(&path, layout, columns).expect("a sound file").rows;
     let cells = |row: Row| row.cells.into_iter().map(|cell| cell.expect("no null")).collect();
     rows.into_iter().map(|row| (row.line, cells(row))).collect()
 }
 
 /// The message about a file with this content, without the path.
-fn complaint(content: &[u8], layout: Layout, columns: &[&str]) -> String {
-    let (folder, path) = write(content);
-    let error = read(&path, layout, columns).expect_err("a faulty file");
-    let path = path.display().to_string();
-    drop(folder);
-    let message = error.to_string();
+pub(super) fn complaint(content: impl AsRef<[u8]>, format: Format, columns: &[&str]) -> String {
+    let (_folder, path) = write(content);
+    let message = read(&path, layout(format), columns).expect_err("a faulty file").to_string();
+    let path = format!("{}: ", path.display());
     message.strip_prefix(&path).unwrap_or_else(|| panic!("{message} names {path}")).to_owned()
+}
+
+/// Writes a Parquet file of these columns.
+fn write_parquet(path: &Path, columns: impl IntoIterator<Item = (&'static str, ArrayRef)>) {
+    let batch = RecordBatch::try_from_iter(columns).expect("columns of one length");
+    let file = fs::File::create(path).expect("a temporary file");
+    let mut writer =
+        ArrowWriter::try_new(file, batch.schema(), None).expect("a schema Parquet knows");
+    writer.write(&batch).and_then(|()| writer.close().map(|_| ())).expect("written");
 }
 
 fn row(line: usize, cells: [&str; 2]) -> (usize, Vec<String>) {
@@ -81,26 +89,24 @@ fn jsonl_reads_text_and_numbers_and_skips_blank_lines() {
 #[test]
 fn a_json_array_reads_as_its_objects_would_line_by_line() {
     let content = "[\n  {\"sentence\": \"a{\\n\", \"label\": 1},\n  {\n    \"label\": [\"x\"],\n    \"sentence\": \"b\"},{\"sentence\": \"c\",\"label\": [2]}\n]\n";
-    let expected = [row(2, ["a{\n", "1"])];
-    let (_folder, path) = write(content.as_bytes());
+    let (_folder, path) = write(content);
     let json = layout(Format::Json);
     let records = read_records(&path, json, &[]).expect("a sound file");
     assert_eq!(records.iter().map(|record| record.line).collect::<Vec<_>>(), [2, 3, 5]);
     assert_eq!(records[2].fields["sentence"], "c");
-    assert_eq!(
-        rows(&content.replace("[\"x\"]", "2").replace("[2]", "3"), json, &SENTENCES)[0],
-        expected[0]
-    );
-    assert_eq!(
-        complaint(content.as_bytes(), json, &SENTENCES),
-        ": line 3: field `label`: expected text or a number, found a list or an object"
-    );
-    assert_eq!(complaint(b"[{}]\n", json, &SENTENCES), ": line 1: no field `sentence` (known: )");
-    assert_eq!(complaint(b"[\n\n\"\xff\"]", json, &SENTENCES), ": line 3: not UTF-8");
-    assert_eq!(
-        complaint(b"[]", json, &SENTENCES),
-        ": the file is empty, expected at least one row"
-    );
+    let plain = content.replace("[\"x\"]", "2").replace("[2]", "3");
+    assert_eq!(rows(&plain, json, &SENTENCES)[0], row(2, ["a{\n", "1"]));
+    for (content, expected) in [
+        (
+            content.as_bytes(),
+            "line 3: field `label`: expected text or a number, found a list or an object",
+        ),
+        (b"[{}]\n", "line 1: no field `sentence` (known: )"),
+        (b"[\n\n\"\xff\"]", "line 3: not UTF-8"),
+        (b"[]", "the file is empty, expected at least one row"),
+    ] {
+        assert_eq!(complaint(content, Format::Json, &SENTENCES), expected);
+    }
 }
 
 #[test]
@@ -109,14 +115,14 @@ fn nested_fields_are_found_by_their_paths() {
     let paths = ["qa.0.question", "label.gold"];
     assert_eq!(rows(content, layout(Format::Jsonl), &paths), [row(1, ["a", "true"])]);
     assert_eq!(
-        complaint(content.as_bytes(), layout(Format::Jsonl), &["qa.1.question"]),
-        ": line 1: field `qa.1.question`: no element `1` in a list of 1, counted from 0"
+        complaint(content, Format::Jsonl, &["qa.1.question"]),
+        "line 1: field `qa.1.question`: no element `1` in a list of 1, counted from 0"
     );
 }
 
 #[test]
 fn records_of_delimited_text_hold_the_wanted_columns() {
-    let (_folder, path) = write(b"article,highlights,id\n\"a,\nb\",c,1\n");
+    let (_folder, path) = write("article,highlights,id\n\"a,\nb\",c,1\n");
     let records = read_records(&path, layout(Format::Csv), &["highlights", "article"]);
     let fields = [("article", "a,\nb"), ("highlights", "c")];
     let fields = fields.map(|(name, text)| (name.to_owned(), Value::from(text)));
@@ -126,7 +132,7 @@ fn records_of_delimited_text_hold_the_wanted_columns() {
 
 #[test]
 fn nested_parquet_reads_as_the_same_json_does() {
-    let (_folder, path) = write(b"");
+    let (_folder, path) = write("");
     let de: ArrayRef = Arc::new(StringArray::from(vec!["Haus", "Hof"]));
     let en: ArrayRef = Arc::new(StringArray::from(vec![Some("house"), None]));
     let field = |name: &str| Arc::new(Field::new(name, DataType::Utf8, true));
@@ -136,17 +142,13 @@ fn nested_parquet_reads_as_the_same_json_does() {
     texts.append_value(Vec::<Option<&str>>::new());
     let score: ArrayRef = Arc::new(Float32Array::from(vec![0.1, 2.0]));
     let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![b"a" as &[u8], b"\xff"]));
-    let batch = RecordBatch::try_from_iter([
-        ("translation", Arc::new(translation) as ArrayRef),
+    let columns: [(_, ArrayRef); 4] = [
+        ("translation", Arc::new(translation)),
         ("texts", Arc::new(texts.finish())),
         ("score", score),
         ("picture", bytes),
-    ]);
-    let batch = batch.expect("columns of one length");
-    let file = fs::File::create(&path).expect("a temporary file");
-    let mut writer =
-        ArrowWriter::try_new(file, batch.schema(), None).expect("a schema Parquet knows");
-    writer.write(&batch).and_then(|()| writer.close().map(|_| ())).expect("written");
+    ];
+    write_parquet(&path, columns);
     let parquet = layout(Format::Parquet);
     let found = read_records(&path, parquet, &["translation.de", "texts.*", "score"]);
     let rows = [
@@ -157,33 +159,19 @@ fn nested_parquet_reads_as_the_same_json_does() {
         assert_eq!((record.line, Value::Object(record.fields)), (index + 1, row));
     }
     let error = read_records(&path, parquet, &["picture"]).expect_err("no JSON form").to_string();
-    assert!(
-        error.ends_with("line 2: column `picture`: expected text, found bytes that are not UTF-8"),
-        "{error}"
-    );
+    let expected = "line 2: column `picture`: expected text, found bytes that are not UTF-8";
+    assert!(error.ends_with(expected), "{error}");
     let error = read(&path, parquet, &["texts"]).expect_err("no text").to_string();
-    assert!(
-        error.ends_with(
-            "line 1: field `texts`: expected text or a number, found a list or an object"
-        ),
-        "{error}"
-    );
+    let expected = "line 1: field `texts`: expected text or a number, found a list or an object";
+    assert!(error.ends_with(expected), "{error}");
 }
 
 #[test]
 fn parquet_reads_strings_whole_numbers_and_nulls_in_the_order_asked_for() {
-    let (_folder, path) = write(b"");
+    let (_folder, path) = write("");
     let sentences: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None]));
     let labels: ArrayRef = Arc::new(Int64Array::from(vec![1, -1]));
-    let batch = RecordBatch::try_from_iter_with_nullable([
-        ("sentence", sentences, true),
-        ("label", labels, false),
-    ]);
-    let batch = batch.expect("columns of one length");
-    let file = fs::File::create(&path).expect("a temporary file");
-    let mut writer =
-        ArrowWriter::try_new(file, batch.schema(), None).expect("a schema Parquet knows");
-    writer.write(&batch).and_then(|()| writer.close().map(|_| ())).expect("written");
+    write_parquet(&path, [("sentence", sentences), ("label", labels)]);
     let found =
         read(&path, layout(Format::Parquet), &["label", "sentence"]).expect("a sound file").rows;
     let cells = |line, label: &str, sentence: Option<&str>| Row {
@@ -191,60 +179,39 @@ fn parquet_reads_strings_whole_numbers_and_nulls_in_the_order_asked_for() {
         cells: vec![Some(label.to_owned()), sentence.map(str::to_owned)],
     };
     assert_eq!(found, [cells(1, "1", Some("a")), cells(2, "-1", None)]);
-    let missing = read(&path, layout(Format::Parquet), &["sentense"])
-        .expect_err("no such column")
-        .to_string();
-    assert!(
-        missing
-            .ends_with("no column `sentense`, did you mean `sentence`? (known: sentence, label)"),
-        "{missing}"
-    );
+    let missing = read(&path, layout(Format::Parquet), &["sentense"]).expect_err("no such column");
+    let expected = "no column `sentense`, did you mean `sentence`? (known: sentence, label)";
+    assert!(missing.to_string().ends_with(expected), "{missing}");
 }
 
 #[test]
 fn faults_name_the_line_and_what_was_expected() {
-    let tsv = layout(Format::Tsv);
-    assert_eq!(
-        complaint(b"sentence\tlabel\na\t1\nb\n", tsv, &SENTENCES),
-        ": line 3: expected 2 columns, found 1"
-    );
-    assert_eq!(
-        complaint(b"sentence\tlabel\na\t1\t2\n", tsv, &SENTENCES),
-        ": line 2: expected 2 columns, found 3"
-    );
-    assert_eq!(complaint(b"sentence\tlabel\na\xff\t1\n", tsv, &SENTENCES), ": line 2: not UTF-8");
-    assert_eq!(
-        complaint(b"sentense\tlabel\na\t1\n", tsv, &SENTENCES),
-        ": no column `sentence`, did you mean `sentense`? (known: sentense, label)"
-    );
-    let csv = layout(Format::Csv);
-    assert_eq!(
-        complaint(b"sentence,label\n\"a\nb\",1\nc\n", csv, &SENTENCES),
-        ": line 4: expected 2 columns, found 1"
-    );
-    assert_eq!(complaint(b"sentence,label\na,1\n\xff,1\n", csv, &SENTENCES), ": line 3: not UTF-8");
-    let jsonl = layout(Format::Jsonl);
-    let field = complaint(
-        b"{\"sentence\": \"a\", \"label\": 1}\n{\"sentence\": \"a\"}\n",
-        jsonl,
-        &SENTENCES,
-    );
-    assert_eq!(field, ": line 2: no field `label` (known: sentence)");
-    assert!(complaint(b"{\n", jsonl, &SENTENCES).starts_with(": line 1: expected a JSON object"));
-    let parquet = complaint(b"PAR1 and no more", layout(Format::Parquet), &SENTENCES);
-    assert!(parquet.starts_with(": not a readable Parquet file"), "{parquet}");
-}
-
-#[test]
-fn empty_and_missing_files_are_named() {
-    for format in [Format::Tsv, Format::QuotedTsv, Format::Csv, Format::Jsonl] {
-        assert_eq!(
-            complaint(b"", layout(format), &SENTENCES),
-            ": the file is empty, expected at least one row"
-        );
+    let cases: [(Format, &[u8], &str); 10] = [
+        (Format::Tsv, b"sentence\tlabel\na\t1\nb\n", "line 3: expected 2 columns, found 1"),
+        (Format::Tsv, b"sentence\tlabel\na\t1\t2\n", "line 2: expected 2 columns, found 3"),
+        (Format::Tsv, b"sentence\tlabel\na\xff\t1\n", "line 2: not UTF-8"),
+        (
+            Format::Tsv,
+            b"sentense\tlabel\na\t1\n",
+            "no column `sentence`, did you mean `sentense`? (known: sentense, label)",
+        ),
+        (Format::Csv, b"sentence,label\n\"a\nb\",1\nc\n", "line 4: expected 2 columns, found 1"),
+        (Format::Csv, b"sentence,label\na,1\n\xff,1\n", "line 3: not UTF-8"),
+        (
+            Format::Jsonl,
+            b"{\"sentence\": \"a\", \"label\": 1}\n{\"sentence\": \"a\"}\n",
+            "line 2: no field `label` (known: sentence)",
+        ),
+        (Format::Jsonl, b"{\n", "line 1: expected a JSON object"),
+        (Format::Parquet, b"PAR1 and no more", "not a readable Parquet file"),
+        (Format::Tsv, b"sentence\tlabel\n", "the file is empty, expected at least one row"),
+    ];
+    let formats = [Format::Tsv, Format::QuotedTsv, Format::Csv, Format::Jsonl].into_iter();
+    let empty = formats.map(|format| (format, &b""[..], "the file is empty, expected at least"));
+    for (format, content, expected) in cases.into_iter().chain(empty) {
+        let message = complaint(content, format, &SENTENCES);
+        assert!(message.starts_with(expected), "{format:?}: {message}");
     }
-    let header_alone = complaint(b"sentence\tlabel\n", layout(Format::Tsv), &SENTENCES);
-    assert_eq!(header_alone, ": the file is empty, expected at least one row");
     let missing =
         read(Path::new("no/such.tsv"), layout(Format::Tsv), &SENTENCES).expect_err("no such file");
     assert!(missing.to_string().starts_with("no/such.tsv: "), "{missing}");
@@ -252,7 +219,7 @@ fn empty_and_missing_files_are_named() {
 
 #[test]
 fn short_lines_are_counted_where_they_are_skipped() {
-    let (_folder, path) = write(b"sentence\tlabel\na\t1\nbroken\nb\t0\n");
+    let (_folder, path) = write("sentence\tlabel\na\t1\nbroken\nb\t0\n");
     let lenient = Layout { skip_short_lines: true, ..layout(Format::Tsv) };
     let found = read(&path, lenient, &SENTENCES).expect("a sound file");
     assert_eq!((found.rows.len(), found.short_lines), (2, 1));

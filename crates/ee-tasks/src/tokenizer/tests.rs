@@ -1,17 +1,10 @@
 use tempfile::TempDir;
 
 use super::*;
+use crate::fixture::folder;
 
 const WORDPIECE: &str =
     "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\nsat\n##s\nCaf\n##e\ncafe\n,\n";
-
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    for (name, content) in files {
-        fs::write(folder.path().join(name), content).expect("a temporary file");
-    }
-    folder
-}
 
 fn ids(tokenizer: &Tokenizer, text: &str, pair: Option<&str>) -> (Vec<u32>, Vec<u32>) {
     let encoding = tokenizer.encode(text, pair).expect("an encoding");

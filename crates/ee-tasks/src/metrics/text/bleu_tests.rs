@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::bleu::{Tokenization, words};
 use super::{Entry, METRICS, TextMetric, by_name};
+use crate::fixture;
 
 /// What sacreBLEU computes, from scripts/goldens_text_metrics.py.
 #[derive(Deserialize)]
@@ -39,9 +40,7 @@ struct Scored {
 const TOLERANCE: f64 = 1e-9;
 
 fn golden() -> Golden {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/bleu_chrf.json");
-    let text = std::fs::read_to_string(path).expect("the golden file is checked in");
-    serde_json::from_str(&text).expect("the golden file is JSON")
+    fixture::read("bleu_chrf.json")
 }
 
 fn metric(name: &str) -> Box<dyn TextMetric> {

@@ -4,23 +4,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::*;
+use crate::fixture;
 use crate::table::{self, Format, Layout};
 
 const LAYOUT: Layout = Layout { format: Format::Parquet, header: true, skip_short_lines: false };
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/tables").join(name)
-}
-
-/// The rows of every golden file.
-fn values() -> BTreeMap<String, Vec<Map<String, Value>>> {
-    let text = std::fs::read_to_string(golden("values.json")).expect("a golden");
-    serde_json::from_str(&text).expect("rows by file")
+    fixture::golden("tables").join(name)
 }
 
 #[test]
 fn every_codec_and_every_type_reads_as_pyarrow_reads_it() {
-    let files = values();
+    let files: BTreeMap<String, Vec<Map<String, Value>>> = fixture::read("tables/values.json");
     assert_eq!(files.len(), 7);
     for (name, rows) in files {
         let columns: Vec<&str> = rows[0].keys().map(String::as_str).collect();
@@ -60,16 +55,22 @@ fn two_columns_of_one_name_are_refused_where_they_are_wanted() {
 
 #[test]
 fn a_panic_of_the_library_becomes_an_error_that_names_the_file() {
-    let bytes = std::fs::read(golden("none.parquet")).expect("a golden");
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = fixture::folder(&[]);
     let path = folder.path().join("broken.parquet");
-    // Every byte of the footer, turned over: several of these make the library panic.
-    for at in bytes.len() - 400..bytes.len() {
-        let mut broken = bytes.clone();
-        broken[at] ^= 0xff;
-        std::fs::write(&path, broken).expect("written");
-        if let Err(error) = read(&path, &["text", "label"]) {
-            assert!(error.to_string().contains("broken.parquet"), "{error}");
+    for (codec, step) in
+        [("none", 1), ("zstd", 7), ("brotli", 7), ("lz4", 7), ("gzip", 7), ("snappy", 7)]
+    {
+        let bytes = std::fs::read(golden(&format!("{codec}.parquet"))).expect("a golden");
+        // Bytes turned over, of the footer every one: several of these make the library panic.
+        let footer = bytes.len() - 400..bytes.len();
+        let places = if step == 1 { footer } else { 0..bytes.len() };
+        for at in places.step_by(step) {
+            let mut broken = bytes.clone();
+            broken[at] ^= 0xff;
+            fixture::write(&folder, "broken.parquet", broken);
+            if let Err(error) = read(&path, &["text", "label"]) {
+                assert!(error.to_string().contains("broken.parquet"), "{error}");
+            }
         }
     }
 }

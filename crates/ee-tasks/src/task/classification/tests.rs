@@ -1,8 +1,7 @@
-use std::fs;
-
 use tempfile::TempDir;
 
 use super::*;
+use crate::fixture::{self, folder};
 
 const PAIRS: &str = r#"
 name = "pairs"
@@ -31,20 +30,26 @@ fn complaints(text: &str) -> String {
 
 /// Two files, five rows, one of them without a label.
 fn data() -> TempDir {
-    let folder = tempfile::tempdir().expect("a temporary folder");
     let one = "question\tanswer\tgold\nq0\ta0\tright\nq1\ta1\t0\n";
     let two = "gold\tquestion\tanswer\n1\tq2\ta2\n\tq\ta\nwrong\tq3\ta3\n";
-    fs::write(folder.path().join("one.tsv"), one).expect("written");
-    fs::write(folder.path().join("two.tsv"), two).expect("written");
-    folder
+    folder(&[("one.tsv", one), ("two.tsv", two)])
+}
+
+/// Reads the split `train` of a sound task.
+fn train(text: &str, data: &TempDir) -> Result<Split, Error> {
+    task(text).expect("a sound task").read_split("train", Some(data.path()), None)
+}
+
+/// Gives a file rows of which each has this column of gold labels.
+fn relabel(data: &TempDir, name: &str, labels: &[&str]) {
+    let rows: String = labels.iter().map(|label| format!("{label}\tq\ta\n")).collect();
+    fixture::write(data, name, format!("gold\tquestion\tanswer\n{rows}"));
 }
 
 #[test]
 fn a_split_joins_its_files_and_counts_rows_without_a_label() {
-    let (task, data) = (task(PAIRS).expect("a sound task"), data());
-    let train = task.read_split("train", Some(data.path()), None).expect("sound files");
-    let labels: Vec<usize> = train.labels().expect("labels");
-    assert_eq!(labels, [1, 0, 1, 0]);
+    let train = train(PAIRS, &data()).expect("sound files");
+    assert_eq!(train.labels().expect("labels"), [1, 0, 1, 0]);
     assert_eq!((train.skipped_unlabelled, train.skipped_short), (1, 0));
     let second = Example { text: "q1".to_owned(), pair: Some("a1".to_owned()), label: Some(0) };
     assert_eq!(train.examples[1], second);
@@ -68,28 +73,22 @@ fn requests_that_make_no_sense_are_refused() {
         task.read_split(split, folder, limit).expect_err("refused").to_string()
     };
     let folder = Some(data.path());
-    assert_eq!(
-        refused("train", folder, Some(0)),
-        "a limit of 0 leaves no example, expected 1 or more"
-    );
-    assert_eq!(
-        refused("tran", folder, None),
-        "unknown split `tran`, did you mean `train`? (known: dev, train)"
-    );
-    assert_eq!(
-        refused("train", None, None),
-        "task `pairs` states no data folder, expected --data-dir"
-    );
+    for ((split, folder, limit), expected) in [
+        (("train", folder, Some(0)), "a limit of 0 leaves no example, expected 1 or more"),
+        (("tran", folder, None), "unknown split `tran`, did you mean `train`? (known: dev, train)"),
+        (("train", None, None), "task `pairs` states no data folder, expected --data-dir"),
+    ] {
+        assert_eq!(refused(split, folder, limit), expected);
+    }
 }
 
 #[test]
 fn an_unknown_label_names_file_line_and_the_known_ones() {
-    let (task, data) = (task(PAIRS).expect("a sound task"), data());
+    let data = data();
     let path = data.path().join("two.tsv");
     for unknown in ["rigth", "2", "-2"] {
-        fs::write(&path, format!("gold\tquestion\tanswer\n{unknown}\tq\ta\n")).expect("written");
-        let message =
-            task.read_split("train", Some(data.path()), None).expect_err("unknown").to_string();
+        relabel(&data, "two.tsv", &[unknown]);
+        let message = train(PAIRS, &data).expect_err("unknown").to_string();
         let start = format!("{}: line 2: column `gold`: unknown label `{unknown}`", path.display());
         assert!(message.starts_with(&start), "{message}");
         assert!(message.ends_with("(known: wrong, right)"), "{message}");
@@ -98,33 +97,27 @@ fn an_unknown_label_names_file_line_and_the_known_ones() {
 
 #[test]
 fn rows_that_say_they_have_no_label_are_skipped_and_counted() {
-    let (task, data) = (task(PAIRS).expect("a sound task"), data());
+    let data = data();
     let words = ["", "-", "-1", "-1.0", "NaN", "null", "None"];
-    let rows: String = words.iter().map(|word| format!("{word}\tq\ta\n")).collect();
-    let table = format!("gold\tquestion\tanswer\n{rows}1.0\tq\ta\n0\tq\ta\n");
-    fs::write(data.path().join("two.tsv"), table).expect("written");
-    let split = task.read_split("train", Some(data.path()), None).expect("sound files");
+    relabel(&data, "two.tsv", &[&words[..], &["1.0", "0"]].concat());
+    let split = train(PAIRS, &data).expect("sound files");
     assert_eq!(split.skipped_unlabelled, words.len());
-    let labels = split.labels().expect("labels");
-    assert_eq!(labels, [1, 0, 1, 0]);
+    assert_eq!(split.labels().expect("labels"), [1, 0, 1, 0]);
     // What the task counts among its labels is one.
     let stated = PAIRS.replace("[splits.train]", "label_values = [\"-1\", \"1\"]\n[splits.train]");
-    fs::write(data.path().join("one.tsv"), "gold\tquestion\tanswer\n-1\tq\ta\n").expect("written");
-    fs::write(data.path().join("two.tsv"), "gold\tquestion\tanswer\n-\tq\ta\n").expect("written");
-    let split = self::task(&stated).expect("a sound task");
-    let split = split.read_split("train", Some(data.path()), None).expect("sound files");
+    relabel(&data, "one.tsv", &["-1"]);
+    relabel(&data, "two.tsv", &["-"]);
+    let split = train(&stated, &data).expect("sound files");
     assert_eq!((split.examples[0].label, split.skipped_unlabelled), (Some(0), 1));
 }
 
 #[test]
 fn a_split_without_labels_is_read_and_says_so() {
     let data = data();
-    let without = "gold\tquestion\tanswer\n-1\tq0\ta0\n\tq1\ta1\n";
     for name in ["one.tsv", "two.tsv"] {
-        fs::write(data.path().join(name), without).expect("written");
+        relabel(&data, name, &["-1", ""]);
     }
-    let read =
-        |text: &str| task(text).expect("a sound task").read_split("train", Some(data.path()), None);
+    let read = |text: &str| train(text, &data);
     // No row has one, whether rows without one would be skipped or not.
     let strict = PAIRS.replace("skip_unlabelled = true", "");
     for text in [PAIRS, &strict] {
@@ -135,15 +128,14 @@ fn a_split_without_labels_is_read_and_says_so() {
         assert_eq!(error, "split `train` has no labels, expected one per row");
     }
     // One row has one: the others are a fault, unless they are skipped.
-    fs::write(data.path().join("two.tsv"), "gold\tquestion\tanswer\nright\tq\ta\n")
-        .expect("written");
+    relabel(&data, "two.tsv", &["right"]);
     let error = read(&strict).expect_err("mixed").to_string();
     assert!(error.contains("one.tsv: line 2: column `gold`: unknown label `-1`"), "{error}");
     assert!(error.ends_with("`skip_unlabelled = true` leaves rows without a label out"), "{error}");
     assert_eq!(read(PAIRS).expect("skipped").skipped_unlabelled, 2);
     // The column need not be there.
     for name in ["one.tsv", "two.tsv"] {
-        fs::write(data.path().join(name), "question\tanswer\nq\ta\n").expect("written");
+        fixture::write(&data, name, "question\tanswer\nq\ta\n");
     }
     assert!(read(PAIRS).expect_err("no column").to_string().contains("no column `gold`"));
     let said = strict.replace("[splits.train]", "[splits.train]\nlabelled = false");
@@ -159,16 +151,12 @@ fn a_split_without_labels_is_read_and_says_so() {
 fn stated_label_values_alone_count() {
     let stated =
         PAIRS.replace("[splits.train]", "label_values = [\"0.0\", \"1.0\"]\n[splits.train]");
-    let (task, data) = (task(&stated).expect("a sound task"), data());
-    fs::write(data.path().join("two.tsv"), "gold\tquestion\tanswer\n1.0\tq\ta\n").expect("written");
-    let message = task
-        .read_split("train", Some(data.path()), None)
-        .expect_err("names no longer count")
-        .to_string();
+    let data = data();
+    relabel(&data, "two.tsv", &["1.0"]);
+    let message = train(&stated, &data).expect_err("names no longer count").to_string();
     assert!(message.contains("unknown label `right`"), "{message}");
-    fs::write(data.path().join("one.tsv"), "gold\tquestion\tanswer\n0.0\tq\ta\n").expect("written");
-    let split = task.read_split("train", Some(data.path()), None).expect("sound files");
-    assert_eq!(split.labels().expect("labels"), [0, 1]);
+    relabel(&data, "one.tsv", &["0.0"]);
+    assert_eq!(train(&stated, &data).expect("sound files").labels().expect("labels"), [0, 1]);
 }
 
 #[test]
@@ -202,8 +190,7 @@ fn every_fault_of_a_task_file_is_reported_at_once() {
 #[test]
 fn the_stated_data_folder_is_relative_to_the_task_file() {
     let folder = data();
-    let path = folder.path().join("task.toml");
-    fs::write(&path, format!("data_dir = \".\"\n{PAIRS}")).expect("written");
-    let task = Task::read(&path).expect("a sound task");
+    fixture::write(&folder, "task.toml", format!("data_dir = \".\"\n{PAIRS}"));
+    let task = Task::read(&folder.path().join("task.toml")).expect("a sound task");
     assert_eq!(task.read_split("train", None, None).expect("sound files").examples.len(), 4);
 }

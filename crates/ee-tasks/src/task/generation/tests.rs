@@ -1,9 +1,8 @@
-use std::fs;
-
 use tempfile::TempDir;
 
 use super::*;
 use crate::config::Document;
+use crate::fixture::folder;
 
 const QUESTIONS: &str = r#"
 name = "questions"
@@ -45,14 +44,6 @@ fn complaints(text: &str) -> String {
 /// The task's text with keys before its splits.
 fn with(keys: &str) -> String {
     QUESTIONS.replace("[splits.train]", &format!("{keys}\n[splits.train]"))
-}
-
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    for (name, content) in files {
-        fs::write(folder.path().join(name), content).expect("written");
-    }
-    folder
 }
 
 fn data() -> TempDir {

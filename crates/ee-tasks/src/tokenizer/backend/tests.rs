@@ -1,19 +1,13 @@
-use std::fs;
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use super::*;
+use crate::fixture;
 
 /// The decoders' golden tokenizer with a change.
 fn changed(change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/tokenizer-pieces");
-    let text = fs::read_to_string(golden.join("tokenizer.json")).expect("the tokenizer");
-    let mut json: Value = serde_json::from_str(&text).expect("JSON");
+    let mut json = fixture::read("tokenizer-pieces/tokenizer.json");
     change(&mut json);
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::write(folder.path().join("tokenizer.json"), json.to_string()).expect("written");
-    folder
+    fixture::folder(&[("tokenizer.json", &json.to_string())])
 }
 
 fn message(change: impl FnOnce(&mut Value)) -> String {

@@ -1,15 +1,14 @@
 use std::cell::Cell;
-use std::path::Path;
 
 use tokenizers::Tokenizer;
 
 use super::*;
+use crate::fixture;
 
 const SIZES: [usize; 2] = [600, 200];
 
 fn golden(name: &str) -> Tokenizer {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");
-    Tokenizer::from_file(root.join(name).join("tokenizer.json")).expect("a sound tokenizer")
+    Tokenizer::from_file(fixture::golden(name).join("tokenizer.json")).expect("a sound tokenizer")
 }
 
 fn placed(tokenizer: &Tokenizer, text: &str) -> Vec<Placed> {

@@ -1,14 +1,12 @@
 //! Against transformers 4 and 5; see `scripts/goldens_tokenizer_configs.py`.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::fixture;
 use crate::tokenizer::backend::Backend;
-
-const GOLDEN: &str = include_str!("../../../../../tests/golden/tokenizer_configs.json");
 
 #[derive(Deserialize)]
 struct Golden {
@@ -43,14 +41,13 @@ struct Cut {
 }
 
 fn golden() -> Golden {
-    serde_json::from_str(GOLDEN).expect("a sound golden")
+    fixture::read("tokenizer_configs.json")
 }
 
 fn opened(base: &Value, files: &Map<String, Value>) -> Backend {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::write(folder.path().join("tokenizer.json"), base.to_string()).expect("written");
+    let folder = fixture::folder(&[("tokenizer.json", &base.to_string())]);
     for (name, content) in files {
-        fs::write(folder.path().join(name), content.to_string()).expect("written");
+        fixture::write(&folder, name, content.to_string());
     }
     Backend::open(folder.path(), None).unwrap_or_else(|error| panic!("{error}")).0
 }

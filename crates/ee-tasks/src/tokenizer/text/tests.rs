@@ -1,9 +1,7 @@
-use std::fs;
-use std::path::PathBuf;
-
 use serde::Deserialize;
 
 use super::*;
+use crate::fixture;
 
 /// What transformers gives; see `scripts/goldens_tokenizers.py`.
 #[derive(Deserialize)]
@@ -38,20 +36,14 @@ struct Drawn {
     decoded: String,
 }
 
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name)
-}
-
 fn tokenizer(name: &str) -> TextTokenizer {
-    TextTokenizer::from_folder(&folder(name)).unwrap_or_else(|error| panic!("{error}"))
+    TextTokenizer::from_folder(&fixture::golden(name)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Each tokenizer with its golden.
 fn goldens() -> [(TextTokenizer, Golden); 2] {
-    ["tokenizer-bytes", "tokenizer-pieces"].map(|name| {
-        let text = fs::read_to_string(folder(name).join("golden.json")).expect("the golden");
-        (tokenizer(name), serde_json::from_str(&text).expect("a sound golden"))
-    })
+    ["tokenizer-bytes", "tokenizer-pieces"]
+        .map(|name| (tokenizer(name), fixture::read(&format!("{name}/golden.json"))))
 }
 
 fn streamed(tokenizer: &TextTokenizer, ids: &[u32]) -> Vec<String> {
@@ -161,18 +153,15 @@ fn a_long_text_is_spelled_in_pieces_and_only_as_far_as_needed() {
 
 #[test]
 fn what_a_tokenizer_puts_after_a_text_is_no_part_of_a_prompt() {
-    let copy = tempfile::tempdir().expect("a temporary folder");
-    let source = folder("tokenizer-pieces");
-    let text = fs::read_to_string(source.join("tokenizer.json")).expect("the tokenizer");
-    let mut json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let mut json: serde_json::Value = fixture::read("tokenizer-pieces/tokenizer.json");
     let processor = &mut json["post_processor"];
     let end = serde_json::json!({"SpecialToken": {"id": "</s>", "type_id": 0}});
     processor["single"].as_array_mut().expect("a template").push(end);
     processor["special_tokens"]["</s>"] =
         serde_json::json!({"id": "</s>", "ids": [2], "tokens": ["</s>"]});
-    fs::write(copy.path().join("tokenizer.json"), json.to_string()).expect("written");
-    fs::copy(source.join("tokenizer_config.json"), copy.path().join("tokenizer_config.json"))
-        .expect("copied");
+    let settings: serde_json::Value = fixture::read("tokenizer-pieces/tokenizer_config.json");
+    let (json, settings) = (json.to_string(), settings.to_string());
+    let copy = fixture::folder(&[("tokenizer.json", &json), ("tokenizer_config.json", &settings)]);
     let framed = TextTokenizer::from_folder(copy.path()).expect("a sound tokenizer");
     let plain = tokenizer("tokenizer-pieces");
     // An end that is written in the text stays.
@@ -186,10 +175,10 @@ fn what_a_tokenizer_puts_after_a_text_is_no_part_of_a_prompt() {
 
 #[test]
 fn unusable_folders_are_explained() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = fixture::folder(&[]);
     let message = || TextTokenizer::from_folder(folder.path()).expect_err("unusable").to_string();
     assert!(message().ends_with("no tokenizer, expected tokenizer.json"), "{}", message());
-    fs::write(folder.path().join("tokenizer.model"), "").expect("written");
+    fixture::write(&folder, "tokenizer.model", "");
     assert!(
         message().ends_with(
             "expected tokenizer.json, found tokenizer.model alone: convert it with transformers, \
@@ -198,6 +187,6 @@ fn unusable_folders_are_explained() {
         "{}",
         message()
     );
-    fs::write(folder.path().join("tokenizer.json"), "{").expect("written");
+    fixture::write(&folder, "tokenizer.json", "{");
     assert!(message().contains("tokenizer.json: not a tokenizer"), "{}", message());
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::fixture;
 use crate::metrics::text::by_name;
 
 #[test]
@@ -56,8 +57,7 @@ struct Golden {
 
 #[test]
 fn the_published_rules_judge_as_python_does() {
-    let text = include_str!("../../../../../../tests/golden/gsm8k.json");
-    let goldens: Vec<Golden> = serde_json::from_str(text).expect("a sound golden");
+    let goldens: Vec<Golden> = fixture::read("gsm8k.json");
     let metric = |name: &str| by_name(&format!("exact_match:gsm8k{name}"), false).expect("known");
     let metrics = ["-published", "-strict", "-flexible", ""].map(metric);
     let mut n_differing = 0;

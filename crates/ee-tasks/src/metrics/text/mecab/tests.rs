@@ -3,6 +3,7 @@ use std::fs;
 use serde::Deserialize;
 
 use super::*;
+use crate::fixture;
 use crate::metrics::text::{by_name, check_name, score_by_name};
 
 /// What sacreBLEU with MeCab and IPADIC gives; see `scripts/goldens_ja_mecab.py`.
@@ -22,8 +23,7 @@ struct Cut {
 }
 
 fn golden() -> Golden {
-    let text = include_str!("../../../../../../tests/golden/ja_mecab.json");
-    serde_json::from_str(text).expect("a sound golden")
+    fixture::read("ja_mecab.json")
 }
 
 /// IPADIC, or a line saying what was skipped: it is no part of the project.

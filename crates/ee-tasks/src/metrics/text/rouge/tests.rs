@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::*;
+use crate::fixture;
 use crate::metrics::text::{TextMetric, by_name};
 
 /// Texts with the references' scores, from scripts/goldens_rouge.py.
@@ -17,12 +17,6 @@ struct Golden {
 /// The scores are equal bit for bit; reading the golden's decimals rounds, worst measured 1.1e-16.
 const TOLERANCE: f64 = 1e-12;
 
-fn golden<T: DeserializeOwned>(name: &str) -> T {
-    let path = format!("{}/../../tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(path).expect("the golden file is checked in");
-    serde_json::from_str(&text).expect("the golden file is JSON")
-}
-
 fn statistics(metric: &dyn TextMetric, hypothesis: &str, references: &[String]) -> Vec<f64> {
     let references: Vec<&str> = references.iter().map(String::as_str).collect();
     metric.statistics(hypothesis, &references).expect("readable references")
@@ -31,7 +25,7 @@ fn statistics(metric: &dyn TextMetric, hypothesis: &str, references: &[String]) 
 #[test]
 fn every_score_equals_the_reference_library() {
     let mut compared = BTreeMap::<String, usize>::new();
-    for case in golden::<Vec<Golden>>("rouge.json") {
+    for case in fixture::read::<Vec<Golden>>("rouge.json") {
         for (name, expected) in &case.scores {
             let metric = by_name(name, false).expect("registered");
             let counts = statistics(metric.as_ref(), &case.hypothesis, &case.references);
@@ -47,7 +41,7 @@ fn every_score_equals_the_reference_library() {
 
 #[test]
 fn the_corpus_score_is_the_mean_over_examples() {
-    let cases: Vec<Golden> = golden("rouge.json");
+    let cases: Vec<Golden> = fixture::read("rouge.json");
     for name in ["rouge1", "rougeL:stem", "token_f1"] {
         let scored: Vec<&Golden> =
             cases.iter().filter(|case| case.scores.contains_key(name)).collect();
@@ -65,7 +59,7 @@ fn the_corpus_score_is_the_mean_over_examples() {
 
 #[test]
 fn every_stem_equals_nltk() {
-    let stems: BTreeMap<String, String> = golden("stems.json");
+    let stems: BTreeMap<String, String> = fixture::read("stems.json");
     assert!(stems.len() > 800, "only {} words", stems.len());
     for (word, stem) in stems {
         assert_eq!(STEMMER.stem(&word), stem, "{word}");

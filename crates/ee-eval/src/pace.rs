@@ -4,8 +4,8 @@
 //! A batch's time is the median of its rounds; rounds are no further draws of texts. Over batches, plain and
 //! other times of one stay together: a batch that is slow in both says nothing of either. The speed-up is a
 //! ratio of sums; its logarithm is linearised (the delta method: each batch's share in it), and what is left
-//! to chance is measured by Student's t, which few batches make wide. One batch, or so few rounds that
-//! a moment of the machine may have spoilt them, tells nothing.
+//! to chance is measured by Student's t, which few batches make wide. One batch tells
+//! nothing, nor do fewer rounds than [`ROUNDS`], which a moment of the machine may have spoilt.
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};

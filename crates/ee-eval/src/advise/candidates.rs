@@ -28,7 +28,7 @@ pub(crate) struct Search<'a> {
     pub(crate) keep: f64,
     /// Of everything that is promised.
     pub(crate) confidence: f64,
-    /// So many new tokens never leave.
+    /// New tokens of each text that never leave.
     pub(crate) min_tokens: usize,
     pub(crate) max_new_tokens: usize,
 }
@@ -249,7 +249,7 @@ pub(super) mod tests {
         assert!(exit_sets(1).is_empty());
     }
 
-    /// The ways of asking, and what parts take where asking a head is as dear as half a layer and a state as
+    /// The ways of asking, and what parts take where asking a head is as expensive as half a layer and a state as
     /// a hundredth.
     pub(crate) fn parts() -> (Vec<Ask>, Times) {
         let cosine = STATE_GATES.iter().find(|gate| gate.name() == "cosine").unwrap();

@@ -28,7 +28,7 @@ pub(crate) struct Doubt {
 }
 
 impl Doubt {
-    /// Of so many settings that are tried, and so many of them that are judged.
+    /// By the number of settings that are tried, and of those that are judged.
     pub(crate) fn of(confidence: f64, tried: usize, judged: usize) -> Self {
         let all = 1.0 - confidence;
         Self {

@@ -62,7 +62,7 @@ pub(crate) struct Wanted {
     pub(crate) keep: f64,
     /// Of everything that is promised.
     pub(crate) confidence: f64,
-    /// So many new tokens never leave.
+    /// New tokens of each text that never leave.
     pub(crate) min_tokens: usize,
     pub(crate) max_new_tokens: usize,
     /// Ways that are tried at most.

@@ -25,7 +25,7 @@ pub(crate) struct Recommendation {
     pub(crate) confidence_of_each_guarantee: f64,
     /// The doubt that each claim of the recommendation leaves, so that all hold at once.
     pub(crate) doubt: Doubt,
-    /// So many new tokens never leave.
+    /// New tokens of each text that never leave.
     pub(crate) min_tokens: usize,
     /// From which the halves follow.
     pub(crate) seed: u64,

@@ -51,7 +51,7 @@ pub(crate) struct Times {
 pub(crate) enum Ask {
     /// Gates on signals ask a head.
     Head(HeadChoice),
-    /// A gate on states, fitted where it has to be, asks nobody; the head is read once, on leaving.
+    /// A gate on states, fitted where it has to be, asks no head: it is read once, on leaving.
     States(&'static dyn Gate, Option<Arc<LinearGate>>),
 }
 
@@ -179,7 +179,7 @@ fn prompt_seconds(model: &dyn Decoder, prompts: &[Vec<u32>]) -> f64 {
     seconds.iter().sum::<f64>() / seconds.len() as f64
 }
 
-/// A model behind a prompt, with room for so many tokens, and the prompt's last states.
+/// A model behind a prompt, with room for more tokens, and the prompt's last states.
 fn behind<'m>(model: &'m dyn Decoder, prompt: &[u32], room: usize) -> (Lane<'m>, Stream) {
     let (mut lane, stream) = Lane::begin(model, &[prompt.to_vec()], room);
     let stream = lane.layers(0..model.n_layers(), stream, |_, _| ());

@@ -101,7 +101,7 @@ impl<'t> Watched<'t> {
         Ok(Self { trace, exits, rows, asked, limit, states: None })
     }
 
-    /// Decoding texts of at most so many new tokens, where that is another number than the trace's.
+    /// Decoding texts of at most this many new tokens, where the trace has another number.
     pub(crate) fn up_to(self, max_new_tokens: usize) -> Self {
         Self { limit: max_new_tokens, ..self }
     }

@@ -19,7 +19,7 @@ pub(crate) struct Lengths<'a> {
 }
 
 impl<'a> Lengths<'a> {
-    /// Rows of so many tokens each.
+    /// Rows of these lengths.
     pub(crate) fn new(lengths: &'a [usize], interrupt: &'a Interrupt) -> Self {
         Self { lengths, seen: vec![0; lengths.len()], interrupt }
     }
@@ -78,7 +78,7 @@ impl<W: Watcher> Watcher for Stopwatch<W> {
     }
 }
 
-/// Rows that a step has on average, where the rows of each batch end after so many tokens.
+/// Rows that a step has on average, where rows have these lengths.
 pub(crate) fn mean_rows(batches: &[Vec<usize>], lengths: &[usize]) -> f64 {
     let of = |batch: &Vec<usize>| -> (usize, usize) {
         let lengths = batch.iter().map(|&at| lengths[at]);

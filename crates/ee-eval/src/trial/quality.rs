@@ -7,7 +7,7 @@
 //! a gambler who stakes a part of his money on each of them, knowing only those before, multiplies it by 1/ε with
 //! a probability of at most ε (Ville 1939; Waudby-Smith & Ramdas 2021, "Estimating means of bounded random variables
 //! by betting"). Scores of sums (BLEU, chrF) have no such bound: there a paired bootstrap over texts is all
-//! there is, approximate, and never surer than texts so few could be were each whole text kept or lost.
+//! there is, approximate, and never surer than this few texts could be were each whole text kept or lost.
 
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -23,7 +23,7 @@ use crate::trace::MetricFacts;
 const NERVE: f64 = 0.9;
 /// Texts that the first bets pretend to have seen.
 const PRETENDED: f64 = 100.0;
-/// Shares of which it is asked whether so much is kept.
+/// Shares that are tested.
 const SHARES: usize = 500;
 /// What is looked at where no metric says anything.
 pub(crate) const EQUAL_TOKENS: &str = "equal tokens";
@@ -146,7 +146,7 @@ impl Worth {
         }
     }
 
-    /// Whether so much is kept, with this doubt left on each side.
+    /// Whether this share is kept, with this doubt left on each side.
     pub(crate) fn judge(&self, keep: f64, doubt: f64) -> Quality {
         let (share, texts) = (self.share(), self.len());
         let [at_least, at_most] = match &self.texts {
@@ -156,7 +156,7 @@ impl Worth {
                 [bets.at_least(keep, doubt), bets.at_most(keep, doubt)]
             }
             Texts::Sums(of) => {
-                // Were each whole text kept or lost, so few could say no more.
+                // Were each whole text kept or lost, this few could say no more.
                 let few = doubt.powf(1.0 / texts as f64);
                 let [low, high] = self.resampled(of, doubt);
                 [low.min(few), high.max(1.0 - few)]

@@ -82,7 +82,7 @@ pub(crate) fn listed(exits: &[usize], between: &str) -> String {
     exits.iter().map(usize::to_string).collect::<Vec<_>>().join(between)
 }
 
-/// How a model of so many layers drafts, which knows nothing yet.
+/// How a model of this many layers drafts; an adaptive strategy knows nothing yet.
 pub(crate) fn strategy(plan: Option<Plan>, layers: usize) -> Strategy {
     match plan {
         Some(plan) => Strategy::Fixed(plan),

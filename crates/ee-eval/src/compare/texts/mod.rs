@@ -47,9 +47,9 @@ pub(crate) struct TextScope {
     /// Where the task's files lie; by default what the task file says.
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) split: String,
-    /// Only so many first examples.
+    /// Only the first N examples.
     pub(crate) limit: Option<usize>,
-    /// So many new tokens never leave.
+    /// New tokens of each text that never leave.
     pub(crate) min_tokens: usize,
     /// By default the task's.
     pub(crate) max_new_tokens: Option<usize>,

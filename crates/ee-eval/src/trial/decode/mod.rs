@@ -47,7 +47,7 @@ pub(crate) struct DecodeFacts {
     pub(crate) task: Option<[String; 2]>,
     pub(crate) metrics: Vec<MetricFacts>,
     pub(crate) max_new_tokens: usize,
-    /// So many new tokens never leave.
+    /// New tokens of each text that never leave.
     pub(crate) min_tokens: usize,
     /// The exits before the last at which gates are read.
     pub(crate) exits: Vec<usize>,

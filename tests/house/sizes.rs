@@ -11,7 +11,6 @@ const LONGEST: usize = 400;
 const KNOWN: &[&str] = &[
     "crates/ee-decode/",
     "crates/ee-eval/",
-    "crates/ee-kernels/",
     "crates/ee-models/",
     "crates/ee-train/tests/texts.rs",
 ];

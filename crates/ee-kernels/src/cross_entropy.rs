@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::instructions::vectorised;
-use super::math::exp;
+use super::math::{self, exp};
 use super::sizes::product;
 
 /// Partial results per row.
@@ -66,14 +66,7 @@ fn of_row(row: &mut [f32], label: usize, factor: Option<f64>) -> (f64, bool) {
 
 vectorised! {
     fn largest(row: &[f32]) -> f32 {
-        let mut most = [f32::NEG_INFINITY; LANES];
-        let (blocks, rest) = row.as_chunks::<LANES>();
-        for block in blocks {
-            for lane in 0..LANES {
-                most[lane] = if block[lane] > most[lane] { block[lane] } else { most[lane] };
-            }
-        }
-        most.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| a.max(b))
+        math::largest::<LANES>(row)
     }
 }
 

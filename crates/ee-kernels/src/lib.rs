@@ -29,7 +29,6 @@ mod math;
 mod memory;
 mod norm;
 mod optimizer;
-mod rms_norm;
 mod rotary;
 mod scratch;
 mod sizes;
@@ -61,9 +60,11 @@ pub use linear::{
     LinearShape, bias_backward, linear_backward_input, linear_backward_weight, linear_forward,
 };
 pub use memory::{keep_freed_memory, prefer_large_pages};
-pub use norm::{NormGradients, NormParameters, NormStatistics, layer_norm_backward, residual_norm};
+pub use norm::{
+    NormGradients, NormParameters, NormStatistics, add_rms_norm, layer_norm_backward,
+    residual_norm, rms_norm, rms_norm_backward,
+};
 pub use optimizer::{adamw, sum_of_squares};
-pub use rms_norm::{add_rms_norm, rms_norm, rms_norm_backward};
 pub use rotary::rotate;
 pub use scratch::with_scratch;
 

@@ -83,6 +83,35 @@ pub(super) fn tanh<const FUSED: bool>(x: f32) -> f32 {
     (if size < 0.6 { near } else { far }).copysign(x)
 }
 
+/// The largest number; `LANES` at a time.
+#[inline(always)]
+pub(super) fn largest<const LANES: usize>(row: &[f32]) -> f32 {
+    let mut most = [f32::NEG_INFINITY; LANES];
+    let (blocks, rest) = row.as_chunks::<LANES>();
+    for block in blocks {
+        for lane in 0..LANES {
+            most[lane] = if block[lane] > most[lane] { block[lane] } else { most[lane] };
+        }
+    }
+    most.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| a.max(b))
+}
+
+/// Σ a·b; `LANES` partial sums.
+#[inline(always)]
+pub(super) fn dot<const LANES: usize>(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; LANES];
+    let ((blocks_a, rest_a), (blocks_b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in blocks_a.iter().zip(blocks_b) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    for (sum, (a, b)) in sums.iter_mut().zip(rest_a.iter().zip(rest_b)) {
+        *sum += a * b;
+    }
+    sums.iter().sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -99,7 +99,7 @@ fn projections_hold_what_their_shape_says() {
     });
 }
 
-/// Forward and backward with so many numbers in queries, keys and sums.
+/// Forward and backward of these sizes: queries, keys and sums.
 fn attend(shape: &AttentionShape, [of_queries, of_keys, sums]: [usize; 3]) {
     let (query, key) = (vec![0.5; of_queries], vec![0.5; of_keys]);
     let inputs = AttentionInputs { query: &query, key: &key, value: &key, bias: None };

@@ -58,7 +58,7 @@ impl Task<'_> {
     /// `n` rows that begin with a head and are `stride` heads apart, each of a query.
     fn block(&self, head: usize, n: usize, stride: usize, query: impl Fn(usize) -> usize) {
         let (shape, row) = (self.shape, self.row);
-        // A product's sums visit the result every so many steps: counted from the row's first token these
+        // A product's sums visit the result every `DEPTH` steps: counted from the row's first token these
         // are the same steps for a query alone and for one whose neighbours see earlier slots.
         let (start, seen) = (shape.held[row].start, shape.seen(row, query(0)).start);
         let slots = start + (seen - start) / DEPTH * DEPTH..shape.seen(row, query(n - 1)).end;

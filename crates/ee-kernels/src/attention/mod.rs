@@ -45,7 +45,7 @@ pub enum Sight {
     Causal {
         /// Slot of each row's first query.
         first: usize,
-        /// A query sees so many slots, its own included; all earlier ones if absent.
+        /// How many slots a query sees, its own included; all earlier ones if absent.
         window: Option<usize>,
     },
 }
@@ -297,7 +297,7 @@ impl AttentionShape {
         MatrixView::new(&data[at..], slots.len(), self.head_dim, stride, 1)
     }
 
-    /// Slots that a bias of so many numbers speaks of.
+    /// Slots that a bias of this many numbers speaks of.
     fn columns_of(&self, bias: usize) -> usize {
         bias / (self.heads * self.queries).max(1)
     }

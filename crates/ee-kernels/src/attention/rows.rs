@@ -2,7 +2,7 @@
 
 use crate::dropout::Mask;
 use crate::instructions::vectorised;
-use crate::math::exp;
+use crate::math::{self, exp};
 
 /// Partial results per row.
 const LANES: usize = 32;
@@ -10,14 +10,7 @@ const LANES: usize = 32;
 vectorised! {
     /// Scores to probabilities of `scale` · scores; gives log Σ exp.
     pub(super) fn softmax(row: &mut [f32], scale: f32) -> f32 {
-        let mut most = [f32::NEG_INFINITY; LANES];
-        let (blocks, rest) = row.as_chunks::<LANES>();
-        for block in blocks {
-            for lane in 0..LANES {
-                most[lane] = if block[lane] > most[lane] { block[lane] } else { most[lane] };
-            }
-        }
-        let max = scale * most.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+        let max = scale * math::largest::<LANES>(row);
 
         let mut sums = [0.0_f32; LANES];
         let (blocks, rest) = row.as_chunks_mut::<LANES>();
@@ -80,18 +73,7 @@ vectorised! {
 vectorised! {
     /// Σ a·b
     pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
-        let mut sums = [0.0_f32; LANES];
-        let (blocks_a, rest_a) = a.as_chunks::<LANES>();
-        let (blocks_b, rest_b) = b.as_chunks::<LANES>();
-        for (a, b) in blocks_a.iter().zip(blocks_b) {
-            for lane in 0..LANES {
-                sums[lane] += a[lane] * b[lane];
-            }
-        }
-        for (sum, (a, b)) in sums.iter_mut().zip(rest_a.iter().zip(rest_b)) {
-            *sum += a * b;
-        }
-        sums.iter().sum()
+        math::dot::<LANES>(a, b)
     }
 }
 

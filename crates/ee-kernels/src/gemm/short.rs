@@ -142,7 +142,7 @@ impl ShortTiles {
         self.sizes[0].0
     }
 
-    /// Cuts columns into tiles, for so many registers of rows.
+    /// Cuts columns into tiles, for this many registers of rows.
     fn cut(
         &self,
         columns: Range<usize>,

@@ -3,6 +3,8 @@
 //! Mean and variance are taken in two passes over a row, which is in the first cache by then. The backward
 //! pass sums dγ and dβ over chunks of rows of fixed size, and adds the chunks in order.
 
+mod rms;
+
 use rayon::prelude::*;
 
 use super::dropout::{Dropout, Mask};
@@ -10,6 +12,8 @@ use super::instructions::vectorised;
 use super::math::fused;
 use super::scratch::with_scratch;
 use super::sizes::product;
+
+pub use self::rms::{add_rms_norm, rms_norm, rms_norm_backward};
 
 /// Rows that a thread takes at a time.
 const ROWS: usize = 32;

@@ -22,7 +22,7 @@ pub enum RotaryScaling {
     None,
     /// All divided by the factor (Chen et al. 2023).
     Linear {
-        /// Contexts became so many times longer.
+        /// How many times longer contexts became.
         factor: f64,
     },
     /// θ grows with the text once it is longer than the original positions (NTK-aware interpolation).
@@ -34,11 +34,11 @@ pub enum RotaryScaling {
     },
     /// Low ones divided by the factor, high ones kept, those between blended (Llama 3.1).
     Llama3 {
-        /// Contexts became so many times longer.
+        /// How many times longer contexts became.
         factor: f64,
-        /// Frequencies below so many turns per original context are low.
+        /// Frequencies below this many turns per original context are low.
         low_frequency_factor: f64,
-        /// Frequencies above so many turns per original context are high.
+        /// Frequencies above this many turns per original context are high.
         high_frequency_factor: f64,
         /// The context before.
         original_positions: f64,
@@ -46,13 +46,13 @@ pub enum RotaryScaling {
     /// The same with a blend that is linear in the frequency's number, and softer attention (YaRN: Peng et
     /// al. 2023).
     Yarn {
-        /// Contexts became so many times longer.
+        /// How many times longer contexts became.
         factor: f64,
         /// Cosines and sines are multiplied by this.
         attention_factor: f64,
-        /// Frequencies above so many turns per original context are kept.
+        /// Frequencies above this many turns per original context are kept.
         fast: f64,
-        /// Frequencies below so many turns per original context are divided.
+        /// Frequencies below this many turns per original context are divided.
         slow: f64,
         /// Whether the blend begins and ends at whole numbers.
         is_whole: bool,
@@ -130,7 +130,7 @@ impl Frequencies {
         }
     }
 
-    /// The frequencies of a text of so many tokens.
+    /// The frequencies of a text of this many tokens.
     fn of(&self, reach: usize) -> Cow<'_, [f32]> {
         match &self.scaling {
             RotaryScaling::Dynamic { factor, original } if reach > *original => {

@@ -8,7 +8,6 @@ use ee_kernels::{AttentionGradients, AttentionInputs};
 use super::super::arguments::{AttentionShape, CachePlace};
 use super::{Operation, apply, dims, input, numbers, optional, present, primitive, values};
 
-/// See [`crate::kernels::attention`].
 pub(in crate::kernels) fn attention(
     query: &Tensor<2>,
     key: &Tensor<2>,
@@ -68,7 +67,7 @@ impl Operation<4> for Attention {
 }
 
 #[allow(clippy::result_large_err, reason = "what is declined goes on to the plain body")]
-/// See [`crate::kernels::write_cache`]; gives the cache back where it declines.
+/// gives the cache back where it declines.
 pub(in crate::kernels) fn write_cache(
     cache: Tensor<2>,
     block: &Tensor<2>,

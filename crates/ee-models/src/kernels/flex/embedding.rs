@@ -5,7 +5,6 @@ use burn::tensor::{DType, Int, Tensor};
 use super::super::arguments::Dropout;
 use super::{Operation, apply, dims, input, primitive, stored, untracked, values};
 
-/// See [`crate::kernels::embedding`].
 pub(in crate::kernels) fn embedding(table: &Tensor<2>, ids: &Tensor<1, Int>) -> Option<Tensor<2>> {
     let ids = ids.clone().into_data().try_into_vec_as::<i64>().ok()?;
     let ids: Vec<usize> = ids.into_iter().map(usize::try_from).collect::<Result<_, _>>().ok()?;
@@ -53,7 +52,6 @@ impl Operation<1> for Embedding {
     }
 }
 
-/// See [`crate::kernels::dropout`].
 pub(in crate::kernels) fn dropout(state: &Tensor<2>, dropout: Dropout) -> Option<Tensor<2>> {
     apply(Drop(dropout), [input(state)])
 }

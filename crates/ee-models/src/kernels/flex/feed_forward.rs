@@ -7,7 +7,6 @@ use burn::tensor::Tensor;
 use super::super::arguments::{Activation, Weight};
 use super::{Operation, apply, dims, input, linear, primitive, values};
 
-/// See [`crate::kernels::feed_forward`].
 pub(in crate::kernels) fn feed_forward(
     state: &Tensor<2>,
     up: &Weight,
@@ -75,7 +74,6 @@ impl Operation<5> for FeedForward {
     }
 }
 
-/// See [`crate::kernels::silu_product`].
 pub(in crate::kernels) fn silu_product(state: &Tensor<2>, factor: &Tensor<2>) -> Option<Tensor<2>> {
     apply(SiluProduct, [input(state), input(factor)])
 }

@@ -5,7 +5,6 @@ use burn::tensor::Tensor;
 use super::super::arguments::{HeadGradients, HeadLoss, RowStatistics, Weight};
 use super::{Operation, apply, dims, input, numbers, output, primitive, stored, untracked, values};
 
-/// See [`crate::kernels::head_loss`].
 pub(in crate::kernels) fn head_loss(
     states: &Tensor<2>,
     weight: &Weight,
@@ -59,7 +58,7 @@ fn add(
     }
 }
 
-/// See [`crate::kernels::pull`]; the number is 0.
+/// the number is 0.
 pub(in crate::kernels) fn pull(state: &Tensor<2>, gradient: &Tensor<2>) -> Option<Tensor<1>> {
     apply(Pull(numbers(gradient)?), [input(state)])
 }
@@ -80,7 +79,6 @@ impl Operation<1> for Pull {
     }
 }
 
-/// See [`crate::kernels::row_statistics`].
 pub(in crate::kernels) fn row_statistics(
     logits: &Tensor<2>,
     given: Option<&[u32]>,

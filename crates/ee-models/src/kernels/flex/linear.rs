@@ -11,7 +11,6 @@ use super::{
     stored_input, untracked, values,
 };
 
-/// See [`crate::kernels::project`].
 pub(in crate::kernels) fn project<const N: usize>(
     state: &Tensor<2>,
     weights: &[Weight; N],
@@ -145,7 +144,6 @@ pub(super) fn backward(
     [of_state, of_weight, of_bias]
 }
 
-/// See [`crate::kernels::settle`].
 pub(in crate::kernels) fn settle(weight: &Tensor<2>) {
     if let Some(weight) = untracked(weight) {
         ee_kernels::prefer_large_pages(weight.bytes());

@@ -6,7 +6,6 @@ use burn::tensor::Tensor;
 use super::super::arguments::Dropout;
 use super::{Operation, apply, dims, input, numbers, output, primitive, values};
 
-/// See [`crate::kernels::residual_norm`].
 pub(in crate::kernels) fn residual_norm(
     state: &Tensor<2>,
     residual: &Tensor<2>,
@@ -105,7 +104,6 @@ impl Operation<4> for ResidualNorm {
     }
 }
 
-/// See [`crate::kernels::rms_norm`].
 pub(in crate::kernels) fn rms_norm(
     state: &Tensor<2>,
     gamma: &Tensor<1>,
@@ -150,7 +148,7 @@ impl Operation<2> for RmsNorm {
     }
 }
 
-/// See [`crate::kernels::add_rms_norm`]; tracked, it is the sum and then the norm, which are differentiated
+/// tracked, it is the sum and then the norm, which are differentiated
 /// one by one.
 pub(in crate::kernels) fn add_rms_norm(
     state: &Tensor<2>,

@@ -16,7 +16,7 @@ fn owned<const D: usize>(tensor: &Tensor<D>) -> Option<FlexTensor> {
 }
 
 #[allow(clippy::result_large_err, reason = "what is declined goes on to the plain body")]
-/// See [`crate::kernels::adamw`]; gives the tensors back untouched where it declines.
+/// gives the tensors back untouched where it declines.
 pub(in crate::kernels) fn adamw<const D: usize>(
     tensors: AdamWTensors<D>,
     gradient: &Tensor<D>,
@@ -48,7 +48,6 @@ pub(in crate::kernels) fn adamw<const D: usize>(
     })
 }
 
-/// See [`crate::kernels::sum_of_squares`].
 pub(in crate::kernels) fn sum_of_squares<const D: usize>(tensor: &Tensor<D>) -> Option<f64> {
     owned(tensor).map(|primitive| ee_kernels::sum_of_squares(values(&primitive)))
 }

@@ -5,7 +5,7 @@ use super::super::arguments::Rotary;
 use super::{Operation, apply, dims, input, numbers, primitive, values};
 
 #[allow(clippy::result_large_err, reason = "what is declined goes on to the plain body")]
-/// See [`crate::kernels::rotate`]; gives the state back where it declines.
+/// gives the state back where it declines.
 pub(in crate::kernels) fn rotate(
     state: Tensor<2>,
     rotary: &Rotary,

@@ -2,8 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::instructions::vectorised;
-use super::scratch::with_scratch;
+use super::add;
+use crate::instructions::vectorised;
+use crate::math::dot;
+use crate::scratch::with_scratch;
 
 /// Rows that a thread takes at a time; fewer stay on the calling thread.
 const ROWS: usize = 16;
@@ -97,30 +99,6 @@ fn check(gamma: &[f32], input: usize, out: usize) {
 }
 
 vectorised! {
-    fn add(input: &[f32], residual: &[f32], sum: &mut [f32]) {
-        for ((sum, input), residual) in sum.iter_mut().zip(input).zip(residual) {
-            *sum = residual + input;
-        }
-    }
-}
-
-/// Σ a·b
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; LANES];
-    let ((blocks_a, rest_a), (blocks_b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in blocks_a.iter().zip(blocks_b) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
-        }
-    }
-    for (sum, (a, b)) in sums.iter_mut().zip(rest_a.iter().zip(rest_b)) {
-        *sum += a * b;
-    }
-    sums.iter().sum::<f32>()
-}
-
-vectorised! {
     fn derive(
         gamma: &[f32],
         epsilon: f32,
@@ -132,12 +110,12 @@ vectorised! {
         let d = gamma.len();
         let rows = input.chunks_exact(d).zip(output_gradient.chunks_exact(d));
         for ((x, dy), dx) in rows.zip(input_gradient.chunks_exact_mut(d)) {
-            let scale = 1.0 / (dot(x, x) / d as f32 + epsilon).sqrt();
+            let scale = 1.0 / (dot::<LANES>(x, x) / d as f32 + epsilon).sqrt();
             for i in 0..d {
                 gamma_gradient[i] += dy[i] * (x[i] * scale);
                 dx[i] = dy[i] * gamma[i];
             }
-            let along = dot(dx, x) / d as f32 * scale * scale;
+            let along = dot::<LANES>(dx, x) / d as f32 * scale * scale;
             for i in 0..d {
                 dx[i] = scale * (dx[i] - x[i] * along);
             }
@@ -149,7 +127,7 @@ vectorised! {
     fn normalise(gamma: &[f32], epsilon: f32, input: &[f32], out: &mut [f32]) {
         let d = gamma.len();
         for (input, out) in input.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
-            let scale = 1.0 / (dot(input, input) / d as f32 + epsilon).sqrt();
+            let scale = 1.0 / (dot::<LANES>(input, input) / d as f32 + epsilon).sqrt();
             for ((out, x), gamma) in out.iter_mut().zip(input).zip(gamma) {
                 *out = gamma * (x * scale);
             }

@@ -3,10 +3,10 @@
 use super::half::Observed;
 use super::origin::Origin;
 use crate::advise::cost::Cost;
-use crate::advise::times::{Ask, Times};
+use crate::advise::times::{Ask, Asked, Times};
 use crate::error::Result;
-use crate::tokens::Watched;
 use crate::tokens::states::StateNumbers;
+use crate::tokens::{TokenGate, Watched};
 use crate::trace::Trace;
 use crate::trial::Way;
 use ee_decode::gates::{self, GATES, Gate};
@@ -63,6 +63,12 @@ impl Search<'_> {
             (watched.keeping_texts(open, self.keep), Origin::KeepTexts),
             (watched.certified(open, risk, confidence), Origin::Guarantee),
         ])
+    }
+
+    /// A rule with the head read where a token leaves.
+    fn settings(&self, rule: ExitRule, policy: &'static dyn KvPolicy, exits: &[usize]) -> Settings {
+        let (head, exits) = (HeadChoice::default(), exits.to_vec());
+        Settings { rule, policy, head, exits, min_tokens: self.min_tokens, fitted: None }
     }
 
     /// The depths at which the model can be cut off, each once.
@@ -125,7 +131,7 @@ pub(crate) fn candidates(search: &Search<'_>) -> Result<Vec<Candidate>> {
     let every: Vec<usize> = (1..search.trace.layers()).collect();
     let watched = search.watched(search.trace, None, &every)?;
     for depth in search.depths(&watched) {
-        found.extend(cutting(search, &cost, &watched, depth)?);
+        found.extend(cutting(search, &cost, &watched, depth));
     }
     // Gates on states are judged on the texts that were run again for them.
     let states = search.observed.map(|of| (&of.trace, Some(&of.numbers)));
@@ -137,7 +143,7 @@ pub(crate) fn candidates(search: &Search<'_>) -> Result<Vec<Candidate>> {
             for gate in gates::all().filter(|gate| gate.is_on_states() == states.is_some()) {
                 for decays in [false, true] {
                     for set in search.thresholds(&watched, OpenRule { gate, decays }) {
-                        found.extend(exiting(search, (&cost, plain), &watched, gate, set)?);
+                        found.extend(exiting(search, (&cost, plain), &watched, gate, set));
                     }
                 }
             }
@@ -154,32 +160,20 @@ fn exiting(
     watched: &Watched<'_>,
     gate: &'static dyn Gate,
     (rule, origin): (ExitRule, Origin),
-) -> Result<Vec<Candidate>> {
-    let judged = watched.judge(rule);
-    let exits = watched.exits(rule);
-    let mut found = Vec::new();
-    for policy in POLICIES.iter().copied().filter(|policy| policy.takes_effect()) {
-        for ask in search.asks.iter().filter(|ask| ask.is_of(gate)) {
-            let Some(asked) = search.times.asked(ask) else { continue };
-            let seconds = cost.exits(watched, &exits, asked, policy.cost());
-            let settings = Settings {
-                rule,
-                policy,
-                head: ask.head(),
-                exits: watched.read_at().to_vec(),
-                min_tokens: search.min_tokens,
-                fitted: ask.fitted(),
-            };
-            found.push(Candidate {
-                way: Way::Exits(settings),
-                origin,
-                average_exit: Some(judged.average_exit),
-                predicted_speed_up: plain / seconds,
-                predicted_equal: judged.equal_share,
-            });
-        }
-    }
-    Ok(found)
+) -> Vec<Candidate> {
+    let (judged, exits) = (watched.judge(rule), watched.exits(rule));
+    let asks = search.asks.iter().filter(|ask| ask.is_of(gate));
+    let asks = asks.filter_map(|ask| Some((ask, search.times.asked(ask)?)));
+    let candidate = |((ask, asked), policy): ((&Ask, &Asked), &'static dyn KvPolicy)| {
+        let speed_up = plain / cost.exits(watched, &exits, asked, policy.cost());
+        let plainest = search.settings(rule, policy, watched.read_at());
+        let settings = Settings { head: ask.head(), fitted: ask.fitted(), ..plainest };
+        Candidate::exits(settings, origin, &judged, speed_up)
+    };
+    policies()
+        .flat_map(|policy| asks.clone().map(move |ask| (ask, policy)))
+        .map(candidate)
+        .collect()
 }
 
 /// The model cut off at a depth, with every policy.
@@ -188,33 +182,31 @@ fn cutting(
     cost: &Cost<'_>,
     watched: &Watched<'_>,
     (rule, origin): (ExitRule, Origin),
-) -> Result<Vec<Candidate>> {
+) -> Vec<Candidate> {
     let (judged, exits, plain) = (watched.judge(rule), watched.exits(rule), cost.plain());
-    let policies = POLICIES.iter().copied().filter(|policy| policy.takes_effect());
-    let candidate = |policy: &'static dyn KvPolicy| -> Result<Candidate> {
-        let seconds = cost.cut(watched, &exits, policy.cost());
-        let settings = Settings {
-            rule,
-            policy,
-            head: HeadChoice::default(),
-            exits: every_exit_of(rule),
-            min_tokens: search.min_tokens,
-            fitted: None,
-        };
-        Ok(Candidate {
+    let only: Vec<usize> = rule.depth().into_iter().collect();
+    let candidate = |policy: &'static dyn KvPolicy| {
+        let speed_up = plain / cost.cut(watched, &exits, policy.cost());
+        Candidate::exits(search.settings(rule, policy, &only), origin, &judged, speed_up)
+    };
+    policies().map(candidate).collect()
+}
+
+/// Policies under which tokens leave.
+fn policies() -> impl Iterator<Item = &'static dyn KvPolicy> {
+    POLICIES.iter().copied().filter(|policy| policy.takes_effect())
+}
+
+impl Candidate {
+    fn exits(settings: Settings, origin: Origin, judged: &TokenGate, speed_up: f64) -> Self {
+        Self {
             way: Way::Exits(settings),
             origin,
             average_exit: Some(judged.average_exit),
-            predicted_speed_up: plain / seconds,
+            predicted_speed_up: speed_up,
             predicted_equal: judged.equal_share,
-        })
-    };
-    policies.map(candidate).collect()
-}
-
-/// The only exit that a fixed depth has.
-fn every_exit_of(rule: ExitRule) -> Vec<usize> {
-    rule.depth().into_iter().collect()
+        }
+    }
 }
 
 /// The plan that the trace promises most of, and plans chosen while decoding, which can find it.
@@ -237,7 +229,6 @@ fn speculation(cost: &Cost<'_>, plain: f64) -> Vec<Candidate> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::advise::times::Asked;
     use crate::trace::sample;
     use ee_decode::gates::STATE_GATES;
 

@@ -58,7 +58,6 @@ impl Numbers {
         self.layers
     }
 
-    /// The number of rows.
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }

@@ -10,14 +10,12 @@ use crate::error::{EvalError, Result};
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Listens from now on.
     pub(crate) fn listen() -> Result<Self> {
         let pressed =
             ee_files::interrupt::listen().map_err(|source| EvalError::Signal { source })?;
         Ok(Self(pressed))
     }
 
-    /// Whether it was pressed.
     pub(crate) fn is_pressed(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -29,7 +29,6 @@ pub(crate) struct Certificate {
     pub checkpoint_sha256: String,
     /// The checkpoint's folder as it was given.
     pub(crate) model: String,
-    /// The task that the examples are of.
     pub(crate) task: String,
     pub(crate) split: String,
     /// Inputs were cut to so many tokens.
@@ -48,11 +47,9 @@ pub(crate) struct Checked {
     pub(crate) rule: String,
     /// The risk that was promised at most.
     pub(crate) promised: f64,
-    /// How probably.
     pub(crate) confidence: f64,
     /// Whether the examples are of the split that certified it, and no news.
     pub(crate) is_own_split: bool,
-    /// What it does here.
     pub(crate) found: Point,
     /// The leading metric's score here.
     pub(crate) score: f64,
@@ -90,7 +87,6 @@ impl Certificate {
         Err(EvalError::Certificate { path: path.to_owned(), reason })
     }
 
-    /// That of a calibration.
     pub(crate) fn of(found: &Calibration) -> Self {
         let facts = &found.trace;
         Self {
@@ -108,7 +104,6 @@ impl Certificate {
         }
     }
 
-    /// Reads a certificate.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(EvalError::read(path))?;
         let refused = |reason: String| EvalError::Certificate { path: path.to_owned(), reason };

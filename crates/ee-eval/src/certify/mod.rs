@@ -51,7 +51,6 @@ pub(crate) struct Request {
     pub(crate) risk: f64,
     /// 1 − ε, how probable it must be that it has no more.
     pub(crate) confidence: f64,
-    /// What losses are counted against.
     pub(crate) against: Against,
     /// The share of the full score that the quality rule beside it keeps.
     pub(crate) keep: f64,

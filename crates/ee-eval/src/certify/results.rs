@@ -22,7 +22,6 @@ pub(crate) struct Calibration {
     pub(crate) gates: IndexMap<String, GateCalibration>,
     /// What a reader should know, one sentence each.
     pub(crate) notices: Vec<String>,
-    /// What was run.
     pub(crate) trace: TraceFacts,
 }
 
@@ -42,7 +41,6 @@ pub(crate) struct Promised {
     pub(crate) lines: usize,
     /// ε by the number of lines, for thresholds certified among all.
     pub(crate) level_of_all: f64,
-    /// What losses are counted against.
     pub(crate) against: Against,
     /// Calibration examples: independent draws.
     pub(crate) n: usize,
@@ -50,7 +48,6 @@ pub(crate) struct Promised {
     pub(crate) needed: usize,
     /// Those that all lines together need then.
     pub(crate) needed_of_all: usize,
-    /// Which examples decided.
     pub(crate) split: Split,
 }
 

@@ -28,7 +28,6 @@ pub(super) struct Promise {
     pub(super) risk: f64,
     /// ε
     pub(super) level: f64,
-    /// What losses are counted against.
     pub(super) against: Against,
 }
 

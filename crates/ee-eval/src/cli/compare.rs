@@ -51,9 +51,7 @@ pub(crate) struct Flags {
 /// A checkpoint with a name, typed `name=folder`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NamedModel {
-    /// What the report calls it.
     pub(crate) name: String,
-    /// Its folder.
     pub(crate) folder: PathBuf,
 }
 

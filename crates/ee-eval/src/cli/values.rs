@@ -2,7 +2,6 @@
 
 use ee_models::checkpoint::Precision;
 
-/// A whole number from 1.
 pub(super) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
@@ -10,7 +9,6 @@ pub(super) fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A format of weights.
 pub(super) fn weights(text: &str) -> Result<Precision, String> {
     match text {
         "f32" => Ok(Precision::F32),
@@ -21,7 +19,6 @@ pub(super) fn weights(text: &str) -> Result<Precision, String> {
     }
 }
 
-/// A share above 0 and at most 1.
 pub(super) fn share(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),

@@ -76,7 +76,6 @@ impl Scorer {
         Err(EvalError::Metric { name: facts.name.clone(), reason })
     }
 
-    /// The metric's name.
     pub(crate) fn name(&self) -> &'static str {
         if self.of_agreement { AGREEMENT } else { self.metric.name() }
     }
@@ -89,7 +88,6 @@ impl Scorer {
         }
     }
 
-    /// The statistics of one prediction.
     pub(crate) fn statistics(&self, prediction: u32, gold: u32) -> &[f64] {
         &self.statistics[gold as usize * self.n_labels + prediction as usize]
     }
@@ -110,7 +108,6 @@ impl Scorer {
         }
     }
 
-    /// The score of a sum of statistics.
     pub(crate) fn score(&self, sum: &[f64]) -> f64 {
         self.metric.score(sum)
     }

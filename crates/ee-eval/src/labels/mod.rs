@@ -22,7 +22,6 @@ use crate::trial::speed::notices;
 /// One or more models on one task.
 #[derive(Debug, Clone)]
 pub(crate) struct View<'a> {
-    /// What the report is called.
     pub(crate) title: String,
     /// The models by name, the one to compare with first; at least one.
     pub(crate) models: Vec<(&'a str, &'a Results)>,
@@ -36,7 +35,6 @@ impl View<'_> {
         self.models[0].1
     }
 
-    /// The task's name.
     pub(crate) fn task(&self) -> &str {
         &self.first().trace.task
     }

@@ -18,7 +18,6 @@ use crate::trial::speed::Speed;
 pub(crate) struct Results {
     /// The number of exits, N.
     pub(crate) layers: usize,
-    /// The number of rows.
     pub(crate) n: usize,
     /// The share of the full score that a gate has to keep.
     pub(crate) keep: f64,
@@ -48,7 +47,6 @@ pub(crate) struct Results {
     pub(crate) speed: Vec<Speed>,
     /// What a reader should know, one sentence each.
     pub(crate) notices: Vec<String>,
-    /// What was run.
     pub(crate) trace: TraceFacts,
 }
 
@@ -101,7 +99,6 @@ pub(crate) struct Within {
     pub(crate) gate: String,
     pub(crate) threshold: f32,
     pub(crate) average_exit: f64,
-    /// Its score in the leading metric.
     pub(crate) score: f64,
 }
 

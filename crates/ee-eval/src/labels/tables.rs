@@ -190,7 +190,6 @@ pub(crate) fn speed<'a>(
     constant.under(table, "score")
 }
 
-/// Every exit of every model.
 fn exits(view: &View<'_>) -> Table {
     type Line<'a> = (&'a str, &'a Results, usize);
     let share = |count: usize, results: &Results| Cell::percent(count as f64 / results.n as f64);

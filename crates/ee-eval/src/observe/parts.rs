@@ -79,7 +79,6 @@ impl Parts {
         is_whole
     }
 
-    /// Keeps a batch.
     pub(super) fn keep(&self, index: usize, trace: &Trace, texts: &[TextRecord]) -> Result<()> {
         let path = self.path(index);
         write_texts(&path, texts)?;
@@ -126,7 +125,6 @@ impl Parts {
         self.files().is_ok_and(|files| !files.is_empty())
     }
 
-    /// The files of batches.
     fn files(&self) -> std::io::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.folder)? {

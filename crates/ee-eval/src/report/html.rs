@@ -10,7 +10,6 @@ use super::table::{Table, escape_html};
 /// The page's looks.
 const STYLE: &str = include_str!("report.css");
 
-/// The whole page.
 pub(super) fn page(page: &Page, passages: &[Passage]) -> String {
     let title = escape_html(&page.title);
     let mut text = format!(

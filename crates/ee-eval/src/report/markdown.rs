@@ -7,7 +7,6 @@ use super::passage::Passage;
 use super::plot::Plot;
 use super::table::escape_markdown;
 
-/// The whole page.
 pub(super) fn page(page: &Page, passages: &[Passage]) -> String {
     let mut text = format!("# {}\n\n", escape_markdown(&page.title));
     for sentence in &page.findings {

@@ -20,7 +20,6 @@ use crate::trace::{GenerationFacts, TraceFacts};
 /// What a report shows, whatever was measured.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Page {
-    /// What the report is called.
     pub(crate) title: String,
     /// What the numbers say, one sentence each.
     pub(crate) findings: Vec<String>,

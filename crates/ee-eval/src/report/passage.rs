@@ -33,7 +33,6 @@ impl Passage {
         format!("{exits:?}")
     }
 
-    /// The text alone.
     pub(crate) fn text(&self) -> String {
         self.tokens.iter().map(|(piece, _)| piece.as_str()).collect()
     }

@@ -21,7 +21,6 @@ pub(crate) enum Cell {
 }
 
 impl Cell {
-    /// A cell of words.
     pub(crate) fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
@@ -31,7 +30,6 @@ impl Cell {
         Self::Number { value, text: format!("{value:.decimals$}") }
     }
 
-    /// A number where there is one.
     pub(crate) fn optional(value: Option<f64>, decimals: usize) -> Self {
         value.map_or(Self::Absent, |value| Self::number(value, decimals))
     }
@@ -41,7 +39,6 @@ impl Cell {
         Self::text(if holds { "yes" } else { "no" })
     }
 
-    /// A whole number.
     pub(crate) fn count(n: usize) -> Self {
         Self::number(n as f64, 0)
     }

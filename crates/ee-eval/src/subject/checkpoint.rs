@@ -23,7 +23,6 @@ struct TrainingFacts {
     on: TrainedOn,
 }
 
-/// A checkpoint on a device.
 pub(super) struct Checkpoint {
     pub(super) folder: PathBuf,
     pub(super) device: String,

@@ -55,12 +55,10 @@ impl Subject {
         &self.loaded.model
     }
 
-    /// The folder as it was given.
     pub(crate) fn folder(&self) -> &Path {
         &self.checkpoint.folder
     }
 
-    /// The device as it was given.
     pub(crate) fn device(&self) -> &str {
         &self.checkpoint.device
     }

@@ -46,12 +46,10 @@ impl DecoderSubject {
         })
     }
 
-    /// The model.
     pub(crate) fn model(&self) -> &Llama {
         &self.loaded.model
     }
 
-    /// The tokenizer.
     pub(crate) fn tokenizer(&self) -> &TextTokenizer {
         &self.tokenizer
     }
@@ -85,17 +83,14 @@ impl DecoderSubject {
         self.loaded.config.max_position_embeddings
     }
 
-    /// Entries of the vocabulary.
     pub(crate) fn vocabulary_size(&self) -> usize {
         self.loaded.config.vocab_size
     }
 
-    /// The folder as it was given.
     pub(crate) fn folder(&self) -> &Path {
         &self.checkpoint.folder
     }
 
-    /// The device as it was given.
     pub(crate) fn device(&self) -> &str {
         &self.checkpoint.device
     }
@@ -121,7 +116,6 @@ impl DecoderSubject {
         (bytes.layer, bytes.head)
     }
 
-    /// The architecture's name.
     pub(crate) fn architecture(&self) -> &'static str {
         self.checkpoint.architecture()
     }

@@ -10,7 +10,6 @@ use super::record::Trace;
 type Complaint = std::result::Result<(), String>;
 
 impl Trace {
-    /// Checks the trace whole.
     pub(crate) fn check(&self) -> Complaint {
         self.check_shape()?;
         for row in 0..self.rows() {

@@ -29,7 +29,6 @@ use crate::error::{EvalError, Result};
 /// The key of the facts in the file's metadata.
 const FACTS_KEY: &str = "ee.trace";
 
-/// Writes a trace.
 pub(crate) fn write(trace: &Trace, path: &Path) -> Result<()> {
     trace.check().map_err(|reason| EvalError::NotATrace { path: path.to_owned(), reason })?;
     let facts = serde_json::to_string(&trace.facts)
@@ -119,7 +118,6 @@ fn parse_facts(text: &str) -> std::result::Result<TraceFacts, String> {
     serde_json::from_value(value).map_err(|error| format!("`{FACTS_KEY}`: {error}"))
 }
 
-/// The table of a trace.
 fn to_table(
     trace: &Trace,
     facts: &str,
@@ -157,7 +155,6 @@ fn append(trace: &mut Trace, batch: &RecordBatch) -> std::result::Result<(), Str
     trace.signals.read(batch, layers)
 }
 
-/// Appends a plain column.
 fn plain(batch: &RecordBatch, name: &str, into: &mut Vec<u32>) -> std::result::Result<(), String> {
     let column = column(batch, name)?;
     let values = column

@@ -9,7 +9,6 @@ use super::facts::{FORMAT, GenerationFacts, MetricFacts, TraceFacts};
 use super::record::Trace;
 use crate::trace::TextRecord;
 
-/// Facts for a trace of `rows` rows.
 pub(crate) fn facts(rows: usize, layers: usize, labels: usize) -> TraceFacts {
     let accuracy = ee_tasks::metrics::by_name("accuracy", labels).unwrap();
     TraceFacts {

@@ -37,7 +37,6 @@ pub(crate) fn texts_path(trace: &Path) -> PathBuf {
     trace.with_file_name(format!("{stem}.texts.jsonl"))
 }
 
-/// Writes the texts of a trace.
 pub(crate) fn write_texts(trace: &Path, texts: &[TextRecord]) -> Result<()> {
     let path = texts_path(trace);
     let mut lines = String::new();

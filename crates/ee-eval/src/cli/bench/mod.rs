@@ -135,7 +135,6 @@ fn token(at: usize, vocabulary: usize) -> u32 {
     (at.wrapping_mul(2_654_435_761) % vocabulary) as u32
 }
 
-/// The tokens of a prompt.
 fn prompt(length: usize, vocabulary: usize) -> Vec<u32> {
     (0..length).map(|at| token(at, vocabulary)).collect()
 }

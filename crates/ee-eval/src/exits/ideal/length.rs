@@ -58,7 +58,6 @@ impl Bin {
         Self { from: place, to: place, average: f64::from(place), average_exit, count }
     }
 
-    /// Both as one.
     fn and(self, other: Self) -> Self {
         let count = self.count + other.count;
         let mean = |one: f64, two: f64| {
@@ -143,12 +142,10 @@ impl Examples {
         self.0.len()
     }
 
-    /// The rows of an example.
     pub(super) fn tokens(&self, example: u32) -> usize {
         self.0.get(&example).map_or(0, |example| example.tokens as usize)
     }
 
-    /// The numbers of the examples.
     pub(super) fn numbers(&self) -> impl Iterator<Item = u32> {
         self.0.keys().copied()
     }

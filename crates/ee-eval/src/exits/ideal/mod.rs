@@ -51,7 +51,6 @@ impl Mode {
         }
     }
 
-    /// What reports call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Classification => "classification",
@@ -70,7 +69,6 @@ pub(crate) struct Summary {
     #[serde(with = "facts::objective")]
     pub(crate) objective: Option<Objective>,
     pub(crate) task: String,
-    /// The task's split.
     pub(crate) split: String,
     /// Where the rows come from.
     pub(crate) mode: Mode,
@@ -88,7 +86,6 @@ pub(crate) struct Summary {
     pub(crate) generated: Option<Generated>,
     /// What a reader should know, one sentence each.
     pub(crate) notices: Vec<String>,
-    /// What was run.
     pub(crate) trace: TraceFacts,
 }
 
@@ -117,12 +114,10 @@ fn summaries_with(traces: &[PathBuf], find: Find<'_>) -> Result<Vec<Summary>> {
 
 /// The files of one run.
 struct Run {
-    /// The facts of the first file.
     facts: TraceFacts,
     files: Vec<PathBuf>,
 }
 
-/// The files by run.
 fn runs(traces: &[PathBuf]) -> Result<Vec<Run>> {
     let mut runs: Vec<Run> = Vec::new();
     for path in traces {

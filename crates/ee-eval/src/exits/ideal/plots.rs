@@ -28,7 +28,6 @@ pub(super) fn all(summaries: &[Summary]) -> Vec<Plot> {
     (1..).zip(&settings).flat_map(of_task).collect()
 }
 
-/// The plots of one task.
 fn of_task(models: &[&Summary], setting: &str, file: &str) -> Vec<Plot> {
     let ideals: Vec<(&str, &Ideal)> =
         models.iter().map(|summary| (summary.model.as_str(), &summary.ideal)).collect();

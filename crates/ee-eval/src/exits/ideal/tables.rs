@@ -182,7 +182,6 @@ fn scores(scores: &[MetricScore], of: impl Fn(&MetricScore) -> Option<f64>) -> C
     Cell::text(words.collect::<Vec<_>>().join(", "))
 }
 
-/// A number where there is one.
 fn optional(value: Option<f64>) -> Cell {
     value.map_or(Cell::Absent, |value| Cell::Number { value, text: rounded(value) })
 }

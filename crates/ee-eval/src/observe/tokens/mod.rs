@@ -37,9 +37,7 @@ pub(crate) struct TokenWork<'a> {
     pub(crate) split: Option<&'a str>,
     /// At most the first so many examples.
     pub(crate) limit: Option<usize>,
-    /// Which part of them.
     pub(crate) shard: Shard,
-    /// Examples per batch.
     pub(crate) batch: usize,
     /// New tokens per example; by default the task's.
     pub(crate) max_new_tokens: Option<usize>,

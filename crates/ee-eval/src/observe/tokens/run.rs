@@ -84,7 +84,6 @@ pub(super) fn teacher_forced(subject: &DecoderSubject, batch: &[&Prepared]) -> R
     Ok(rows.collect())
 }
 
-/// The trace of a batch.
 pub(super) fn trace(
     facts: &TraceFacts,
     batch: &[&Prepared],

@@ -32,7 +32,6 @@ pub(crate) struct Series {
     pub(crate) name: String,
     /// Which of the colours and markers.
     pub(crate) colour: usize,
-    /// How it is drawn.
     pub(crate) look: Look,
     pub(crate) points: Vec<(f64, f64)>,
 }

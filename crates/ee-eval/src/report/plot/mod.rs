@@ -81,7 +81,6 @@ pub(crate) struct Plot {
     /// What its SVG file is called, without ending.
     pub(crate) file: String,
     pub(crate) title: String,
-    /// How to read it.
     pub(crate) note: String,
     pub(crate) svg: String,
 }

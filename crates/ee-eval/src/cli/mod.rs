@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Command::Speed(flags) => speed::run(flags),
         Command::Compare(flags) => compare::run(flags),
         Command::Recommend(flags) => Ok(recommend::run(flags)?),
-        Command::Bench(flags) => bench::run(flags),
+        Command::Bench(flags) => Ok(bench::run(flags)?),
     }
 }
 

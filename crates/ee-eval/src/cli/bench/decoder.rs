@@ -1,6 +1,5 @@
 //! Tracing and decoding with a decoder.
 
-use anyhow::Result;
 use burn::tensor::Tensor;
 use clap::Args;
 use ee_decode::lane::Lane;
@@ -13,6 +12,7 @@ use serde_json::json;
 
 use super::super::values::positive;
 use super::{DecoderSizes, FINITE, line, prompt};
+use crate::error::Result;
 use crate::machine::read_bandwidth;
 use crate::spread::{Spread, timed};
 

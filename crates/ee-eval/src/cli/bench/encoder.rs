@@ -1,6 +1,5 @@
 //! Tracing with an encoder.
 
-use anyhow::Result;
 use clap::Args;
 use ee_models::arch::bert::{BERT, BertSizes, EncoderConfig, random};
 use ee_models::device::{device, peak_memory_mib};
@@ -11,6 +10,7 @@ use serde_json::json;
 use super::super::groups::Device;
 use super::super::values::positive;
 use super::{FINITE, SEED, token};
+use crate::error::Result;
 use crate::spread::{Spread, timed};
 
 /// `ee-eval bench encoder-trace`.

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
 use clap::Args;
 use ee_decode::clock::{Clock, Part};
 use ee_decode::gates::GATES;
@@ -19,7 +18,7 @@ use serde_json::json;
 
 use super::super::values::positive;
 use super::{DecoderSizes, FINITE, line, prompt, token};
-use crate::error::EvalError;
+use crate::error::{EvalError, Result};
 use crate::spread::Spread;
 
 /// Random weights are never as sure.
@@ -54,7 +53,7 @@ pub(super) fn run(flags: &Flags) -> Result<String> {
     let Flags { ref sizes, exit, pruned, prompt: length, new, steps } = *flags;
     if exit >= sizes.layers {
         let reason = format!("--exit {exit}: expected an exit before the last, {}", sizes.layers);
-        return Err(EvalError::Setting { reason }.into());
+        return Err(EvalError::Setting { reason });
     }
     let model = sizes.random(length + new)?.model;
     let prompt = prompt(length, sizes.vocab);

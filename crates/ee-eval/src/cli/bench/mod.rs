@@ -7,7 +7,6 @@ mod exits;
 mod promise;
 mod speculate;
 
-use anyhow::Result;
 use clap::{Args, Subcommand};
 use ee_models::arch::llama::{LLAMA, LlamaConfig, LlamaSizes, Loaded, random};
 use ee_models::checkpoint::Precision;
@@ -16,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::groups::Device;
 use super::values::{positive, weights};
+use crate::error::Result;
 
 /// The seed of weights and tokens.
 const SEED: u64 = 0;

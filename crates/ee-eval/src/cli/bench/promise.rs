@@ -1,6 +1,5 @@
 //! How often the promise of `recommend` holds in made-up worlds.
 
-use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
@@ -8,6 +7,7 @@ use super::super::groups::{Confidence, Keep};
 use super::super::values::positive;
 use super::line;
 use crate::advise::simulation::{Demand, World, simulate};
+use crate::error::Result;
 
 /// `ee-eval bench promise`.
 #[derive(Debug, Args)]

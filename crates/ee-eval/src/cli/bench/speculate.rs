@@ -5,7 +5,6 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
 use clap::Args;
@@ -23,6 +22,7 @@ use serde_json::{Value, json};
 use super::super::speculate::DraftArguments;
 use super::super::values::{positive, share};
 use super::{DecoderSizes, line, prompt, token};
+use crate::error::Result;
 use crate::spread::Spread;
 
 /// Factors that are tried.

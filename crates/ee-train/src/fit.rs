@@ -77,7 +77,6 @@ impl Timetable {
     }
 }
 
-/// What is learned and how that is judged.
 pub(crate) struct Lesson {
     pub(crate) task: String,
     /// The split that scores, where it is one of a task.
@@ -88,7 +87,6 @@ pub(crate) struct Lesson {
     pub(crate) sampler: Option<Sampler>,
 }
 
-/// A run, ready to go on.
 pub(crate) struct Run<M: Trainable> {
     pub(crate) config: RunConfig,
     /// The first one holds the model at the beginning and at the end.
@@ -152,7 +150,6 @@ impl<M: Trainable> Run<M> {
         patience.is_some_and(|patience| self.state.validations_since_best >= patience)
     }
 
-    /// Makes the next step and logs it.
     fn step(&mut self, replicas: Replicas<M>) -> Result<Replicas<M>> {
         let started = Instant::now();
         let done = self.state.step;

@@ -40,7 +40,6 @@ pub(crate) struct Log {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepPlace {
     pub(crate) step: u64,
-    /// Epoch, counted from 1.
     pub(crate) epoch: u64,
     pub(crate) learning_rate: f64,
     pub(crate) seconds: f64,
@@ -181,7 +180,6 @@ impl Log {
     }
 }
 
-/// Shares of a step's wall-clock time.
 fn shares(place: &StepPlace, report: &StepReport) -> [(&'static str, f64); 5] {
     let StepSeconds { layers, heads, optimizer } = report.seconds;
     let input = place.input_seconds;

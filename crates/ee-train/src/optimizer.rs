@@ -33,6 +33,19 @@ pub struct AdamWConfig {
     pub max_gradient_norm: f64,
 }
 
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self {
+            learning_rate: 2e-5,
+            weight_decay: 0.01,
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-8,
+            max_gradient_norm: 1.0,
+        }
+    }
+}
+
 /// m and v of one parameter, F32.
 #[derive(Debug)]
 pub(crate) struct Moments<const D: usize> {
@@ -255,14 +268,7 @@ mod tests {
 
     #[test]
     fn clipping_scales_down_and_never_up() {
-        let config = AdamWConfig {
-            learning_rate: 1.0,
-            weight_decay: 0.0,
-            beta_1: 0.9,
-            beta_2: 0.999,
-            epsilon: 1e-8,
-            max_gradient_norm: 1.0,
-        };
+        let config = AdamWConfig::default();
         let optimizer = AdamW::new(config);
         assert_eq!(optimizer.clipping(0.5), 1.0);
         assert!((optimizer.clipping(4.0) - 0.25).abs() < 1e-6);

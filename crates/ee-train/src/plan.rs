@@ -125,7 +125,6 @@ impl fmt::Display for MemoryPlan {
     }
 }
 
-/// A setting that saves memory.
 struct Remedy {
     key: &'static str,
     apply: fn(&mut RunConfig) -> Option<String>,
@@ -234,7 +233,6 @@ fn room() -> Option<f64> {
     Some(total.min(limit))
 }
 
-/// Prints a plan and, where it does not fit, what to change.
 pub(crate) fn print(config: &RunConfig, memory: Option<f64>) -> Result<()> {
     let plan = MemoryPlan::new(config)?;
     show!("{plan}");

@@ -37,9 +37,7 @@ impl Prepared {
     }
 }
 
-/// What a decoder learns.
 pub(crate) enum Texts {
-    /// Responses to the prompts of a task.
     Task(Box<GenerationTask>),
     /// Running text, to learn from and to validate on.
     Files(Vec<PathBuf>, Vec<PathBuf>),
@@ -113,7 +111,6 @@ impl<'a> Start<'a> {
         Ok((new(self)?, None))
     }
 
-    /// Makes the run folder and opens its log.
     fn finish<M: Trainable>(
         self,
         loaded: Loaded<M>,
@@ -196,7 +193,6 @@ fn check_base(state: &mut TrainingState, config: &RunConfig) -> Result<()> {
     Ok(())
 }
 
-/// Whether the limit on length fits a model.
 fn check_length(wanted: usize, longest: usize) -> Result<()> {
     if wanted > longest {
         return Err(Error::Mismatch(format!(

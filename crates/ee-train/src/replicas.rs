@@ -132,7 +132,6 @@ fn help_until(is_done: impl Fn() -> bool) {
     }
 }
 
-/// A container for gradients, without any.
 fn empty<M: Module>(model: &M) -> Gradients {
     let device = model.devices().into_iter().next().unwrap_or_default();
     Tensor::<1>::zeros([1], &device.autodiff()).require_grad().backward()

@@ -115,7 +115,6 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// That of a run which begins.
     pub(crate) fn new() -> Self {
         Self { id: format!("{:016x}", rand::random::<u64>()), is_new: true, has_saved: false }
     }
@@ -142,7 +141,6 @@ impl Default for Identity {
     }
 }
 
-/// Lists the keys in which two tables differ.
 fn compare(prefix: &str, earlier: &toml::Table, now: &toml::Table, differences: &mut Vec<String>) {
     let mut keys: Vec<&String> = earlier.keys().chain(now.keys()).collect();
     keys.sort();

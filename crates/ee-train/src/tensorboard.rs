@@ -17,7 +17,6 @@ use tensorboard_rs::summary;
 
 use crate::error::{Error, Result};
 
-/// An event file open for appending.
 pub(crate) struct EventFile {
     path: PathBuf,
     file: File,
@@ -41,7 +40,6 @@ impl EventFile {
         Ok(events)
     }
 
-    /// Adds one value per tag at a step.
     pub(crate) fn scalars(&mut self, step: u64, values: &[(String, f64)]) -> Result<()> {
         let event = |(tag, value): &(String, f64)| {
             let mut event = Event::new();
@@ -52,12 +50,10 @@ impl EventFile {
         self.write(values.iter().map(event).collect())
     }
 
-    /// Length in bytes of what has been written.
     pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
-    /// Forces what has been written to the disk.
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(Error::io("cannot write", &self.path))
     }

@@ -13,15 +13,12 @@ use crate::subject::Trainable;
 /// e to the mean cross-entropy of a token; the measure of text that chooses the best checkpoint.
 const PERPLEXITY: &str = "perplexity";
 
-/// What a run is validated by.
 pub(crate) enum Measure {
-    /// Metrics of predicted labels.
     Labels(LabelMeasure),
     /// Perplexity and accuracy of learned tokens.
     Tokens,
 }
 
-/// How predicted labels are scored.
 pub(crate) struct LabelMeasure {
     /// The first one leads.
     pub(crate) metrics: Vec<Box<dyn Metric>>,
@@ -34,7 +31,6 @@ pub(crate) struct LabelMeasure {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct ExitScores {
     pub(crate) metric: String,
-    /// In the order of the exits.
     pub(crate) scores: Vec<f64>,
 }
 

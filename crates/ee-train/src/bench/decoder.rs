@@ -5,13 +5,12 @@ use burn::tensor::{Device, Distribution, Tensor};
 use ee_models::Batch;
 use ee_models::arch::llama::{self, LLAMA, LlamaConfig, LlamaSizes, Loaded};
 use ee_models::checkpoint::Precision;
-use ee_models::device::device;
 use ee_models::kernels::{Rows, Weight, project};
-use ee_models::loss::{Objective, Targets};
+use ee_models::loss::Targets;
 use rand::RngExt;
 use serde::Serialize;
 
-use super::{Timing, check, generator, median, timed_steps};
+use super::{Timing, Work, generator, median, timed_steps};
 use crate::error::{Error, Result};
 use crate::step::{MicroBatch, StepConfig};
 
@@ -20,36 +19,21 @@ const HEAD: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, clap::Args)]
 pub(crate) struct DecoderTrain {
-    /// Sum the losses of all exits instead of the last one's alone
-    #[arg(long)]
-    pub(crate) joint: bool,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) work: Work,
     /// Keep each layer's input alone and run the layer again on the way back
     #[arg(long)]
     pub(crate) gradient_checkpointing: bool,
-    /// Number of layers
-    #[arg(long, default_value_t = 12)]
-    pub(crate) layers: usize,
-    /// Width of the hidden state; heads have 64 columns
-    #[arg(long, default_value_t = 768)]
-    pub(crate) dim: usize,
     /// Width of the feed-forward network
     #[arg(long, default_value_t = 2048)]
     pub(crate) inner: usize,
     /// Entries of the vocabulary
     #[arg(long, default_value_t = 32000)]
     pub(crate) vocab: usize,
-    /// Tokens per row
-    #[arg(long, default_value_t = 128)]
-    pub(crate) seq: usize,
     /// Rows per step
     #[arg(long, default_value_t = 4)]
     pub(crate) batch: usize,
-    /// Steps that are timed, after one that is not
-    #[arg(long, default_value_t = 5)]
-    pub(crate) steps: usize,
-    /// cpu, cuda:I, tch:cpu, tch:cuda:I
-    #[arg(long, default_value = "cpu")]
-    pub(crate) device: String,
 }
 
 /// What was measured.
@@ -78,10 +62,11 @@ impl DecoderTrain {
     /// forward and four backward, in which a query meets (seq + 1) / 2 keys on average; that scores are
     /// computed twice rather than kept is not counted. Gradient checkpointing adds the layers' forward products.
     pub(crate) fn operations(&self) -> f64 {
-        let [layers, dim, inner, vocab, seq, batch] =
-            [self.layers, self.dim, self.inner, self.vocab, self.seq, self.batch].map(|n| n as f64);
+        let Work { joint, layers, dim, seq, .. } = self.work;
+        let sizes = [layers, dim, self.inner, self.vocab, seq, self.batch];
+        let [layers, dim, inner, vocab, seq, batch] = sizes.map(|size| size as f64);
         let tokens = batch * seq;
-        let exits = if self.joint { layers } else { 1.0 };
+        let exits = if joint { layers } else { 1.0 };
         let product = 2.0 * tokens * (4.0 * dim * dim + 3.0 * dim * inner);
         let attention = 2.0 * tokens * dim * (seq + 1.0) / 2.0;
         let forward = layers * (product + 2.0 * attention);
@@ -95,9 +80,9 @@ impl DecoderTrain {
 /// Trains a random Llama on random tokens, every row full and every position predicting the next token, and
 /// times the steps: forward, backward, clipping and AdamW.
 pub(crate) fn decoder_train(flags: DecoderTrain) -> Result<MeasuredDecoder> {
-    let DecoderTrain { joint, layers, dim, inner, vocab, seq, batch, steps, .. } = flags;
-    check(&[layers, dim, inner, vocab, seq, batch, steps])?;
-    let device = device(&flags.device)?;
+    let DecoderTrain { ref work, inner, vocab, batch, .. } = flags;
+    let Work { layers, dim, seq, steps, .. } = *work;
+    let device = work.device(&[inner, vocab, batch])?;
     let heads = (dim / HEAD).max(1);
     let config = LlamaConfig::of_sizes(
         &LLAMA,
@@ -112,9 +97,8 @@ pub(crate) fn decoder_train(flags: DecoderTrain) -> Result<MeasuredDecoder> {
         },
     )?;
     let Loaded { model, names, .. } = llama::random(config, 0, Precision::F32, &device);
-    let objective = if joint { Objective::JOINT } else { Objective::FINAL };
     let config = |_| StepConfig {
-        weights: objective.weights(layers),
+        weights: work.weights(),
         watch: false,
         gradient_checkpointing: flags.gradient_checkpointing,
         learning_rate: 2e-5,
@@ -136,7 +120,7 @@ pub(crate) fn decoder_train(flags: DecoderTrain) -> Result<MeasuredDecoder> {
 }
 
 fn random_rows(flags: &DecoderTrain) -> Result<MicroBatch> {
-    let DecoderTrain { seq, batch, vocab, .. } = *flags;
+    let DecoderTrain { work: Work { seq, .. }, batch, vocab, .. } = *flags;
     let mut generator = generator();
     let (mut ids, mut labels) = (Vec::new(), Vec::new());
     for _ in 0..batch {
@@ -177,23 +161,16 @@ mod tests {
 
     #[test]
     fn operations_are_those_of_six_times_the_parameters_and_attention() {
-        let plain = DecoderTrain {
-            joint: false,
-            gradient_checkpointing: false,
-            layers: 2,
-            dim: 4,
-            inner: 8,
-            vocab: 10,
-            seq: 3,
-            batch: 5,
-            steps: 1,
-            device: "cpu".to_owned(),
-        };
+        let (joint, device) = (false, "cpu".to_owned());
+        let work = Work { joint, layers: 2, dim: 4, seq: 3, steps: 1, device };
+        let gradient_checkpointing = false;
+        let plain = DecoderTrain { work, gradient_checkpointing, inner: 8, vocab: 10, batch: 5 };
         // 15 tokens; 2 layers of 4·16 + 3·32 = 160 numbers and a head of 40; 6 products of 15 · 4 · 2 · 2.
         let parameters = 6 * 15 * (2 * 160 + 40);
         let attention = 2 * 6 * (2 * 15 * 4 * 2);
         assert_eq!(plain.operations(), f64::from(parameters + attention));
-        let joint = DecoderTrain { joint: true, ..plain.clone() };
+        let mut joint = plain.clone();
+        joint.work.joint = true;
         assert_eq!(joint.operations() - plain.operations(), f64::from(6 * 15 * 40));
         let again = DecoderTrain { gradient_checkpointing: true, ..plain.clone() };
         let forward = 2 * 15 * 2 * 160 + 2 * 2 * (2 * 15 * 4 * 2);

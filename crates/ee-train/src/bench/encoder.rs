@@ -1,41 +1,25 @@
 use burn::module::Module;
 use ee_models::Batch;
 use ee_models::arch::bert::{self, BERT, BertSizes, EncoderConfig, Loaded};
-use ee_models::device::device;
-use ee_models::loss::{Objective, Targets};
+use ee_models::loss::Targets;
 use rand::RngExt;
 use serde::Serialize;
 
-use super::{Timing, check, generator, timed_steps};
+use super::{Timing, Work, generator, timed_steps};
 use crate::error::Result;
 use crate::step::{MicroBatch, StepConfig};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, clap::Args)]
 pub(crate) struct EncoderTrain {
-    /// Sum the losses of all exits instead of the last one's alone
-    #[arg(long)]
-    pub(crate) joint: bool,
-    /// Number of layers
-    #[arg(long, default_value_t = 12)]
-    pub(crate) layers: usize,
-    /// Width of the hidden state; heads have 64 columns, the feed-forward network is 4 times as wide
-    #[arg(long, default_value_t = 768)]
-    pub(crate) dim: usize,
-    /// Tokens per row
-    #[arg(long, default_value_t = 128)]
-    pub(crate) seq: usize,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) work: Work,
     /// Rows per step
     #[arg(long, default_value_t = 8)]
     pub(crate) batch: usize,
     /// Entries of the vocabulary
     #[arg(long, default_value_t = 30522)]
     pub(crate) vocab: usize,
-    /// Steps that are timed, after one that is not
-    #[arg(long, default_value_t = 5)]
-    pub(crate) steps: usize,
-    /// cpu, cuda:I, tch:cpu, tch:cuda:I
-    #[arg(long, default_value = "cpu")]
-    pub(crate) device: String,
 }
 
 /// What was measured.
@@ -52,9 +36,9 @@ pub(crate) struct MeasuredEncoder {
 /// Fine-tunes a random BERT of two labels on random tokens, every row full, and times the steps: forward,
 /// backward, clipping and AdamW.
 pub(crate) fn encoder_train(flags: EncoderTrain) -> Result<MeasuredEncoder> {
-    let EncoderTrain { joint, layers, dim, seq, batch, vocab, steps, .. } = flags;
-    check(&[layers, dim, seq, batch, vocab, steps])?;
-    let device = device(&flags.device)?;
+    let EncoderTrain { ref work, batch, vocab } = flags;
+    let Work { layers, dim, seq, steps, .. } = *work;
+    let device = work.device(&[batch, vocab])?;
     let config = EncoderConfig::of_sizes(
         &BERT,
         &BertSizes {
@@ -69,9 +53,8 @@ pub(crate) fn encoder_train(flags: EncoderTrain) -> Result<MeasuredEncoder> {
         },
     )?;
     let Loaded { model, names, .. } = bert::random(config, 0, &device);
-    let objective = if joint { Objective::JOINT } else { Objective::FINAL };
     let config = |number| StepConfig {
-        weights: objective.weights(layers),
+        weights: work.weights(),
         watch: true,
         gradient_checkpointing: false,
         learning_rate: 2e-5,
@@ -83,7 +66,7 @@ pub(crate) fn encoder_train(flags: EncoderTrain) -> Result<MeasuredEncoder> {
 }
 
 fn random_rows(flags: &EncoderTrain) -> Result<MicroBatch> {
-    let EncoderTrain { seq, batch, vocab, .. } = *flags;
+    let EncoderTrain { work: Work { seq, .. }, batch, vocab } = *flags;
     let mut generator = generator();
     let ids = (0..batch * seq).map(|_| generator.random_range(0..vocab as u32)).collect();
     let labels: Vec<usize> = (0..batch).map(|_| generator.random_range(0..2)).collect();

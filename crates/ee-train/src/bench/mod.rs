@@ -9,7 +9,8 @@ use burn::module::Module;
 use burn::tensor::Device;
 use ee_models::ExitModel;
 use ee_models::checkpoint::ParameterNames;
-use ee_models::device::peak_memory_mib;
+use ee_models::device::{device, peak_memory_mib};
+use ee_models::loss::Objective;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -19,6 +20,46 @@ pub(crate) use self::encoder::{EncoderTrain, encoder_train};
 use crate::error::{Error, Result};
 use crate::optimizer::{AdamW, AdamWConfig};
 use crate::step::{MicroBatch, StepConfig, StepReport, step};
+
+/// The sizes that both have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, clap::Args)]
+pub(crate) struct Work {
+    /// Sum the losses of all exits instead of the last one's alone
+    #[arg(long)]
+    joint: bool,
+    /// Number of layers
+    #[arg(long, default_value_t = 12)]
+    layers: usize,
+    /// Width of the hidden state; heads have 64 columns
+    #[arg(long, default_value_t = 768)]
+    dim: usize,
+    /// Tokens per row
+    #[arg(long, default_value_t = 128)]
+    seq: usize,
+    /// Steps that are timed, after one that is not
+    #[arg(long, default_value_t = 5)]
+    steps: usize,
+    /// cpu, cuda:I, tch:cpu, tch:cuda:I
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+impl Work {
+    /// The device, where every size, these and others, is above 0.
+    fn device(&self, others: &[usize]) -> Result<Device> {
+        if [self.layers, self.dim, self.seq, self.steps].iter().chain(others).any(|&size| size == 0)
+        {
+            return Err(Error::Mismatch("every size must be above 0".to_owned()));
+        }
+        Ok(device(&self.device)?)
+    }
+
+    /// What the exits count.
+    fn weights(&self) -> Vec<f64> {
+        let objective = if self.joint { Objective::JOINT } else { Objective::FINAL };
+        objective.weights(self.layers)
+    }
+}
 
 /// Medians over the timed steps, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -44,14 +85,7 @@ fn timed_steps<M: ExitModel + Module>(
     device: &Device,
     config: impl Fn(u64) -> StepConfig,
 ) -> Result<Timing> {
-    let mut optimizer = AdamW::new(AdamWConfig {
-        learning_rate: 2e-5,
-        weight_decay: 0.01,
-        beta_1: 0.9,
-        beta_2: 0.999,
-        epsilon: 1e-8,
-        max_gradient_norm: 1.0,
-    });
+    let mut optimizer = AdamW::new(AdamWConfig::default());
     let (mut seconds, mut reports) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
     for number in 0..=steps as u64 {
         let started = Instant::now();
@@ -84,14 +118,6 @@ fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
-}
-
-/// Asserts that every size is above 0.
-fn check(sizes: &[usize]) -> Result<()> {
-    if sizes.contains(&0) {
-        return Err(Error::Mismatch("every size must be above 0".to_owned()));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

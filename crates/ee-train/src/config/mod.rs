@@ -55,7 +55,6 @@ pub(crate) enum ModelConfig {
         #[serde(skip_serializing_if = "Option::is_none")]
         label_order: Option<Vec<String>>,
     },
-    /// A new model with random weights.
     Scratch(ScratchConfig),
 }
 
@@ -182,12 +181,10 @@ pub(crate) struct TrainingConfig {
     /// Ends the run earlier, and the schedule with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_steps: Option<u64>,
-    /// Rows of one optimizer step.
     pub(crate) batch: usize,
     /// Rows that travel through the model at once; fewer than `batch` save memory by accumulating
     /// gradients, and change the result by rounding alone (and by other dropout).
     pub(crate) micro_batch: usize,
-    /// Rows of one batch of validation.
     pub(crate) evaluation_batch: usize,
     /// Steps between validations; without it one follows each epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -260,7 +257,6 @@ impl RunConfig {
         Ok(config)
     }
 
-    /// The resolved run file.
     pub(crate) fn to_toml(&self) -> String {
         toml::to_string(self).expect("a configuration is a table of numbers and strings")
     }
@@ -323,7 +319,6 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// What a run file calls a format.
 fn precision_name<S: serde::Serializer>(
     precision: &Precision,
     serializer: S,

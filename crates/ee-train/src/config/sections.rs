@@ -11,7 +11,6 @@ use super::{
 use crate::optimizer::AdamWConfig;
 use crate::schedule::{SCHEDULES, ScheduleKind};
 
-/// A path of the run file, absolute.
 fn resolve(folder: &Path, path: PathBuf) -> PathBuf {
     let joined = folder.join(path);
     std::path::absolute(&joined).unwrap_or(joined)
@@ -157,13 +156,14 @@ pub(super) fn optimizer(section: &Section<'_>) -> AdamWConfig {
     let not_negative =
         |key, default| within(section, key, default, |number| number >= 0.0, "0 or more");
     let positive = |key, default| within(section, key, default, |number| number > 0.0, "above 0");
+    let default = AdamWConfig::default();
     AdamWConfig {
-        learning_rate: positive("learning_rate", 2e-5),
-        weight_decay: not_negative("weight_decay", 0.01),
-        beta_1: below_one("beta_1", 0.9),
-        beta_2: below_one("beta_2", 0.999),
-        epsilon: positive("epsilon", 1e-8),
-        max_gradient_norm: not_negative("max_gradient_norm", 1.0),
+        learning_rate: positive("learning_rate", default.learning_rate),
+        weight_decay: not_negative("weight_decay", default.weight_decay),
+        beta_1: below_one("beta_1", default.beta_1),
+        beta_2: below_one("beta_2", default.beta_2),
+        epsilon: positive("epsilon", default.epsilon),
+        max_gradient_norm: not_negative("max_gradient_norm", default.max_gradient_norm),
     }
 }
 

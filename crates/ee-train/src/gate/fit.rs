@@ -9,7 +9,6 @@ use rand_chacha::ChaCha8Rng;
 use super::GateFlags;
 use super::states::Observed;
 
-/// Tokens of one step.
 const BATCH: usize = 256;
 
 /// A fitted gate: a row per exit 1..=N, that of the last all zeros, or one for all.
@@ -22,7 +21,6 @@ pub(super) struct Fitted {
 }
 
 impl Fitted {
-    /// The row of an exit, counted from 0.
     pub(super) fn of(&self, exit: usize) -> (&[f32], f32) {
         let row = if self.bias.len() == 1 { 0 } else { exit };
         let d_model = self.weight.len() / self.bias.len();
@@ -117,7 +115,6 @@ fn batch(observed: &Observed, exits: &[usize], chunk: &[(usize, usize)]) -> (Ten
     (Tensor::cat(parts, 0), Tensor::from_data(TensorData::new(labels, [n, 1]), &device))
 }
 
-/// A matrix with its moments.
 struct Parameter(AdamWTensors<2>);
 
 impl Parameter {

@@ -86,7 +86,6 @@ pub(crate) struct GateReport {
     pub(crate) flags: GateFlags,
 }
 
-/// Share of the examples that are held out.
 const HELD_OUT: f64 = 0.1;
 
 /// Fits a gate and writes it, with its report beside it as JSON.
@@ -128,7 +127,6 @@ pub(crate) fn train_gate(flags: &GateFlags) -> Result<GateReport> {
     Ok(report)
 }
 
-/// Where the report of a gate's file lies.
 fn report_path(file: &Path) -> PathBuf {
     file.with_extension("json")
 }

@@ -20,7 +20,6 @@ pub(crate) struct Quality {
     pub(crate) log_loss: f64,
 }
 
-/// Quality at every exit before the last.
 pub(super) fn quality(fitted: &Fitted, observed: &Observed) -> Vec<Quality> {
     let exits = observed.features.iter().zip(&observed.agrees).enumerate();
     exits

@@ -12,7 +12,6 @@ use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::step::MicroBatch;
 
-/// Rows that run through the model at once.
 const ROWS: usize = 8;
 
 /// What the exits before the last were seen to know.
@@ -29,7 +28,6 @@ impl Observed {
     }
 }
 
-/// The rows of the task's examples.
 pub(super) fn read(
     flags: &GateFlags,
     task: &GenerationTask,

@@ -306,7 +306,6 @@ impl Checkpoints {
 }
 
 impl Inventory {
-    /// The whole checkpoint of the most steps.
     fn newest(self) -> Option<Found> {
         self.whole.into_iter().max_by_key(|found| found.record.state.step)
     }
@@ -376,7 +375,6 @@ fn free_name(path: &Path) -> PathBuf {
     names.find(|name| fs::symlink_metadata(name).is_err()).expect("numbers do not end")
 }
 
-/// Removes a folder that may not be there.
 fn remove_folder(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {

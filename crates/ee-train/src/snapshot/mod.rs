@@ -49,7 +49,6 @@ pub(crate) struct TrainingFacts {
     pub(crate) step: u64,
 }
 
-/// What goes into a checkpoint.
 pub(crate) struct Snapshot<'a, M: Trainable> {
     pub(crate) model: &'a M,
     pub(crate) config: &'a M::Config,
@@ -97,12 +96,10 @@ fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     fs::write(path, text).map_err(Error::io("cannot write", path))
 }
 
-/// Forces a file or folder to the disk.
 fn sync(path: &Path) -> Result<()> {
     File::open(path).and_then(|file| file.sync_all()).map_err(Error::io("cannot write", path))
 }
 
-/// Removes a file that may not be there.
 fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {

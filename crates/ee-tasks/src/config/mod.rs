@@ -254,6 +254,13 @@ impl<'d> Section<'d> {
         self.entries.is_some()
     }
 
+    /// Notes that the value of `key`, where it is written, will not do unless this holds.
+    pub fn require(&self, key: &str, holds: bool, message: impl Into<String>) {
+        if self.has(key) && !holds {
+            self.complain(key, message);
+        }
+    }
+
     /// Notes that the value of `key` will not do; it is reported at the key's line.
     pub fn complain(&self, key: &str, message: impl Into<String>) {
         match self.node(key) {

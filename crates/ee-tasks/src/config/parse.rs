@@ -29,19 +29,14 @@ pub(super) enum Place {
 /// A TOML value without its place.
 #[derive(Debug, Clone)]
 pub enum Tree {
-    /// A string.
     Text(String),
     /// An integer within 64 bits.
     Integer(i64),
-    /// A floating-point number.
     Float(f64),
-    /// `true` or `false`.
     Truth(bool),
     /// A date or time, which no key takes.
     Datetime(String),
-    /// A list.
     List(Vec<Tree>),
-    /// A table.
     Table(BTreeMap<String, Node>),
 }
 

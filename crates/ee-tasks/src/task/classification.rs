@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::splits::{Files, Splits, check_any, check_limit};
-use super::{expect_kind, folder_of};
+use super::{check_metrics, expect_kind, folder_of, note};
 use crate::config::{ConfigError, Document, Section};
 use crate::error::Error;
 use crate::metrics::{self, Metric};
@@ -132,46 +132,23 @@ impl Task {
 
     /// Notes values that have the right type and still cannot be.
     fn check(&self, root: &Section<'_>) {
-        let require = |key: &str, holds: bool, message: String| {
-            if root.has(key) && !holds {
-                root.complain(key, message);
-            }
-        };
         let n_labels = self.labels.len();
-        require(
-            "labels",
-            n_labels >= 2,
-            format!("expected two or more label names, found {n_labels}"),
-        );
-        require("labels", distinct(&self.labels), "a label name occurs twice".to_owned());
+        let message = format!("expected two or more label names, found {n_labels}");
+        root.require("labels", n_labels >= 2, message);
+        root.require("labels", distinct(&self.labels), "a label name occurs twice");
         if let Some(values) = &self.label_values {
             let message =
                 format!("expected one value per label ({n_labels}), found {}", values.len());
-            require("label_values", values.len() == n_labels, message);
-            require("label_values", distinct(values), "a value occurs twice".to_owned());
+            root.require("label_values", values.len() == n_labels, message);
+            root.require("label_values", distinct(values), "a value occurs twice");
         }
         let n_texts = self.text.len();
-        require(
-            "text",
-            (1..=2).contains(&n_texts),
-            format!("expected one or two columns, found {n_texts}"),
-        );
-        match root.has("label") {
-            true => require(
-                "metrics",
-                !self.metrics.is_empty(),
-                "expected at least one metric".to_owned(),
-            ),
-            false => require(
-                "metrics",
-                self.metrics.is_empty(),
-                "metrics compare with labels, expected a column `label` beside them".to_owned(),
-            ),
-        }
+        let message = format!("expected one or two columns, found {n_texts}");
+        root.require("text", (1..=2).contains(&n_texts), message);
+        let without = "metrics compare with labels, expected a column `label` beside them";
+        check_metrics(root, &self.metrics, root.has("label").then_some(()).ok_or(without));
         for name in &self.metrics {
-            if let Err(error) = metrics::by_name(name, n_labels.max(2)) {
-                require("metrics", false, error.to_string());
-            }
+            note(root, metrics::by_name(name, n_labels.max(2)).err());
         }
     }
 
@@ -222,7 +199,7 @@ impl Task {
             self.read_file(&data_dir.join(file), label, &mut split, &mut first_without)?;
         }
         self.settle_unlabelled(&mut split, first_without)?;
-        split.examples = source.cut(split.examples);
+        split.examples = source.part.cut(split.examples);
         split.examples.truncate(limit.unwrap_or(usize::MAX));
         check_any(&self.name, name, &split.examples)?;
         Ok(split)

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use recipe::Recipe;
 
 use super::splits::{Files, Splits, check_any, check_limit};
-use super::{expect_kind, folder_of};
+use super::{check_metrics, expect_kind, folder_of, note};
 use crate::config::{ConfigError, Document, Section};
 use crate::error::Error;
 use crate::metrics::text::{self, TextMetric};
@@ -104,26 +104,14 @@ impl GenerationTask {
 
     /// Notes values that have the right type and still cannot be.
     fn check(&self, root: &Section<'_>) {
-        let require = |key: &str, holds: bool, message: &str| {
-            if root.has(key) && !holds {
-                root.complain(key, message);
-            }
-        };
-        match self.recipe.has_references() {
-            true => require("metrics", !self.metrics.is_empty(), "expected at least one metric"),
-            false => require(
-                "metrics",
-                self.metrics.is_empty(),
-                "metrics compare with references, expected `references` beside them",
-            ),
-        }
-        require("max_new_tokens", self.max_new_tokens > 0, "expected 1 or more, found 0");
+        let without = "metrics compare with references, expected `references` beside them";
+        let has_gold = self.recipe.has_references();
+        check_metrics(root, &self.metrics, has_gold.then_some(()).ok_or(without));
+        root.require("max_new_tokens", self.max_new_tokens > 0, "expected 1 or more, found 0");
         let all_stop = self.stop.iter().all(|text| !text.is_empty());
-        require("stop", all_stop, "an empty text would end every answer at once");
+        root.require("stop", all_stop, "an empty text would end every answer at once");
         for name in &self.metrics {
-            if let Err(error) = text::check_name(name) {
-                require("metrics", false, &error.to_string());
-            }
+            note(root, text::check_name(name).err());
         }
     }
 
@@ -223,7 +211,7 @@ impl GenerationTask {
         }
         // Cut before rows are expanded: two splits share no row, so no text of one.
         let mut expanded = Vec::new();
-        for (path, record) in split.cut(rows) {
+        for (path, record) in split.part.cut(rows) {
             let records = self.recipe.expanded(&path, record)?;
             expanded.extend(records.into_iter().map(|record| (Rc::clone(&path), record)));
         }

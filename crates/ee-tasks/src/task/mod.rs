@@ -15,7 +15,7 @@ use std::path::Path;
 pub use classification::{Example, Split, Task};
 pub use generation::{GenerationTask, TextExample, TextSplit};
 
-use crate::config::{ConfigError, Document};
+use crate::config::{ConfigError, Document, Section};
 use crate::error::Error;
 use ee_files::did_you_mean;
 
@@ -99,6 +99,21 @@ fn expect_kind(document: Document, expected: &str) -> Result<Document, ConfigErr
             Err(document.refuse("kind", message))
         }
         false => Ok(document),
+    }
+}
+
+/// Metrics are there where there is something to compare with, and not where a message says that there is nothing.
+fn check_metrics(root: &Section<'_>, metrics: &[String], gold: Result<(), &str>) {
+    match gold {
+        Ok(()) => root.require("metrics", !metrics.is_empty(), "expected at least one metric"),
+        Err(without) => root.require("metrics", metrics.is_empty(), without),
+    }
+}
+
+/// Notes what is wrong with a metric.
+fn note(root: &Section<'_>, fault: Option<Error>) {
+    if let Some(fault) = fault {
+        root.require("metrics", false, fault.to_string());
     }
 }
 

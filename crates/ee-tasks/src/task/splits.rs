@@ -24,7 +24,7 @@ pub(super) struct SplitFiles {
     pub(super) files: Files,
     /// Whether its files have the column of labels.
     pub(super) labelled: bool,
-    part: Part,
+    pub(super) part: Part,
 }
 
 /// Where the rows of a split are.
@@ -38,7 +38,7 @@ pub(super) enum Files {
 
 /// Which rows belong to a split.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Part {
+pub(super) enum Part {
     /// From and to, in percent of the rows.
     Percent(f64, f64),
     /// The first and the last, counted from 1.
@@ -112,38 +112,31 @@ impl SplitFiles {
         };
         Self { name, files, labelled: section.or("labelled", true), part: Part::new(section) }
     }
-
-    /// The split's part of all the rows of its files.
-    pub(super) fn cut<T>(&self, rows: Vec<T>) -> Vec<T> {
-        self.part.cut(rows)
-    }
 }
 
 /// Refuses what can leave no example before any file is read.
 pub(super) fn check_limit(limit: Option<usize>) -> Result<(), Error> {
-    match limit {
-        Some(0) => {
-            Err(Error::Request("a limit of 0 leaves no example, expected 1 or more".to_owned()))
-        }
-        _ => Ok(()),
+    if limit == Some(0) {
+        return Err(Error::Request(
+            "a limit of 0 leaves no example, expected 1 or more".to_owned(),
+        ));
     }
+    Ok(())
 }
 
 /// Refuses a split that has come out empty.
 pub(super) fn check_any<T>(task: &str, split: &str, examples: &[T]) -> Result<(), Error> {
-    match examples.is_empty() {
-        true => {
-            Err(Error::Request(format!("split `{split}` of task `{task}` has no example left")))
-        }
-        false => Ok(()),
+    if examples.is_empty() {
+        return Err(Error::Request(format!(
+            "split `{split}` of task `{task}` has no example left"
+        )));
     }
+    Ok(())
 }
 
 fn paths(section: &Section<'_>, key: &'static str) -> Vec<PathBuf> {
     let paths: Vec<PathBuf> = section.required(key);
-    if section.has(key) && paths.is_empty() {
-        section.complain(key, "expected at least one file");
-    }
+    section.require(key, !paths.is_empty(), "expected at least one file");
     paths
 }
 
@@ -173,7 +166,7 @@ impl Part {
     }
 
     /// Its rows by their order; percents that share a border share no row.
-    fn cut<T>(self, mut rows: Vec<T>) -> Vec<T> {
+    pub(super) fn cut<T>(self, mut rows: Vec<T>) -> Vec<T> {
         let n = rows.len();
         let (from, to) = match self {
             Self::Percent(from, to) => {

@@ -88,9 +88,7 @@ const GPT_NEOX: Class = Class { names: "GPTNeoX", frame: Some([false, false]), .
 /// A special token, as text or with what its folder says of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Special {
-    /// Its text alone.
     Text(String),
-    /// With its options.
     Token(AddedToken),
 }
 
@@ -103,7 +101,6 @@ impl Special {
     }
 }
 
-/// All of it.
 pub(super) struct Settings {
     all: Map<String, Value>,
     /// Tokens that `added_tokens.json` adds.

@@ -73,7 +73,6 @@ impl TextMetric for PassAt1 {
     }
 }
 
-/// Passed ÷ all.
 fn score(sum: &[f64]) -> f64 {
     sum[0] / sum[1]
 }

@@ -45,9 +45,7 @@ impl Recipe {
             // A task may ask without knowing an answer.
             false => root.or("references", Vec::new()),
         };
-        if root.has("references") && references.is_empty() {
-            root.complain("references", "expected at least one field");
-        }
+        root.require("references", !references.is_empty(), "expected at least one field");
         let prompt = template(root, "prompt", &root.required::<String>("prompt"));
         let recipe = Self {
             prompt,
@@ -231,9 +229,7 @@ impl Shots {
         let section = root.section("shots");
         section.exists().then(|| {
             let shots = Self { split: section.required("split"), count: section.required("count") };
-            if section.has("count") && shots.count == 0 {
-                section.complain("count", "expected 1 or more, found 0");
-            }
+            section.require("count", shots.count > 0, "expected 1 or more, found 0");
             if section.has("split") {
                 splits.check_name(&section, "split", &shots.split);
             }

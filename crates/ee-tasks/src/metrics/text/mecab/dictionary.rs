@@ -28,7 +28,6 @@ pub(super) struct Word {
     pub(super) cost: i16,
 }
 
-/// A dictionary of words.
 pub(super) struct Words {
     bytes: Vec<u8>,
     /// Where the trie ends and the entries begin.
@@ -147,7 +146,6 @@ impl Kind {
     }
 }
 
-/// The kinds of all characters.
 pub(super) struct Characters {
     names: Vec<String>,
     kinds: Vec<u32>,

@@ -1,7 +1,7 @@
 //! Sound files broken on purpose: by bits, bytes and lengths, and where a file is JSON or text, by its values.
 
 use rand::RngExt;
-use rand::seq::{IndexedRandom, IteratorRandom};
+use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
@@ -20,20 +20,51 @@ pub(crate) enum Kind {
     Binary,
 }
 
+/// Whole numbers at which sizes turn.
+const EDGES: [u64; 14] = [
+    0,
+    1,
+    2,
+    127,
+    255,
+    65_535,
+    0x7FFF_FFFF,
+    0x8000_0000,
+    0xFFFF_FFFF,
+    0x1_0000_0000,
+    0x7FFF_FFFF_FFFF_FFFF,
+    0x8000_0000_0000_0000,
+    0xFFFF_FFFF_FFFF_FFFE,
+    0xFFFF_FFFF_FFFF_FFFF,
+];
+
 /// Numbers and words that stand in for those of a text.
-const WORDS: &str = "0 -1 1 0.5 1e308 -1e999 NaN Infinity 4294967296 2147483648 9223372036854775807 \
-    18446744073709551615 18446744073709551616 1000000000 null true \"\" [] {} \u{0} \u{feff} \
-    é\u{301}\u{202e} \" \r";
-
-/// A whole number at which sizes turn: a power of two, or the one below.
-fn edge(random: &mut ChaCha8Rng) -> u64 {
-    let power = *[0, 1, 7, 8, 16, 31, 32, 63, 64].choose(random).expect("some");
-    ((1_u128 << power) - u128::from(random.random_bool(0.5))) as u64
-}
-
-fn some_word(random: &mut ChaCha8Rng) -> &'static str {
-    WORDS.split(' ').choose(random).expect("some")
-}
+const WORDS: [&str; 24] = [
+    "0",
+    "-1",
+    "1",
+    "0.5",
+    "1e308",
+    "-1e999",
+    "NaN",
+    "Infinity",
+    "4294967296",
+    "2147483648",
+    "9223372036854775807",
+    "18446744073709551615",
+    "18446744073709551616",
+    "1000000000",
+    "null",
+    "true",
+    "\"\"",
+    "[]",
+    "{}",
+    "\u{0}",
+    "\u{feff}",
+    "é\u{301}\u{202e}",
+    "\"",
+    "\r",
+];
 
 /// A broken form of `bytes`.
 pub(crate) fn mutate(bytes: &[u8], kind: Kind, random: &mut ChaCha8Rng) -> Vec<u8> {
@@ -89,7 +120,7 @@ fn raw(bytes: &[u8], kind: Kind, random: &mut ChaCha8Rng) -> Vec<u8> {
             out[at..at + some].copy_from_slice(&part);
         }
         7 => {
-            let edge = edge(random);
+            let edge = *EDGES.choose(random).expect("some");
             let width = *[1, 2, 4, 8].choose(random).expect("some");
             let width = std::cmp::min(width, n - at);
             out[at..at + width].copy_from_slice(&edge.to_le_bytes()[..width]);
@@ -125,7 +156,7 @@ fn text(bytes: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
             let new = if random.random_bool(0.3) {
                 text[other].to_owned()
             } else {
-                some_word(random).to_owned()
+                (*WORDS.choose(random).expect("some")).to_owned()
             };
             [&text[..word.start], &new, &text[word.end..]].concat().into_bytes()
         }
@@ -183,7 +214,11 @@ fn header(bytes: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
         return raw(bytes, Kind::Safetensors, random);
     };
     let header = json_value(header, random);
-    let length = if random.random_bool(0.9) { header.len() as u64 } else { edge(random) };
+    let length = if random.random_bool(0.9) {
+        header.len() as u64
+    } else {
+        *EDGES.choose(random).expect("some")
+    };
     [&length.to_le_bytes()[..], &header, data].concat()
 }
 
@@ -210,14 +245,14 @@ fn at<'v>(value: &'v mut Value, left: &mut usize) -> Option<&'v mut Value> {
 
 /// Something else in the place of a value; `other` stands elsewhere in the same text.
 fn replacement(value: &Value, other: Value, random: &mut ChaCha8Rng) -> Value {
-    let edge = edge(random);
+    let edge = *EDGES.choose(random).expect("some");
     match random.random_range(0..12) {
         0 => Value::Null,
         1 => json!(random.random_bool(0.5)),
         2 => json!(edge),
         3 => json!(-((edge >> 1) as i64)),
         4 => json!(*[0.0, -0.5, 1e-300, 1e300, 0.1].choose(random).expect("some")),
-        5 => json!(some_word(random)),
+        5 => json!(*WORDS.choose(random).expect("some")),
         6 => json!([]),
         7 => json!({}),
         8 => json!([value, other]),

@@ -139,14 +139,14 @@ impl World {
             let table = format!("sentence1\tsentence2\tlabel\n{}", rows.collect::<String>());
             self.write(&format!("DATA/mrpc/{split}.tsv"), &table);
         }
-        let lines = |line: &dyn Fn(usize) -> String| {
-            (0..80).map(|row| line(row) + "\n").collect::<String>()
-        };
+        fn lines(line: impl Fn(usize) -> String) -> String {
+            (0..80).map(|row| line(row) + "\n").collect()
+        }
         let alpaca = |row| {
             let (asked, answer) = (sentence(row), sentence(row + 2));
             format!(r#"{{"instruction": "say {asked}", "input": "", "output": "{answer}"}}"#)
         };
-        self.write("ALPACA/alpaca_7530.jsonl", &lines(&alpaca));
+        self.write("ALPACA/alpaca_7530.jsonl", lines(alpaca));
         let question = |row| {
             format!(
                 r##"{{"question": "{}?", "answer": "{}\n#### {row}"}}"##,
@@ -156,11 +156,11 @@ impl World {
         };
         for folder in ["GSM8K", "DATA/gsm8k"] {
             for split in ["train", "test"] {
-                self.write(&format!("{folder}/{split}.jsonl"), &lines(&question));
+                self.write(&format!("{folder}/{split}.jsonl"), lines(question));
             }
         }
         for file in ["src.de", "ref.A.en", "ref.B.en"] {
-            self.write(&format!("DATA/wmt22/generaltest2022.de-en.{file}"), &lines(&sentence));
+            self.write(&format!("DATA/wmt22/generaltest2022.de-en.{file}"), lines(sentence));
         }
     }
 

@@ -28,7 +28,10 @@ use crate::snapshot::{Checkpoints, Resumed, TrainingState};
 use crate::subject::{Loaded, Trainable};
 
 /// A run that is sound and may begin, or go on.
-pub struct Prepared(Box<dyn FnOnce(&AtomicBool) -> Result<Ended>>);
+pub struct Prepared(Box<Training>);
+
+/// Trains until an end, or until the flag is set.
+type Training = dyn FnOnce(&AtomicBool) -> Result<Ended>;
 
 impl Prepared {
     /// Trains until the last step, until patience is lost, or until `interrupted` is set.

@@ -99,6 +99,9 @@ impl Way for Drafting<'_> {
     }
 }
 
+/// The new tokens of every row, what was drafted, and what became of it.
+type Round = (Vec<Vec<u32>>, Plan, Vec<Outcome>);
+
 impl Drafting<'_> {
     fn learn_looks(&mut self, seen: &[Outcome]) {
         let seconds = self.clock.spent(Part::Looks).as_secs_f64();
@@ -107,12 +110,7 @@ impl Drafting<'_> {
         }
     }
 
-    /// The new tokens of every row, what was drafted, and what became of it.
-    fn round(
-        &mut self,
-        run: &mut Run<'_>,
-        course: Course,
-    ) -> Result<(Vec<Vec<u32>>, Plan, Vec<Outcome>), NotFinite> {
+    fn round(&mut self, run: &mut Run<'_>, course: Course) -> Result<Round, NotFinite> {
         let Course { plan: Plan { exit, drafts: most }, mut pace, looks } = course;
         let mut watched = Looks::new(looks);
         let Draft { drafts, steps } = self.draft(run, (exit, most), pace.as_mut(), &mut watched)?;

@@ -107,8 +107,8 @@ fn kept(finding: &Finding) -> &'static str {
 fn setting(way: &Way) -> Vec<Cell> {
     let drafts = match way {
         Way::Exits(Settings { rule, policy, head, exits, .. }) => {
-            let (rule, typed) =
-                (rule.to_string(), rule.decays.then_some(DECAY).unwrap_or_default());
+            let typed = if rule.decays { DECAY } else { "" };
+            let rule = rule.to_string();
             let still = rule.strip_suffix(DECAY).unwrap_or(&rule);
             let (name, number) = still.split_once(':').unwrap_or((still, ""));
             return vec![

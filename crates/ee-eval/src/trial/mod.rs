@@ -31,11 +31,10 @@ use ee_models::ExitModel;
 use self::material::Material;
 use self::outputs::Texts;
 use self::record::Beside;
-use self::rounds::{Tried, tried};
+use self::rounds::{Tried, TriedWays, tried};
 use self::texts::{Found, Prompts, Runner, scored};
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
-use crate::machine::Load;
 use crate::subject::DecoderSubject;
 use crate::words::count;
 
@@ -93,7 +92,7 @@ fn decoded(
     material: &Material,
     ways: &[Way],
     interrupt: &Interrupt,
-) -> Result<(Vec<(Tried<Found>, Texts)>, Option<Load>)> {
+) -> Result<TriedWays<(Tried<Found>, Texts)>> {
     ways.iter().try_for_each(|way| way.check(subject.model()))?;
     let layers = subject.model().n_layers();
     let mut runners = vec![Runner::Plain];

@@ -48,15 +48,16 @@ pub(crate) struct Tried<F> {
     pub(crate) prompts: Duration,
 }
 
+/// What came of every way, and what other programs took of the machine in the timed rounds.
+pub(crate) type TriedWays<T> = (Vec<T>, Option<Load>);
+
 /// Does the work in every way; all other ways do as much in the timed rounds as the first.
-///
-/// Gives what came of each, and what other programs took of the machine in the timed rounds.
 pub(crate) fn tried<W: Work>(
     work: &W,
     ways: &mut [W::Way],
     rounds: usize,
     what: &str,
-) -> Result<(Vec<Tried<W::Found>>, Option<Load>)> {
+) -> Result<TriedWays<Tried<W::Found>>> {
     let batches = work.batches();
     let n_examples: usize = batches.iter().map(Vec::len).sum();
     let progress = Progress::new(what, n_examples * ways.len() * (rounds + 1));

@@ -1,6 +1,11 @@
 //! Every kernel that writes through pointers, called with sizes that do not fit, and with sizes whose products
 //! wrap to ones that do: each call panics and says which sizes it found.
 
+#![expect(
+    clippy::single_range_in_vec_init,
+    reason = "one range for each row, and there is one row"
+)]
+
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

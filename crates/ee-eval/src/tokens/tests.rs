@@ -184,7 +184,7 @@ fn thresholds_of_gates_on_states_are_the_best_of_all_that_keep_enough() {
     };
     for &gate in STATE_GATES {
         for decays in [false, true] {
-            let open = OpenRule { gate: gate, decays };
+            let open = OpenRule { gate, decays };
             let found = watched.keeping(open, 0.5).unwrap();
             let average = watched.judge(found).average_exit;
             assert!(kept(&watched.exits(found)) >= 0.5 && average < LAYERS as f64, "{found}");

@@ -1,3 +1,8 @@
+#![expect(
+    clippy::single_range_in_vec_init,
+    reason = "one range for each row, and there is one row"
+)]
+
 use super::formulas::Case;
 use super::*;
 use crate::gemm::DEPTH;

@@ -18,7 +18,6 @@ const ENOUGH: u64 = 20;
 /// What processors did beside the work of this process, on average over some time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Load {
-    /// Processors of the machine.
     pub(crate) processors: usize,
     /// Processors that other programs used.
     pub(crate) others: f64,

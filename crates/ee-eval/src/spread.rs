@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
-    /// The smallest measurement.
     pub(crate) min: f64,
-    /// The largest measurement.
     pub(crate) max: f64,
 }
 

@@ -24,7 +24,6 @@ pub(crate) struct Search<'a> {
     pub(crate) times: &'a Times,
     /// Ways of asking whether a token leaves.
     pub(crate) asks: &'a [Ask],
-    /// The share of tokens to keep.
     pub(crate) keep: f64,
     /// Of everything that is promised.
     pub(crate) confidence: f64,
@@ -97,7 +96,6 @@ fn distinct<const N: usize>(found: [(Option<ExitRule>, Origin); N]) -> Vec<(Exit
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Candidate {
     pub(crate) way: Way,
-    /// Where its threshold or plan comes from.
     pub(crate) origin: Origin,
     /// The mean exit; none of speculation.
     pub(crate) average_exit: Option<f64>,

@@ -39,7 +39,6 @@ pub(crate) struct Chosen {
     pub(crate) findings: Vec<Finding>,
     /// Their quality on further texts, where it was judged.
     pub(crate) judged: Vec<Option<Quality>>,
-    /// The doubt that each claim leaves.
     pub(crate) doubt: Doubt,
     pub(crate) verdict: Verdict,
 }

@@ -26,7 +26,6 @@ const FURTHER_BATCH: usize = 8;
 /// What gates on states make of some texts.
 pub(crate) struct Observed {
     pub(crate) trace: Trace,
-    /// The numbers of all their rows.
     pub(crate) numbers: StateNumbers,
 }
 

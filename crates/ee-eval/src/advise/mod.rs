@@ -58,19 +58,16 @@ pub(crate) struct Wanted {
     pub(crate) split: String,
     /// The words of the command line that say what is decoded.
     pub(crate) words: String,
-    /// The share of the full model's quality to keep.
     pub(crate) keep: f64,
     /// Of everything that is promised.
     pub(crate) confidence: f64,
     /// New tokens of each text that never leave.
     pub(crate) min_tokens: usize,
     pub(crate) max_new_tokens: usize,
-    /// Ways that are tried at most.
     pub(crate) tries: usize,
     /// Texts that are timed at most.
     pub(crate) live_rows: usize,
     pub(crate) rounds: usize,
-    /// From which the halves follow.
     pub(crate) seed: u64,
     /// Whether prompts that are too long are cut.
     pub(crate) truncate: bool,

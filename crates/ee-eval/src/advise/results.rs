@@ -17,7 +17,6 @@ pub(crate) struct Recommendation {
     pub(crate) subject: String,
     pub(crate) layers: usize,
     pub(crate) weights: String,
-    /// The share of the full model's quality to keep.
     pub(crate) keep: f64,
     /// Of everything that is promised: of all guaranteed thresholds together, and of the recommendation.
     pub(crate) confidence: f64,
@@ -27,7 +26,6 @@ pub(crate) struct Recommendation {
     pub(crate) doubt: Doubt,
     /// New tokens of each text that never leave.
     pub(crate) min_tokens: usize,
-    /// From which the halves follow.
     pub(crate) seed: u64,
     /// Texts of the half that chose.
     pub(crate) calibration_texts: usize,
@@ -50,7 +48,6 @@ pub(crate) struct Recommendation {
     /// The quality of every trial on further texts of the other half; none where it was not judged.
     pub(crate) judged: Vec<Option<Quality>>,
     pub(crate) verdict: Verdict,
-    /// What a reader should know, one sentence each.
     pub(crate) notices: Vec<String>,
     pub(crate) trace: TraceFacts,
 }

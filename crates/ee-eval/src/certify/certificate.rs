@@ -25,7 +25,6 @@ pub(crate) struct Certificate {
     /// What is certified, with its figures; none where nothing is.
     pub(crate) best: Option<Best>,
     pub(crate) promised: Promised,
-    /// SHA-256 of the weights, in hexadecimal.
     pub checkpoint_sha256: String,
     /// The checkpoint's folder as it was given.
     pub(crate) model: String,
@@ -33,7 +32,6 @@ pub(crate) struct Certificate {
     pub(crate) split: String,
     /// Inputs were cut to so many tokens.
     pub(crate) max_length: usize,
-    /// The number of exits, N.
     pub(crate) layers: usize,
     /// Whether the examples are generated texts, each judged on the full model's own context.
     pub(crate) is_text: bool,
@@ -51,7 +49,6 @@ pub(crate) struct Checked {
     /// Whether the examples are of the split that certified it, and no news.
     pub(crate) is_own_split: bool,
     pub(crate) found: Point,
-    /// The leading metric's score here.
     pub(crate) score: f64,
 }
 

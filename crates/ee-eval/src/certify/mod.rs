@@ -54,7 +54,6 @@ pub(crate) struct Request {
     pub(crate) against: Against,
     /// The share of the full score that the quality rule beside it keeps.
     pub(crate) keep: f64,
-    /// From which the split follows.
     pub(crate) seed: u64,
 }
 

@@ -10,17 +10,14 @@ use crate::trace::TraceFacts;
 /// What `ee-eval calibrate` found, as `results.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Calibration {
-    /// The number of exits, N.
     pub(crate) layers: usize,
     /// Examples of both halves.
     pub(crate) n: usize,
-    /// What is promised of certified thresholds.
     pub(crate) promised: Promised,
     /// The line that `certificate.json` certifies; none where none of all is.
     pub(crate) best: Option<Best>,
     /// The fixed depth (`fixed`) and every gate.
     pub(crate) gates: IndexMap<String, GateCalibration>,
-    /// What a reader should know, one sentence each.
     pub(crate) notices: Vec<String>,
     pub(crate) trace: TraceFacts,
 }
@@ -29,7 +26,6 @@ pub(crate) struct Calibration {
 /// the thresholds certified among all, P(all risks ≤ `risk`) ≥ `confidence`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Promised {
-    /// How thresholds were certified.
     pub(crate) method: String,
     /// δ, the highest mean loss per example.
     pub(crate) risk: f64,
@@ -100,14 +96,12 @@ pub(crate) struct Line {
 pub(crate) struct Point {
     /// The mean loss per example.
     pub(crate) risk: f64,
-    /// The mean exit of the predictions.
     pub(crate) average_exit: f64,
 }
 
 /// The exact best threshold under the quality rule on the calibration half, which promises nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Rule {
-    /// The share of the full score that was to be kept.
     pub(crate) keep: f64,
     /// The score: the task's leading metric, or of generated text the `agreement` with the full model's tokens.
     pub(crate) metric: String,

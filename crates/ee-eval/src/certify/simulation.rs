@@ -95,7 +95,6 @@ fn risk_of_gate(gate: &str, threshold: f32) -> f64 {
 struct Outcome {
     /// Runs whose certified threshold has a true risk above its bound.
     broken: u64,
-    /// Runs with a certified threshold.
     certified: u64,
     /// The mean of the certified thresholds.
     threshold: f64,

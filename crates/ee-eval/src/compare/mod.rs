@@ -43,7 +43,6 @@ pub(crate) struct Comparison {
 /// How checkpoints are compared.
 pub(crate) struct Scope {
     pub(crate) batch: usize,
-    /// The share of the full score that a gate has to keep.
     pub(crate) keep: f64,
     pub(crate) speed_batches: Vec<usize>,
     /// Examples on which speed is measured at most.

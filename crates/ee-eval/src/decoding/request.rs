@@ -21,7 +21,6 @@ pub(crate) struct Request {
     /// Texts at which to end, the task's first.
     pub(crate) stop: Vec<String>,
     pub(crate) max_new_tokens: usize,
-    /// Whether prompts that are too long are cut.
     truncate: bool,
 }
 

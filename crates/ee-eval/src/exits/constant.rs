@@ -18,7 +18,6 @@ pub(crate) struct Constant {
     pub(crate) label: String,
     /// The share of rows, 0 to 1, whose gold it is.
     pub(crate) share: f64,
-    /// Every metric's score, by name.
     pub(crate) scores: IndexMap<String, f64>,
 }
 

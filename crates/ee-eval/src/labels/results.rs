@@ -16,12 +16,9 @@ use crate::trial::speed::Speed;
 /// Everything that a trace says of one model on one task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Results {
-    /// The number of exits, N.
     pub(crate) layers: usize,
     pub(crate) n: usize,
-    /// The share of the full score that a gate has to keep.
     pub(crate) keep: f64,
-    /// Where rows could have left.
     pub(crate) ideal: Ideal,
     /// What the most frequent label scores when it is given to all rows.
     pub(crate) constant: Constant,
@@ -45,7 +42,6 @@ pub(crate) struct Results {
     /// Measured speed; empty when no model was run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) speed: Vec<Speed>,
-    /// What a reader should know, one sentence each.
     pub(crate) notices: Vec<String>,
     pub(crate) trace: TraceFacts,
 }
@@ -54,13 +50,11 @@ pub(crate) struct Results {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Score {
     pub(crate) name: String,
-    /// How it was computed.
     pub(crate) signature: String,
     /// The last exit's score.
     pub(crate) full: f64,
     /// The bootstrap 95 % interval of the last exit's score.
     pub(crate) interval: [f64; 2],
-    /// The scores of exits 1..=N.
     pub(crate) per_exit: Vec<f64>,
 }
 
@@ -72,7 +66,6 @@ pub(crate) struct GateResults {
     pub(crate) average_exit: f64,
     /// The leading metric's score there.
     pub(crate) score: f64,
-    /// Every metric's score there, by name.
     pub(crate) scores: IndexMap<String, f64>,
     /// The mean of |gate exit − ideal exit|.
     pub(crate) distance: f64,
@@ -113,7 +106,6 @@ pub(crate) struct Cut {
     pub(crate) score: f64,
     /// The best that any gate does within as many layers.
     pub(crate) against: Within,
-    /// Whether cutting off at this depth is the better answer.
     pub(crate) is_better: bool,
     /// The fixed depth beside that best of the gates, on the same rows.
     pub(crate) paired: Paired,

@@ -17,7 +17,6 @@ pub(crate) struct Passage {
     pub(crate) title: String,
     /// The pieces that its tokens added to the text, in order, each with its exit from 1.
     pub(crate) tokens: Vec<(String, usize)>,
-    /// The number of exits, N.
     pub(crate) layers: usize,
 }
 

@@ -25,24 +25,18 @@ use ee_decode::gates::FIXED_NAME as FIXED;
 /// What gates do on a trace of text, as `results.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Replay {
-    /// The number of exits, N.
     pub(crate) layers: usize,
-    /// Tokens.
     pub(crate) tokens: usize,
     /// The share of the tokens that may leave which a gate has to keep.
     pub(crate) keep: f64,
-    /// Where tokens could have left.
     pub(crate) ideal: Ideal,
     /// The share of tokens, at exits 1..=N, that are the last exit's.
     pub(crate) agreement_per_exit: Vec<f64>,
     /// Every gate at its best threshold, shut where none keeps enough; and the model cut off, `fixed`, at the
     /// shallowest exit that does.
     pub(crate) gates: IndexMap<String, TokenGate>,
-    /// What the numbers say, one sentence each.
     pub(crate) findings: Vec<String>,
-    /// What a reader should know, one sentence each.
     pub(crate) notices: Vec<String>,
-    /// What was run.
     pub(crate) trace: TraceFacts,
 }
 

@@ -36,7 +36,6 @@ pub(crate) struct Watched<'t> {
 pub(crate) struct TokenGate {
     /// The threshold; of a fixed depth the exit.
     pub(crate) threshold: f32,
-    /// The mean exit of all tokens.
     pub(crate) average_exit: f64,
     /// The share of all tokens that are the full model's.
     pub(crate) equal_share: f64,

@@ -53,10 +53,8 @@ pub(crate) struct Trial {
     pub(crate) fidelity: Fidelity,
     /// The bootstrap 95 % interval of the share of equal tokens, resampling texts.
     pub(crate) equal_interval: [f64; 2],
-    /// What early exit has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) left: Option<Left>,
-    /// What speculation has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) drafted: Option<Drafted>,
     pub(crate) texts: Texts,
@@ -86,7 +84,6 @@ pub(crate) struct Drafted {
     pub(crate) agreement: Option<f64>,
     /// Tokens that a round gave.
     pub(crate) tokens_per_round: f64,
-    /// All that was counted.
     #[serde(skip)]
     pub(crate) tally: Tally,
 }

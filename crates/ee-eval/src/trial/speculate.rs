@@ -90,7 +90,6 @@ struct ExitAcceptance {
 /// How often a plan was followed.
 #[derive(Debug, Serialize)]
 struct PlanCount {
-    /// The exit that drafted.
     exit: usize,
     /// Drafts that the row had room for; exit 0 with none is a step of plain decoding.
     drafts: usize,

@@ -28,21 +28,16 @@ pub(crate) use ee_decode::rule::IDEAL;
 pub(crate) struct Speed {
     /// `ideal` or `name:threshold`.
     pub(crate) gate: String,
-    /// Examples per batch.
     pub(crate) batch: usize,
-    /// Rows run.
     pub(crate) rows: usize,
     /// Interleaved pairs of runs.
     pub(crate) rounds: usize,
-    /// Wall-clock seconds of the full model.
     pub(crate) full_seconds: Spread,
-    /// Wall-clock seconds with the gate.
     pub(crate) gated_seconds: Spread,
     /// full ÷ gated in time, of the runs of one round.
     pub(crate) speed_up: Spread,
     /// N ÷ average exit.
     pub(crate) speed_up_layers: f64,
-    /// The mean exit taken.
     pub(crate) average_exit: f64,
     /// The share of the gated time spent reading the shared head and deciding.
     pub(crate) head_share: f64,
@@ -52,7 +47,6 @@ pub(crate) struct Speed {
     pub(crate) load: Option<Load>,
     /// Rows whose exit or label differs from what the trace predicts.
     pub(crate) differing_rows: usize,
-    /// The device.
     pub(crate) device: String,
 }
 

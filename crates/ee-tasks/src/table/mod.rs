@@ -51,7 +51,6 @@ pub(crate) const FORMATS: &[(&str, Format)] = &[
 /// How to read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// The form of the file.
     pub(crate) format: Format,
     /// Whether the first line of a delimited file names the columns; without, they are named
     /// by their 0-based number. JSONL and Parquet carry their own names.

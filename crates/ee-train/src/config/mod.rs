@@ -124,7 +124,6 @@ pub(crate) enum Lessons {
 /// The task, its data and how much of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct TaskConfig {
-    /// What is learned.
     #[serde(flatten)]
     pub(crate) lessons: Lessons,
     /// Where the task's files lie; without it, where the task file says.

@@ -46,7 +46,6 @@ pub struct Adaptive {
     /// For the exits 1..N.
     exits: Vec<Trust>,
     costs: Costs,
-    /// Whether any exit was ever looked at.
     has_looked: bool,
     /// Of the latest look.
     look: f64,

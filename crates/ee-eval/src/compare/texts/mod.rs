@@ -47,7 +47,6 @@ pub(crate) struct TextScope {
     /// Where the task's files lie; by default what the task file says.
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) split: String,
-    /// Only the first N examples.
     pub(crate) limit: Option<usize>,
     /// New tokens of each text that never leave.
     pub(crate) min_tokens: usize,

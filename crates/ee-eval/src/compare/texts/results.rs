@@ -26,7 +26,6 @@ pub(crate) struct TextComparison {
 /// Everything about one model.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct TextResults {
-    /// Ideal exits, scores and lengths of the trace.
     pub(crate) summary: Summary,
     /// The share of tokens, at exits 1..=N, that are the last exit's.
     pub(crate) agreement_per_exit: Vec<f64>,
@@ -39,7 +38,6 @@ pub(crate) struct TextResults {
     /// What the texts decoded say of each way's quality on further ones, all of it at once with a confidence of 95 %;
     /// none of what is lossless.
     pub(crate) qualities: Vec<Option<Quality>>,
-    /// What a reader should know, one sentence each.
     pub(crate) notices: Vec<String>,
 }
 

@@ -18,7 +18,6 @@ const LENGTH_BINS: usize = 12;
 pub(crate) struct Generated {
     /// New tokens per example, end tokens included.
     pub(crate) average_length: f64,
-    /// Tokens per prompt.
     pub(crate) average_prompt_length: f64,
     /// The share of texts, 0 to 1, that the model ended itself; none without the texts, or where
     /// the model was given them.
@@ -45,7 +44,6 @@ pub(crate) struct Place {
 pub(crate) struct Bin {
     pub(crate) from: u32,
     pub(crate) to: u32,
-    /// Their mean.
     pub(crate) average: f64,
     /// The mean ideal exit: of texts by length, the mean of each text's mean.
     pub(crate) average_exit: f64,

@@ -65,26 +65,21 @@ impl Mode {
 pub(crate) struct Summary {
     /// The checkpoint's folder, with folders above it where another checkpoint has the same name.
     pub(crate) model: String,
-    /// How the checkpoint was trained.
     #[serde(with = "facts::objective")]
     pub(crate) objective: Option<Objective>,
     pub(crate) task: String,
     pub(crate) split: String,
-    /// Where the rows come from.
     pub(crate) mode: Mode,
-    /// The number of exits, N.
     pub(crate) layers: usize,
     /// Predictions: new tokens, end tokens included, or the examples of a classification.
     pub(crate) tokens: usize,
     pub(crate) examples: usize,
-    /// Where predictions could have left.
     pub(crate) ideal: Ideal,
     /// Every metric of the task at the last exit, the leading one first.
     pub(crate) scores: Vec<MetricScore>,
     /// What only generated text has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) generated: Option<Generated>,
-    /// What a reader should know, one sentence each.
     pub(crate) notices: Vec<String>,
     pub(crate) trace: TraceFacts,
 }

@@ -21,7 +21,6 @@ use crate::trace::{MetricFacts, TextRecord, Trace, TraceFacts, read_texts, texts
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MetricScore {
     pub(crate) name: String,
-    /// How it was computed.
     pub(crate) signature: String,
     /// The score; none where it was not computed.
     pub(crate) score: Option<f64>,

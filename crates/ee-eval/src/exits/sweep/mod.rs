@@ -19,7 +19,6 @@ pub struct Candidate {
     /// A threshold that gives exactly this point.
     pub threshold: f32,
     pub(crate) average_exit: f64,
-    /// The leading metric's score.
     pub(crate) score: f64,
 }
 
@@ -86,7 +85,6 @@ impl RowScores for Agreement<'_> {
 /// The share of texts all of whose rows have the full model's prediction.
 pub(crate) struct WholeTexts<'a> {
     trace: &'a Trace,
-    /// The text of every row.
     text_of: Vec<usize>,
     texts: usize,
 }

@@ -35,7 +35,6 @@ pub(crate) struct TokenWork<'a> {
     pub(crate) data_dir: Option<&'a Path>,
     /// The split; by default the task's own for evaluation.
     pub(crate) split: Option<&'a str>,
-    /// At most the first so many examples.
     pub(crate) limit: Option<usize>,
     pub(crate) shard: Shard,
     pub(crate) batch: usize,

@@ -8,7 +8,6 @@ use crate::error::Error;
 
 /// The mean over examples of the best value over an example's references.
 pub(super) struct MeanOfBest {
-    /// The name in the registry.
     pub(super) name: &'static str,
     /// The signature's first fields: what is computed per example.
     pub(super) method: &'static str,

@@ -14,9 +14,6 @@ pub(crate) struct Spread {
 
 impl Spread {
     /// Median and range of some measurements.
-    ///
-    /// # Panics
-    /// When there are none.
     pub(crate) fn of(measurements: &[f64]) -> Self {
         let mut sorted = measurements.to_vec();
         sorted.sort_by(f64::total_cmp);

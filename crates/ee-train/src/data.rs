@@ -32,9 +32,6 @@ enum Asked {
 
 impl Split {
     /// Rows to classify.
-    ///
-    /// # Panics
-    /// When there is not one label per encoding.
     pub(crate) fn labelled(encodings: Vec<Encoding>, labels: &[usize], padding_id: u32) -> Self {
         assert_eq!(encodings.len(), labels.len(), "one label per example");
         let asked = labels.iter().map(|&label| Asked::Label(label)).collect();
@@ -69,9 +66,6 @@ impl Split {
     }
 
     /// Gold labels, in the order of the split.
-    ///
-    /// # Panics
-    /// When the rows have none.
     pub(crate) fn labels(&self) -> Vec<usize> {
         let label = |asked: &Asked| match asked {
             Asked::Label(label) => *label,

@@ -95,9 +95,6 @@ pub fn step<M: ExitModel + Module>(
 }
 
 /// [`step`] with a model on several devices: micro-batch i runs on device i modulo their number.
-///
-/// # Panics
-/// As [`step`].
 pub(crate) fn step_on<M: ExitModel + Module>(
     replicas: Replicas<M>,
     optimizer: &mut AdamW,

@@ -40,9 +40,6 @@ impl ExitScores {
     }
 
     /// The score of the last exit.
-    ///
-    /// # Panics
-    /// When there are no exits.
     pub(crate) fn last(&self) -> f64 {
         *self.scores.last().expect("a model has at least one exit")
     }

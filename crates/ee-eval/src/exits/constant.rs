@@ -23,9 +23,6 @@ pub(crate) struct Constant {
 
 impl Constant {
     /// That of the rows of a trace of labels.
-    ///
-    /// # Panics
-    /// When there is no label.
     pub(crate) fn of_trace(trace: &Trace, scorers: &[Scorer]) -> Self {
         let references = references(trace);
         let mut counts = vec![0_usize; trace.facts.labels.len()];
@@ -44,9 +41,6 @@ impl Constant {
     }
 
     /// Its score in the leading metric.
-    ///
-    /// # Panics
-    /// When there is no metric.
     pub(crate) fn score(&self) -> f64 {
         *self.scores.values().next().expect("a task has a metric")
     }

@@ -12,9 +12,6 @@ use serde::{Deserialize, Serialize};
 use crate::trace::Trace;
 
 /// The shallowest exit, from 1, from which on every deeper exit's prediction equals the last one's.
-///
-/// # Panics
-/// When there is no exit.
 pub(crate) fn saturation_exit(predictions: &[u32]) -> usize {
     let last = predictions[predictions.len() - 1];
     predictions.len()
@@ -115,9 +112,6 @@ pub(crate) struct Ideal {
 
 impl Ideal {
     /// The figures of the ideal exits of a trace, and of what they should be compared with.
-    ///
-    /// # Panics
-    /// When the trace has no row.
     pub(crate) fn of_trace(trace: &Trace, ideal_exits: &[usize]) -> Self {
         let layers = trace.layers();
         let saturated = saturation_exits(trace);

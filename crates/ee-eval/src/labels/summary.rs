@@ -103,9 +103,6 @@ impl Results {
     }
 
     /// The shallowest fixed depth that keeps the required score.
-    ///
-    /// # Panics
-    /// When the results lack it.
     pub(crate) fn fixed(&self) -> &GateResults {
         &self.gates[gates::FIXED.name()]
     }

@@ -43,17 +43,11 @@ impl Page {
 
     /// Writes `report.html`, `report.md` and the plots as SVG into `folder`; returns the path of
     /// `report.html`.
-    ///
-    /// # Panics
-    /// When the page has no table.
     pub(crate) fn write(&self, folder: &Path) -> Result<PathBuf> {
         self.write_with(folder, &[])
     }
 
     /// [`Page::write`] with texts coloured by exit.
-    ///
-    /// # Panics
-    /// When the page has no table.
     pub(crate) fn write_with(&self, folder: &Path, passages: &[Passage]) -> Result<PathBuf> {
         for plot in &self.plots {
             write_text(&folder.join(format!("plots/{}.svg", plot.file)), &plot.svg)?;

@@ -161,9 +161,6 @@ impl Table {
     }
 
     /// The table as CSV with unrounded numbers.
-    ///
-    /// # Panics
-    /// Never: writing to memory does not fail.
     pub(crate) fn csv(&self) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let rows = self.rows.iter().map(|row| row.iter().map(Cell::raw).collect());

@@ -88,9 +88,6 @@ impl Trace {
     /// The same rows as a model would show them that is read at these exits and the last one alone.
     ///
     /// `exits` rise, from 1; the last one need not be among them.
-    ///
-    /// # Panics
-    /// When an exit is not there.
     pub(crate) fn at_exits(&self, exits: &[usize]) -> Self {
         let layers = self.layers();
         let read: Vec<usize> =

@@ -133,9 +133,6 @@ pub fn curve(trace: &Trace, gate: &dyn Gate, scorer: &Scorer) -> Vec<Candidate> 
 
 /// Every distinct behaviour of a gate with these numbers, from never leaving early to always leaving at 1;
 /// `scores` are those of the same rows.
-///
-/// # Panics
-/// When there are no rows or more than `u32::MAX`.
 pub(crate) fn curve_of(numbers: &Numbers, scores: &impl RowScores) -> Vec<Candidate> {
     let rows = u32::try_from(numbers.rows()).expect("a trace has at most u32::MAX rows");
     let layers = numbers.layers();
@@ -175,9 +172,6 @@ pub(crate) fn curve_of(numbers: &Numbers, scores: &impl RowScores) -> Vec<Candid
 ///
 /// A threshold is itself a number of these rows, not one between two: gates that rank exits alike, as confidence,
 /// margin and entropy of two labels do, thereby part any other rows alike.
-///
-/// # Panics
-/// When there are no rows or no steps.
 pub(crate) fn thresholds(numbers: &Numbers, steps: usize) -> Vec<f32> {
     assert!(numbers.rows() > 0 && steps > 0, "{} rows, {steps} steps", numbers.rows());
     let Scale { comparison, range } = numbers.scale();
@@ -274,9 +268,6 @@ pub(crate) fn floor(full: f64, keep: f64) -> f64 {
 /// The candidate of the shallowest average exit whose score is at least `floor`.
 ///
 /// The first candidate of a curve is the full model, which keeps any floor that is at most its score.
-///
-/// # Panics
-/// When there is no candidate.
 pub(crate) fn best(candidates: &[Candidate], floor: f64) -> Candidate {
     // Average exits fall strictly along a curve.
     *candidates.iter().rev().find(|candidate| candidate.score >= floor).unwrap_or(&candidates[0])

@@ -31,9 +31,6 @@ impl BarChart {
     }
 
     /// The chart as an SVG element.
-    ///
-    /// # Panics
-    /// When it has no bar.
     pub(crate) fn svg(&self) -> String {
         draw(|area| {
             let bars = self

@@ -65,9 +65,6 @@ impl LineChart {
     }
 
     /// The chart as an SVG element.
-    ///
-    /// # Panics
-    /// When it has no point.
     pub(crate) fn svg(&self) -> String {
         draw(|area| {
             let is_named = |look| !matches!(look, Look::Ring | Look::BaselineRing);

@@ -50,7 +50,7 @@ impl Case {
         }
     }
 
-    /// Where the tokens are that are no padding.
+    /// Where the tokens are that are not padding.
     fn tokens(&self) -> Vec<usize> {
         let width = self.input_ids[0].len();
         let rows = self.lengths.iter().enumerate();

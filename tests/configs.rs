@@ -1,5 +1,5 @@
 //! What config.json may say: absent keys mean what transformers takes them for (tests/golden, made by
-//! scripts/goldens_config_defaults.py), wrong ones are complained of, all at once.
+//! scripts/goldens_config_defaults.py), wrong ones are reported, all at once.
 
 use std::path::Path;
 

@@ -204,7 +204,7 @@ fn no_draft_goes_beyond_an_end() {
     assert_eq!((found.tally.rounds, found.tally.head_reads), (1, 4));
 }
 
-/// Ends each row after so many tokens.
+/// Ends each row after this many tokens.
 struct Impatient(Vec<usize>);
 
 impl Watcher for Impatient {
@@ -291,13 +291,13 @@ fn next(model: &Llama, text: &[u32]) -> Vec<f64> {
     weights.iter().map(|weight| weight / total).collect()
 }
 
-/// Of χ² with so many degrees of freedom one in a million is above (Wilson & Hilferty 1931).
+/// The value that χ² with this many degrees of freedom exceeds once in a million (Wilson & Hilferty 1931).
 fn bound(freedom: usize) -> f64 {
     let k = freedom as f64;
     k * (1.0 - 2.0 / (9.0 * k) + 4.75 * (2.0 / (9.0 * k)).sqrt()).powi(3)
 }
 
-/// Every continuation by so many tokens with its probability, in the order of their ids.
+/// Every continuation by this many tokens with its probability, in the order of their ids.
 fn continuations(model: &Llama, text: &[u32], tokens: usize) -> Vec<f64> {
     if tokens == 0 {
         return vec![1.0];
@@ -312,7 +312,7 @@ fn continuations(model: &Llama, text: &[u32], tokens: usize) -> Vec<f64> {
     next(model, text).into_iter().enumerate().flat_map(of_token).collect()
 }
 
-/// Draws 40,960 texts of so many tokens and compares how often each comes with what it should.
+/// Draws 40,960 texts of this many tokens and compares how often each comes with what it should.
 fn check_distribution(
     model: &Llama,
     tokens: usize,

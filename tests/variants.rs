@@ -1,6 +1,6 @@
 //! The models of tests/golden under other configurations, against transformers (variants.json, made by
-//! scripts/goldens_variants.py): scalings of rotary positions, windows of some layers, keys that a family does
-//! not heed, names of activation functions, a padding id in the text.
+//! scripts/goldens_variants.py): scalings of rotary positions, windows of some layers, keys that families
+//! ignore, names of activation functions, a padding id in the text.
 
 mod goldens;
 
@@ -106,7 +106,7 @@ fn in_blocks(model: &Llama, text: &[u32], widths: &[usize]) -> Vec<Vec<f32>> {
     logits
 }
 
-/// The same, the first `prompt` tokens read at one go and the rest in steps.
+/// The same, the first `prompt` tokens read at once and the rest in steps.
 fn stepwise(model: &Llama, text: &[u32], prompt: usize) -> Vec<Vec<f32>> {
     in_blocks(model, text, &[vec![prompt], vec![1; text.len() - prompt]].concat())
 }

@@ -14,7 +14,7 @@ pub(crate) enum Kind {
     JsonLines,
     /// Any other text.
     Text,
-    /// A length of eight bytes, so much JSON, and numbers.
+    /// An eight-byte length, that much JSON, and numbers.
     Safetensors,
     /// Bytes whose table of contents is at the end.
     Binary,

@@ -59,7 +59,7 @@ fn a_head_answers_in_the_order_of_the_task() {
         checkpoint::save(&loaded.model, loaded.config.to_json(), &loaded.names, saved.path())
             .unwrap();
         assert_eq!(logits(&load(saved.path(), &Head::Required).unwrap()), turned);
-        // Whoever may read the one file may read the other.
+        // The two files have the same permissions.
         let mode = |name: &str| std::fs::metadata(saved.path().join(name)).unwrap().permissions();
         assert_eq!(mode("model.safetensors"), mode("config.json"));
     }

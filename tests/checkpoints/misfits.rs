@@ -148,7 +148,7 @@ fn quantized_weights_without_a_word_in_their_configuration_are_named_in_one_line
     }
 }
 
-/// A safetensors file of a header and so many bytes.
+/// A safetensors file of a header and this many bytes.
 fn safetensors_file(header: &str, data: usize) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend_from_slice(header.as_bytes());

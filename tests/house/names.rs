@@ -1,4 +1,4 @@
-//! What a registry names is named in one file: whoever needs the name asks the registry.
+//! What a registry names is named in one file: other code asks the registry for it.
 
 use std::collections::BTreeSet;
 

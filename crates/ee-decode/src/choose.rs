@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 /// How the next token follows from the last exit's logits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Choice {
-    /// The most probable token; of equal ones the lowest id.
+    /// The most probable token; on ties the lowest id.
     Greedy,
     /// A draw.
     Sample(Sampling),
@@ -27,7 +27,7 @@ pub struct Sampling {
 }
 
 impl Choice {
-    /// The chance of a prompt: all its draws follow from the seed and its number.
+    /// The randomness of a prompt: all its draws follow from the seed and its number.
     pub(crate) fn chance(self, number: u64) -> ChaCha8Rng {
         let seed = match self {
             Self::Greedy => 0,
@@ -53,10 +53,10 @@ pub(crate) fn draw(logits: &[f32], sampling: Sampling, point: f64) -> u32 {
     kept[kept.len() - 1].0
 }
 
-/// Tokens among which the most probable ones are sought before all are put in order.
+/// Tokens among which the most probable ones are looked for before sorting all of them.
 const FIRST: usize = 256;
 
-/// The tokens that can be drawn, with their weights: probabilities but for their sum. Logits are finite.
+/// The tokens that can be drawn, with their weights: probabilities up to a common factor. Logits are finite.
 pub(crate) fn kept(logits: &[f32], sampling: Sampling) -> Vec<(u32, f64)> {
     let mut order: Vec<u32> = (0..logits.len() as u32).collect();
     let falling =

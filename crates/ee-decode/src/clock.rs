@@ -50,7 +50,7 @@ impl Clock {
         Self { device: Some(device), ..Self::default() }
     }
 
-    /// Does some work and books its time, where it times anything.
+    /// Does some work and records its time, where times are taken.
     pub fn time<T>(&mut self, part: Part, work: impl FnOnce() -> T) -> T {
         if self.device.is_none() {
             return work();
@@ -68,7 +68,7 @@ impl Clock {
         self.spent[part as usize]
     }
 
-    /// Time of the steps that is booked on no part.
+    /// Time of the steps that is not attributed to any part.
     pub fn rest(&self) -> Duration {
         self.steps.saturating_sub(self.spent.iter().sum())
     }
@@ -83,13 +83,13 @@ impl Clock {
         self.started = self.device.is_some().then(Instant::now);
     }
 
-    /// Forgets what was booked, and begins again.
+    /// Forgets what was recorded, and begins again.
     pub(crate) fn restart(&mut self) {
         *self = Self { device: self.device.take(), ..Self::default() };
         self.start();
     }
 
-    /// Books all that was done so far as the prompts'.
+    /// Attributes all that was done so far to the prompts.
     pub(crate) fn end_prompts(&mut self) {
         let (device, prompts) = (self.device.clone(), self.lap());
         *self = Self { device, started: self.started, prompts, ..Self::default() };
@@ -119,7 +119,7 @@ impl Clock {
 
     fn wait(&self) {
         if let Some(device) = &self.device {
-            // A device that cannot wait has nothing queued either.
+            // A device that cannot be waited for has nothing queued either.
             let _ = device.sync();
         }
     }

@@ -38,7 +38,7 @@ pub fn decayed(scale: Scale, threshold: f32, position: Position) -> f32 {
 }
 
 /// A number that fires at a threshold T just where this one fires at what T has decayed to: thresholds that
-/// decay are found as others are. NaN where it fires at none of the range.
+/// decay are found as others are. NaN where it never fires in the range.
 pub fn undecayed(scale: Scale, number: f32, position: Position) -> f32 {
     let (always, span) = unit(scale);
     let still = ((number - always) / span - position.addition()) / 0.9;

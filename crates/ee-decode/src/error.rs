@@ -17,7 +17,7 @@ pub enum Error {
         /// What was given and what was expected.
         reason: String,
     },
-    /// A gate given without a threshold, or with one that is no number.
+    /// A gate given without a threshold, or with one that is not a number.
     #[error("gate `{text}`: {reason}")]
     GateSyntax {
         /// What was typed.

@@ -1,6 +1,6 @@
 //! Plain decoding: a batch of prompts continued token by token, every token through all layers.
 //!
-//! Chance is drawn per prompt, from the seed and the prompt's number.
+//! Random numbers are drawn per prompt, from the seed and the prompt's number.
 
 use burn::tensor::Tensor;
 use ee_models::kernels::Rows;

@@ -71,7 +71,7 @@ pub struct Lane<'m> {
 }
 
 impl<'m> Lane<'m> {
-    /// Embeds some prompts, with room for `room` tokens behind them. The prompts count as read: they must run
+    /// Embeds some prompts, with room for `room` tokens after them. The prompts count as read: they must run
     /// through the layers before anything else does.
     ///
     /// # Panics
@@ -91,7 +91,7 @@ impl<'m> Lane<'m> {
         (lane, stream)
     }
 
-    /// Reads some prompts with all layers, with room for `room` tokens behind them.
+    /// Reads some prompts with all layers, with room for `room` tokens after them.
     ///
     /// # Panics
     /// When there is no prompt.
@@ -116,7 +116,7 @@ impl<'m> Lane<'m> {
         self.filled
     }
 
-    /// Embeds equally many tokens of every row, row after row, from the slot `behind` the first free one.
+    /// Embeds the same number of tokens of every row, row after row, from `behind` slots after the first free one.
     pub fn embed(&self, tokens: &[u32], behind: usize, rows: Rows) -> Stream {
         let width = tokens.len() / self.n_rows();
         let all: Vec<usize> = (0..self.n_rows()).collect();
@@ -135,12 +135,12 @@ impl<'m> Lane<'m> {
         }
     }
 
-    /// Leads from depth `index` to depth `index + 1`.
+    /// Goes from depth `index` to depth `index + 1`.
     pub fn layer(&mut self, index: usize, stream: Stream) -> Stream {
         self.model.layer_with(index, stream, self.cache.layer(index))
     }
 
-    /// Runs some layers; `see` is given each exit, from 1, with what is there.
+    /// Runs some layers; `see` is given each exit, from 1, and the stream there.
     pub fn layers(
         &mut self,
         layers: Range<usize>,
@@ -154,7 +154,7 @@ impl<'m> Lane<'m> {
         })
     }
 
-    /// Reads equally many tokens of every row with all layers; `see` as in [`Lane::layers`].
+    /// Reads the same number of tokens of every row with all layers; `see` as in [`Lane::layers`].
     pub fn read(&mut self, tokens: &[u32], rows: Rows, see: impl FnMut(usize, &Stream)) -> Stream {
         let stream = self.embed(tokens, 0, rows);
         self.filled += stream.width;
@@ -172,7 +172,7 @@ impl<'m> Lane<'m> {
         }
     }
 
-    /// Goes on behind the tokens that a step gave each row; where rows took fewer, their slots are numbered anew
+    /// Continues after the tokens that a step gave each row; where rows took fewer, their slots are numbered anew
     /// (see [`ee_models::cache`]), so that no row waits for another.
     fn settle(&mut self, taken: &[usize]) {
         let most = taken.iter().copied().max().unwrap_or(0);
@@ -326,7 +326,7 @@ impl<'m> Run<'m> {
         Ok(given)
     }
 
-    /// Appends tokens to the texts up to their ends, and puts away those that have ended; gives the rows that
+    /// Appends tokens to the texts up to their ends, and removes those that have ended; returns the rows that
     /// go on.
     fn take(
         &mut self,

@@ -8,7 +8,7 @@ use crate::decay::{Position, decayed, decaying};
 use crate::error::{Error, Result};
 use crate::gates::{self, ExitSpace, FIXED, Gate, Reads, Scale, SetGate};
 
-/// What is typed after a threshold for it to decay.
+/// Typed after a threshold to make it decay.
 pub const DECAY: &str = "@decay";
 
 /// The rule by which no token leaves.
@@ -17,7 +17,7 @@ pub const NONE: &str = "none";
 /// The rule that looks at the last exit's answer.
 pub const IDEAL: &str = "ideal";
 
-/// The rules that are no gates: as typed, and what they do.
+/// The rules that are not gates: as typed, and what they do.
 pub const PLAIN_RULES: &[(&str, &str)] = &[
     (NONE, "never leave"),
     (IDEAL, "run every layer, then take the shallowest exit whose answer is the last one's"),

@@ -20,7 +20,7 @@ pub struct Settings {
     pub policy: &'static dyn KvPolicy,
     /// How the head is read before the last exit.
     pub head: HeadChoice,
-    /// The exits before the last at which gates are read, rising.
+    /// The exits before the last at which gates are read, in increasing order.
     pub exits: Vec<usize>,
     /// New tokens at the beginning of a text that never leave.
     pub min_tokens: usize,
@@ -34,7 +34,7 @@ impl Settings {
         ExitSpace { layers: self.exits.len() + 1, labels: model.vocabulary_size() }
     }
 
-    /// Refuses what does not go together, or can never fire.
+    /// Refuses settings that do not go together or can never fire.
     ///
     /// # Errors
     /// [`Error::Setting`], [`Error::NeverFires`].

@@ -1,11 +1,11 @@
-//! Ctrl-C, SIGTERM and a closed terminal as a wish: long work looks now and then, keeps what is done and ends.
+//! Ctrl-C, SIGTERM and a closed terminal as a request to stop: long work checks now and then, keeps what is done, ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{EvalError, Result};
 
-/// Whether somebody pressed Ctrl-C. A second time ends the process at once.
+/// Whether Ctrl-C was pressed. A second time ends the process at once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         ee_files::note!("error: {error}");
         return ExitCode::from(2);
     }
-    // On a thread of the pool, kernels share their work without waking anybody to begin with.
+    // On a thread of the pool, kernels share their work without having to wake a thread first.
     let done = rayon::scope(|_| ee_eval::run(&arguments));
     // Output that a full disk swallowed is told last: files are safe by now.
     let printed = ee_files::stream::finish().map_err(anyhow::Error::from);

@@ -1,7 +1,7 @@
 //! How fast one way of working is beside another, and how sure that is: how often it was repeated, how far its
 //! rounds and its batches lie apart, and whether other programs had the machine meanwhile ([`crate::machine`]).
 //!
-//! A batch's time is the median of its rounds; rounds are no further draws of texts. Over batches, plain and
+//! A batch's time is the median of its rounds; rounds do not count as further texts. Over batches, plain and
 //! other times of one stay together: a batch that is slow in both says nothing of either. The speed-up is a
 //! ratio of sums; its logarithm is linearised (the delta method: each batch's share in it), and what is left
 //! to chance is measured by Student's t, which few batches make wide. One batch tells

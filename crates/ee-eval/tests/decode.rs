@@ -56,7 +56,7 @@ fn a_gate_that_loses_the_end_of_texts_gains_nothing_by_it() {
     world.write("four.txt", "The cat\nA dog and\nSay\nThe dog and a cat\n");
     let words = "decode --model model --prompts four.txt --max-new-tokens 15 --batch 4 --show 0";
     world.succeed(&format!("{words} --gate none --rounds 1 --output free"));
-    // A token of the first text ends texts from now on.
+    // From now on a token of the first text is an end token.
     let end = world.results("free")["plain"]["outputs"][0]["tokens"][2].clone();
     let config = format!("{{\"eos_token_id\": [{end}]}}");
     world.write("model/generation_config.json", config);

@@ -162,7 +162,7 @@ fn a_reader_that_goes_away_ends_no_command() {
         }
     }
     assert!(world.path("again.parquet").exists());
-    // An error that nobody reads is one all the same.
+    // An unread error is still an error.
     assert_eq!(unread(&world, "ideal --trace absent.parquet").status.code(), Some(1));
 }
 

@@ -228,7 +228,7 @@ fn ideal_exits_of_texts_stand_with_their_scores() {
         assert!(printed.contains("leaves at") && printed.contains("cut"), "{printed}");
         let replay = world.results("gates");
         assert!(replay["notices"][0].as_str().unwrap().contains(context), "{}", replay["notices"]);
-        // A depth at which the model could be cut off stands beside the four gates where one keeps so much.
+        // A depth at which the model could be cut off stands beside the four gates where one keeps enough.
         assert_eq!(
             replay["gates"].as_object().unwrap().len(),
             4 + usize::from(printed.contains("fixed"))

@@ -1,4 +1,4 @@
-//! Data that nobody has labelled: traces, and all that agreement with the full model can say.
+//! Unlabelled data: traces, and all that agreement with the full model can say.
 
 mod fixture;
 

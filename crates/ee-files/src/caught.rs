@@ -1,7 +1,7 @@
 //! Panics of libraries that read files, caught.
 //!
-//! A broken file may break what a library takes for granted, and it panics: while loading, or later.
-//! Whoever runs a command needs the file's name then, not a backtrace.
+//! A broken file may break what a library assumes, which then panics: while loading, or later.
+//! The user then needs the file's name, not a backtrace.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -12,7 +12,7 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `work` gives, or what its panic says. Nothing of the panic is printed.
+/// What `work` returns, or the message of its panic. The panic itself is not printed.
 ///
 /// `work` must not leave anything broken behind that is used after a panic.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
@@ -23,7 +23,7 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     result.map_err(|payload| message(&*payload))
 }
 
-/// The hook of everyone else goes on printing the panics of everyone else.
+/// The previous hook still prints all other panics.
 fn silence_once() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -39,7 +39,7 @@ fn silence_once() {
 fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-    // Several lines of a panic's message are no help in one line of an error.
+    // A panic's message of several lines does not fit in one line of an error.
     let text = text.unwrap_or_else(|| "no reason given".to_owned());
     text.lines().next().unwrap_or_default().to_owned()
 }

@@ -7,7 +7,7 @@ pub enum Error {
     /// A file or folder could not be read, written, locked or removed.
     #[error("cannot {action} {path}", path = path.display())]
     Io {
-        /// What was tried, for example `write`.
+        /// The attempt, for example `write`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -19,10 +19,10 @@ pub enum Error {
     InUse {
         /// The folder.
         folder: PathBuf,
-        /// Program, process, machine and since when.
+        /// Program, process, machine and start time.
         holder: String,
     },
-    /// A folder holds what this project did not make.
+    /// A folder holds something that this project did not make.
     #[error(
         "{folder} holds '{found}' and is not {expected}: choose another folder (nothing in it was changed)",
         folder = folder.display()

@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and a closed terminal as a wish: long work looks now and then, keeps what is done, ends.
+//! Ctrl-C, SIGTERM and a closed terminal as a request to stop: long work checks now and then, keeps what is done, ends.
 
 use std::io;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub fn listen() -> io::Result<Arc<AtomicBool>> {
     Ok(raised)
 }
 
-/// Whether whoever started this process lets it ignore a signal, as far as the system tells.
+/// Whether this process was started with a signal ignored, as far as the system tells.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

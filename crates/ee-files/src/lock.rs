@@ -2,8 +2,8 @@
 //!
 //! The lock is the operating system's on an open file, so it goes with the process however that ends, and a
 //! file that a killed process left behind means nothing. Who holds it is written into the file for the
-//! message of whoever comes second. The file is removed at the end: whoever locked a file that is no longer
-//! the one in the folder tries again. Where the file system knows no locks, the work goes on with a note.
+//! message that a second process shows. The file is removed at the end: a process that locked a file that is no longer
+//! the one in the folder tries again. Where the file system has no locks, the work goes on with a note.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -38,7 +38,7 @@ impl FolderLock {
                 .truncate(false)
                 .read(true)
                 .write(true)
-                // A link is no lock, and where it leads to is none of ours.
+                // A link is not a lock, and its target is not ours.
                 .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
                 .open(&path)
                 .map_err(Error::io("lock", folder))?;

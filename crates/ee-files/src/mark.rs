@@ -1,6 +1,6 @@
 //! Which folders are this project's: those that carry its mark.
 //!
-//! A folder that is not empty and has no mark was filled by somebody else. It is refused, never emptied. The
+//! A folder that is not empty and has no mark was filled by something else. It is refused, never emptied. The
 //! mark is the first file in a folder and the last one out, so that a process killed at any moment leaves a
 //! folder that is empty or marked.
 
@@ -50,7 +50,7 @@ impl Mark {
         fs::read_to_string(folder.join(NAME)).is_ok_and(|text| text.trim_end() == self.kind)
     }
 
-    /// Removes a folder that carries the mark, with everything in it; one that is absent is no error, nor is
+    /// Removes a folder that carries the mark, with everything in it; an absent one is not an error, nor is
     /// an empty one, which a killed removal leaves.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl Mark {
             }
             _ => {}
         }
-        // A link to the folder stays with the empty folder that it names: it was somebody's choice.
+        // A link to the folder stays with the empty folder that it names: someone chose it.
         if fs::symlink_metadata(folder).is_ok_and(|found| found.is_symlink()) {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 //! A reader that has seen enough (`| head`) or a terminal that was closed must not end work whose files are
 //! still to be written: printing stops and the work goes on. That output is lost on a full disk is an error
 //! all the same; it is kept until [`finish`], when the files are safe. What goes to standard error is for
-//! whoever looks on: failures there mean nothing. `println!` and `eprintln!` panic in all these cases.
+//! whoever is watching: failures there do not matter. `println!` and `eprintln!` panic in all these cases.
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
@@ -18,13 +18,13 @@ macro_rules! say {
     ($($argument:tt)*) => { $crate::stream::print_line(format_args!($($argument)*)) };
 }
 
-/// Prints results to standard output as they are, without a line's end; see [`stream`](crate::stream).
+/// Prints results to standard output as they are, without a line end; see [`stream`](crate::stream).
 #[macro_export]
 macro_rules! show {
     ($($argument:tt)*) => { $crate::stream::print(format_args!($($argument)*)) };
 }
 
-/// Prints a line for whoever looks on to standard error; see [`stream`](crate::stream).
+/// Prints a line to standard error for whoever is watching; see [`stream`](crate::stream).
 #[macro_export]
 macro_rules! note {
     ($($argument:tt)*) => { $crate::stream::note_line(format_args!($($argument)*)) };
@@ -33,22 +33,22 @@ macro_rules! note {
 /// Why nothing more is printed.
 static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
 
-/// Prints to standard output, if somebody still reads it.
+/// Prints to standard output, if it still has a reader.
 pub fn print(text: Arguments<'_>) {
     attempt(|| io::stdout().write_fmt(text));
 }
 
-/// Prints a line to standard output, if somebody still reads it.
+/// Prints a line to standard output, if it still has a reader.
 pub fn print_line(text: Arguments<'_>) {
     attempt(|| writeln!(io::stdout(), "{text}"));
 }
 
-/// Hands on what was printed without a line's end.
+/// Flushes what was printed without a line's end.
 pub fn flush() {
     attempt(|| io::stdout().flush());
 }
 
-/// Whether somebody still reads; a command that does nothing but print may end where not.
+/// Whether output still has a reader; a command that only prints may end where it has none.
 #[must_use]
 pub fn is_open() -> bool {
     failure().is_none()
@@ -56,11 +56,11 @@ pub fn is_open() -> bool {
 
 /// Prints a line to standard error, if it can be.
 pub fn note_line(text: Arguments<'_>) {
-    // Whoever looks on is gone; the work matters more.
+    // The reader is gone; the work matters more.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// To be called once, last: flushes, and tells of output that was lost.
+/// To be called once, at the end: flushes, and reports output that was lost.
 ///
 /// # Errors
 /// [`Error::Output`] unless everything was printed or the reader went away.

@@ -3,7 +3,7 @@
 //! A full disk, a kill or an error half way leaves the folder as it was. The cost is that the file's folder
 //! must be writable, not only the file. What a path leads to is looked at first: a link stays and its target
 //! is written, and a device, a pipe or an open stream (`/dev/null`, `/dev/stdout`) is written to as it is. A
-//! temporary file is locked while its writer lives, so what killed writers left can be told and is removed.
+//! temporary file is locked while its writer lives, so what killed writers left is recognised and removed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -32,7 +32,7 @@ pub fn write_whole<E: From<Error>>(
 ) -> Result<(), E> {
     match destination(path)? {
         Destination::Stream => {
-            // Behind what an open stream's file holds (`>>`), not over it.
+            // Appends to what an open stream's file holds (`>>`), rather than overwriting it.
             let file = OpenOptions::new().append(true).open(path);
             fill(&mut file.map_err(Error::io("write", path))?)
         }
@@ -68,7 +68,7 @@ pub fn write_text(path: &Path, text: &str) -> Result<()> {
 /// [`Error::Io`] naming the path.
 pub fn check_writable(path: &Path) -> Result<()> {
     match destination(path)? {
-        // Not opened: a pipe's reader would see its end.
+        // Not opened: a pipe's reader would see the end of the stream.
         Destination::Stream => rustix::fs::access(path, Access::WRITE_OK)
             .map_err(|error| Error::io("write", path)(error.into())),
         Destination::File(place) => {
@@ -79,7 +79,7 @@ pub fn check_writable(path: &Path) -> Result<()> {
     }
 }
 
-/// Whether `path` leads to what is no file and so is written to as it is: nothing can lie beside it.
+/// Whether `path` leads to what is not a file and so is written to as it is: nothing can lie beside it.
 ///
 /// # Errors
 /// [`Error::Io`] where it cannot be looked at.
@@ -96,7 +96,7 @@ pub fn remove_abandoned(folder: &Path) {
             continue;
         }
         let path = entry.path();
-        // Its writer holds the lock as long as it lives. Where nothing can be locked nothing is removed.
+        // Its writer holds the lock as long as it lives. Where locks do not work nothing is removed.
         if let Ok(file) = File::open(&path)
             && file.try_lock().is_ok()
             && is_the_one(&file, &path)
@@ -106,7 +106,7 @@ pub fn remove_abandoned(folder: &Path) {
     }
 }
 
-/// Whether a name is that of a file that is being written, or was when its writer was killed.
+/// Whether a name is that of a file that is being written, or was being written when its writer was killed.
 pub(crate) fn is_temporary(name: &str) -> bool {
     name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }
@@ -166,7 +166,7 @@ fn temporary_file(folder: &Path) -> io::Result<NamedTempFile> {
     builder.prefix(PREFIX).suffix(SUFFIX).permissions(fs::Permissions::from_mode(0o666));
     loop {
         let temporary = builder.tempfile_in(folder)?;
-        // Between its making and its locking another process may take it for an abandoned one.
+        // Between creation and locking, another process may take it for an abandoned one.
         let is_taken = matches!(temporary.as_file().try_lock(), Err(fs::TryLockError::WouldBlock));
         if !is_taken && is_the_one(temporary.as_file(), temporary.path()) {
             return Ok(temporary);

@@ -27,7 +27,7 @@ pub struct CrossEntropy {
 /// `logits` `[rows, n_columns]`, `labels` `[rows]`.
 ///
 /// # Panics
-/// If sizes do not fit together or a label is no column.
+/// If sizes do not fit together or a label is not a column.
 pub fn cross_entropy(
     logits: &mut [f32],
     n_columns: usize,
@@ -60,7 +60,7 @@ fn of_row(row: &mut [f32], label: usize, factor: Option<f64>) -> (f64, bool) {
         scale(row, (factor / sum) as f32);
         row[label] = (factor * (f64::from(gold - max).exp() / sum - 1.0)) as f32;
     }
-    // A logit that is no number must show in the loss.
+    // A logit that is not a number must show in the loss.
     (sum.ln() + f64::from(max) - f64::from(gold), right)
 }
 

@@ -26,7 +26,7 @@ pub struct RowStatistics {
     pub partition: f64,
     /// Of the softmax, in nats: log Z − Σ p·z, z shifted by the largest.
     pub entropy: f32,
-    /// Columns before the given one when sorted by falling logit, then by column; 0 if none was given.
+    /// Columns before the given one when sorted by decreasing logit, then by column; 0 if none was given.
     pub given_rank: u32,
     /// Softmax of the given column; 0 if none was given.
     pub given_probability: f32,

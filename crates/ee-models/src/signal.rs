@@ -5,7 +5,7 @@
 //! neither exp overflows nor p log p is taken at p = 0. Logits are reduced where they are; only these
 //! numbers travel to the host.
 //!
-//! A row of which a logit is NaN or infinite is no distribution, and whoever reads it is stopped with a
+//! A row of which a logit is NaN or infinite is not a distribution, and reading it fails with a
 //! [`NotFinite`]: what a gate or an argmax would make of it looks like an answer.
 
 use burn::tensor::Tensor;
@@ -22,7 +22,7 @@ const CHUNK_BYTES: usize = 32_768_000;
 /// What one exit says about one prediction, on its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Signal {
-    /// The argmax; of equal logits the lowest id.
+    /// The argmax; on ties the lowest id.
     pub prediction: u32,
     /// Probability of the prediction.
     pub confidence: f32,
@@ -35,7 +35,7 @@ pub struct Signal {
 /// How one exit sees the prediction of the last exit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Agreement {
-    /// 1 where this exit ranks the last exit's prediction first; of equal logits lower ids come first.
+    /// 1 where this exit ranks the last exit's prediction first; on ties lower ids come first.
     pub final_rank: u32,
     /// Probability that this exit gives to the last exit's prediction.
     pub final_probability: f32,
@@ -193,8 +193,8 @@ pub fn exit_signals(logits: Tensor<2>, exit: usize) -> Result<Vec<Signal>, NotFi
     Ok(statistics(logits, exit)?.iter().map(Signal::of).collect())
 }
 
-/// The ids of the `k` largest logits of each row, falling; of equal ones the lowest id first (one host
-/// synchronisation, which moves all logits). Logits are finite: who calls this has read their signals.
+/// The ids of the `k` largest logits of each row, in decreasing order; ties by lowest id (one host
+/// synchronisation, which moves all logits). Logits are finite: callers have read their signals.
 ///
 /// # Shapes
 /// `logits` `[rows, outputs]`

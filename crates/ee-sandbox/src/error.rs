@@ -21,7 +21,7 @@ pub enum Error {
         message: String,
     },
 
-    /// Programs that nobody has read cannot be run safely on this system, and so are not run.
+    /// Untrusted programs cannot be run safely on this system, and so are not run.
     #[error("this system cannot isolate a model-written program: {0}")]
     Isolation(String),
 }

@@ -24,7 +24,7 @@ const CHECKER: &str = include_str!("checker.py");
 /// Tries what must be refused.
 const PROBE: &str = include_str!("probe.py");
 
-/// A place to run programs that nobody has read; may be used from many threads at once.
+/// A place to run untrusted programs; may be used from many threads at once.
 #[derive(Debug)]
 pub struct Sandbox {
     interpreter: Interpreter,

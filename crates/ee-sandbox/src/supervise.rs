@@ -1,7 +1,7 @@
 //! Watches a program and the tests of it in their two processes, keeps the limits that the kernel does not keep, and
 //! judges the end.
 //!
-//! What is printed is read to the end, so that nobody waits for us, and all but the last part is thrown away.
+//! What is printed is read to the end, so that no process waits for us, and all but the last part is thrown away.
 
 use std::fs;
 use std::io::{self, PipeReader, Write};

@@ -2,7 +2,7 @@
 //!
 //! All is prepared before the fork, since only system calls are allowed behind it: the process may have
 //! other threads, and one of them may hold the allocator's lock. Root is no exception: its
-//! capabilities are dropped, and Landlock and seccomp bind it as they bind everybody.
+//! capabilities are dropped, and Landlock and seccomp bind it as they bind any user.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};

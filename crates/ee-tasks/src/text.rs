@@ -7,13 +7,13 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 
-/// U+FEFF at a file's beginning says that UTF-8 follows and is no part of the text.
+/// U+FEFF at a file's beginning says that UTF-8 follows and is not part of the text.
 const MARK: char = '\u{FEFF}';
 
 /// A text file without its byte-order mark.
 ///
 /// # Errors
-/// A file that cannot be read or is no UTF-8; of UTF-16 that is said.
+/// A file that cannot be read or is not UTF-8; of UTF-16 that is said.
 pub fn read(path: &Path) -> Result<String, Error> {
     let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;
     if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {

@@ -1,5 +1,5 @@
 //! Real public data, where it is at hand: the folder in EE_SHARED, or `shared` beside the project.
-//! None of it belongs to the project, so these tests say that they were skipped where it is not.
+//! It does not belong to the project, so these tests say that they were skipped where it is not.
 
 use std::path::{Path, PathBuf};
 

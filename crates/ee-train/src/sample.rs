@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 
-/// Continues one prompt again and again.
+/// Continues one prompt repeatedly.
 pub(crate) struct Sampler {
     prompt: String,
     ids: Vec<u32>,

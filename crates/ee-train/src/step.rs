@@ -182,7 +182,7 @@ impl Work<'_> {
             let pass = pass_onto(model, &micro.batch, &micro.targets, &pass_config, earlier);
             passed.layers += pass.seconds.layers;
             passed.heads += pass.seconds.heads;
-            // Host synchronisation: a loss that is no number must not reach the weights.
+            // Host synchronisation: a loss that is not a number must not reach the weights.
             passed.loss += finite("the loss", objective(&config.weights, &pass.exits))? * share;
             add_share(&mut passed.exits, &pass.exits, share);
             passed.gradients = Some(pass.gradients);

@@ -193,7 +193,7 @@ fn without_a_whole_checkpoint_nothing_is_begun_anew() {
     let playground = Playground::new();
     for (way, part) in ways {
         changed(&playground, way);
-        // The best checkpoint has no moments; where it is another one it is no help.
+        // The best checkpoint has no moments; where it is a different one it does not help.
         let list = || {
             let list = std::process::Command::new("bash")
                 .args(["-c", "find run | sort; cat $(find run -name '*.json*' -o -name '*.safetensors' | sort) | md5sum"])

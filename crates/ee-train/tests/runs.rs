@@ -34,7 +34,7 @@ fn a_run_learns_and_leaves_its_folder() {
     assert!(run["versions"]["burn"].is_string());
     let facts = playground.json("run/best/ee_training.json");
     assert_eq!(facts["ee_objective"], "joint", "{facts}");
-    // The best checkpoint was chosen by the split that validated it, which whoever measures it should know.
+    // The best checkpoint was chosen by the split that validated it, which matters to anyone who measures it.
     let validation = run["task"]["validation_split"].as_str();
     assert!(facts["training_split"].is_string() && facts["chosen_on"].is_string(), "{facts}");
     assert!(validation.is_none_or(|split| facts["chosen_on"] == split), "{facts}");

@@ -1,4 +1,4 @@
-//! Leave when little is undecided: the entropy of the distribution is below the threshold.
+//! Leave when the answer is decided: the entropy of the distribution is below the threshold.
 
 use ee_models::signal::Signal;
 

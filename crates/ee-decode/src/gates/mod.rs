@@ -36,7 +36,7 @@ pub const GATES: &[&dyn Gate] =
 /// Every gate on states: the head is read once, where a token leaves.
 pub const STATE_GATES: &[&dyn Gate] = &[&cosine::Cosine, &learned::Learned];
 
-/// Every input to one depth: no gate, but what each gate has to beat.
+/// Every input to one depth: not a gate, but what each gate has to beat.
 pub const FIXED: &dyn Gate = &fixed::Fixed;
 
 /// Everything that may be tried on a trace: [`FIXED`], then every gate on signals.

@@ -26,7 +26,7 @@ impl Gate for Patience {
     }
 
     fn range(&self, space: ExitSpace) -> Range {
-        // N − 1 repetitions are seen at exit N at the earliest, where every row leaves anyway.
+        // N − 1 repetitions are seen at exit N at the earliest, where every row leaves in any case.
         Range { never: space.layers as f32 - 1.0, always: 0.0 }
     }
 

@@ -1,6 +1,6 @@
 //! How the shared head is read at the exits before the last, for gates that ask it.
 //!
-//! A [`Head`] is chosen once; a [`Reading`] is it at work on one token of each row. The last exit and the
+//! A [`Head`] is chosen once; a [`Reading`] applies it to one token of each row. The last exit and the
 //! token are always the whole head's.
 
 mod full;
@@ -73,7 +73,7 @@ pub trait Reading {
     ) -> Result<Vec<Signal>, NotFinite>;
 }
 
-/// The model at an exit, with the clock that its reads are booked on.
+/// The model at an exit, with the clock that records its reads.
 pub struct Reader<'a> {
     /// The model.
     pub model: &'a dyn Decoder,

@@ -1,8 +1,8 @@
 //! The whole head at the first exit read; at later ones its K best rows of then; the whole head again before
 //! a token leaves, which gives new best rows where it does not leave after all.
 //!
-//! Signals of the later exits are over the K outputs alone: a confidence is at least the whole head's there as
-//! long as the answer is among them, an entropy at most about it. What leaves is always confirmed.
+//! Signals of the later exits are over the K outputs alone: a confidence is at least the whole head's as
+//! long as the answer is among them, an entropy at most about it. Every exit taken is confirmed.
 
 use burn::tensor::{Int, Tensor, TensorData};
 use ee_models::Decoder;
@@ -41,7 +41,7 @@ struct PrunedReading {
     rows: Vec<Option<Candidates>>,
 }
 
-/// Some outputs, by rising id, with their rows of the head.
+/// Some outputs, by increasing id, with their rows of the head.
 #[derive(Clone)]
 struct Candidates {
     ids: Vec<u32>,
@@ -90,7 +90,7 @@ impl Reading for PrunedReading {
 
 impl Candidates {
     fn of(model: &dyn Decoder, mut ids: Vec<u32>) -> Self {
-        // Of equal logits the lowest id wins, here as everywhere.
+        // On ties the lowest id wins, here as everywhere.
         ids.sort_unstable();
         let Weight { matrix, bias } = model.head_weight();
         let places: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();

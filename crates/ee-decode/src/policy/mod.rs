@@ -1,4 +1,4 @@
-//! What a decoder does about the keys and values that a token which left never computed.
+//! What a decoder does about the keys and values that a token skipped by leaving early.
 //!
 //! A [`KvPolicy`] is chosen once; a [`Filling`] is the policy at work on one batch. A row of the batch is
 //! named by its row of the cache. `recompute` and `copy` fill all layers at once with stand-ins, `deferred`

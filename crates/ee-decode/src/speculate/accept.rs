@@ -40,7 +40,7 @@ impl Said {
         }
     }
 
-    /// The next token at a position; `point` gives numbers of chance, 0..1.
+    /// The next token at a position; `point` gives random numbers, 0..1.
     pub(super) fn draw(&self, at: usize, point: impl FnOnce() -> f64) -> Drafted {
         match self {
             Self::Best(best) => {
@@ -134,10 +134,10 @@ fn greedy(drafts: &[Drafted], best: &[(u32, f64)]) -> Vec<u32> {
 }
 
 /// The tokens of a drawn round (Leviathan et al. 2023): a draft x of distribution q stays with probability
-/// min(1, p(x) / q(x)); in the place of the first that does not comes a draw from max(0, p − q), after the
+/// min(1, p(x) / q(x)); the first that does not is replaced by a draw from max(0, p − q), after the
 /// last that does one from p. Each token then has the distribution p.
 ///
-/// `target` gives p after the last known token and a number of drafts, `point` the next number of chance, 0..1.
+/// `target` gives p after the last known token and a number of drafts, `point` the next random number, 0..1.
 fn drawn(
     drafts: &[Drafted],
     mut target: impl FnMut(usize) -> Vec<f64>,
@@ -152,7 +152,7 @@ fn drawn(
             continue;
         }
         let mut rest: Vec<f64> = p.iter().zip(q).map(|(p, q)| (p - q).max(0.0)).collect();
-        // A rejection means p(x) < q(x), so p exceeds q elsewhere, if only by what rounding swallows.
+        // A rejection means p(x) < q(x), so p exceeds q elsewhere, if only by less than rounding shows.
         if rest.iter().all(|&weight| weight == 0.0) {
             rest = p;
         }

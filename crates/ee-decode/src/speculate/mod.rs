@@ -6,7 +6,7 @@
 //! model says the same, and its next token comes on top. Greedy texts are those of [`crate::generate`], token
 //! for token; drawn ones have the same distribution (Leviathan et al. 2023). On the CPU a row's numbers have
 //! the same bits in a block of any width and in any batch, which makes "token for token" exact; a backend
-//! without that property may part where two logits tie to within rounding.
+//! without that property may diverge where two logits tie to within rounding.
 
 mod accept;
 mod adapt;

@@ -224,7 +224,7 @@ impl Drafting<'_> {
         })
     }
 
-    /// What became of the drafts on which the full model had its say.
+    /// What became of the drafts that the full model judged.
     fn judge(&mut self, plan: Plan, drafts: &[Vec<Drafted>], tokens: &[Vec<u32>]) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         for (drafts, tokens) in drafts.iter().zip(tokens) {

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 /// How often an exit's guesses stayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Acceptance {
-    /// Guesses that the full model had its say on: those before the first rejected one, and it.
+    /// Guesses that the full model judged: those before the first rejected one, and that one.
     pub examined: usize,
     /// Guesses that stayed.
     pub accepted: usize,
@@ -26,7 +26,7 @@ impl Acceptance {
 pub struct Tally {
     /// Texts.
     pub texts: usize,
-    /// Tokens that rounds gave; each text's first one comes from its prompt.
+    /// Tokens that rounds produced; each text's first one comes from its prompt.
     pub round_tokens: usize,
     /// Rounds, whatever the number of rows.
     pub rounds: usize,

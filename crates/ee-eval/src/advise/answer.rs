@@ -38,7 +38,7 @@ pub(crate) fn answer(found: &Recommendation) -> String {
     }
 }
 
-/// What the answer is worth, in words.
+/// How sure the answer is, in words.
 pub(super) fn promise(found: &Recommendation) -> String {
     let exact = match found.judged.iter().flatten().all(|quality| quality.is_exact) {
         true => "",
@@ -129,7 +129,7 @@ fn speed(finding: &Finding) -> String {
     format!("{:.2}×{bound}", finding.speed_up)
 }
 
-/// Why the best of what could be used is not.
+/// Why the best candidate is not used.
 fn refused(found: &Recommendation, place: usize) -> String {
     let (finding, way) = (&found.findings[place], &found.trials.trials[place].way);
     let speed = speed(finding);

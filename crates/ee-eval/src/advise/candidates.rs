@@ -1,4 +1,4 @@
-//! Every setting worth a thought, with what one half of the trace and the times of the parts promise of it.
+//! Every setting worth considering, with what one half of the trace and the times of the parts predict for it.
 
 use super::half::Observed;
 use super::origin::Origin;
@@ -19,7 +19,7 @@ use serde::Serialize;
 pub(crate) struct Search<'a> {
     /// The half of the trace that chooses.
     pub(crate) trace: &'a Trace,
-    /// What gates on states make of some of its texts; none where they are not looked at.
+    /// The numbers of gates on states for some of its texts; none where those gates are not considered.
     pub(crate) observed: Option<&'a Observed>,
     pub(crate) times: &'a Times,
     /// Ways of asking whether a token leaves.

@@ -1,5 +1,5 @@
 //! The whole choice, from the half that chooses to the verdict, in one function: what is promised of it is
-//! tried on made-up worlds ([`super::simulation`]) by running this very code.
+//! tested on simulated worlds ([`super::simulation`]) by running this very code.
 
 use super::candidates::{Candidate, Search, candidates};
 use super::decide::{Doubt, Finding, Verdict, decide, worth_judging};
@@ -31,7 +31,7 @@ pub(crate) struct Tried {
 /// A choice and all that led to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Chosen {
-    /// Every setting that was thought of, the most promising first.
+    /// Every setting considered, the most promising first.
     pub(crate) candidates: Vec<Candidate>,
     /// The places among them of those that were tried.
     pub(crate) tried: Vec<usize>,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::trial::quality::Kept;
 
-/// Below this a gain is not worth a setting.
+/// A gain below this is not worth a setting.
 pub(crate) const LEAST: f64 = 1.03;
 
 /// The part of the doubt that is spent on speed: times are told apart by few texts, quality is not.

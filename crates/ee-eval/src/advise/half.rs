@@ -17,13 +17,13 @@ use crate::trace::Trace;
 use crate::trial::material::{Material, Terms};
 use ee_decode::gates::{Gate, STATE_GATES, fitted};
 
-/// Texts that the numbers of gates on states are read of where a guarantee needs no more.
+/// Texts from which the numbers of gates on states are read where a guarantee needs no more.
 const STATE_TEXTS: usize = 150;
 
 /// Texts per batch where no clock runs.
 const FURTHER_BATCH: usize = 8;
 
-/// What gates on states make of some texts.
+/// The numbers of gates on states for some texts.
 pub(crate) struct Observed {
     pub(crate) trace: Trace,
     pub(crate) numbers: StateNumbers,

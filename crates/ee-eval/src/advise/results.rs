@@ -38,7 +38,7 @@ pub(crate) struct Recommendation {
     /// The share of its tokens, at exits 1..=N, that are the last exit's.
     pub(crate) agreement_per_exit: Vec<f64>,
     pub(crate) times: Times,
-    /// Every setting that was thought of, the most promising first.
+    /// Every setting considered, the most promising first.
     pub(crate) candidates: Vec<Candidate>,
     /// The place among them of every trial.
     pub(crate) tried: Vec<usize>,

@@ -1,4 +1,4 @@
-//! The few settings that are tried, out of all that were thought of.
+//! The few settings that are tried, out of all those considered.
 
 use super::candidates::Candidate;
 use super::origin::Origin;

@@ -1,4 +1,4 @@
-//! The promise of `recommend`, tried on made-up worlds in which the truth is known.
+//! The promise of `recommend`, tested on simulated worlds in which the truth is known.
 //!
 //! Each world draws texts of a model that does not exist. A run draws a trace and the texts of the other half, lets
 //! [`choose`] do all that it does with a real model, and asks a few thousand further texts of that world whether
@@ -69,7 +69,7 @@ impl World {
     /// Per token after the first and exit: how sure it is, and whether it is the last one's.
     fn text(self, random: &mut ChaCha8Rng) -> Vec<[(f32, bool); LAYERS]> {
         let is_lost = self == Self::Rare && random.random::<f64>() < 0.025;
-        // Texts are hard or easy as a whole: their tokens are no draws of their own.
+        // Texts are hard or easy as a whole: their tokens are not independent draws.
         let hardness = random.random::<f32>();
         let token = |random: &mut ChaCha8Rng| {
             std::array::from_fn(|at| {

@@ -115,7 +115,7 @@ impl Asked {
     /// From steps of an ask at a first exit, one at a later exit, and the whole head read before leaving.
     fn of(ask: &Ask, steps: &[Vec<f64>; 3]) -> Self {
         let [first, later, confirm] = [0, 1, 2].map(|at: usize| Spread::of(&steps[at]).median);
-        // What read the whole head has nothing to confirm: a pruned head at the first exit, too.
+        // A reading of the whole head has nothing to confirm: a pruned head at the first exit, too.
         let (leave_at_first, leave_later) = match ask {
             Ask::Head(choice) if choice.head.has_number() => (0.0, confirm),
             Ask::Head(_) => (0.0, 0.0),
@@ -190,7 +190,7 @@ fn behind<'m>(model: &'m dyn Decoder, prompt: &[u32], room: usize) -> (Lane<'m>,
 struct Bench<'m> {
     model: &'m dyn Decoder,
     lane: Lane<'m>,
-    /// Takes what is written beside a step.
+    /// Holds what is written besides a step's own results.
     beside: Lane<'m>,
 }
 
@@ -255,7 +255,7 @@ impl<'m> Bench<'m> {
 
 /// Does some work and waits for the device.
 fn time<T>(device: &Device, work: impl FnOnce() -> T) -> (T, f64) {
-    // A device that cannot wait has nothing queued either.
+    // A device that cannot be waited for has nothing queued either.
     let _ = device.sync();
     let started = Instant::now();
     let found = work();

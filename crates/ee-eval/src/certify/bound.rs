@@ -1,4 +1,4 @@
-//! How probable it is to see so little loss if the true risk were above its bound: p-values that hold for any
+//! How probable it is to see this little loss if the true risk were above its bound: p-values that hold for any
 //! number of examples.
 //!
 //! Losses lie in [0, 1] and examples are independent; nothing else is assumed. Bates, Angelopoulos, Lei,

@@ -30,7 +30,7 @@ pub(crate) struct Certificate {
     pub(crate) model: String,
     pub(crate) task: String,
     pub(crate) split: String,
-    /// Inputs were cut to so many tokens.
+    /// Inputs were cut to this many tokens.
     pub(crate) max_length: usize,
     pub(crate) layers: usize,
     /// Whether the examples are generated texts, each judged on the full model's own context.

@@ -4,7 +4,7 @@
 //! threshold to its loosest (Learn-then-Test with Hoeffding–Bentkus p-values, one fixed sequence per line). Which
 //! thresholds stand in a sequence follows from the signals of the other half alone, so that nothing of what decides
 //! has chosen them. The last threshold that passes at level ε is certified for its line looked at alone; the last that
-//! passes at ε divided by the number of lines is certified together with all the others', so that whoever then picks
+//! passes at ε divided by the number of lines is certified together with all the others', so that one who then picks
 //! the best of them, by whatever rule, keeps the promise (Bonferroni). That best one is the certificate.
 //!
 //! The other half only shows what thresholds do. Beside them stands the exact best threshold under the quality rule
@@ -41,7 +41,7 @@ use sequence::{Promise, certified, ladder, test};
 
 /// Distance of the thresholds that [`certify`] tests, in the gate's unit.
 const CERTIFY_STEP: f64 = 0.05;
-/// Into so many steps the way of the mean exit from N to 1 is divided, on the half that does not decide.
+/// Steps into which the way of the mean exit from N to 1 is divided, on the half that does not decide.
 const STEPS: usize = 100;
 
 /// What is asked for.

@@ -72,9 +72,9 @@ pub(crate) struct Best {
 /// One gate, or the fixed depth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GateCalibration {
-    /// Certified as if it were the only one: for whoever had chosen it before.
+    /// Certified as if it were the only one: for a reader who had chosen it beforehand.
     pub(crate) alone: Line,
-    /// Certified together with all the others: for whoever picks the best of them.
+    /// Certified together with all the others: for a reader who picks the best of them.
     pub(crate) among_all: Line,
     /// The quality rule, for comparison.
     pub(crate) rule: Rule,

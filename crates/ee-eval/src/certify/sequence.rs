@@ -1,6 +1,6 @@
 //! Fixed-sequence testing: from the tightest threshold towards the loosest, as long as each is proven safe.
 //!
-//! The thresholds are fixed before any loss is seen, so that stopping at the first failure costs nothing of
+//! The thresholds are fixed before any loss is seen, so that stopping at the first failure costs none of
 //! the confidence however many there are (Angelopoulos et al. 2021; as CALM, Schuster et al. 2022). Coarse
 //! steps lose some depth and no validity.
 

@@ -1,8 +1,8 @@
-//! The promise, tried: many traces from populations whose true risk is known at every threshold.
+//! The guarantee put to the test: many traces from populations whose true risk is known at every threshold.
 //!
 //! Exit 1 is as sure as a number c drawn evenly from (0, 1); `confidence:λ` leaves where c > λ. A share of
 //! runs above 1 − confidence (and three standard deviations of that share) would break the promise. That
-//! the test can fail is shown beside it: the shortcuts that people take do break it.
+//! the test can fail is shown beside it: common shortcuts do break it.
 
 use ee_decode::gates::by_name;
 use rand::{RngExt, SeedableRng};
@@ -175,7 +175,7 @@ fn the_risk_of_texts_is_kept_and_that_of_their_tokens_would_not_be() {
     assert!(kept.broken as f64 <= allowed(), "{kept:?}");
     assert!(kept.certified as f64 > 0.95 * RUNS as f64, "most runs certify something: {kept:?}");
     assert!(kept.threshold < 0.9, "and something loose, where 0.75 is the best: {kept:?}");
-    // Thirty tokens of one text are not thirty draws.
+    // Thirty tokens of one text are not thirty independent draws.
     let tokens = |seed| {
         let alone = texts(100, seed).into_iter().flatten().map(|token| vec![token]);
         trace(&alone.collect::<Vec<_>>())
@@ -186,7 +186,7 @@ fn the_risk_of_texts_is_kept_and_that_of_their_tokens_would_not_be() {
 
 #[test]
 fn whoever_picks_the_best_of_all_lines_keeps_the_promise() {
-    // So small a bound that few thresholds lie between those that are far below it and those above.
+    // A bound so small that few thresholds lie between those that are far below it and those above.
     let bound = 0.05;
     let runs: Vec<(Option<f64>, Option<f64>)> = (0..RUNS)
         .into_par_iter()
@@ -213,7 +213,7 @@ fn whoever_picks_the_best_of_all_lines_keeps_the_promise() {
     assert!(certified as f64 > 0.9 * RUNS as f64, "most runs certify something: {certified}");
 }
 
-/// The certified threshold where every row decides, as if it were a draw of its own.
+/// The certified threshold where every row decides, as if it were an independent draw.
 fn certify_on_all(trace: &Trace, risk: f64) -> Option<f32> {
     let gate = by_name("confidence").unwrap();
     let ladder = ladder(gate.scale(ExitSpace { layers: 2, labels: 2 }), 0.05);

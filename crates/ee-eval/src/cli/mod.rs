@@ -1,4 +1,4 @@
-//! What can be typed: a file a verb, with its flags, what it does with them, and what it prints.
+//! What can be typed: one file per verb, with its flags, what it does with them, and what it prints.
 
 mod bench;
 mod calibrate;

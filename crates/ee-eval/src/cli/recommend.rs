@@ -82,7 +82,7 @@ impl Flags {
         }
     }
 
-    /// What has to be typed to decode the same.
+    /// The command that decodes in the same way.
     fn words(&self, task: &GenerationTask, max_new_tokens: usize) -> String {
         let mut words =
             format!("--model {} --task {}", self.decoder.of.model.display(), self.task.display());

@@ -52,7 +52,7 @@ impl DraftArguments {
         Some(Plan { exit: self.draft_exit?, drafts: self.draft_length? })
     }
 
-    /// The strategy for a model of so many layers.
+    /// The strategy for a model of this many layers.
     pub(crate) fn strategy(self, n_layers: usize) -> Strategy {
         strategy(self.plan(), n_layers)
     }

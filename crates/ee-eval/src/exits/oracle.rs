@@ -1,6 +1,6 @@
 //! Where a prediction could have left: the ideal exit, the saturation exit, and what chance gives.
 //!
-//! The ideal exit looks at the last exit's answer, so it is a bound and no method. On a task of few
+//! The ideal exit looks at the last exit's answer, so it is a bound, not a method. On a task of few
 //! labels a layer that knows nothing often agrees with the last one; the exits expected by chance
 //! say how much of an early ideal exit is that. They are computed, not sampled: shuffled over the
 //! examples, exit j shows a given row label c with probability q_j(c), its share among exit j's

@@ -44,7 +44,7 @@ impl Scorer {
         Ok(Self { metric, of_agreement: false, n_labels, statistics })
     }
 
-    /// The share of rows with the full model's answer: what can be said where nobody knows the right one.
+    /// The share of rows with the full model's answer: what can be said where the right one is unknown.
     fn agreement(n_labels: usize) -> Result<Self> {
         Ok(Self { of_agreement: true, ..Self::new("accuracy", n_labels)? })
     }

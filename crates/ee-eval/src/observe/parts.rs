@@ -22,7 +22,7 @@ const MARK: Mark = Mark::new("the finished batches of a trace");
 /// What says of which run the batches are.
 const RUN: &str = "run.txt";
 
-/// The finished batches of a run; nobody else works on them.
+/// The finished batches of a run, held by this process alone.
 pub(super) struct Parts {
     folder: PathBuf,
     _lock: FolderLock,
@@ -36,7 +36,7 @@ impl Parts {
         let folder = PathBuf::from(name);
         MARK.claim(&folder)?;
         let lock = FolderLock::take(&folder, "ee-eval")?;
-        // Whoever held it until now may have taken the mark away.
+        // The previous holder may have removed the mark.
         MARK.claim(&folder)?;
         let parts = Self { folder, _lock: lock };
         let stated = parts.folder.join(RUN);
@@ -55,7 +55,7 @@ impl Parts {
                 return Err(EvalError::Io { action: "read", path: stated, source });
             }
             _ => {
-                // None, or batches of a run that nobody knows any more.
+                // None, or batches of an unknown run.
                 parts.clear()?;
                 write_text(&stated, identity)?;
             }
@@ -145,7 +145,7 @@ impl Drop for Parts {
     /// A run that ends before its first batch leaves nothing behind.
     fn drop(&mut self) {
         if !self.has_some() {
-            // Nobody is there to be told; a folder that stays is taken by the next run.
+            // An error has no reader here; the next run takes a folder that stays.
             let _ = self.take_away();
         }
     }

@@ -49,7 +49,7 @@ impl StateNumbers {
         let progress = Progress::new("states", texts.len());
         for (rows, prompt) in texts.into_iter().zip(prompts) {
             same("prompt_tokens", trace.prompt_tokens[rows.start] as usize, prompt.len())?;
-            // The last token of a text is no input.
+            // The last token of a text is not an input.
             let tokens = &trace.gold[rows.start..rows.end - 1];
             let mut wrong = None;
             run(model, prompt, tokens, |exit, before, state| {

@@ -44,7 +44,7 @@ impl Trace {
         let values = rows.checked_mul(layers).ok_or("it has more exits than can be counted")?;
         let is_text = self.facts.generation.is_some();
         let with_prompts = if is_text { rows } else { 0 };
-        // Every text has tokens; nobody may know the labels.
+        // Every text has tokens; labels may be unknown.
         let with_gold = if is_text || self.facts.has_gold { rows } else { 0 };
         let plain = [
             ("prompt_tokens", self.prompt_tokens.len(), with_prompts),

@@ -127,7 +127,7 @@ pub struct TraceFacts {
     pub shard: Shard,
     /// Examples per batch.
     pub batch: usize,
-    /// Inputs were cut to so many tokens.
+    /// Inputs were cut to this many tokens.
     pub max_length: usize,
     /// The device, e.g. `cpu`.
     pub device: String,

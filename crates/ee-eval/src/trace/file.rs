@@ -51,7 +51,7 @@ pub(crate) fn write(trace: &Trace, path: &Path) -> Result<()> {
 /// Reads a trace.
 ///
 /// # Errors
-/// [`EvalError::Io`] when the file cannot be opened, [`EvalError::Parquet`] when it is no Parquet
+/// [`EvalError::Io`] when the file cannot be opened, [`EvalError::Parquet`] when it is not a Parquet
 /// file, [`EvalError::NotATrace`] when it is not one of ours or says what no run says.
 pub fn read(path: &Path) -> Result<Trace> {
     guarded(path, || read_rows(path))

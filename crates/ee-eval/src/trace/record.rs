@@ -52,7 +52,7 @@ impl Trace {
         self.predictions(row)[exit - 1]
     }
 
-    /// What the answers of a row are scored against: the right one, or where nobody knows it the full model's.
+    /// What the answers of a row are scored against: the right one, or the full model's where that is unknown.
     pub(crate) fn reference(&self, row: usize) -> u32 {
         self.gold.get(row).copied().unwrap_or_else(|| self.prediction(row, self.layers()))
     }

@@ -88,7 +88,7 @@ pub(crate) fn generated(lengths: &[u32], layers: usize, vocabulary: usize, seed:
     trace
 }
 
-/// The rows of a trace as new tokens: examples of so many each, the first with a prompt of 10 tokens,
+/// The rows of a trace as new tokens: examples of this many each, the first with a prompt of 10 tokens,
 /// the next of 11.
 pub(crate) fn as_text(mut trace: Trace, lengths: &[u32]) -> Trace {
     trace.facts.generation = Some(GenerationFacts {

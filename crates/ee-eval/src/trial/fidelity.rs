@@ -1,4 +1,4 @@
-//! How close texts are to the full model's, where they part from it, and whether they run on.
+//! How close texts are to the full model's, where they diverge from it, and whether they repeat themselves.
 
 use std::collections::HashSet;
 

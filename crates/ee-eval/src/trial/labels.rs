@@ -203,7 +203,7 @@ fn places(rows: &[usize], device: &Device) -> Tensor<1, Int> {
 
 /// Now, with nothing left to do on the device.
 fn start(device: &Device) -> Instant {
-    // A device that cannot wait has nothing queued either.
+    // A device that cannot be waited for has nothing queued either.
     let _ = device.sync();
     Instant::now()
 }

@@ -178,7 +178,7 @@ impl Worth {
         Quality { what, texts, share, at_least, at_most, doubt, is_exact, kept, needed }
     }
 
-    /// The score of our texts by the full model's, each counted so often.
+    /// The score of our texts by the full model's, each counted this often.
     fn ratio(&self, texts: &[[Vec<f64>; 2]], times: &[f64]) -> f64 {
         let Ok(score) = ee_tasks::metrics::text::score_by_name(&self.what) else { return f64::NAN };
         let [ours, full] = sums(texts, times).map(|sum| score(&sum));

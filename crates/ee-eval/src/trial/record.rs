@@ -166,7 +166,7 @@ impl Trials {
         self.trials.iter_mut().for_each(|trial| trial.texts.forget_prompts());
     }
 
-    /// Where some ways' texts part from the full model's.
+    /// Where some ways' texts diverge from the full model's.
     pub(crate) fn places(&self, trials: &[&Trial]) -> Vec<Place> {
         places(trials.iter().flat_map(|trial| trial.texts.beside(&self.plain)))
     }

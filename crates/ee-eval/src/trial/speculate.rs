@@ -82,7 +82,7 @@ struct Timing {
 #[derive(Debug, Serialize)]
 struct ExitAcceptance {
     exit: usize,
-    /// Drafts on which the full model had its say.
+    /// Drafts that the full model judged.
     examined: usize,
     accepted: usize,
 }

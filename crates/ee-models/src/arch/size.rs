@@ -26,7 +26,7 @@ pub struct ModelSize {
 }
 
 impl ModelSize {
-    /// Counts the parameters of a model of so many layers on one of two at most: the others are as the second.
+    /// Counts the parameters of a model of this many layers on one of two at most: the others are as the second.
     /// `build` asks for the parameters of a model of that many.
     pub(super) fn count(layers: usize, build: impl Fn(usize, &mut ParameterShapes)) -> Self {
         let shapes = |layers: usize| {

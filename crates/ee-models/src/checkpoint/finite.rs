@@ -26,7 +26,7 @@ pub(super) fn first_not_finite(data: &TensorData) -> Option<(Vec<usize>, f32)> {
 
 /// The first number whose bits are wrong.
 fn find<const N: usize>(bytes: &[u8], is_wrong: impl Fn([u8; N]) -> bool + Sync) -> Option<usize> {
-    // Without a branch per number, so that the compiler vectorises it; rarely is anything found.
+    // Without a branch per number, so that the compiler vectorises it; hits are rare.
     let holds = |piece: &[u8]| {
         piece.as_chunks::<N>().0.iter().fold(false, |found, &bits| found | is_wrong(bits))
     };

@@ -60,7 +60,7 @@ impl From<pytorch_reader::DType> for Format {
 }
 
 impl Format {
-    /// How many numbers so many bytes are; `None` where they are none.
+    /// How many numbers this many bytes are; `None` where they are not a whole number of them.
     pub(super) fn count(self, bytes: usize) -> Option<usize> {
         match self {
             Self::F64 => Some(bytes / 8),

@@ -1,7 +1,7 @@
 //! JSON files of a checkpoint folder: configurations read key by key, all complaints at once.
 //!
 //! Nothing is guessed: a value of another type than its key's, null included, is a complaint that says what
-//! was expected and what was found. What an absent key means is said by whoever asks for it.
+//! was expected and what was found. What an absent key means is up to the caller.
 
 use std::path::Path;
 
@@ -59,7 +59,7 @@ impl<'a> Keys<'a> {
         self.json.keys().map(String::as_str)
     }
 
-    /// Whether nothing was wrong so far. Where something was, what stands in for it fits nothing else.
+    /// Whether nothing was wrong so far. Where something was, the placeholder for it fits nothing else.
     pub(crate) fn is_sound(&self) -> bool {
         self.complaints.is_empty()
     }
@@ -68,7 +68,7 @@ impl<'a> Keys<'a> {
         self.complaints.push(complaint);
     }
 
-    /// What `read` makes of the value of a key; `None` and a complaint where it makes nothing of it.
+    /// What `read` makes of the value of a key; `None` and a complaint where it cannot read it.
     fn read<T>(
         &mut self,
         key: &str,

@@ -38,7 +38,7 @@ pub(crate) struct CheckpointParameters {
 }
 
 impl CheckpointParameters {
-    /// Opens the weights of a folder, which must be numbers and of so many layers.
+    /// Opens the weights of a folder, which must be numbers and have this many layers.
     pub(crate) fn open(
         folder: &Path,
         naming: Naming,

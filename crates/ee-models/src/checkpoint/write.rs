@@ -94,7 +94,7 @@ pub fn save<M: Module>(
     let dtype = collector.dtype.unwrap_or(DType::F32);
     std::fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
     let path = folder.join("config.json");
-    // Whichever name the reader's version of transformers has for it.
+    // Both names that versions of transformers have for it.
     config.insert("torch_dtype".into(), torch_name(dtype).into());
     config.remove("dtype");
     let mut json = serde_json::to_string_pretty(&config).expect("JSON values always serialize");
@@ -113,7 +113,7 @@ pub fn save<M: Module>(
     save_tensors(tensors, Some(metadata), &path)
 }
 
-/// Writes a safetensors file that whoever may read its folder may read, forced to the disk.
+/// Writes a safetensors file with the permissions of an ordinary new file, forced to the disk.
 ///
 /// # Errors
 /// When it cannot be written.

@@ -35,13 +35,13 @@ pub trait Backbone {
     /// the model normalises sums.
     fn sublayer(&self, index: usize, sublayer: Sublayer, stream: Stream) -> Stream;
 
-    /// Leads from depth `index` to depth `index + 1`.
+    /// Goes from depth `index` to depth `index + 1`.
     fn layer(&self, index: usize, stream: Stream) -> Stream {
         let run = |stream, &part: &Sublayer| self.sublayer(index, part, stream);
         self.sublayers().iter().fold(stream, run)
     }
 
-    /// What is made of the last layer's state whoever reads it: the final norm of layers that do not normalise
+    /// What is done to the last layer's state for any reader: the final norm of layers that do not normalise
     /// their sums.
     fn last_state(&self, state: Tensor<2>) -> Tensor<2> {
         state
@@ -139,7 +139,7 @@ pub trait Decoder: ExitModel {
     /// A block of tokens whose states at some depth are known, `[batch * width, d_model]`.
     fn resume_block(&self, hidden: Tensor<2>, block: &Block) -> Stream;
 
-    /// Leads from depth `index` to depth `index + 1`, attending to the cache and appending to it.
+    /// Goes from depth `index` to depth `index + 1`, attending to the cache and appending to it.
     fn layer_with(&self, index: usize, stream: Stream, cache: &mut LayerKv) -> Stream;
 
     /// Appends to the cache of layer `index` the keys and values that it projects from the stream's state,

@@ -14,7 +14,7 @@ use super::{flex, plain};
 /// `states` `[rows, d]`, `weight` `[outputs, d]`, `labels` `[rows]`.
 ///
 /// # Panics
-/// When there is not one label per row or a label is no output.
+/// When there is not one label per row or a label is not an output.
 pub fn head_loss(
     states: Tensor<2>,
     weight: &Weight,

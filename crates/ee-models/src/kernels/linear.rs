@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::arguments::{Activation, Rows, Weight};
 use super::{flex, plain};
 
-/// Readies a weight for being read again and again, where the backend can.
+/// Prepares a weight for repeated reading, where the backend can.
 pub fn settle(weight: &Tensor<2>) {
     flex::settle(weight);
 }

@@ -25,7 +25,7 @@ impl Gathered {
         self.0.as_mut().and_then(|total| parameter.grad_remove(total))
     }
 
-    /// Puts a parameter's gradient in, in the place of what was there.
+    /// Puts a parameter's gradient in, replacing what was there.
     pub(super) fn put<const D: usize>(&mut self, parameter: &Tensor<D>, gradient: Tensor<D>) {
         let total = self.0.as_mut().expect("a backward pass was gathered before");
         parameter.grad_replace(total, gradient);

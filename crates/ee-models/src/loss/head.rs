@@ -12,7 +12,7 @@ use crate::kernels::{self, HeadGradients, HeadLoss, Weight};
 /// Bytes of logits that are alive at once.
 pub const LOGIT_BYTES: usize = 64 << 20;
 
-/// States whose logits take at most so many bytes, or one.
+/// States whose logits take at most this many bytes, or one.
 fn chunk(weight: &Weight, bytes: usize) -> usize {
     let [outputs, _] = weight.matrix.dims();
     (bytes / 4 / outputs.max(1)).max(1)

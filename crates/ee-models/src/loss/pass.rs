@@ -39,7 +39,7 @@ pub fn pass_onto<M: ExitModel + Module>(
     pass_in_chunks(model, batch, targets, config, earlier, LOGIT_BYTES)
 }
 
-/// [`pass_onto`] with so many bytes of logits alive at once.
+/// [`pass_onto`] with this many bytes of logits alive at once.
 pub(super) fn pass_in_chunks<M: ExitModel + Module>(
     model: &M,
     batch: &Batch,

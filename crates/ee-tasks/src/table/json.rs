@@ -124,7 +124,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// The place of the first byte from here on that is no white space between values, comma or colon.
+/// The place of the first byte from here on that is not white space between values, comma or colon.
 fn beyond_space(text: &str, at: usize) -> usize {
     let between = |byte: &u8| b" \t\r\n,:".contains(byte);
     at + text.as_bytes()[at..].iter().take_while(|byte| between(byte)).count()

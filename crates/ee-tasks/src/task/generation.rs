@@ -1,7 +1,7 @@
 //! Tasks answered in words: a prompt template, references, and how long an answer may be.
 //!
 //! Data are parallel text or records in any format of [`crate::table`], nested ones by dotted paths.
-//! Decided: a prompt is one string, its few-shot examples included, so that whoever reads a task's
+//! Decided: a prompt is one string, its few-shot examples included, so that anyone who reads a task's
 //! output can repeat it elsewhere; the price is that the shared beginning is stored once per example.
 
 mod recipe;

@@ -134,7 +134,7 @@ impl Settings {
                 added.insert(id, content);
             }
         }
-        // A broken config.json is for whoever reads the model to complain of.
+        // A broken config.json is left to the reader of the model to report.
         let model = object("config.json").unwrap_or_default();
         let text = |map: &Map<String, Value>, key: &str| {
             map.get(key).and_then(Value::as_str).map(str::to_owned)

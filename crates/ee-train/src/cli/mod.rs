@@ -23,7 +23,7 @@ pub fn main() -> ExitCode {
         note!("error: {error}");
         return ExitCode::from(2);
     }
-    // On a thread of the pool, kernels share their work without waking anybody to begin with: a step of a
+    // On a thread of the pool, kernels share their work without having to wake a thread first: a step of a
     // small model takes three fifths of the time.
     let result = rayon::scope(|_| run(arguments));
     // Output that was lost is told last, when the files are safe.

@@ -51,7 +51,7 @@ pub(crate) enum ModelConfig {
         /// Whether a classifier's head is drawn anew even if the checkpoint has one.
         #[serde(skip_serializing_if = "is_false")]
         new_head: bool,
-        /// The task's labels in the order of the head's outputs, where its own names do not tell.
+        /// The task's labels in the order of the head's outputs, where its own names do not say.
         #[serde(skip_serializing_if = "Option::is_none")]
         label_order: Option<Vec<String>>,
     },

@@ -1,4 +1,4 @@
-//! What the parts of a round take, as measured lately.
+//! How long the parts of a round take, by recent measurements.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use super::{LONGEST, Seconds};
 use crate::speculate::Plan;
 use crate::speculate::tally::expected_tokens;
 
-/// Rounds after which a time that was not measured again is forgotten.
+/// Rounds after which a time is forgotten unless it is measured again.
 const REMEMBERED: usize = 256;
 /// What a time weighs a round later.
 const FADING: f64 = 0.98;
-/// Latest times of which the median counts.
+/// Latest times, whose median counts.
 const RECENT: usize = 5;
-/// What a further row is taken to add to the first one's time before wider blocks were measured.
+/// What a further row is assumed to add to the first one's time before wider blocks were measured.
 const FURTHER_ROW: f64 = 0.1;
 
-/// Measured seconds of a layer, of the head and of what lies between them.
+/// Measured seconds of a layer, of the head and of what happens between them.
 #[derive(Debug, Default)]
 pub(super) struct Costs {
     /// A layer of plain decoding, or above a draft exit, by rows.
@@ -112,7 +112,7 @@ impl Prices {
         expected_tokens(agreement, plan.drafts) / self.round(plan)
     }
 
-    /// The length that promises most for an exit, with its promise.
+    /// The length with the highest predicted speed for an exit, and that speed.
     pub(super) fn best_length(&self, exit: usize, agreement: f64) -> (Plan, f64) {
         let plans = (1..=LONGEST).map(|drafts| Plan { exit, drafts });
         plans

@@ -113,7 +113,7 @@ pub(super) struct Lesson {
 }
 
 impl Adaptive {
-    /// Knows nothing yet of a model of `n_layers`.
+    /// A fresh state for a model of `n_layers`.
     pub fn new(n_layers: usize) -> Self {
         Self {
             exits: vec![Trust::default(); n_layers - 1],
@@ -135,13 +135,13 @@ impl Adaptive {
         self.exits.len() + 1
     }
 
-    /// The exits to look at where a prompt ends: all, the first time. Later ones are no help: a prompt is
+    /// The exits to look at where a prompt ends: all, the first time. Later ones do not help: a prompt is
     /// not what the model would have said.
     pub(super) fn first_looks(&self) -> Vec<usize> {
         if self.has_looked { Vec::new() } else { (1..self.n_layers()).collect() }
     }
 
-    /// What promises most for this number of rows.
+    /// The plan with the highest predicted speed for this number of rows.
     pub(super) fn course(&self, rows: usize) -> Course {
         let Some(prices) = self.costs.prices(rows, self.n_layers()) else {
             return Course { plan: Plan::PLAIN, pace: None, looks: Vec::new() };

@@ -1,4 +1,4 @@
-//! Adapting in made-up worlds, where the best plan is known.
+//! Adapting in simulated worlds, where the best plan is known.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -17,7 +17,7 @@ struct World {
     /// 0.3.
     sure: [f64; LAYERS - 1],
     further: f64,
-    /// How much longer than its time a part may take, at random; one in twenty takes thrice as long then.
+    /// How much longer than its time a part may take, at random; one in twenty takes three times as long then.
     noise: f64,
     random: ChaCha8Rng,
 }
@@ -52,7 +52,7 @@ impl World {
         }
     }
 
-    /// Tokens per second of the best fixed plan, plain decoding among them.
+    /// Tokens per second of the best fixed plan, plain decoding included.
     fn best(&self) -> f64 {
         let plans = (1..LAYERS).flat_map(|exit| (1..=8).map(move |drafts| Plan { exit, drafts }));
         let rate = |plan: Plan| {
@@ -117,7 +117,7 @@ impl World {
     }
 }
 
-/// Exits that grow surer with depth, the first being sure of `from`.
+/// Exits that become surer with depth, the first being sure of `from`.
 fn growing(from: f64) -> [f64; LAYERS - 1] {
     std::array::from_fn(|at| from + (0.95 - from) * at as f64 / (LAYERS - 2) as f64)
 }
@@ -139,7 +139,7 @@ fn noise_does_not_hide_the_best_plan() {
         let mut world = World::new(growing(from), 0.1);
         world.noise = 0.3;
         let best = world.best();
-        // Of every part the mean of the noise, and a twentieth of thrice that.
+        // Of every part the mean of the noise, and a twentieth of three times that.
         let slower = (1.0 + 0.5 * world.noise) * (0.95 + 0.05 * 3.0);
         let (found, drafted) = world.adapt(3000);
         assert!(found * slower > 0.95 * best, "{from}: {} of {best}, {drafted:?}", found * slower);

@@ -1,4 +1,4 @@
-//! How often an exit's guesses stay, over all and by how sure it is.
+//! How often an exit's guesses stay, overall and by how sure it is.
 
 /// One guess and what became of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,12 +40,12 @@ impl Trust {
         }
     }
 
-    /// The share of guesses that stay, as if half a one had stayed and half a one not before.
+    /// The share of guesses that stay, starting from half a guess that stayed and half a guess that did not.
     pub(super) fn rate(&self) -> f64 {
         (self.overall.stayed + 0.5) / (self.overall.seen + 1.0)
     }
 
-    /// What the rate may be at most by what was seen (Wilson's bound).
+    /// The highest rate consistent with what was seen (Wilson's bound).
     pub(super) fn upper(&self) -> f64 {
         let (rate, n) = (self.rate(), self.overall.seen + 1.0);
         let z2 = DOUBT * DOUBT / n;

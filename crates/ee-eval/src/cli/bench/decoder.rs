@@ -116,7 +116,7 @@ fn weight_bytes(sizes: &DecoderSizes) -> usize {
     numbers * if sizes.weights == Precision::F32 { 4 } else { 2 }
 }
 
-/// A text with its prompt in the cache, to be continued again and again.
+/// A text with its prompt in the cache, to be continued repeatedly.
 struct Text<'m> {
     lane: Lane<'m>,
     prompt: usize,

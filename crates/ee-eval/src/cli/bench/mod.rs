@@ -46,7 +46,7 @@ enum Benchmark {
     /// Self-speculation beside plain decoding with a Llama of random weights whose layers above the draft exit
     /// change little; prints one JSON line.
     Speculate(speculate::Flags),
-    /// How often what `recommend` recommends in made-up worlds is what it is said to be; prints one JSON line.
+    /// How often what `recommend` recommends in simulated worlds is what it is said to be; prints one JSON line.
     Promise(promise::Flags),
 }
 

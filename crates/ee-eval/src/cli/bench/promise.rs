@@ -1,4 +1,4 @@
-//! How often the promise of `recommend` holds in made-up worlds.
+//! How often the promise of `recommend` holds in simulated worlds.
 
 use clap::Args;
 use serde_json::json;

@@ -250,7 +250,7 @@ impl ModuleMapper for Damping<'_> {
         param.map(|tensor| {
             let shape = tensor.dims();
             let scaled = tensor * self.by;
-            // What is read again and again lies on large pages, as it was.
+            // What is read repeatedly lies on large pages, as before.
             kernels::settle(&scaled.clone().reshape([shape[0], shape[1]]));
             scaled
         })

@@ -52,7 +52,7 @@ fn cost(first: &TextResults, other: &TextResults) -> String {
 }
 
 /// Whether stand-ins for keys and values cost the other model more of its tokens than the first, beyond chance:
-/// with ideal exits nothing else parts texts from the full model's.
+/// with ideal exits nothing else makes texts differ from the full model's.
 fn recompute((first_name, first): Named<'_>, (name, other): Named<'_>) -> Option<String> {
     let kv = ee_decode::policy::DEFAULT.name();
     let (before, after) = (first.ideal(kv)?, other.ideal(kv)?);

@@ -1,7 +1,7 @@
 //! Several decoders on one task: ideal exits, gates on the trace, and every gate with every K/V policy and head
 //! decoding for real, lossless speculation beside them.
 //!
-//! Two things part texts from the full model's: gates that leave too early, and stand-ins for the keys and
+//! Two things make texts differ from the full model's: gates that leave too early, and stand-ins for the keys and
 //! values of skipped layers. With ideal exits only the latter is left, so that a policy is seen alone: each
 //! token leaves where the answer is already the last exit's.
 

@@ -263,7 +263,7 @@ pub(super) fn places(comparison: &TextComparison) -> Table {
     table("places", "Position by position".into(), String::new(), header, rows)
 }
 
-/// `ideal` or `gates`, a policy, and where texts part.
+/// `ideal` or `gates`, a policy, and where texts diverge.
 pub(super) fn by_policy(results: &TextResults) -> Vec<(&'static str, String, Vec<Place>)> {
     let policies = ee_decode::policy::POLICIES.iter().filter(|policy| policy.takes_effect());
     let of_policy = |kv: &str| {

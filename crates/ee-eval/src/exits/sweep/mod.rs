@@ -171,7 +171,7 @@ pub(crate) fn curve_of(numbers: &Numbers, scores: &impl RowScores) -> Vec<Candid
 /// N to 1, and at last one at which every row leaves at 1. Where exits count whole numbers there is one for each.
 ///
 /// A threshold is itself a number of these rows, not one between two: gates that rank exits alike, as confidence,
-/// margin and entropy of two labels do, thereby part any other rows alike.
+/// margin and entropy of two labels do, thereby split any other rows in the same way.
 pub(crate) fn thresholds(numbers: &Numbers, steps: usize) -> Vec<f32> {
     assert!(numbers.rows() > 0 && steps > 0, "{} rows, {steps} steps", numbers.rows());
     let Scale { comparison, range } = numbers.scale();

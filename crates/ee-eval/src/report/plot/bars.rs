@@ -5,7 +5,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{Chart, Drawn, INK, Key, Mark, Plot, axes, colour, draw, header, ticks, words};
 
-/// At most so many bars carry their value.
+/// At most this many bars carry their value.
 const LABELLED_BARS: usize = 16;
 
 /// A chart of grouped bars.

@@ -38,7 +38,7 @@ impl EncoderConfig {
     /// Reads `config.json` of a checkpoint folder.
     ///
     /// # Errors
-    /// When the file is absent or no JSON, a needed key is missing (all missing keys are named), or the
+    /// When the file is absent or not JSON, a needed key is missing (all missing keys are named), or the
     /// architecture is not supported.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");

@@ -1,8 +1,8 @@
 //! Which output of a head means which of a task's labels.
 //!
 //! Names decide, without regard to case, as in transformers' `run_glue.py`: a head may answer in an order
-//! of its own. Where its outputs have no names (`LABEL_0`, …) their order is the task's, which is said, or
-//! the one that is stated. Any other head is refused: an order that nobody stated would be a guess.
+//! of its own. Where its outputs have no names (`LABEL_0`, …) their order is the task's, which is reported, or
+//! the one that is stated. Any other head is refused: an order that was not stated would be a guess.
 
 use burn::module::Param;
 
@@ -17,7 +17,7 @@ pub struct TaskLabels<'a> {
     pub names: &'a [String],
     /// What they are called in the data, where that differs; heads may have been named after it.
     pub written: Option<&'a [String]>,
-    /// The names in the order of the head's outputs, where somebody stated it.
+    /// The names in the order of the head's outputs, where it was stated.
     pub head_order: Option<&'a [String]>,
 }
 
@@ -45,7 +45,7 @@ pub enum LabelMismatch {
              which label must be stated, or id2label be corrected in config.json",
         head.join(", "), task.join(", "))]
     Names { head: Vec<String>, task: Vec<String> },
-    /// What was stated is no order of the task's labels.
+    /// What was stated is not an order of the task's labels.
     #[error("the stated order of labels is {}, expected each of the task's labels once: {}",
         stated.join(", "), task.join(", "))]
     Stated { stated: Vec<String>, task: Vec<String> },
@@ -131,7 +131,7 @@ impl Encoder {
     fn reorder_outputs(&mut self, outputs: &[usize]) {
         let head = &mut self.head_output;
         let order = indices(outputs.iter().copied(), &head.weight.val().device());
-        // Parameters keep their identity, by which they are named when they are written.
+        // Parameters keep their identity, by which they are named when written.
         let weight = head.weight.val().select(0, order.clone());
         head.weight = Param::initialized(head.weight.id, weight);
         if let Some(bias) = &mut head.bias {
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(found.outputs, [1, 2, 0]);
         assert_eq!(found.head_names, strings(&stated));
         assert!(found.notice.unwrap().contains("as stated"));
-        // It holds for outputs without names, too.
+        // It also holds for outputs without names.
         assert_eq!(order(&["0", "1", "2"], Some(&stated)).unwrap().outputs, [1, 2, 0]);
     }
 
@@ -254,7 +254,7 @@ mod tests {
         let error = LabelOrder::of(&strings(&TASK), task).unwrap_err().to_string();
         assert!(error.contains("has 3 labels (entailment,"), "{error}");
         assert!(error.contains("has 2 (negative, positive)"), "{error}");
-        // Two outputs of one name fit nothing.
+        // Two outputs with one name match nothing.
         LabelOrder::of(&strings(&["pos", "pos"]), task).unwrap_err();
     }
 }

@@ -56,7 +56,7 @@ impl LlamaConfig {
     /// special tokens go before those of the former. Its sampling settings are not taken.
     ///
     /// # Errors
-    /// When a file is absent or no JSON, a needed key is missing (all missing keys are named), or the
+    /// When a file is absent or not JSON, a needed key is missing (all missing keys are named), or the
     /// architecture or something it asks for is not supported.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");

@@ -33,7 +33,7 @@ impl Llama {
     /// is trained; it changes no output before it has been.
     ///
     /// # Errors
-    /// When a target is no projection, there is none, or the rank is 0 or above both sides of a target.
+    /// When a target is not a projection, there is none, or the rank is 0 or above both sides of a target.
     pub fn add_lora(self, config: &LoraConfig, names: &mut ParameterNames) -> Result<Self> {
         let mut model = self.no_grad();
         let complain = |complaint: String| Err(Error::Lora(complaint));

@@ -203,8 +203,8 @@ impl LlamaBackbone {
     /// A block of states at its positions.
     fn place(&self, hidden: Tensor<2>, block: &Block) -> Stream {
         let Block { width, start, padding, lengths, rows } = block.clone();
-        // What begins a text is read at one go and knows how far it reaches; what follows a cache goes on
-        // token by token, however many come at once. Padding has no position; it gets 0, which nobody reads.
+        // What begins a text is read at once and knows how far it reaches; what follows a cache goes on
+        // token by token, however many come at once. Padding has no position; it gets 0, which is not read.
         let tokens = padding.iter().zip(lengths.iter()).flat_map(|(&before, &length)| {
             (start..start + width).map(move |slot| {
                 let position = slot.saturating_sub(before);

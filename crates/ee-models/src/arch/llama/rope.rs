@@ -16,7 +16,7 @@ pub(super) struct Rope {
 
 const KINDS: [&str; 6] = ["default", "linear", "dynamic", "yarn", "longrope", "llama3"];
 
-/// Reads the keys of a model whose heads are of `head_dim` numbers and that states so many positions.
+/// Reads the keys of a model whose heads are of `head_dim` numbers and that states this many positions.
 pub(super) fn read(keys: &mut Keys<'_>, head_dim: usize, positions: usize) -> Rope {
     let theta = theta(keys, 10_000.0);
     let original = keys.or_null("original_max_position_embeddings", |keys, key| {
@@ -25,7 +25,7 @@ pub(super) fn read(keys: &mut Keys<'_>, head_dim: usize, positions: usize) -> Ro
     let original = original.flatten();
     let mut inside = |key: &str| {
         let has_some = |map: &&Map<String, Value>| !map.is_empty();
-        // Read twice, so that an empty one counts as absent and a wrong one is complained of.
+        // Read twice, so that an empty one counts as absent and a wrong one is reported.
         keys.or_null(key, |keys, key| keys.object(key)).flatten().filter(has_some)?;
         keys.inside(key, |keys| {
             let theta = self::theta(keys, theta);

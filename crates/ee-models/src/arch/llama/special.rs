@@ -1,6 +1,6 @@
 //! The tokens that begin and end a text, of `config.json` and `generation_config.json`.
 //!
-//! As in transformers: what the latter says goes before, one that is no JSON is ignored (with a notice), and
+//! As in transformers: what the latter says goes before, one that is not JSON is ignored (with a notice), and
 //! an id that the vocabulary does not have never occurs. Of the latter all keys are written back.
 
 use std::path::Path;
@@ -20,7 +20,7 @@ pub struct SpecialTokens {
 }
 
 impl SpecialTokens {
-    /// Takes what a file's JSON says; the rest stays. Returns complaints of what is no token id, and notices of
+    /// Takes what a file's JSON says; the rest stays. Returns complaints about what is not a token id, and notices of
     /// ids that the vocabulary does not have.
     pub(super) fn take(
         &mut self,

@@ -47,7 +47,7 @@ fn size(keys: &mut Keys<'_>) -> Option<usize> {
     keys.or_null("sliding_window", |keys, key| keys.size(key, Some(WINDOW)))
 }
 
-/// The listed layers where there is a list; it must not name windows where there are none, `why` says how so.
+/// The listed layers where there is a list; windows must not be named where `why` says there are none.
 fn listed_or(
     keys: &mut Keys<'_>,
     window: Option<usize>,

@@ -69,7 +69,7 @@ impl Input {
     }
 }
 
-/// A tensor as an operation's input, or `None` when it is no F32 tensor of this backend.
+/// A tensor as an operation's input, or `None` when it is not an F32 tensor of this backend.
 fn input<const D: usize>(tensor: &Tensor<D>) -> Option<Input> {
     if tensor.dtype() == DType::F32 { stored_input(tensor) } else { None }
 }
@@ -79,7 +79,7 @@ fn stored_input<const D: usize>(tensor: &Tensor<D>) -> Option<Input> {
     if tensor.is_tracked() {
         tensor.clone().try_into_primitive::<Tracked>().ok().map(Input::Tracked)
     } else {
-        // A frozen parameter is a constant, whether its device differentiates or not.
+        // A frozen parameter is a constant, whether or not its device differentiates.
         tensor.clone().inner().try_into_primitive::<Flex>().ok().map(Input::Plain)
     }
 }

@@ -28,7 +28,7 @@ pub(super) const METRICS: &[Entry] = &[Entry::Needing {
 
 /// The program in a generated text: what is between `[BEGIN]` and `[DONE]`, the words of MBPP's
 /// prompt, and in that the inside of the first block fenced by lines that start with ```` ``` ````.
-/// A start or end that is not there is the text's. White space in front is no part of it: where a
+/// A start or end that is not there is the text's. White space in front is not part of it: where a
 /// prompt ends on a space or not is the tokenizer's business, and no script starts indented.
 fn program(text: &str) -> &str {
     let text = text.split_once("[BEGIN]").map_or(text, |(_, rest)| rest);

@@ -12,7 +12,7 @@ pub const BERT: EncoderFamily = EncoderFamily {
             prefix: "bert",
             layers: "encoder.layer.",
             head: &["bert.pooler.", "classifier."],
-            // Heads of pre-training and of question answering are no part of a classifier.
+            // Heads of pre-training and of question answering are not part of a classifier.
             unused: |name| {
                 name == "embeddings.position_ids"
                     || ["cls.", "qa_outputs."].iter().any(|part| name.starts_with(part))

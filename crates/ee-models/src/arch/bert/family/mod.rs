@@ -1,4 +1,4 @@
-//! The families of encoders, a file each: adding one that shares these layers is its file and its lines here.
+//! The families of encoders, one file each: to add one that shares these layers, add its file and its lines here.
 
 mod bert;
 mod roberta;
@@ -12,10 +12,10 @@ pub const FAMILIES: &[&EncoderFamily] = &[&BERT, &roberta::ROBERTA, &xlm_roberta
 
 const KIND: &str = "an encoder that classifies";
 
-/// What an encoder does otherwise than those that share its layers.
+/// How an encoder differs from others that share its layers.
 #[derive(Debug)]
 pub struct EncoderFamily {
-    /// What all families tell of themselves.
+    /// The facts that every family states.
     pub facts: Facts,
     /// `pad_token_id` where it is not stated.
     pub(super) padding: usize,

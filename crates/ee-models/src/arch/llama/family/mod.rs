@@ -1,4 +1,4 @@
-//! The families that share Llama's layers, a file each: adding one is its file and its lines here.
+//! The families that share Llama's layers, one file each: to add one, add its file and its lines here.
 //!
 //! What a family's keys mean where a configuration lacks them are the defaults of the configuration classes of
 //! transformers, to which scripts/goldens_config_defaults.py and tests/configs.rs hold them.
@@ -16,16 +16,16 @@ use crate::checkpoint::{Keys, Naming};
 /// Every family of decoders.
 pub const FAMILIES: &[&LlamaFamily] = &[&LLAMA, &mistral::MISTRAL, &qwen2::QWEN2, &qwen3::QWEN3];
 
-/// What a decoder does otherwise than those that share its layers.
+/// How a decoder differs from others that share its layers.
 #[derive(Debug)]
 pub struct LlamaFamily {
-    /// What all families tell of themselves.
+    /// The facts that every family states.
     pub facts: Facts,
     /// Which products have biases.
     pub(super) biases: fn(&mut Keys<'_>) -> Biases,
-    /// The window, if there is one, and which of so many layers have it.
+    /// The window, if there is one, and which of this many layers have it.
     pub(super) windows: fn(&mut Keys<'_>, usize) -> (Option<usize>, Windowed),
-    /// `head_dim` where it is not stated; where that is absent, too, the hidden size is shared out.
+    /// `head_dim` where it is not stated; where that is absent too, the hidden size is divided among the heads.
     pub(super) head_dim: Option<usize>,
     /// `num_key_value_heads` where it is not stated; as many as heads if absent.
     pub(super) kv_heads: Option<usize>,

@@ -26,7 +26,7 @@ fn golden() -> Golden {
     fixture::read("ja_mecab.json")
 }
 
-/// IPADIC, or a line saying what was skipped: it is no part of the project.
+/// IPADIC, or a line saying what was skipped: it is not part of the project.
 fn dictionary() -> Option<&'static Mecab> {
     if std::env::var_os(VARIABLE).is_none() {
         println!("SKIPPED: {VARIABLE} is not set");

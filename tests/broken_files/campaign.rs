@@ -27,7 +27,6 @@ const PATIENCE: u64 = 120;
 
 /// A reader and one sound file of what it reads.
 pub(crate) struct Case {
-    /// What is read.
     pub(crate) name: &'static str,
     /// The folder in which all is sound.
     pub(crate) folder: PathBuf,

@@ -46,7 +46,6 @@ pub fn generate_from(
 
 /// One token of the last exit.
 struct Plain {
-    /// Whether the signals of all exits are read.
     records: bool,
 }
 

@@ -184,7 +184,6 @@ impl<'m> Lane<'m> {
 /// A text on its way.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
-    /// Its prompt's number in the batch.
     pub(crate) prompt: usize,
     /// The new tokens. No layer has seen the last one.
     pub(crate) tokens: Vec<u32>,

@@ -21,7 +21,6 @@ use crate::lane::{Given, Row, Run, Way};
 pub(super) struct Drafting<'s> {
     strategy: &'s mut Strategy,
     pub(super) tally: Tally,
-    /// Of a round.
     clock: Clock,
 }
 

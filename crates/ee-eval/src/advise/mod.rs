@@ -53,7 +53,6 @@ const PRUNED: usize = 64;
 
 /// What is looked for, and how hard.
 pub(crate) struct Wanted {
-    /// Where the task's files lie; by default what the task file says.
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) split: String,
     /// The words of the command line that say what is decoded.
@@ -61,7 +60,6 @@ pub(crate) struct Wanted {
     pub(crate) keep: f64,
     /// Of everything that is promised.
     pub(crate) confidence: f64,
-    /// New tokens of each text that never leave.
     pub(crate) min_tokens: usize,
     pub(crate) max_new_tokens: usize,
     pub(crate) tries: usize,
@@ -69,7 +67,6 @@ pub(crate) struct Wanted {
     pub(crate) live_rows: usize,
     pub(crate) rounds: usize,
     pub(crate) seed: u64,
-    /// Whether prompts that are too long are cut.
     pub(crate) truncate: bool,
     pub(crate) allow_code_execution: bool,
 }

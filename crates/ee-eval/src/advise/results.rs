@@ -13,7 +13,6 @@ use crate::trial::quality::Quality;
 /// What `ee-eval recommend` found, as `results.json`.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Recommendation {
-    /// The words of the command line that say what is decoded.
     pub(crate) subject: String,
     pub(crate) layers: usize,
     pub(crate) weights: String,
@@ -24,7 +23,6 @@ pub(crate) struct Recommendation {
     pub(crate) confidence_of_each_guarantee: f64,
     /// The doubt that each claim of the recommendation leaves, so that all hold at once.
     pub(crate) doubt: Doubt,
-    /// New tokens of each text that never leave.
     pub(crate) min_tokens: usize,
     pub(crate) seed: u64,
     /// Texts of the half that chose.

@@ -26,7 +26,6 @@ pub(crate) struct Certificate {
     pub(crate) best: Option<Best>,
     pub(crate) promised: Promised,
     pub checkpoint_sha256: String,
-    /// The checkpoint's folder as it was given.
     pub(crate) model: String,
     pub(crate) task: String,
     pub(crate) split: String,

@@ -36,7 +36,6 @@ pub(crate) struct Comparison {
     pub(crate) findings: Vec<String>,
     /// Every model's full answers after the first's, beside them, by name.
     pub(crate) paired: IndexMap<String, Paired>,
-    /// The results of every model, the one to compare with first.
     pub(crate) models: IndexMap<String, Results>,
 }
 

@@ -27,11 +27,9 @@ pub(crate) struct Request {
 /// How far texts go on.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Limits {
-    /// By default the task's.
     pub(crate) max_new_tokens: Option<usize>,
     /// Texts at which to end, beside the task's.
     pub(crate) stop: Vec<String>,
-    /// Whether prompts that are too long are cut.
     pub(crate) truncate: bool,
 }
 

@@ -7,7 +7,6 @@ use std::fmt::Write;
 /// One cell.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Cell {
-    /// Words; aligned left.
     Text(String),
     /// A number and the text that shows it; aligned right.
     Number {

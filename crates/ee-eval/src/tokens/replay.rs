@@ -27,7 +27,6 @@ use ee_decode::gates::FIXED_NAME as FIXED;
 pub(crate) struct Replay {
     pub(crate) layers: usize,
     pub(crate) tokens: usize,
-    /// The share of the tokens that may leave which a gate has to keep.
     pub(crate) keep: f64,
     pub(crate) ideal: Ideal,
     /// The share of tokens, at exits 1..=N, that are the last exit's.

@@ -55,7 +55,6 @@ pub(crate) struct Speed {
 pub(crate) enum RowRule {
     /// Every row leaves at its ideal exit, which no gate has to find.
     Ideal,
-    /// A gate at a threshold, or a fixed depth.
     Gate(SetGate),
 }
 

@@ -39,7 +39,6 @@ pub(crate) struct DecoderTrain {
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct MeasuredDecoder {
-    /// `decoder-train`
     pub(crate) verb: &'static str,
     #[serde(flatten)]
     pub(crate) timing: Timing,

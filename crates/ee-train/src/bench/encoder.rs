@@ -25,7 +25,6 @@ pub(crate) struct EncoderTrain {
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct MeasuredEncoder {
-    /// `encoder-train`
     pub(crate) verb: &'static str,
     #[serde(flatten)]
     pub(crate) timing: Timing,

@@ -45,7 +45,6 @@ pub struct RunConfig {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub(crate) enum ModelConfig {
-    /// A Hugging Face folder.
     Checkpoint {
         path: PathBuf,
         /// Whether a classifier's head is drawn anew even if the checkpoint has one.
@@ -113,7 +112,6 @@ impl Default for LoraConfig {
 pub(crate) enum Lessons {
     /// A task: labels, or responses to prompts.
     Task { file: PathBuf },
-    /// Running text.
     Text {
         /// Files to learn from; a blank line ends a document.
         text: Vec<PathBuf>,

@@ -3,7 +3,6 @@
 /// One guess and what became of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::speculate) struct Outcome {
-    /// The exit that guessed.
     pub(in crate::speculate) exit: usize,
     /// The largest probability of the distribution that it guessed by.
     pub(in crate::speculate) confidence: f64,

@@ -44,15 +44,11 @@ const DOUBT: f64 = 0.05;
 pub(crate) struct TextScope {
     /// What labels have as well; there is one batch size for speed.
     pub(crate) common: super::Scope,
-    /// Where the task's files lie; by default what the task file says.
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) split: String,
     pub(crate) limit: Option<usize>,
-    /// New tokens of each text that never leave.
     pub(crate) min_tokens: usize,
-    /// By default the task's.
     pub(crate) max_new_tokens: Option<usize>,
-    /// Whether prompts that are too long are cut.
     pub(crate) truncate: bool,
     pub(crate) allow_code_execution: bool,
 }

@@ -16,10 +16,8 @@ pub(crate) struct TextComparison {
     pub(crate) split: String,
     /// The share of the tokens that may leave which gates keep on the trace, and of the full model's quality.
     pub(crate) keep: f64,
-    /// New tokens of each text that never leave.
     pub(crate) min_tokens: usize,
     pub(crate) findings: Vec<String>,
-    /// The results of every model, the one to compare with first.
     pub(crate) models: IndexMap<String, TextResults>,
 }
 

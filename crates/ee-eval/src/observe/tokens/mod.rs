@@ -31,18 +31,14 @@ use crate::words::count;
 /// What to trace and how.
 pub(crate) struct TokenWork<'a> {
     pub(crate) task: &'a GenerationTask,
-    /// Where its files lie; by default what the task file says.
     pub(crate) data_dir: Option<&'a Path>,
-    /// The split; by default the task's own for evaluation.
     pub(crate) split: Option<&'a str>,
     pub(crate) limit: Option<usize>,
     pub(crate) shard: Shard,
     pub(crate) batch: usize,
-    /// New tokens per example; by default the task's.
     pub(crate) max_new_tokens: Option<usize>,
     /// Whether the gold answer is given rather than the model's own.
     pub(crate) teacher_forced: bool,
-    /// Whether prompts that are too long are cut.
     pub(crate) truncate: bool,
     /// Whether programs that the model wrote may be run to score them.
     pub(crate) allow_code_execution: bool,

@@ -36,18 +36,15 @@ pub(crate) struct DecodeResults {
 /// What was run, on what, and how.
 #[derive(Debug, Serialize)]
 pub(crate) struct DecodeFacts {
-    /// The checkpoint's folder as it was given.
     pub(crate) model: String,
     pub(crate) checkpoint_sha256: String,
     pub(crate) architecture: String,
     #[serde(with = "facts::objective")]
     pub(crate) objective: Option<Objective>,
     pub(crate) layers: usize,
-    /// The task and its split; none for texts from the command line.
     pub(crate) task: Option<[String; 2]>,
     pub(crate) metrics: Vec<MetricFacts>,
     pub(crate) max_new_tokens: usize,
-    /// New tokens of each text that never leave.
     pub(crate) min_tokens: usize,
     /// The exits before the last at which gates are read.
     pub(crate) exits: Vec<usize>,

@@ -173,7 +173,7 @@ fn now() -> u64 {
     1 + START.elapsed().as_millis() as u64
 }
 
-/// Keeps the place of panics, and ends the process when an input takes for ever.
+/// Keeps the place of panics, and ends the process when an input takes forever.
 fn watch(work: PathBuf) {
     std::panic::set_hook(Box::new(|info| {
         if BEGUN.load(SeqCst) == 0 {

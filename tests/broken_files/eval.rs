@@ -225,7 +225,7 @@ fn decoders(root: &Path) -> Vec<Case> {
     ]
 }
 
-/// A tokenizer with patterns that look for ever, or grow beyond memory, where they are let.
+/// A tokenizer with patterns that search forever, or grow beyond memory, if allowed to.
 fn patterns(path: &Path) -> Vec<Vec<u8>> {
     let sound: serde_json::Value =
         serde_json::from_slice(&fs::read(path).unwrap()).expect("a sound tokenizer");

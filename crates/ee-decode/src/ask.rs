@@ -1,4 +1,4 @@
-//! Asking a rule at the exits of one token of each row.
+//! Asks a rule at the exits of one token of each row.
 
 use burn::tensor::Tensor;
 use ee_models::signal::{NotFinite, Signal};
@@ -53,7 +53,7 @@ impl<'s> Asking<'s> {
         }
     }
 
-    /// Whether the rule looks at the state before a layer, too.
+    /// Whether the rule also looks at the state before a layer.
     pub(crate) fn compares(&self) -> bool {
         self.settings.rule.is_on_states()
     }
@@ -68,7 +68,7 @@ impl<'s> Asking<'s> {
     ) -> Result<Vec<usize>, NotFinite> {
         let exit = reader.exit;
         let rows = stream.cache_rows();
-        // Where no exit takes effect, rows go on after theirs and are not asked again.
+        // Where exits take no effect, rows run on past theirs and are not asked again.
         let asked: Vec<usize> =
             (0..rows.len()).filter(|&at| self.rows[rows[at]].exit.is_none()).collect();
         if asked.is_empty() {
@@ -84,7 +84,7 @@ impl<'s> Asking<'s> {
                 let view = StateView { exit, before, state: state.clone(), fitted };
                 let threshold = self.threshold();
                 let numbers = reader.clock.time(Part::Gates, || open.gate.numbers(view));
-                // A state that is not finite has no number that a threshold could be compared with.
+                // A state that is not finite gives no number to compare with a threshold.
                 if let Some(at) = numbers.iter().position(|number| !number.is_finite()) {
                     return Err(NotFinite { exit, row: names[at], token: None });
                 }

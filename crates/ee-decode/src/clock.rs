@@ -11,9 +11,9 @@ use burn::tensor::Device;
 /// What a span of time is spent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// Layers, those made up for by a policy included; of speculation those that verify.
+    /// Layers, including those that a policy runs later; for speculation, those that verify.
     Layers,
-    /// The whole head, and the signals of its logits; of speculation on what is verified.
+    /// The whole head, and the signals of its logits; for speculation, on what is verified.
     Heads,
     /// Deciding: pruned heads, numbers of states, thresholds.
     Gates,
@@ -23,7 +23,7 @@ pub enum Part {
     DraftLayers,
     /// The head on drafts.
     DraftHeads,
-    /// The head on exits that do not draft, to learn which ones agree.
+    /// The head on exits that do not draft, to learn which of them agree.
     Looks,
 }
 

@@ -1,7 +1,7 @@
 //! Thresholds that decay with the position, CALM's: λ(t) = clip(0.9 λ + 0.1 e^(−4t/T), 0, 1) at new token t (from
 //! 0) of at most T.
 //!
-//! It is made for numbers from 0 to 1 that fire above λ; a gate with another range is brought to it by where
+//! It is made for numbers from 0 to 1 that fire above λ; a gate with another range is mapped to it by where
 //! its threshold stands between always firing (0) and never (1).
 
 use crate::gates::{Comparison, Range, Scale};
@@ -37,8 +37,8 @@ pub fn decayed(scale: Scale, threshold: f32, position: Position) -> f32 {
     always + span * position.decay((threshold - always) / span)
 }
 
-/// A number that fires at a threshold T just where this one fires at what T has decayed to: thresholds that
-/// decay are found as others are. NaN where it never fires in the range.
+/// A number that fires at a threshold T exactly where this one fires at the decayed T: thresholds that
+/// decay are found like others. NaN where it never fires in the range.
 pub fn undecayed(scale: Scale, number: f32, position: Position) -> f32 {
     let (always, span) = unit(scale);
     let still = ((number - always) / span - position.addition()) / 0.9;

@@ -37,7 +37,7 @@ pub enum Error {
         /// The bound that a threshold must keep.
         bound: String,
     },
-    /// A prompt that cannot be continued; states or logits that are not finite; a file of a fitted gate.
+    /// A prompt that cannot be continued, states or logits that are not finite, or a bad file of a fitted gate.
     #[error(transparent)]
     Model(#[from] ee_models::Error),
 }

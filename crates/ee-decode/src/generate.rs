@@ -99,7 +99,7 @@ fn record(run: &mut Run<'_>, logits: Tensor<2>, n_exits: usize) -> Result<Vec<Gi
         Choice::Greedy => None,
         Choice::Sample(_) => Some(logits.clone().narrow(0, (n_exits - 1) * n, n)),
     };
-    // First of all: an exit that is not finite is named even where the last one is.
+    // Checked first: an exit that is not finite is named even where the last one is finite.
     let signals = Signals::read(logits, n_exits)?;
     let exits = |row: usize| signals.row(row).to_vec();
     let best = |row: usize| Given::token(signals.row(row)[n_exits - 1].0.prediction);

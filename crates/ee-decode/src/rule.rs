@@ -126,7 +126,7 @@ impl ExitRule {
         OpenRule { gate: FIXED, decays: false }.at(exit as f32)
     }
 
-    /// The one exit that every token leaves at, if it is so.
+    /// The one exit that every token leaves at, if there is one.
     pub fn depth(&self) -> Option<usize> {
         match self.rule {
             Rule::Gate(set) if set.gate.reads() == Reads::Depth => Some(set.threshold as usize),
@@ -134,7 +134,7 @@ impl ExitRule {
         }
     }
 
-    /// The gate with its threshold as typed; none of rules that look at nothing, or at the last exit.
+    /// The gate with its threshold as typed; none for rules that look at nothing, or at the last exit.
     pub fn gate(&self) -> Option<(OpenRule, f32)> {
         match self.rule {
             Rule::Gate(SetGate { gate, threshold }) if self.depth().is_none() => {
@@ -149,7 +149,7 @@ impl ExitRule {
         self.gate().is_some_and(|(open, _)| open.gate.is_on_states())
     }
 
-    /// The threshold of a gate at a position; none of other rules.
+    /// The threshold of a gate at a position; none for other rules.
     pub fn threshold(&self, space: ExitSpace, position: Position) -> Option<f32> {
         self.gate().map(|(gate, threshold)| gate.threshold(threshold, space, position))
     }

@@ -35,7 +35,7 @@ impl Numbers {
         Self { scale, rows, layers, values }
     }
 
-    /// What a gate on signals makes of a trace.
+    /// The numbers of a gate on signals for a trace.
     pub(crate) fn of(trace: &Trace, gate: &dyn Gate) -> Self {
         let layers = trace.layers();
         let scale = gate.scale(ExitSpace { layers, labels: trace.facts.outputs() });

@@ -1,8 +1,8 @@
-//! Whether other programs wanted the processors while something was timed.
+//! Whether other programs used the processors while something was timed.
 //!
 //! Linux counts the time of all processors in `/proc/stat` and that of this process in `/proc/self/stat`, in the
 //! same unit. What processors did beyond this process was others' work; what a virtual machine wanted and did
-//! not get is "stolen". Other systems tell nothing here, and nothing is said of them.
+//! not get is "stolen". Other systems report nothing here, so nothing is said about them.
 
 use ee_models::device::prefer_large_pages;
 use rayon::prelude::*;
@@ -26,7 +26,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// A sentence where the machine was too busy for times to be believed.
+    /// A sentence where the machine was too busy for the times to be trusted.
     pub(crate) fn notice(&self) -> Option<String> {
         let Self { processors, others, stolen } = *self;
         let taken = others + stolen;
@@ -59,7 +59,7 @@ impl LoadWatch {
         Self(Counts::now())
     }
 
-    /// The load since then; none where the system does not tell or too little time has passed.
+    /// The load since then; none where the system does not say or too little time has passed.
     pub(crate) fn read(&self) -> Option<Load> {
         Load::between(self.0?, Counts::now()?)
     }

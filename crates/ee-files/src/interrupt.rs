@@ -28,7 +28,7 @@ pub fn listen() -> io::Result<Arc<AtomicBool>> {
     Ok(raised)
 }
 
-/// Whether this process was started with a signal ignored, as far as the system tells.
+/// Whether this process was started with a signal ignored, as far as the system says.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -77,12 +77,12 @@ fn tch(_index: Option<usize>) -> std::result::Result<Device, String> {
     Err("this build has no LibTorch backend; build with --features tch".to_owned())
 }
 
-/// The most memory this process has had resident so far, in MiB; `None` where `/proc` does not tell.
+/// The most memory this process has had resident so far, in MiB; `None` where `/proc` does not say.
 pub fn peak_memory_mib() -> Option<f64> {
     status_mib("VmHWM:")
 }
 
-/// The memory this process has resident now, in MiB; `None` where `/proc` does not tell.
+/// The memory this process has resident now, in MiB; `None` where `/proc` does not say.
 pub fn memory_mib() -> Option<f64> {
     status_mib("VmRSS:")
 }

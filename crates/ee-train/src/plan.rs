@@ -221,7 +221,7 @@ pub(crate) fn check_room(config: &RunConfig) -> Result<()> {
     )))
 }
 
-/// Bytes of memory that this process can have at most, as far as the system tells.
+/// Bytes of memory that this process can have at most, as far as the system says.
 fn room() -> Option<f64> {
     let total = std::fs::read_to_string("/proc/meminfo").ok()?;
     let total = total.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;

@@ -110,7 +110,7 @@ pub(crate) struct Identity {
     pub(crate) id: String,
     /// Whether the folder named none: it holds no run yet, or one of an earlier version.
     pub(crate) is_new: bool,
-    /// Whether the run has written a checkpoint, as far as its folder tells.
+    /// Whether the run has written a checkpoint, as far as its folder says.
     pub(crate) has_saved: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Leave when the state has settled: a layer hardly turns it (CALM's hidden-state saturation).
+//! Leave when the state has settled: a layer hardly changes its direction (CALM's hidden-state saturation).
 
 use ee_models::signal::cosine;
 

@@ -58,7 +58,7 @@ pub enum Reads {
     Signals,
     /// The states of an exit and of the one before.
     States,
-    /// The state of an exit, by numbers that are fitted before and read from a file.
+    /// The state of an exit, by weights that are fitted beforehand and read from a file.
     FittedStates,
 }
 
@@ -108,7 +108,7 @@ pub trait Gate: Sync + fmt::Debug {
     fn name(&self) -> &'static str;
     /// The rule in one line; T is the threshold.
     fn rule(&self) -> &'static str;
-    /// A threshold that makes sense, for messages and tests.
+    /// A sensible threshold, for messages and tests.
     fn sample(&self) -> f32;
     /// What it reads.
     fn reads(&self) -> Reads {
@@ -120,11 +120,11 @@ pub trait Gate: Sync + fmt::Debug {
     }
     /// The thresholds that matter for a model.
     fn range(&self, space: ExitSpace) -> Range;
-    /// What a gate on signals makes of those of exits 1..=d, with `seen.len() == d ≥ 1`.
+    /// The number of a gate on signals for exits 1..=d, with `seen.len() == d ≥ 1`.
     fn number(&self, _seen: &[Signal]) -> f32 {
         f32::NAN
     }
-    /// What a gate on states makes of each row.
+    /// The number of a gate on states for each row.
     fn numbers(&self, view: StateView<'_>) -> Vec<f32> {
         vec![f32::NAN; view.state.dims()[0]]
     }
@@ -146,12 +146,12 @@ impl dyn Gate + '_ {
         self.reads() == Reads::Signals
     }
 
-    /// Whether it has to be fitted before, and read from a file.
+    /// Whether it has to be fitted beforehand and read from a file.
     pub fn is_fitted(&self) -> bool {
         self.reads() == Reads::FittedStates
     }
 
-    /// As typed, with a threshold that makes sense.
+    /// As typed, with a sensible threshold.
     pub fn example(&self) -> String {
         format!("{}:{}", self.name(), self.sample())
     }
@@ -179,7 +179,7 @@ pub fn fitted(path: &Path, model: &dyn Decoder) -> Result<Arc<LinearGate>> {
     Ok(Arc::new(LinearGate::read(path, model.n_layers(), width, &model.device())?))
 }
 
-/// The one of `gates` that is called `name`.
+/// The gate in `gates` called `name`.
 pub(crate) fn find(
     name: &str,
     gates: impl Iterator<Item = &'static dyn Gate> + Clone,
@@ -287,7 +287,7 @@ impl SetGate {
         if scale.can_fire(self.threshold) { Ok(()) } else { Err(self.never_fires(scale)) }
     }
 
-    /// That it cannot fire on this scale of typed thresholds.
+    /// The error that it cannot fire on this scale of typed thresholds.
     pub(crate) fn never_fires(&self, scale: Scale) -> Error {
         Error::NeverFires {
             gate: self.gate.name(),

@@ -20,7 +20,7 @@ impl Scale {
         }
     }
 
-    /// What a threshold must keep to fire, in words.
+    /// The bound that a threshold must keep to fire, in words.
     pub fn bound(self) -> String {
         let sign = if self.comparison == Comparison::Below { ">" } else { "<" };
         format!("{sign} {}", self.range.never)

@@ -1,4 +1,4 @@
-//! Keys and values of the exit's layer are copied upward: cheapest, and furthest from the full model.
+//! Copies keys and values of the exit's layer upward: cheapest, and furthest from the full model.
 
 use ee_models::{Decoder, KvCache, Stream};
 

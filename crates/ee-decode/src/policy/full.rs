@@ -1,4 +1,4 @@
-//! No exit takes effect: the oracle, with the exits that would have been taken.
+//! No exit takes effect: the oracle, which records the exits that would have been taken.
 
 use ee_models::{Decoder, KvCache, Stream};
 

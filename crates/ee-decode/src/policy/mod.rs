@@ -2,7 +2,7 @@
 //!
 //! A [`KvPolicy`] is chosen once; a [`Filling`] is the policy at work on one batch. A row of the batch is
 //! named by its row of the cache. `recompute` and `copy` fill all layers at once with stand-ins, `deferred`
-//! leaves them empty until a later token goes as deep, and then has them exactly.
+//! leaves them empty until a later token goes as deep, and then computes them exactly.
 
 mod copy;
 mod deferred;
@@ -20,18 +20,18 @@ use crate::error::{Error, Result};
 pub const POLICIES: &[&dyn KvPolicy] =
     &[&recompute::Recompute, &copy::Copy, &deferred::Deferred, &full::Full];
 
-/// What a skipped layer takes of a token's time.
+/// The part of a layer's time that a skipped layer still costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cost {
     /// Next to nothing.
     Nothing,
     /// Its projections of keys and values.
     Projections,
-    /// The layer, beside that of a later token that goes as deep.
+    /// The layer, run together with that of a later token that goes as deep.
     Later,
 }
 
-/// The policy where none is asked for.
+/// The policy used by default.
 pub const DEFAULT: &dyn KvPolicy = POLICIES[0];
 
 /// A way to treat the layers above an exit.
@@ -44,7 +44,7 @@ pub trait KvPolicy: Sync + fmt::Debug {
     fn is_exact(&self) -> bool {
         false
     }
-    /// What a layer that a token skips takes all the same.
+    /// What a layer that a token skips still costs.
     fn cost(&self) -> Cost {
         Cost::Nothing
     }
@@ -58,12 +58,12 @@ pub trait KvPolicy: Sync + fmt::Debug {
 
 /// A policy at work.
 pub trait Filling {
-    /// Told before layer `index` runs: what is to run, with what has to run before it can.
+    /// Called before layer `index` runs; gives what is to run, with what has to run first.
     fn before(&mut self, _model: &dyn Decoder, _index: usize, streams: Vec<Stream>) -> Vec<Stream> {
         streams
     }
 
-    /// Told of rows that have left at `exit`, with their states there. Gives the number of layers whose
+    /// Called with rows that have left at `exit` and their states there. Gives the number of layers whose
     /// projections of keys and values were read.
     fn left(
         &mut self,

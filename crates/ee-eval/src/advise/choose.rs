@@ -18,7 +18,7 @@ pub(crate) trait Live {
     fn further(&mut self, places: &[usize], ways: &[Way]) -> Result<Vec<Worth>>;
 }
 
-/// What came of a way on the texts that were timed.
+/// The result of a way on the texts that were timed.
 #[derive(Debug, Clone)]
 pub(crate) struct Tried {
     /// Whether texts are the full model's whatever happens.
@@ -35,7 +35,7 @@ pub(crate) struct Chosen {
     pub(crate) candidates: Vec<Candidate>,
     /// The places among them of those that were tried.
     pub(crate) tried: Vec<usize>,
-    /// Of every one that was tried.
+    /// For every setting that was tried.
     pub(crate) findings: Vec<Finding>,
     /// Their quality on further texts, where it was judged.
     pub(crate) judged: Vec<Option<Quality>>,

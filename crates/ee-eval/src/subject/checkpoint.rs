@@ -43,7 +43,7 @@ impl Checkpoint {
         })
     }
 
-    /// How it was trained, where its folder tells.
+    /// How it was trained, where its folder says.
     pub(super) fn objective(&self) -> Option<Objective> {
         self.training.ee_objective
     }

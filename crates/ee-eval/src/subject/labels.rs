@@ -35,7 +35,7 @@ impl Subject {
     }
 
     /// Makes the head answer with the task's labels in the task's order, whatever its own; `head_order`
-    /// names them in the head's, where its names do not tell. Returns what a reader must know of it.
+    /// names them in the head's, where its names do not say. Returns what a reader must know of it.
     pub(crate) fn answer_in(
         &mut self,
         task: &Task,

@@ -120,7 +120,7 @@ impl DecoderSubject {
         self.checkpoint.architecture()
     }
 
-    /// How the checkpoint was trained, where its folder tells.
+    /// How the checkpoint was trained, where its folder says.
     pub(crate) fn objective(&self) -> Option<Objective> {
         self.checkpoint.objective()
     }

@@ -1,4 +1,4 @@
-//! Whether a trace says what a run can have said: every column whole, every number in its range, and what
+//! Whether a trace says what a run can say: every column whole, every number in its range, and what
 //! the numbers of a row say about each other.
 //!
 //! A trace is a file that other programs write, too, and that disks damage; what is computed from one is only as

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The version of the file format that this build writes and reads.
 pub(crate) const FORMAT: u32 = 1;
 
-/// The examples that made a checkpoint, as far as its folder tells.
+/// The examples that made a checkpoint, as far as its folder says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrainedOn {
     /// The task's name.
@@ -189,7 +189,7 @@ fn is_yes(flag: &bool) -> bool {
     *flag
 }
 
-/// How a checkpoint was trained, of which files say `unknown` where its folder does not tell.
+/// How a checkpoint was trained, of which files say `unknown` where its folder does not say.
 pub(crate) mod objective {
     use ee_models::loss::Objective;
     use serde::de::IntoDeserializer;

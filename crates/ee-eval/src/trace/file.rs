@@ -52,7 +52,7 @@ pub(crate) fn write(trace: &Trace, path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// [`EvalError::Io`] when the file cannot be opened, [`EvalError::Parquet`] when it is not a Parquet
-/// file, [`EvalError::NotATrace`] when it is not one of ours or says what no run says.
+/// file, [`EvalError::NotATrace`] when it is not one of ours or says what no run can say.
 pub fn read(path: &Path) -> Result<Trace> {
     guarded(path, || read_rows(path))
 }

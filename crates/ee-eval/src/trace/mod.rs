@@ -1,4 +1,4 @@
-//! Traces: run the model once, ask for ever.
+//! Traces: run the model once, ask forever.
 
 mod check;
 mod columns;

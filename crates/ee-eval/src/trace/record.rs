@@ -1,6 +1,6 @@
 //! A trace in memory: the signals of every exit for every prediction, column by column.
 //!
-//! A model runs once and is asked for ever: ideal exits, gates at every threshold, scores per exit
+//! A model runs once and is queried forever: ideal exits, gates at every threshold, scores per exit
 //! and all plots are functions of this table. Per-exit columns are flat, `[rows × layers]` with the
 //! exits of one row side by side, so that a row's exits are one slice and a file's list column is
 //! one copy.
@@ -85,9 +85,9 @@ impl Trace {
         }
     }
 
-    /// The same rows as a model would show them that is read at these exits and the last one alone.
+    /// The same rows as if the model were read at these exits and the last one only.
     ///
-    /// `exits` rise, from 1; the last one need not be among them.
+    /// `exits` are increasing, from 1; the last one need not be among them.
     pub(crate) fn at_exits(&self, exits: &[usize]) -> Self {
         let layers = self.layers();
         let read: Vec<usize> =

@@ -86,7 +86,7 @@ pub(crate) fn run_further(
     Ok(())
 }
 
-/// What came of plain decoding and of every way, with its texts.
+/// The results of plain decoding and of every way, with their texts.
 fn decoded(
     subject: &DecoderSubject,
     material: &Material,

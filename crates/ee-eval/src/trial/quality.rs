@@ -19,9 +19,9 @@ use super::outputs::Output;
 use crate::exits::score::BOOTSTRAP_SEED;
 use crate::trace::MetricFacts;
 
-/// The part of what a bet could lose at most that is staked at most: one text alone never ruins the gambler.
+/// The part of what a bet could lose at most that is staked at most: no single text ruins the gambler.
 const NERVE: f64 = 0.9;
-/// Texts that the first bets pretend to have seen.
+/// Texts that the first bets assume to have seen.
 const PRETENDED: f64 = 100.0;
 /// Shares that are tested.
 const SHARES: usize = 500;
@@ -54,7 +54,7 @@ pub(crate) enum Kept {
     Yes,
     /// The upper bound is lower.
     No,
-    /// These texts do not tell.
+    /// These texts cannot tell.
     Unknown,
 }
 
@@ -76,9 +76,9 @@ pub(crate) struct Quality {
     pub(crate) texts: usize,
     /// The share of the full model's quality that they have; above 1 where they are better.
     pub(crate) share: f64,
-    /// But for the doubt, further texts keep at least this share.
+    /// Up to the doubt, further texts keep at least this share.
     pub(crate) at_least: f64,
-    /// But for the doubt, they keep at most this share, or more than can be told.
+    /// Up to the doubt, they keep at most this share; above 1 where nothing can be told.
     pub(crate) at_most: f64,
     /// The doubt that is left on each side.
     pub(crate) doubt: f64,
@@ -241,13 +241,13 @@ impl Bets {
         downwards.into_iter().take_while(rejects).last().unwrap_or(f64::MAX)
     }
 
-    /// ln of the most that bets against "at most this share is kept" ever won.
+    /// ln of the most that bets against "at most this share is kept" have ever won.
     fn exceeds(&self, share: f64) -> f64 {
         let gains = self.0.iter().map(|[ours, full]| ours - share * full);
         winnings(gains, share, (1.0 - share).max(1.0 / SHARES as f64))
     }
 
-    /// ln of the most that bets against "at least this share is kept" ever won.
+    /// ln of the most that bets against "at least this share is kept" have ever won.
     fn falls_short(&self, share: f64) -> f64 {
         winnings(self.0.iter().map(|[ours, full]| share * full - ours), 1.0, share / 4.0)
     }
@@ -266,7 +266,7 @@ impl Bets {
     }
 }
 
-/// Rising shares up to 1, this one among them.
+/// Increasing shares up to 1, including this one.
 fn shares(keep: f64) -> Vec<f64> {
     let mut shares: Vec<f64> = (1..=SHARES).map(|at| at as f64 / SHARES as f64).collect();
     shares.push(keep);

@@ -25,7 +25,7 @@ pub(crate) struct Trials {
     /// The task's metrics that could be computed; the first one leads.
     pub(crate) metrics: Vec<MetricFacts>,
     pub(crate) device: String,
-    /// What other programs took of the machine in the timed rounds; none where the system does not tell.
+    /// How much of the machine other programs used in the timed rounds; none where the system does not say.
     pub(crate) load: Option<Load>,
     /// New tokens per second of plain decoding, prompts included.
     pub(crate) plain_tokens_per_second: f64,
@@ -173,7 +173,7 @@ impl Trials {
 }
 
 impl Trial {
-    /// What came of a way, beside plain decoding.
+    /// The result of a way, beside plain decoding.
     pub(super) fn of(
         way: &Way,
         tried: Tried<Found>,

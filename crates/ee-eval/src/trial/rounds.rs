@@ -15,7 +15,7 @@ use crate::progress::Progress;
 pub(crate) trait Work {
     /// A way at work; it may learn from batch to batch.
     type Way;
-    /// What comes of all batches in one way.
+    /// The result of all batches in one way.
     type Found;
 
     /// The places of each batch's examples.
@@ -40,7 +40,7 @@ pub(crate) struct Lap {
 
 /// A way that was tried.
 pub(crate) struct Tried<F> {
-    /// What came of it when it ran freely.
+    /// The result when it ran freely.
     pub(crate) found: F,
     /// What every batch took in the timed rounds.
     pub(crate) timed: Vec<Timed>,
@@ -48,7 +48,7 @@ pub(crate) struct Tried<F> {
     pub(crate) prompts: Duration,
 }
 
-/// What came of every way, and what other programs took of the machine in the timed rounds.
+/// The result of every way, and how much of the machine other programs used in the timed rounds.
 pub(crate) type TriedWays<T> = (Vec<T>, Option<Load>);
 
 /// Does the work in every way; all other ways do as much in the timed rounds as the first.

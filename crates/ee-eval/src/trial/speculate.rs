@@ -47,7 +47,7 @@ pub(crate) struct SpeculateResults {
     pace: Pace,
     /// Speculation's tokens per second by plain decoding's, batch by batch.
     ratio_per_batch: Spread,
-    /// What other programs took of the machine meanwhile; none where the system does not tell.
+    /// How much of the machine other programs used meanwhile; none where the system does not say.
     pub(crate) load: Option<Load>,
     /// α: the share of examined drafts that stayed.
     agreement: Option<f64>,

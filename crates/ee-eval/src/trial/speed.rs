@@ -43,7 +43,7 @@ pub(crate) struct Speed {
     pub(crate) head_share: f64,
     /// The leading metric's score with the gate.
     pub(crate) score: f64,
-    /// What other programs took of the machine meanwhile, where the system tells.
+    /// How much of the machine other programs used meanwhile, where the system says.
     pub(crate) load: Option<Load>,
     /// Rows whose exit or label differs from what the trace predicts.
     pub(crate) differing_rows: usize,

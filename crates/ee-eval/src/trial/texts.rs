@@ -216,7 +216,7 @@ impl<'a> Work for Prompts<'a> {
         let batch = &self.batches[place];
         let lengths: Vec<usize> = batch.iter().map(|&at| plain.texts[at].tokens.len()).collect();
         let ends = match (&way, self.material.terms.choice) {
-            // Its drafts look for the end; its texts are plain decoding's, and end where those do.
+            // Drafts look for the end; its texts are plain decoding's, and end where those do.
             (Runner::Speculation(_), Choice::Greedy) => self.subject.ends(),
             _ => &[],
         };

@@ -32,7 +32,7 @@ impl Targets {
     /// Places are row · width + position in the row.
     ///
     /// # Panics
-    /// When there is not one label per place, or places do not rise.
+    /// When there is not one label per place, or places are not increasing.
     pub fn new(places: Vec<usize>, labels: Vec<u32>) -> Self {
         assert_eq!(places.len(), labels.len(), "one label per place");
         assert!(places.is_sorted_by(|a, b| a < b), "places rise");

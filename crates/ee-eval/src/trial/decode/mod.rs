@@ -24,7 +24,7 @@ use crate::trace::{MetricFacts, facts};
 #[derive(Debug, Serialize)]
 pub(crate) struct DecodeResults {
     pub(crate) facts: DecodeFacts,
-    /// What other programs took of the machine in the timed rounds; none where the system does not tell.
+    /// How much of the machine other programs used in the timed rounds; none where the system does not say.
     pub(crate) load: Option<Load>,
     /// The full model's texts, decoded plainly.
     pub(crate) plain: Texts,

@@ -90,7 +90,7 @@ fn the_order_of_words_counts_in_rouge_l() {
 
 #[test]
 fn longest_common_subsequences_of_articles() {
-    // Two rising sequences share the multiples of 6.
+    // Two increasing sequences share the multiples of 6.
     let multiples = |of: u32| (0..3000).filter(|n| n % of == 0).collect::<Vec<u32>>();
     assert_eq!(longest_common_subsequence(&multiples(2), &multiples(3)), 500);
     assert_eq!(longest_common_subsequence(&multiples(2), &[]), 0);

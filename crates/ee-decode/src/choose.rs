@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn top_p_looks_beyond_the_first_tokens_where_they_cover_too_little() {
-        // All equally probable: of equal ones the lowest ids.
+        // All equally probable: ties go to the lowest ids.
         let kept = |n: usize, top_p| kept(&vec![0.5; n], sampling(1.0, None, Some(top_p)));
         let ids = |kept: Vec<(u32, f64)>| kept.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
         assert_eq!(ids(kept(1024, 0.125)), (0..128).collect::<Vec<_>>());

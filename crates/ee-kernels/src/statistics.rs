@@ -1,8 +1,8 @@
-//! What is asked of a row of logits, without writing its softmax.
+//! Statistics of a row of logits, computed without writing its softmax.
 //!
 //! A NaN stays one, and a row with an infinite logit has no entropy: +∞ leaves no probabilities, and −∞, which
 //! elsewhere masks an output, is here an overflow, as no model of ours masks its logits. So
-//! [`RowStatistics::is_finite`] tells from numbers that are there anyway whether every logit was finite.
+//! [`RowStatistics::is_finite`] tells from numbers at hand whether every logit was finite.
 
 use rayon::prelude::*;
 

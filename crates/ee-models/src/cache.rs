@@ -3,7 +3,7 @@
 //! Every layer has room for the same number of slots from the beginning, and fills them in order. Rows of a
 //! batch share slots: a short prompt is padded on the left, so that the position of a token is its slot less
 //! its row's padding. A layer knows how many slots it holds of each row, and layers may hold different
-//! numbers: a token that left early is missing above its exit until it is made up for. Where rows take
+//! numbers: a token that left early is missing above its exit until it is computed later. Where rows take
 //! different numbers of tokens in a step, the slots of those that took fewer are numbered anew, so that all
 //! rows go on at one slot: no key moves, the row's padding and its shift, slot less place in memory, grow by
 //! as much.

@@ -6,7 +6,7 @@
 //! numbers travel to the host.
 //!
 //! A row of which a logit is NaN or infinite is not a distribution, and reading it fails with a
-//! [`NotFinite`]: what a gate or an argmax would make of it looks like an answer.
+//! [`NotFinite`]: otherwise a gate or an argmax would turn it into something that looks like an answer.
 
 use burn::tensor::Tensor;
 
@@ -26,13 +26,13 @@ pub struct Signal {
     pub prediction: u32,
     /// Probability of the prediction.
     pub confidence: f32,
-    /// Probability of the prediction less that of the runner-up.
+    /// Probability of the prediction minus that of the runner-up.
     pub margin: f32,
     /// Entropy of the distribution, in nats.
     pub entropy: f32,
 }
 
-/// How one exit sees the prediction of the last exit.
+/// What one exit says about the prediction of the last exit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Agreement {
     /// 1 where this exit ranks the last exit's prediction first; on ties lower ids come first.
@@ -277,7 +277,7 @@ pub fn signal(logits: &[f32]) -> Signal {
     Signal::of(&row_statistics(logits, logits.len(), None)[0])
 }
 
-/// How a distribution sees the output `last`.
+/// What a distribution says about the output `last`.
 ///
 /// # Panics
 /// When `last` is no output.

@@ -2,7 +2,7 @@
 //!
 //! Parameters are counted on the model itself, built without values. Activations are counted as the CPU
 //! kernels keep them; other backends keep somewhat more. The formulas are held to measured peaks by
-//! `tests/plan.rs`. Numbers are f64, exact as far as any memory goes, so that no size of a file overflows them.
+//! `tests/plan.rs`. Numbers are f64, exact up to any real memory size, so that no size of a file overflows them.
 
 mod shape;
 

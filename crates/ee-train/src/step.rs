@@ -19,14 +19,14 @@ use crate::replicas::Replicas;
 pub struct MicroBatch {
     /// Token ids and lengths.
     pub batch: Batch,
-    /// Which states are read, and what is right there.
+    /// Which states are read, and the right answer at each.
     pub targets: Targets,
 }
 
 /// What a step does beside its data.
 #[derive(Clone, Debug)]
 pub struct StepConfig {
-    /// What the exits 1..=N count in the objective.
+    /// The weights of the exits 1..=N in the objective.
     pub weights: Vec<f64>,
     /// Whether exits of weight 0 are read, too.
     pub watch: bool,

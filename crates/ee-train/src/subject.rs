@@ -41,7 +41,7 @@ pub(crate) trait Trainable: ExitModel + Module + 'static {
     }
 }
 
-/// A model with what must be known beside its parameters.
+/// A model with what must be known besides its parameters.
 #[derive(Clone, Debug)]
 pub(crate) struct Loaded<M: Trainable> {
     pub(crate) model: M,

@@ -15,7 +15,7 @@ use crate::exits::score::{BOOTSTRAP_SEED, Scorer};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Paired {
     pub(crate) n: usize,
-    /// The other's score less the first's.
+    /// The other's score minus the first's.
     pub(crate) difference: f64,
     /// The bootstrap 95 % interval of the difference.
     pub(crate) interval: [f64; 2],

@@ -78,7 +78,7 @@ pub(crate) struct Quality {
     pub(crate) share: f64,
     /// Up to the doubt, further texts keep at least this share.
     pub(crate) at_least: f64,
-    /// Up to the doubt, they keep at most this share; above 1 where nothing can be told.
+    /// Up to the doubt, they keep at most this share; infinite where no bound up to 1 can be shown.
     pub(crate) at_most: f64,
     /// The doubt that is left on each side.
     pub(crate) doubt: f64,

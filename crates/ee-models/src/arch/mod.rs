@@ -1,6 +1,6 @@
 //! The registry of families, which finds one by a checkpoint's `model_type`; a folder per kind of layers.
 //!
-//! What differs between families is asked of them: nothing elsewhere matches on a family's name.
+//! Families state how they differ: nothing elsewhere matches on a family's name.
 
 pub mod bert;
 pub mod llama;
@@ -17,7 +17,7 @@ use crate::checkpoint::{Keys, Naming, Precision, read_json};
 use crate::error::{Error, Result};
 use crate::exit::Backbone;
 
-/// What tells one family of checkpoints from the others.
+/// What distinguishes one family of checkpoints from the others.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
     /// `model_type` in `config.json`.
@@ -112,7 +112,7 @@ fn of_config(json: &Map<String, Value>, path: &Path) -> Result<&'static dyn Fami
     }
 }
 
-/// How a configuration says that its weights are quantized: the method and its bits, as far as they are told.
+/// How a configuration says that its weights are quantized: the method and its bits, as far as they are stated.
 fn quantization(json: &Map<String, Value>) -> Option<String> {
     let key = ["quantization_config", "compression_config"].into_iter();
     let said = key.filter_map(|key| json.get(key)).find(|value| !value.is_null())?;

@@ -3,7 +3,7 @@
 
 use crate::checkpoint::ParameterShapes;
 
-/// Sizes of a model, in numbers, not bytes. They are f64, exact as far as any memory goes, so that no size of a
+/// Sizes of a model, in numbers, not bytes. They are f64, exact up to any real memory size, so that no size of a
 /// file overflows them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelSize {
@@ -64,7 +64,7 @@ impl ModelSize {
         }
     }
 
-    /// What low-rank updates of the layers called so add, in all layers.
+    /// What low-rank updates of the layers with these names add, in all layers.
     pub fn low_rank(&self, rank: usize, targets: &[String]) -> f64 {
         let is_target = |(name, _): &&(String, [f64; 2])| targets.contains(name);
         let sides =

@@ -1,4 +1,4 @@
-//! Whether a tensor holds numbers alone: NaN or infinity in a weight makes an answer of nothing.
+//! Whether a tensor holds only finite numbers: NaN or infinity in a weight makes every answer meaningless.
 
 use burn::tensor::{DType, TensorData};
 use rayon::prelude::*;

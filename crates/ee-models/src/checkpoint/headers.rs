@@ -1,4 +1,4 @@
-//! What a weight file says that it holds, checked before anything of that size is taken.
+//! What a weight file claims to hold, checked before anything of that size is allocated.
 
 use std::fs::File;
 use std::io::Read;
@@ -45,7 +45,7 @@ pub(super) fn safetensors(path: &Path) -> Result<Vec<(String, Entry)>> {
     }
     let mut header = Vec::new();
     file.take(header_length).read_to_end(&mut header).map_err(Error::io("cannot read", path))?;
-    // Ranges that overlap, leave gaps or do not fit their shapes are complaints of the library's.
+    // Ranges that overlap, leave gaps or do not fit their shapes are reported by the library.
     let metadata: Metadata = serde_json::from_slice(&header)
         .map_err(|error| broken(format!("no safetensors file: {error}")))?;
     let data = 8 + header_length;

@@ -1,6 +1,6 @@
 //! JSON files of a checkpoint folder: configurations read key by key, all complaints at once.
 //!
-//! Nothing is guessed: a value of another type than its key's, null included, is a complaint that says what
+//! Nothing is guessed: a value of the wrong type, null included, is a complaint that says what
 //! was expected and what was found. What an absent key means is up to the caller.
 
 use std::path::Path;
@@ -68,7 +68,7 @@ impl<'a> Keys<'a> {
         self.complaints.push(complaint);
     }
 
-    /// What `read` makes of the value of a key; `None` and a complaint where it cannot read it.
+    /// The value of a key as `read` parses it; `None` and a complaint where it cannot read it.
     fn read<T>(
         &mut self,
         key: &str,
@@ -110,7 +110,7 @@ impl<'a> Keys<'a> {
         self.read(key, &expected, within).map_or(default, |index| index as usize)
     }
 
-    /// A number for which `holds`; `range` says in words which those are.
+    /// A number for which `holds` is true; `range` describes those numbers in words.
     pub(crate) fn number(
         &mut self,
         key: &str,
@@ -148,7 +148,7 @@ impl<'a> Keys<'a> {
         self.read(key, "a text", Value::as_str)
     }
 
-    /// A list of what `read` makes of each of its values.
+    /// A list, each value parsed by `read`.
     pub(crate) fn list<T>(
         &mut self,
         key: &str,
@@ -162,7 +162,7 @@ impl<'a> Keys<'a> {
         self.read(key, "an object", Value::as_object)
     }
 
-    /// What `read` makes of the object under a key; `None` where there is none.
+    /// The object under a key as `read` parses it; `None` where there is none.
     pub(crate) fn inside<T>(
         &mut self,
         key: &str,
@@ -175,7 +175,7 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// A value as the file has it, its beginning where it is long.
+/// A value as the file has it, cut where it is long.
 fn shown(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(SHOWN) {

@@ -3,8 +3,8 @@
 //! Loading is strict: a tensor that is missing, extra or misshapen is an error that names it, and all of
 //! them are named at once. What a checkpoint may hold beyond the model is listed by its architecture. A
 //! tensor is read when its turn comes, so that loading needs the memory of the model and of one tensor.
-//! Nothing is taken in a size that a file merely states: headers are held to the files' lengths, and a
-//! configuration's sizes to the stored shapes.
+//! Nothing is allocated in a size that a file merely states: headers are checked against the files' lengths, and a
+//! configuration's sizes against the stored shapes.
 //! Matrices are kept in the format asked for ([`Precision`]), vectors always as F32: they are small, and
 //! sums run in F32 anyway.
 
@@ -24,12 +24,12 @@ pub use write::{save, save_tensors};
 
 pub use crate::parameters::{ParameterNames, ParameterShapes, Precision, RandomParameters};
 
-/// What a family of checkpoints calls its tensors.
+/// How a family of checkpoints names its tensors.
 #[derive(Clone, Copy, Debug)]
 pub struct Naming {
     /// Prefix of the backbone's tensor names; bare backbones may lack it.
     pub prefix: &'static str,
-    /// What stands between the prefix and a layer's number.
+    /// The part between the prefix and a layer's number.
     pub layers: &'static str,
     /// Beginnings of the names of the head's tensors.
     pub head: &'static [&'static str],

@@ -33,7 +33,7 @@ pub(crate) struct CheckpointParameters {
     used: BTreeSet<String>,
     complaints: Vec<String>,
     new_head: Option<NewHead>,
-    /// Tensors whose names begin so are as good as absent.
+    /// Tensors whose names begin like this are treated as absent.
     passed_over: &'static [&'static str],
 }
 
@@ -61,7 +61,7 @@ impl CheckpointParameters {
         Ok(source)
     }
 
-    /// Whether the checkpoint holds a tensor whose name begins so.
+    /// Whether the checkpoint holds a tensor whose name begins like this.
     pub(crate) fn has(&self, beginning: &str) -> bool {
         self.weights.names().any(|name| name.starts_with(beginning))
     }
@@ -100,7 +100,7 @@ impl CheckpointParameters {
         self.weights.names().filter_map(number).max().unwrap_or(0)
     }
 
-    /// From now on, tensors whose names begin so are as good as absent.
+    /// From now on, tensors whose names begin like this are treated as absent.
     pub(crate) fn pass_over(&mut self, beginnings: &'static [&'static str]) {
         self.passed_over = beginnings;
     }
@@ -182,7 +182,7 @@ impl CheckpointParameters {
         })
     }
 
-    /// A parameter of a new head. Where anything before it did not fit, its size, too, is only a claim.
+    /// A parameter of a new head. If anything before it did not fit, its size is also only a claim.
     fn draw<const D: usize>(
         &mut self,
         name: &str,

@@ -28,7 +28,7 @@ pub trait Backbone {
     /// Depth 0: the embedded batch.
     fn embed(&self, batch: &Batch, dropout: Option<DropoutKey>) -> Stream;
 
-    /// What every layer consists of, in the order in which it runs.
+    /// The parts of every layer, in the order in which they run.
     fn sublayers(&self) -> &'static [Sublayer];
 
     /// Runs one part of layer `index`: the stream's state becomes the residual sum after it, normalised where

@@ -6,7 +6,7 @@ use super::DropoutKey;
 use crate::indices::indices;
 use crate::kernels::{Rotary, Rows};
 
-/// What a batch is while it travels through the layers.
+/// A batch on its way through the layers.
 #[derive(Clone, Debug)]
 pub struct Stream {
     /// The state, `[batch * width, d_model]`, row after row.
@@ -19,7 +19,7 @@ pub struct Stream {
     pub dropout: Option<DropoutKey>,
     /// Where a decoder's tokens stand; `None` for an encoder.
     pub placement: Option<Placement>,
-    /// What a decoder attends to beside its own tokens, where it has an encoder.
+    /// What a decoder attends to besides its own tokens, where it has an encoder.
     pub memory: Option<Memory>,
 }
 
@@ -28,7 +28,7 @@ pub struct Stream {
 pub struct Memory {
     /// `[batch * width, d_model]`
     pub hidden: Tensor<2>,
-    /// Tokens of each row; what stands behind them is not attended to.
+    /// Tokens of each row; what follows them is not attended to.
     pub lengths: Arc<[usize]>,
     /// Tokens per row, padding included.
     pub width: usize,
@@ -157,7 +157,7 @@ impl Stream {
 
     /// The states of some tokens, named by row · width + place, `[n, d_model]`.
     pub fn select(&self, tokens: &[usize]) -> Tensor<2> {
-        // As many as there are, each once and in order: all of them. A token may be named twice.
+        // All of them, when each is named once and in order. A token may be named twice.
         if tokens.len() == self.hidden.dims()[0] && tokens.is_sorted_by(|a, b| a < b) {
             return self.hidden.clone();
         }

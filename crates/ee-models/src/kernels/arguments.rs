@@ -1,4 +1,4 @@
-//! What operations take and give beside tensors.
+//! What operations take and give besides tensors.
 
 use burn::tensor::Tensor;
 pub use ee_kernels::{Activation, AdamW, AttentionShape, Dropout, RowStatistics, Sight};

@@ -1,4 +1,4 @@
-//! What is read off the head's logits, and the end of a training pass: losses, and where backward passes begin.
+//! What is computed from the head's logits, and the end of a training pass: losses, and where backward passes begin.
 
 use burn::tensor::Tensor;
 
@@ -39,7 +39,7 @@ pub fn pull(state: Tensor<2>, gradient: Tensor<2>) -> Tensor<1> {
     flex::pull(&state, &gradient).unwrap_or_else(|| plain::pull(state, gradient))
 }
 
-/// What is asked of each row of logits; `given` names a column per row. Only these numbers travel to the
+/// The numbers wanted of each row of logits; `given` names a column per row. Only these numbers travel to the
 /// host (one synchronisation); not differentiated.
 ///
 /// # Shapes

@@ -1,4 +1,4 @@
-//! Linear layers and what stands between two of them.
+//! Linear layers and the activations between them.
 
 use burn::tensor::Tensor;
 

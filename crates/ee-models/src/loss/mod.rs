@@ -21,7 +21,7 @@ use burn::tensor::Gradients;
 
 use crate::exit::{Batch, DropoutKey};
 
-/// Which states of a batch the head reads, and what is right there.
+/// Which states of a batch the head reads, and the right answer at each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Targets {
     places: Vec<usize>,
@@ -70,10 +70,10 @@ impl Targets {
     }
 }
 
-/// What one pass does beside its data.
+/// The settings of one pass.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PassConfig {
-    /// What the exits 1..=N count in the objective.
+    /// The weights of the exits 1..=N in the objective.
     pub weights: Vec<f64>,
     /// Whether exits of weight 0 are read, too.
     pub watch: bool,
@@ -108,7 +108,7 @@ pub struct PassSeconds {
 pub struct Pass {
     /// The exits 1..=N; `None` where an exit was not read.
     pub exits: Vec<Option<ExitReading>>,
-    /// Of every parameter that requires one and has influence.
+    /// For every parameter that requires one and affects the loss.
     pub gradients: Gradients,
     /// Where the time went.
     pub seconds: PassSeconds,

@@ -88,7 +88,7 @@ pub fn evaluate<M: ExitModel>(model: &M, batch: &Batch, targets: &Targets) -> Ve
 struct Rung {
     /// The layer's input, whose gradient is asked for if anything below wants one.
     input: Stream,
-    /// Its output with its graph; absent where it is made again.
+    /// Its output with its graph; absent where it is recomputed.
     output: Option<Tensor<2>>,
 }
 
@@ -174,7 +174,7 @@ impl<M: ExitModel + Module> Sweep<'_, M> {
             return upstream;
         }
         let started = Instant::now();
-        // Every exit drops by masks of its own.
+        // Every exit has its own dropout masks.
         let dropout = self.config.dropout.map(|key| key.part(depth));
         let reader = Reader { targets: self.targets, dropout, logits: self.logits };
         let (reading, upstream) = if weight == 0.0 {

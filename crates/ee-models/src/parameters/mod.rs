@@ -30,7 +30,7 @@ pub enum Initial {
 
 /// Gives a parameter by its Hugging Face name.
 ///
-/// A source that cannot give what is asked remembers why and gives zeros, so that all complaints come
+/// A source that cannot give a parameter remembers why and gives zeros, so that all complaints come
 /// at once when building is over.
 pub trait ParameterSource {
     /// The matrix of this name, `[rows, columns]`.

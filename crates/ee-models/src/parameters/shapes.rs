@@ -5,7 +5,7 @@ use burn::tensor::{Device, Shape, Tensor};
 
 use super::{Initial, ParameterSource};
 
-/// Notes what a model asks for; its parameters are never filled, so that a model of any size can be built.
+/// Records the parameters that a model asks for without filling them, so that a model of any size can be built.
 #[derive(Debug, Default)]
 pub struct ParameterShapes(Vec<(String, Vec<usize>)>);
 

@@ -1,7 +1,7 @@
 //! What a checkpoint's folder says of its tokenizer beside `tokenizer.json`.
 //!
 //! `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`, read as transformers reads
-//! them: where the first lists the added tokens, the other two do not count; else they go before it. The
+//! them: where the first lists the added tokens, the other two do not count; else they take precedence. The
 //! class that it names decides what is written over `tokenizer.json` and which tokens are special where
 //! nothing says so.
 
@@ -28,7 +28,7 @@ pub(super) struct Class {
     /// Whether it puts a beginning and an end around texts where the folder does not say; none where it
     /// leaves that to `tokenizer.json`.
     pub(super) frame: Option<[bool; 2]>,
-    /// Whether its settings of case, accents and Chinese go before those of `tokenizer.json`.
+    /// Whether its settings of case, accents and Chinese take precedence over those of `tokenizer.json`.
     pub(super) rewrites_normalizer: bool,
 }
 
@@ -288,7 +288,7 @@ fn class_of(name: &str) -> Class {
     classes.into_iter().find(is_named).unwrap_or(PLAIN)
 }
 
-/// `special_tokens_map.json` goes before, but for lists, which it makes longer.
+/// `special_tokens_map.json` takes precedence, except for lists, which it extends.
 fn join(all: &mut Map<String, Value>, key: String, value: Value) {
     match (all.get_mut(&key), value) {
         (Some(Value::Array(before)), Value::Array(more)) => {

@@ -62,7 +62,7 @@ impl Start<'_> {
         }
     }
 
-    /// How the head's outputs and the task's labels belong together.
+    /// How the head's outputs match the task's labels.
     fn order(&self, task: &Task, loaded: &Loaded<Encoder>) -> Result<LabelOrder> {
         let head_order = match &self.config.model {
             ModelConfig::Checkpoint { label_order, .. } => label_order.as_deref(),

@@ -221,7 +221,7 @@ fn activation(keys: &mut Keys<'_>) -> Activation {
     })
 }
 
-/// The padding id. Where no position rests on it, a model can do without one: its row of the table is a row like
+/// The padding id. If no position depends on it, a model can do without one: its row of the table is a row like
 /// others once it is trained.
 fn padding(keys: &mut Keys<'_>, family: &EncoderFamily) -> usize {
     if family.counts_from_padding {

@@ -21,7 +21,7 @@ pub struct TaskLabels<'a> {
     pub head_order: Option<&'a [String]>,
 }
 
-/// How the outputs of a head and the labels of a task belong together.
+/// How the outputs of a head match the labels of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelOrder {
     /// The head's output for each of the task's labels.
@@ -32,11 +32,11 @@ pub struct LabelOrder {
     pub notice: Option<String>,
 }
 
-/// Why a head and a task do not go together.
+/// Why a head and a task do not match.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum LabelMismatch {
-    /// The head has another number of outputs than the task has labels.
+    /// The head's number of outputs differs from the task's number of labels.
     #[error("the checkpoint's head has {} labels ({}), the task has {} ({})",
         head.len(), head.join(", "), task.len(), task.join(", "))]
     Number { head: Vec<String>, task: Vec<String> },
@@ -49,7 +49,7 @@ pub enum LabelMismatch {
     #[error("the stated order of labels is {}, expected each of the task's labels once: {}",
         stated.join(", "), task.join(", "))]
     Stated { stated: Vec<String>, task: Vec<String> },
-    /// The head's labels have the task's names, in another order than the stated one.
+    /// The head's labels have the task's names, in a different order from the stated one.
     #[error("the stated order of labels contradicts the head's own, {}; where its names are wrong, correct \
              id2label in config.json", head.join(", "))]
     Contradiction { head: Vec<String> },
@@ -156,7 +156,7 @@ fn match_names(head: &[String], names: &[String]) -> Option<Vec<usize>> {
     is_permutation(&outputs).then_some(outputs)
 }
 
-/// Whether names say no more than the numbers of the outputs: `LABEL_0`, `LABEL_1`, …, or 0, 1, ….
+/// Whether names only number the outputs: `LABEL_0`, `LABEL_1`, …, or 0, 1, ….
 fn are_unnamed(head: &[String]) -> bool {
     let is_unnamed = |(output, name): (usize, &String)| {
         let number = name.trim().to_lowercase();
@@ -215,7 +215,7 @@ mod tests {
             assert_eq!(found.head_names, strings(&TASK));
             assert!(found.notice.unwrap().contains("entailment, neutral, contradiction"));
         }
-        // Numbers in another order say something, but not what.
+        // Numbers in another order mean something, but it is unclear what.
         order(&["LABEL_1", "LABEL_0", "LABEL_2"], None).unwrap_err();
     }
 

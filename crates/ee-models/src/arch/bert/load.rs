@@ -13,7 +13,7 @@ use crate::checkpoint::{CheckpointParameters, ParameterNames, Precision, RandomP
 use crate::error::{Error, Result};
 use crate::exit::Backbone;
 
-/// A model with what must be known beside its parameters.
+/// A model with what must be known besides its parameters.
 #[derive(Debug)]
 pub struct Loaded {
     /// The model, on its device.
@@ -24,13 +24,13 @@ pub struct Loaded {
     pub names: ParameterNames,
     /// Names of head parameters that were initialised anew.
     pub new_head: Vec<String>,
-    /// Names of tensors of the checkpoint's own head that a new one took the place of.
+    /// Names of tensors of the checkpoint's own head that a new one replaced.
     pub replaced: Vec<String>,
     /// Names of tensors of the checkpoint that the model does not use.
     pub unused: Vec<String>,
 }
 
-/// What becomes of a checkpoint's classification head.
+/// What happens to a checkpoint's classification head.
 #[derive(Clone, Debug)]
 pub enum Head {
     /// It must be there.

@@ -21,7 +21,7 @@ use crate::indices::indices;
 use crate::kernels::{self, AttentionShape, Dropout, Rows, Weight};
 use crate::layers::{Embedding, FeedForward, Linear, ParameterSource, ResidualNorm, Scope};
 
-/// Numbers the layers need beside their parameters.
+/// Numbers that the layers need besides their parameters.
 #[derive(Clone, Debug)]
 struct Numbers {
     heads: usize,
@@ -34,7 +34,7 @@ struct Numbers {
 #[derive(Clone, Debug)]
 struct HeadNumbers {
     dropout: f32,
-    /// RoBERTa drops before the dense layer of its head, too.
+    /// RoBERTa also drops before the dense layer of its head.
     drops_before: bool,
 }
 

@@ -53,7 +53,7 @@ pub struct LlamaConfig {
 
 impl LlamaConfig {
     /// Reads `config.json` of a checkpoint folder, and `generation_config.json` where it is there: its
-    /// special tokens go before those of the former. Its sampling settings are not taken.
+    /// special tokens take precedence over those of the former. Its sampling settings are ignored.
     ///
     /// # Errors
     /// When a file is absent or not JSON, a needed key is missing (all missing keys are named), or the
@@ -64,7 +64,7 @@ impl LlamaConfig {
         let (generation, notice) = special::generation(&folder.join("generation_config.json"))?;
         config.notices.extend(notice);
         let (wrong, notices) = config.special.take(&generation, config.vocab_size);
-        // transformers takes from this file what it can use.
+        // transformers uses what it can from this file.
         let wrong =
             wrong.into_iter().map(|wrong| format!("generation_config.json: {wrong}; ignored"));
         config.notices.extend(wrong.chain(notices));

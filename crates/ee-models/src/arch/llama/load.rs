@@ -8,7 +8,7 @@ use crate::checkpoint::{CheckpointParameters, ParameterNames, Precision, RandomP
 use crate::error::Result;
 use crate::exit::Backbone;
 
-/// A decoder with what must be known beside its parameters.
+/// A decoder with what must be known besides its parameters.
 #[derive(Debug)]
 pub struct Loaded {
     /// The model, on its device.

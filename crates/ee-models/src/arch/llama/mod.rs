@@ -32,7 +32,7 @@ use crate::indices::indices;
 use crate::kernels::{self, AttentionShape, Rows, Weight};
 use crate::layers::{Embedding, Frequencies, Linear, ParameterSource, RmsNorm, RotaryPlace, Scope};
 
-/// Numbers that the layers need beside their parameters.
+/// Numbers that the layers need besides their parameters.
 #[derive(Clone, Debug)]
 struct Numbers {
     heads: usize,

@@ -10,7 +10,7 @@ use crate::layers::RotaryScaling;
 pub(super) struct Rope {
     pub(super) theta: f64,
     pub(super) scaling: RotaryScaling,
-    /// How many positions there are, with what the scaling adds.
+    /// How many positions there are, including those that the scaling adds.
     pub(super) positions: usize,
 }
 
@@ -42,12 +42,12 @@ fn theta(keys: &mut Keys<'_>, default: f64) -> f64 {
     keys.number("rope_theta", default, "above 0", |theta| theta > 0.0)
 }
 
-/// What the meaning of a scaling's keys rests on.
+/// What the meaning of a scaling's keys depends on.
 struct Ask {
     head_dim: usize,
     positions: usize,
     theta: f64,
-    /// `original_max_position_embeddings` beside the scaling; it goes before the one in it.
+    /// `original_max_position_embeddings` beside the scaling; it takes precedence over the one in it.
     original: Option<usize>,
 }
 
@@ -172,7 +172,7 @@ impl Ask {
     }
 }
 
-/// The kind of a scaling; `default` where it cannot be told.
+/// The kind of a scaling; `default` where it is unknown.
 fn kind<'a>(keys: &mut Keys<'a>) -> &'a str {
     let [newer, older] = ["rope_type", "type"].map(|key| keys.text(key));
     if let (Some(newer), Some(older)) = (newer, older)
@@ -198,7 +198,7 @@ fn above_zero(keys: &mut Keys<'_>, key: &str) -> f64 {
     keys.required_number(key, "above 0", |x| x > 0.0)
 }
 
-/// By how much cosines and sines are multiplied.
+/// The factor by which cosines and sines are multiplied.
 fn attention(keys: &mut Keys<'_>, inferred: f64) -> f64 {
     let stated = keys.or_null("attention_factor", |keys, key| {
         keys.number(key, inferred, "above 0", |factor| factor > 0.0)

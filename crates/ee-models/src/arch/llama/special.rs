@@ -1,7 +1,7 @@
 //! The tokens that begin and end a text, of `config.json` and `generation_config.json`.
 //!
-//! As in transformers: what the latter says goes before, one that is not JSON is ignored (with a notice), and
-//! an id that the vocabulary does not have never occurs. Of the latter all keys are written back.
+//! As in transformers: the latter takes precedence, one that is not JSON is ignored (with a notice), and
+//! an id that the vocabulary does not have never occurs. All keys of the latter are written back.
 
 use std::path::Path;
 
@@ -76,7 +76,7 @@ pub(super) fn of_config(
     (special, notices)
 }
 
-/// A folder's `generation_config.json`; empty where there is none. Where it is of no use the notice says so.
+/// A folder's `generation_config.json`; empty where there is none. Where it cannot be used, the notice says so.
 pub(super) fn generation(path: &Path) -> Result<(Map<String, Value>, Option<String>)> {
     if !path.is_file() {
         return Ok((Map::new(), None));

@@ -84,7 +84,7 @@ fn stored_input<const D: usize>(tensor: &Tensor<D>) -> Option<Input> {
     }
 }
 
-/// An input that may be absent: then it is one of no numbers.
+/// An input that may be absent: it is then empty.
 fn optional<const D: usize>(tensor: Option<&Tensor<D>>) -> Option<Input> {
     tensor.map_or_else(|| Some(Input::Plain(primitive(Vec::new(), [0]))), input)
 }

@@ -46,7 +46,7 @@ fn n_slots(shape: &AttentionShape) -> usize {
     }
 }
 
-/// The first `n` slots of every row, row behind row; those that hold no token get what is not looked at.
+/// The first `n` slots of every row, row behind row; those that hold no token get values that are never read.
 fn slots(state: Tensor<2>, shape: &AttentionShape, n: usize) -> Tensor<2> {
     let [_, d] = state.dims();
     let Some(origins) = &shape.origins else {

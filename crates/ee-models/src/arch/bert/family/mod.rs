@@ -36,6 +36,6 @@ impl EncoderFamily {
 pub(super) struct HeadNames {
     pub(super) dense: &'static str,
     pub(super) output: &'static str,
-    /// Whether dropout is drawn before the first product, too.
+    /// Whether dropout is also drawn before the first product.
     pub(super) drops_before: bool,
 }

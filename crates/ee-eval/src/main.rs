@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     }
     // On a thread of the pool, kernels share their work without having to wake a thread first.
     let done = rayon::scope(|_| ee_eval::run(&arguments));
-    // Output that a full disk swallowed is told last: files are safe by now.
+    // Output lost to a full disk is reported last: files are safe by now.
     let printed = ee_files::stream::finish().map_err(anyhow::Error::from);
     match done.and(printed) {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,7 +2,7 @@
 //!
 //! The state at a token's place is asked for the token after it; which tokens are asked for is a row's
 //! `learned`. Decided: a response is learned with the end token behind it, a prompt is not learned, a row
-//! longer than the limit loses its end, and what then has nothing left to learn from is left out, counted
+//! longer than the limit loses its end, and what then has nothing left to learn is left out, counted
 //! and named. Packed examples share a row and see those before them, as in running text: the price of no
 //! padding is an attention that is not separated by example.
 
@@ -23,7 +23,7 @@ pub struct CausalRow {
     pub learned: Vec<Range<usize>>,
 }
 
-/// What the limit on length did to the examples.
+/// What the length limit did to the examples.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shortened {
     /// Examples that lost their end.
@@ -39,7 +39,7 @@ impl CausalRow {
     }
 }
 
-/// Prompts with their responses, of at most `max_length` tokens; `end` is put after each response.
+/// Prompts with their responses, of at most `max_length` tokens; `end` is added after each response.
 ///
 /// # Errors
 /// A text that the tokenizer cannot spell.

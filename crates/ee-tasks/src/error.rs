@@ -20,7 +20,7 @@ pub enum Error {
         reason: std::io::Error,
     },
 
-    /// A file is not what its format says.
+    /// A file does not match its format.
     #[error("{}: {message}", .path.display())]
     File {
         /// The file.
@@ -29,7 +29,7 @@ pub enum Error {
         message: String,
     },
 
-    /// A line (for Parquet a row, without the header) is not what the task says.
+    /// A line (for Parquet a row, without the header) does not match the task.
     #[error("{}: line {line}: {message}", .path.display())]
     Line {
         /// The file.
@@ -55,7 +55,7 @@ pub enum Error {
     #[error(transparent)]
     Sandbox(#[from] ee_sandbox::Error),
 
-    /// A request that makes no sense, such as a limit of 0.
+    /// A meaningless request, such as a limit of 0.
     #[error("{0}")]
     Request(String),
 }

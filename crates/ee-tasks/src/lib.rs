@@ -1,11 +1,11 @@
-//! What is asked and how the answer is scored: data files, tasks, tokenizing, batches, metrics. No tensors.
+//! Questions and how answers are scored: data files, tasks, tokenizing, batches, metrics. No tensors.
 //!
 //! A task is one TOML file. A [`Task`] of classification reads a split of a data folder into
 //! [`Example`]s, a [`Tokenizer`] turns them into [`Encoding`]s, [`batch`] groups those into padded
 //! [`Batch`]es, and a [`Metric`] scores the predictions that come back. A [`GenerationTask`] reads
 //! [`TextExample`]s, prompts with references, which a [`TextTokenizer`] spells, and a [`TextMetric`]
 //! scores the answers.
-//! Configuration files of every crate are read through [`config`], so that all complain alike.
+//! Configuration files of every crate are read through [`config`], so that all report faults alike.
 
 mod error;
 

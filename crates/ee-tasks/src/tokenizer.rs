@@ -94,7 +94,7 @@ impl Tokenizer {
         Ok(Self { backend, padding_id, max_length })
     }
 
-    /// The same for a model whose embedding has `rows` rows: a text with a token behind them is an error.
+    /// The same for a model whose embedding has `rows` rows: a text with a token beyond them is an error.
     #[must_use]
     pub fn for_rows(mut self, rows: usize) -> Self {
         self.backend.limit(rows);

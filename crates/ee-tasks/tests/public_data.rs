@@ -1,4 +1,4 @@
-//! Real public data, where it is at hand: the folder in EE_SHARED, or `shared` beside the project.
+//! Real public data, where it is available: the folder in EE_SHARED, or `shared` beside the project.
 //! It does not belong to the project, so these tests say that they were skipped where it is not.
 
 use std::path::{Path, PathBuf};

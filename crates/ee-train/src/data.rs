@@ -1,4 +1,4 @@
-//! The two splits of a run as token ids, what is asked of them, and the order in which training visits
+//! The two splits of a run as token ids, their targets, and the order in which training visits
 //! them.
 
 use std::ops::Range;
@@ -39,7 +39,7 @@ impl Split {
         Self { encodings, asked, lengths, padding_id }
     }
 
-    /// Rows to continue. What fills short rows is masked, whatever its id.
+    /// Rows to continue. Padding is masked, whatever its id.
     pub(crate) fn causal(rows: Vec<CausalRow>) -> Self {
         let (encodings, asked) = rows
             .into_iter()
@@ -93,7 +93,7 @@ impl Split {
         batch::evaluation_order(&self.lengths, batch_size)
     }
 
-    /// The padded batch of some rows, and what is asked of it.
+    /// The padded batch of some rows, and its targets.
     pub(crate) fn batch(&self, rows: &[usize]) -> Result<MicroBatch> {
         let batch = batch::Batch::gather(rows, &self.encodings, self.padding_id);
         let (mut places, mut labels) = (Vec::new(), Vec::new());
@@ -127,7 +127,7 @@ impl Split {
         rows.chunks(micro_batch).map(|rows| self.batch(rows)).collect()
     }
 
-    /// SHA-256 of the token ids and of what is asked: a resumed run must see the same data.
+    /// SHA-256 of the token ids and of the targets: a resumed run must see the same data.
     pub(crate) fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         for (encoding, asked) in self.encodings.iter().zip(&self.asked) {

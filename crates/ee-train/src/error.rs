@@ -33,7 +33,7 @@ pub enum Error {
         /// What was expected and what was found.
         complaint: String,
     },
-    /// Parts that are each sound and do not go together.
+    /// Parts that are each valid but do not fit together.
     #[error("{0}")]
     Mismatch(String),
     /// An exit no longer gives finite numbers on the validation split.

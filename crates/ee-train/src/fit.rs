@@ -33,7 +33,7 @@ pub(crate) enum Outcome {
     Finished,
     /// The score has not risen for `patience` validations.
     EarlyStopped,
-    /// It was asked to end; a checkpoint was written.
+    /// It was asked to stop; a checkpoint was written.
     Interrupted,
 }
 
@@ -109,7 +109,7 @@ pub(crate) struct Run<M: Trainable> {
     pub(crate) _lock: FolderLock,
 }
 
-/// Trains until the last step, until patience is lost, or until `interrupted` is set.
+/// Trains until the last step, until patience runs out, or until `interrupted` is set.
 pub(crate) fn fit<M: Trainable>(
     mut run: Run<M>,
     model: M,
@@ -135,7 +135,7 @@ pub(crate) fn fit<M: Trainable>(
             run.save(replicas.first())?;
         }
     };
-    // Before the first step there is nothing that beginning anew would not give.
+    // Before the first step there is nothing to save that a new start would not give.
     if run.state.step > 0 && run.saved_step != Some(run.state.step) {
         run.save(replicas.first())?;
     }
@@ -206,7 +206,7 @@ impl<M: Trainable> Run<M> {
         batches[(done % self.timetable.steps_per_epoch) as usize].clone()
     }
 
-    /// Scores every exit and keeps count of how long the last exit has not improved.
+    /// Scores every exit and counts how long the last exit has not improved.
     fn validate(&mut self, model: &M) -> Result<()> {
         let started = Instant::now();
         let batch = self.config.training.evaluation_batch;

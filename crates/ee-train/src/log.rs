@@ -1,4 +1,4 @@
-//! What a run says while it works: a JSONL log, TensorBoard curves, and a bar or plain lines.
+//! What a run reports while it works: a JSONL log, TensorBoard curves, and a bar or plain lines.
 //!
 //! Both files are append-only and their lengths belong to each checkpoint, so that a resumed run goes on
 //! where the checkpoint was written, with no step twice. Progress goes to stderr: a bar on a terminal,

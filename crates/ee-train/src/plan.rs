@@ -1,7 +1,7 @@
-//! What a run would need of each device's memory, before anything is loaded.
+//! How much of each device's memory a run would need, before anything is loaded.
 //!
 //! Parameters are counted on the model itself, built without values. Activations are counted as the CPU
-//! kernels keep them; other backends keep somewhat more. The formulas are held to measured peaks by
+//! kernels keep them; other backends keep somewhat more. The formulas are checked against measured peaks by
 //! `tests/plan.rs`. Numbers are f64, exact up to any real memory size, so that no size of a file overflows them.
 
 mod shape;
@@ -130,7 +130,7 @@ struct Remedy {
     apply: fn(&mut RunConfig) -> Option<String>,
 }
 
-/// What to change, the harmless first: nothing but time, then the order of sums, then the method.
+/// What to change, the most harmless first: what costs only time, then the order of sums, then the method.
 const REMEDIES: [Remedy; 5] = [
     Remedy {
         key: "training.gradient_checkpointing",

@@ -1,4 +1,4 @@
-//! What must be sound before the first step.
+//! What must be valid before the first step.
 //!
 //! Task, data, tokenizer, checkpoint and run folder are read and checked against each other here, and the
 //! run folder is made only when nothing is wrong with any of them. What a run trains follows from its
@@ -27,14 +27,14 @@ use crate::schedule::Schedule;
 use crate::snapshot::{Checkpoints, Resumed, TrainingState};
 use crate::subject::{Loaded, Trainable};
 
-/// A run that is sound and may begin, or go on.
+/// A valid run that may begin or go on.
 pub struct Prepared(Box<Training>);
 
 /// Trains until an end, or until the flag is set.
 type Training = dyn FnOnce(&AtomicBool) -> Result<Ended>;
 
 impl Prepared {
-    /// Trains until the last step, until patience is lost, or until `interrupted` is set.
+    /// Trains until the last step, until patience runs out, or until `interrupted` is set.
     pub(crate) fn fit(self, interrupted: &AtomicBool) -> Result<Ended> {
         (self.0)(interrupted)
     }
@@ -103,7 +103,7 @@ impl<'a> Start<'a> {
     ) -> Result<(Loaded<M>, Option<TrainingState>)> {
         if self.resume {
             let open = |folder: &Path| match self.config.lora {
-                // The additions lie beside the moments; what they are added to is where it was at the beginning.
+                // The additions lie beside the moments; what they are added to is where it was at the start.
                 Some(_) => new(self),
                 None => Ok(M::open(folder, self.config.precision, &self.devices[0])?),
             };
@@ -205,7 +205,7 @@ fn check_length(wanted: usize, longest: usize) -> Result<()> {
     Ok(())
 }
 
-/// Says what a reader of the results must know of the beginning.
+/// Says what a reader of the results must know about the start.
 fn announce(log: &Log, notices: &[String], resume: bool, resumed_at: Option<u64>) {
     match resumed_at {
         Some(step) => log.say(&format!("going on after step {step}")),

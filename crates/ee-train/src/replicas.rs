@@ -2,7 +2,7 @@
 //!
 //! After the backward passes each parameter's gradients are summed on the device that owns it, which
 //! updates it and gives it to the others. Either the first device owns everything, or the parameters are
-//! dealt out in turn and with them the optimizer's state (ZeRO's first stage, Rajbhandari et al. 2020). Sums
+//! distributed in turn, and with them the optimizer's state (ZeRO's first stage, Rajbhandari et al. 2020). Sums
 //! run in the order of the devices, so that a run can be repeated.
 
 use std::any::Any;
@@ -121,7 +121,7 @@ impl<M: Module> Replicas<M> {
     }
 }
 
-/// Works for the pool until something is done. Whoever waits is one of the pool's threads, on a machine of
+/// Works for the pool until something is done. The waiting thread is one of the pool's, on a machine of
 /// one processor the only one, and what it waits for needs the pool: waiting idly would never end.
 fn help_until(is_done: impl Fn() -> bool) {
     const PAUSE: Duration = Duration::from_micros(50);

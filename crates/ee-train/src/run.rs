@@ -1,4 +1,4 @@
-//! The run folder: what a run leaves, and whether it may go on there.
+//! The run folder: what a run leaves, and whether it may continue there.
 //!
 //! `config.toml` is the resolved run file, `run.json` the facts of its start, `log.jsonl` and the event
 //! file the log, `last` and `best` links to checkpoints. A folder holds one run: a folder that holds

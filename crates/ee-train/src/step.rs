@@ -38,7 +38,7 @@ pub struct StepConfig {
     pub dropout: Option<(u64, u64)>,
 }
 
-/// What a step saw, in nats, before it changed the weights.
+/// What a step measured, in nats, before it changed the weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepReport {
     /// The objective.
@@ -197,7 +197,7 @@ fn objective(weights: &[f64], exits: &[Option<ExitReading>]) -> f64 {
     counted.map(|(weight, exit)| weight * exit.map_or(f64::NAN, |exit| exit.loss)).sum()
 }
 
-/// Adds what a micro-batch saw to what its step saw.
+/// Adds the measurements of a micro-batch to those of its step.
 fn add_share(total: &mut [Option<ExitReading>], further: &[Option<ExitReading>], share: f64) {
     for (total, further) in total.iter_mut().zip(further) {
         let Some(further) = further else { continue };

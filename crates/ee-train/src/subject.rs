@@ -1,6 +1,6 @@
 //! What a run trains: an encoder that classifies or a decoder that continues texts.
 //!
-//! Loop, steps, snapshots and validation ask for no more than this.
+//! Loop, steps, snapshots and validation need only this.
 
 use std::path::Path;
 
@@ -50,7 +50,7 @@ pub(crate) struct Loaded<M: Trainable> {
     pub(crate) names: ParameterNames,
     /// The same without additions: what is written of the merged model.
     pub(crate) written: ParameterNames,
-    /// What a reader of the results must know of the beginning.
+    /// What a reader of the results must know about the start.
     pub(crate) notices: Vec<String>,
 }
 

@@ -78,7 +78,7 @@ pub(crate) struct Quality {
     pub(crate) share: f64,
     /// Up to the doubt, further texts keep at least this share.
     pub(crate) at_least: f64,
-    /// Up to the doubt, they keep at most this share; infinite where no bound up to 1 can be shown.
+    /// Up to the doubt, they keep at most this share; `f64::MAX` where no bound up to 1 can be shown.
     pub(crate) at_most: f64,
     /// The doubt that is left on each side.
     pub(crate) doubt: f64,
@@ -227,13 +227,13 @@ impl Bets {
         Self(texts)
     }
 
-    /// The largest share that is surely kept, `keep` among those that are asked for.
+    /// The largest share that is surely kept, `keep` among those tried.
     fn at_least(&self, keep: f64, doubt: f64) -> f64 {
         let rejects = |share: &f64| self.exceeds(*share) >= -doubt.ln();
         shares(keep).into_iter().take_while(rejects).last().unwrap_or(0.0)
     }
 
-    /// The smallest share that is surely not exceeded; none where these texts do not tell of any up to 1.
+    /// The smallest share that is surely not exceeded; `f64::MAX` where no bound up to 1 can be shown.
     fn at_most(&self, keep: f64, doubt: f64) -> f64 {
         let rejects = |share: &f64| self.falls_short(*share) >= -doubt.ln();
         let mut downwards = shares(keep);

@@ -19,7 +19,7 @@ pub use value::FromValue;
 
 use ee_files::did_you_mean;
 
-/// Everything that is wrong with one configuration.
+/// All faults of one configuration.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}", .complaints.iter().map(Complaint::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct ConfigError {
@@ -27,7 +27,7 @@ pub struct ConfigError {
     pub complaints: Vec<Complaint>,
 }
 
-/// One thing that is wrong, and where.
+/// One fault, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Complaint {
     /// The file's name, or `--set` for an override.
@@ -191,7 +191,7 @@ pub struct Section<'d> {
 }
 
 impl<'d> Section<'d> {
-    /// A key that must be there; its type's default stands in for a missing or wrong one.
+    /// A required key; its type's default stands in for a missing or wrong one.
     pub fn required<T: FromValue + Default>(&self, key: &'static str) -> T {
         if self.node(key).is_none() {
             self.note_missing(key, &T::expected());
@@ -199,7 +199,7 @@ impl<'d> Section<'d> {
         self.optional(key).unwrap_or_default()
     }
 
-    /// A key that may be there; `None` also for a wrong one, which is noted.
+    /// An optional key; `None` also for a wrong one, which is noted.
     pub fn optional<T: FromValue>(&self, key: &'static str) -> Option<T> {
         self.ask(key);
         let node = self.node(key)?;
@@ -254,14 +254,14 @@ impl<'d> Section<'d> {
         self.entries.is_some()
     }
 
-    /// Notes that the value of `key`, where it is written, will not do unless this holds.
+    /// Notes that the value of `key`, where it is written, is wrong unless this holds.
     pub fn require(&self, key: &str, holds: bool, message: impl Into<String>) {
         if self.has(key) && !holds {
             self.complain(key, message);
         }
     }
 
-    /// Notes that the value of `key` will not do; it is reported at the key's line.
+    /// Notes that the value of `key` is wrong; it is reported at the key's line.
     pub fn complain(&self, key: &str, message: impl Into<String>) {
         match self.node(key) {
             Some(node) => {

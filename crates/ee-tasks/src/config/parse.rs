@@ -58,7 +58,7 @@ impl Tree {
 /// Parses a whole file; faults become complaints.
 pub(super) fn document(text: &str, name: &str) -> (Node, Vec<Complaint>) {
     let (table, faults) = DeTable::parse_recoverable(text);
-    // Found once: counting anew for every key of a long file takes its length squared.
+    // Found once: counting again for every key takes time quadratic in a file's length.
     let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
     let line_of = |offset: usize| 1 + ends.partition_point(|end| *end < offset);
     let mut complaints: Vec<Complaint> = faults
@@ -72,7 +72,7 @@ pub(super) fn document(text: &str, name: &str) -> (Node, Vec<Complaint>) {
             Complaint { source: name.to_owned(), line: Some(line_of(span.start)), key, message }
         })
         .collect();
-    // One fault often shows as several on its line; the first one names it best.
+    // One fault often shows up as several on its line; the first one names it best.
     complaints.dedup_by_key(|complaint| complaint.line);
     let place = |span: Range<usize>| Place::Line(line_of(span.start));
     let node = Node { tree: table_tree(table.into_inner(), &place), place: Place::Line(1) };

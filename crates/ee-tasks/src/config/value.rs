@@ -18,7 +18,7 @@ fn mismatch<T: FromValue>(found: &Tree) -> String {
     format!("expected {}, found {}", T::expected(), found.describe())
 }
 
-/// Types that one kind of value holds, with what is expected.
+/// The types that one kind of value can have, with what is expected.
 macro_rules! from_value {
     ($($type:ty: $expected:literal, $($value:pat $(if $holds:expr)? => $read:expr),+;)+) => {$(
         impl FromValue for $type {

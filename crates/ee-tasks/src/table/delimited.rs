@@ -60,7 +60,7 @@ enum Quotes {
     Closed(usize),
 }
 
-/// Refuses quotes that the lenient reader would make sense of by joining rows.
+/// Refuses quotes that the lenient reader would resolve by joining rows.
 fn check_quotes(text: &[u8], separator: u8) -> Result<(), (usize, String)> {
     let (mut line, mut state) = (1, Quotes::Before);
     for &byte in text {
@@ -151,7 +151,7 @@ impl<'a> Sieve<'a> {
         })
     }
 
-    /// What a first line of one column seems to be separated by.
+    /// The separator that a first line of one column seems to use.
     fn other_separator(&self, first: &[&str]) -> Option<char> {
         let [only] = first else { return None };
         let is_header = |separator: &char| match self.layout.header {

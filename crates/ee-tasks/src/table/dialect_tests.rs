@@ -1,4 +1,4 @@
-//! Tables as people have them: odd quotes, marks, encodings, and what Python writes into JSON.
+//! Tables found in practice: odd quotes, marks, encodings, and what Python writes into JSON.
 
 use serde_json::json;
 
@@ -43,7 +43,7 @@ fn a_quote_that_never_closes_is_named_by_the_line_on_which_it_opens() {
     // Not the row's first line: the field's.
     let late = "text,label\n\"one\ntwo\",\"1\n";
     assert_eq!(complaint(late, Format::Csv), "line 3: the quote that opens here never closes");
-    // A later quote closes it, and what follows gives it away.
+    // A later quote closes it, and what follows reveals that.
     let joined = "label,text\n1,\"Toys R Us\n0,\"bad film\"\n";
     let message = complaint(joined, Format::Csv);
     let expected = "line 3: text follows the quote that closes the field opened on line 2";

@@ -1,4 +1,4 @@
-//! Rows out of data files, whatever their form.
+//! Rows from data files of any format.
 //!
 //! A file is read as [`Record`]s, which may be nested, or as [`Rows`], whose wanted columns are
 //! text; both know the line that each row came from. Decided: everything is read into memory (the

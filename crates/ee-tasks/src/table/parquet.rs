@@ -28,7 +28,7 @@ use crate::error::Error;
 
 /// Reads the columns in which the wanted fields lie.
 pub(super) fn read(path: &Path, fields: &[&str]) -> Result<Vec<Record>, Error> {
-    // The library takes much for granted that a broken file does not keep.
+    // The library assumes much that a broken file does not satisfy.
     caught(|| read_columns(path, fields)).unwrap_or_else(|panic| Err(damaged(path, &panic)))
 }
 

@@ -77,7 +77,7 @@ pub struct Task {
     pub label_values: Option<Vec<String>>,
     /// One or two columns of text.
     pub text: Vec<String>,
-    /// The column of the gold label; a task without one asks and knows no answer.
+    /// The column of the gold label; a task without one has questions and no answers.
     pub label: Option<String>,
     /// Names of metrics; the first one leads. None without labels.
     pub metrics: Vec<String>,
@@ -130,7 +130,7 @@ impl Task {
         Ok(task)
     }
 
-    /// Notes values that have the right type and still cannot be.
+    /// Notes values of the right type that are still impossible.
     fn check(&self, root: &Section<'_>) {
         let n_labels = self.labels.len();
         let message = format!("expected two or more label names, found {n_labels}");

@@ -28,7 +28,7 @@ pub struct TextExample {
     pub response: String,
     /// What the metrics compare with; empty where the task has none.
     pub references: Vec<String>,
-    /// 1-based line of its file; in Parquet the row's number. Examples out of one row share it.
+    /// 1-based line of its file; in Parquet the row's number. Examples from one row share it.
     pub line: usize,
 }
 
@@ -102,7 +102,7 @@ impl GenerationTask {
         Ok(task)
     }
 
-    /// Notes values that have the right type and still cannot be.
+    /// Notes values of the right type that are still impossible.
     fn check(&self, root: &Section<'_>) {
         let without = "metrics compare with references, expected `references` beside them";
         let has_gold = self.recipe.has_references();
@@ -127,7 +127,7 @@ impl GenerationTask {
         self.metrics.iter().map(|name| text::by_name(name, allow_code_execution)).collect()
     }
 
-    /// Whether prompts come with what should follow them.
+    /// Whether prompts come with responses.
     pub fn has_responses(&self) -> bool {
         self.recipe.has_responses()
     }
@@ -175,7 +175,7 @@ impl GenerationTask {
         Ok(TextSplit { name: name.to_owned(), examples })
     }
 
-    /// The few-shot examples out of the first of these rows.
+    /// The few-shot examples from the first of these rows.
     fn lead(&self, rows: &[(Rc<Path>, Record)]) -> Result<String, Error> {
         let count = self.recipe.shots.as_ref().map_or(0, |shots| shots.count);
         if rows.len() < count {

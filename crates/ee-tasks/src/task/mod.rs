@@ -102,7 +102,7 @@ fn expect_kind(document: Document, expected: &str) -> Result<Document, ConfigErr
     }
 }
 
-/// Metrics are there where there is something to compare with, and not where a message says that there is nothing.
+/// There are metrics exactly where there is something to compare with.
 fn check_metrics(root: &Section<'_>, metrics: &[String], gold: Result<(), &str>) {
     match gold {
         Ok(()) => root.require("metrics", !metrics.is_empty(), "expected at least one metric"),

@@ -114,7 +114,7 @@ impl SplitFiles {
     }
 }
 
-/// Refuses what can leave no example before any file is read.
+/// Refuses, before any file is read, what cannot leave an example.
 pub(super) fn check_limit(limit: Option<usize>) -> Result<(), Error> {
     if limit == Some(0) {
         return Err(Error::Request(

@@ -1,7 +1,7 @@
 //! Texts with `{field}` placeholders.
 //!
 //! A placeholder holds the path of a field; a list of texts fills it one a line. Braces that are
-//! meant as such are doubled. Nothing else is special, and nothing of a filled-in text is read
+//! meant literally are doubled. Nothing else is special, and nothing of a filled-in text is read
 //! again, so data cannot break a prompt.
 
 /// A text with placeholders.

@@ -1,8 +1,8 @@
-//! The library's tokenizer, as a folder describes it, behind one door: every text goes in here.
+//! The library's tokenizer, as a folder describes it, behind one interface: every text goes through here.
 //!
 //! Errors and panics name the file that the tokenizer came from. Padding and truncation stored in it do not
-//! act. A text is spelled whole and cut afterwards: tokenizers 0.23 on its own stops spelling at the limit, and
-//! then cuts a pair of long texts otherwise than before where the room is odd.
+//! apply. A text is spelled whole and cut afterwards: tokenizers 0.23 on its own stops spelling at the limit, and
+//! then cuts a pair of long texts differently from before where the room is odd.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub(super) struct Backend {
     pub(super) path: PathBuf,
     /// The side on which texts that are too long lose tokens.
     direction: TruncationDirection,
-    /// Rows of the model's embedding, where they are known: a token behind them has none.
+    /// Rows of the model's embedding, where they are known: a token beyond them has none.
     rows: Option<usize>,
 }
 
@@ -141,7 +141,7 @@ impl Backend {
         Ok(encoding)
     }
 
-    /// How many tokens are put around a text or a pair.
+    /// How many tokens are added around a text or a pair.
     pub(super) fn n_around(&self, is_pair: bool) -> usize {
         self.inner.get_post_processor().map_or(0, |processor| processor.added_tokens(is_pair))
     }
@@ -239,7 +239,7 @@ fn changed(
     inner.with_padding(None);
     inner.with_truncation(None).map_err(|error| error.to_string())?;
     over::write_over(&mut inner, settings)?;
-    // What breaks at every text is found now, and not at the first.
+    // What would fail on every text is found now, not at the first text.
     inner.encode("", true).map_err(|error| error.to_string())?;
     Ok((inner, direction))
 }

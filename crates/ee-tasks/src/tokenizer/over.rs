@@ -4,7 +4,7 @@
 //! `add_bos_token`, `add_eos_token` and the first space of a byte-level vocabulary from `tokenizer.json`
 //! alone, where 4 takes them from `tokenizer_config.json`. A folder is read as the release that wrote it
 //! reads it: as 4 does, unless it bears the marks of 5, as most published checkpoints were trained with what 4
-//! reads. One thing is of 5 for all: where no class is named, the frame around a text is
+//! reads. One rule of 5 applies to all: where no class is named, the frame around a text is
 //! `tokenizer.json`'s unless a switch is stated.
 
 use serde::Serialize;
@@ -76,7 +76,7 @@ fn set_prefix_space(inner: &mut Tokenizer, settings: &Settings) {
     }
 }
 
-/// The same for Llama's pieces, where it is stated; the decoder takes away what was put.
+/// The same for Llama's pieces, where it is stated; the decoder removes what was added.
 fn set_llama_space(inner: &mut Tokenizer, settings: &Settings) -> Result<(), String> {
     let Some(wanted) = settings.truth("add_prefix_space") else { return Ok(()) };
     if !settings.class().leaves_prefix_space() {
@@ -91,7 +91,7 @@ fn set_llama_space(inner: &mut Tokenizer, settings: &Settings) -> Result<(), Str
         let part = edited(part, scheme)?;
         inner.with_pre_tokenizer(Some(part));
     }
-    // What is not legacy puts the space before the first piece alone, not after special tokens.
+    // A tokenizer that is not legacy puts the space before the first piece alone, not after special tokens.
     let is_first_alone =
         settings.truth("legacy") == Some(false) && inner.get_pre_tokenizer().is_none();
     if wanted && !is_first_alone {

@@ -256,7 +256,7 @@ impl Settings {
     }
 }
 
-/// What a folder of vocabulary files alone is taken for.
+/// What a folder with only vocabulary files is taken to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `vocab.txt`: BERT's.

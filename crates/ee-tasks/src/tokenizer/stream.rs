@@ -3,13 +3,13 @@
 //! A character may need several tokens, and a token's space may depend on what stands before it, so
 //! each piece is the difference of two decodings of the last few ids. The joined pieces are what
 //! [`TextTokenizer::decode`] gives for all ids, with one exception: a run of byte tokens of which a later
-//! one breaks the UTF-8 of the whole run. SentencePiece's rule then blots out the run; here what was
+//! one breaks the UTF-8 of the whole run. SentencePiece's rule then replaces the run; here what was
 //! shown stays. (`tokenizers`' own `DecodeStream` stops with an error there.)
 
 use super::text::TextTokenizer;
 use crate::error::Error;
 
-/// What bytes that are no character decode to.
+/// What bytes that are not a character decode to.
 const BROKEN: char = '\u{FFFD}';
 
 /// A decoding in progress; made by [`TextTokenizer::stream`].
@@ -46,7 +46,7 @@ impl TextStream<'_> {
         }
     }
 
-    /// What is still held back: the beginning of a character that never came to its end.
+    /// What is still held back: the beginning of a character that was never completed.
     ///
     /// # Errors
     /// As [`TextTokenizer::decode`].

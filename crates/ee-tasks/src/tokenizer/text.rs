@@ -18,7 +18,7 @@ use crate::error::Error;
 pub struct PromptedEncoding {
     /// Token ids of both, the beginning included.
     pub ids: Vec<u32>,
-    /// How many of them lie in the prompt with all of their text; those after it are gold.
+    /// How many of them lie entirely in the prompt; those after it are gold.
     pub prompt_length: usize,
 }
 
@@ -58,7 +58,7 @@ impl TextTokenizer {
         Ok(Self { special: special.collect(), beginning, end, backend })
     }
 
-    /// The same for a model whose embedding has `rows` rows: a text with a token behind them is an error.
+    /// The same for a model whose embedding has `rows` rows: a text with a token beyond them is an error.
     #[must_use]
     pub fn for_rows(mut self, rows: usize) -> Self {
         self.backend.limit(rows);

@@ -1,4 +1,4 @@
-//! What was typed, and the run that it means.
+//! What was typed, and the run that it describes.
 
 use std::path::{Path, PathBuf};
 

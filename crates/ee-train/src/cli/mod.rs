@@ -1,4 +1,4 @@
-//! The command line: what was typed, done and told.
+//! The command line: what was typed, what is done and what is reported.
 
 mod arguments;
 
@@ -26,7 +26,7 @@ pub fn main() -> ExitCode {
     // On a thread of the pool, kernels share their work without having to wake a thread first: a step of a
     // small model takes three fifths of the time.
     let result = rayon::scope(|_| run(arguments));
-    // Output that was lost is told last, when the files are safe.
+    // Lost output is reported last, when the files are safe.
     let result = result.and_then(|code| stream::finish().map(|()| code).map_err(Into::into));
     result.unwrap_or_else(|error| {
         note!("error: {error:#}");

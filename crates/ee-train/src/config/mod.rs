@@ -66,7 +66,7 @@ impl ModelConfig {
     }
 }
 
-/// What a model built from scratch is like; the task says whether it is a BERT or a Llama.
+/// The shape of a model built from scratch; the task says whether it is a BERT or a Llama.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct ScratchConfig {
     /// Folder of the tokenizer; its vocabulary sizes the embedding.

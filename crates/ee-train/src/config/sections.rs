@@ -43,7 +43,7 @@ pub(super) fn model(section: &Section<'_>, folder: &Path) -> ModelConfig {
         }
     }
     let scratch = (!sizes.is_empty()).then(|| scratch(section, folder));
-    // Asked for even where they are absent, so that they are known when a key is misspelt.
+    // Asked for even where they are absent, so that they are suggested when a key is misspelt.
     for key in SIZES.into_iter().filter(|key| !section.has(key)) {
         let _: Option<String> = section.optional(key);
     }
@@ -225,7 +225,7 @@ fn above_zero<T: FromValue + Default + PartialEq + From<u8>>(
     }
 }
 
-/// As [`above_zero`], where absence has a meaning of its own.
+/// As [`above_zero`], where absence has its own meaning.
 fn optional_above_zero<T: FromValue + Default + PartialEq + From<u8>>(
     section: &Section<'_>,
     key: &'static str,
@@ -241,12 +241,12 @@ fn optional_above_zero<T: FromValue + Default + PartialEq + From<u8>>(
 /// No width, length or number of rows is larger: products of two stay within 64 bits.
 const LARGEST: usize = i32::MAX as usize;
 
-/// [`above_zero`], of something that memory is taken for.
+/// [`above_zero`], of something that memory is allocated for.
 fn size(section: &Section<'_>, key: &'static str, default: Option<usize>) -> usize {
     limited(section, key, above_zero(section, key, default))
 }
 
-/// [`optional_above_zero`], of something that memory is taken for.
+/// [`optional_above_zero`], of something that memory is allocated for.
 fn optional_size(section: &Section<'_>, key: &'static str) -> Option<usize> {
     optional_above_zero(section, key).map(|size| limited(section, key, size))
 }
@@ -259,7 +259,7 @@ fn limited(section: &Section<'_>, key: &'static str, size: usize) -> usize {
     size
 }
 
-/// A number with a default and a range, told in words where it is left.
+/// A number with a default and a range, described in words where it is violated.
 fn within(
     section: &Section<'_>,
     key: &'static str,

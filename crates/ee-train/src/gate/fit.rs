@@ -53,7 +53,7 @@ fn regression(observed: &Observed, exits: &[usize], flags: &GateFlags) -> (Vec<f
     let [_, d_model] = observed.features[0].dims();
     let device = observed.features[0].device();
     let mut weight = Parameter::new(Tensor::zeros([1, d_model], &device));
-    // Most tokens agree at most exits: a gate that begins there has only the exceptions to learn.
+    // Most tokens agree at most exits: a gate that begins there only has to learn the exceptions.
     let mut bias = Parameter::new(Tensor::full([1, 1], log_odds(observed, exits), &device));
     let mut order: Vec<(usize, usize)> =
         exits.iter().flat_map(|&exit| (0..tokens).map(move |token| (exit, token))).collect();

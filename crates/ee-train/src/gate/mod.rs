@@ -1,4 +1,4 @@
-//! `ee-train gate`: a linear gate on a frozen decoder's states, learnt from what its exits say.
+//! `ee-train gate`: a linear gate on a frozen decoder's states, learned from what its exits say.
 //!
 //! For every exit before the last, logistic regression from [`features`] of its state to whether its
 //! prediction is the last exit's: CALM's meta-classifier (Schuster et al. 2022), or with one gate for all
@@ -117,7 +117,7 @@ pub(crate) fn train_gate(flags: &GateFlags) -> Result<GateReport> {
         file,
         flags: flags.clone(),
     };
-    // A device or a pipe has nothing beside it.
+    // Nothing can be written beside a device or a pipe.
     if report.file.is_file() {
         let mut text =
             serde_json::to_string_pretty(&report).expect("numbers and strings serialize");
@@ -153,7 +153,7 @@ fn check_output(file: &Path) -> Result<()> {
 }
 
 fn is_gate(path: &Path) -> bool {
-    /// More than any gate takes: what is larger is not read.
+    /// More than any gate takes: larger files are not read.
     const LARGEST: u64 = 64 << 20;
     if std::fs::metadata(path).is_ok_and(|found| found.len() > LARGEST) {
         return false;

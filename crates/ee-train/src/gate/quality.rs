@@ -10,13 +10,13 @@ use super::states::Observed;
 pub(crate) struct Quality {
     /// The exit, from 1.
     pub(crate) exit: usize,
-    /// Share of the tokens whose prediction is the last exit's: what a gate without eyes would guess.
+    /// Share of the tokens whose prediction is the last exit's: what a constant gate would guess.
     pub(crate) agreement: f64,
     /// Share of the tokens on which the gate, at 1/2, is right.
     pub(crate) accuracy: f64,
     /// Probability that an agreeing token gets more than another; absent where all tokens are of one kind.
     pub(crate) auc: Option<f64>,
-    /// Mean −log of the probability given to what was the case, in nats.
+    /// Mean −log of the probability given to the true outcome, in nats.
     pub(crate) log_loss: f64,
 }
 

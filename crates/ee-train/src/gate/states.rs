@@ -14,7 +14,7 @@ use crate::step::MicroBatch;
 
 const ROWS: usize = 8;
 
-/// What the exits before the last were seen to know.
+/// What was observed at the exits before the last.
 pub(super) struct Observed {
     /// Of each exit, `[tokens, d_model]`.
     pub(super) features: Vec<Tensor<2>>,

@@ -1,4 +1,4 @@
-//! What of a model decides how much memory its training takes.
+//! What decides how much memory a model's training takes.
 
 use ee_models::arch::bert::{BERT, EncoderConfig};
 use ee_models::arch::llama::{LLAMA, LlamaConfig};

@@ -15,7 +15,7 @@ use crate::sample::Sampler;
 use crate::subject::Loaded;
 use crate::validate::Measure;
 
-/// Examples that are named where many have nothing left to learn from.
+/// Examples that are named where many have nothing left to learn.
 const NAMED: usize = 5;
 
 impl Start<'_> {

@@ -1,4 +1,4 @@
-//! The checkpoints of one run folder: which is the newest whole one, and which may go.
+//! The checkpoints of one run folder: which is the newest whole one, and which may be removed.
 //!
 //! A checkpoint is this run's if its folder is named after the step that its state file says and the state
 //! file names the run (files of earlier versions name none). Only such checkpoints are removed, and of them
@@ -139,7 +139,7 @@ impl Checkpoints {
                 moments::read(optimizer, loaded.model, &loaded.names, state.step, &moments)?;
         }
         loaded.notices.splice(0..0, notices);
-        // What a process that was killed after its last checkpoint did not come to remove. Only now, when the
+        // What a process killed after its last checkpoint could not remove. Only now, when the
         // newest one is known to be readable.
         self.clear(&state)?;
         Ok(Some(Resumed { loaded, state }))
@@ -177,7 +177,7 @@ impl Checkpoints {
         }
     }
 
-    /// Nothing to go on from: well where nothing has ever been there, else a refusal.
+    /// Nothing to continue from: fine where nothing was ever saved, else a refusal.
     fn nothing_whole(&self, complaints: &[(Option<u64>, String)]) -> Result<()> {
         let mut reasons: Vec<String> =
             complaints.iter().map(|(_, complaint)| complaint.clone()).collect();
@@ -249,7 +249,7 @@ impl Checkpoints {
         let next = self.run.join(".ee-link.partial");
         remove_file(&next)?;
         match symlink(target, &next) {
-            // Some file systems have no links; the states say all that they say.
+            // Some file systems have no links; the states hold the same information.
             Err(error)
                 if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) =>
             {
@@ -291,7 +291,7 @@ impl Checkpoints {
                 Ok(found) if found.record.state.step != step || !self.is_ours(&found) => {}
                 Ok(found) if best == Some(step) => remove_file(&found.path.join(OPTIMIZER))?,
                 Ok(found) => found.remove()?,
-                // What a removal that was killed left; whatever holds something is not known to be ours.
+                // Remains of a killed removal; a folder with content is not known to be ours.
                 Err(_) if is_real_folder(&entry.path()) => remove_if_empty(&entry.path())?,
                 Err(_) => {}
             }

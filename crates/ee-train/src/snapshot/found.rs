@@ -49,7 +49,7 @@ impl Found {
         Ok(Self { path, record })
     }
 
-    /// What keeps a run from going on from here, if anything does: a file that is absent, cannot be opened or
+    /// What keeps a run from continuing here, if anything: a file that is absent, cannot be opened or
     /// has not the length with which it was written.
     pub(super) fn complaint(&self) -> Option<String> {
         let Record { state, files, .. } = &self.record;

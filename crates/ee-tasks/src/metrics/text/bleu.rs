@@ -43,7 +43,7 @@ pub(super) const METRICS: &[Entry] = &[
     },
 ];
 
-/// Names that users of sacreBLEU look for, and what to do instead.
+/// Names that users of sacreBLEU try, and what to do instead.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("bleu:ja", "it is called `bleu:ja-mecab`"),
     ("bleu:ko", "there is no `ko-mecab` here; `bleu:char` counts characters"),

@@ -124,7 +124,7 @@ impl<T: Copy + Ord, const N: usize> Ngrams<T, N> {
         let per_order = |order| {
             let [n_hypothesis, n_reference] =
                 [self, reference].map(|ngrams| (ngrams.0.len() + 1).saturating_sub(order));
-            // Nothing can be right where the reference has nothing.
+            // Nothing can be right where the reference is empty.
             let counted = if n_reference > 0 { n_hypothesis } else { 0 };
             [counted, n_reference, self.matches(reference, order)]
         };

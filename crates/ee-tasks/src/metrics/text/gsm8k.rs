@@ -62,7 +62,7 @@ fn numbers(text: &str) -> Vec<&str> {
 
 /// A number without commas, `$`, and the dots and zeros that change nothing.
 ///
-/// What has several dots inside, as a date or a version has, is compared as it is written.
+/// What has several dots inside, as a date or a version has, is compared as written.
 fn shortest(number: &str) -> String {
     let plain = number.replace([',', '$'], "");
     let plain = plain.trim_end_matches('.');

@@ -22,7 +22,7 @@ const ENTRIES: u32 = 392_126;
 /// A run of unknown characters of one kind is a word up to this many.
 const LONGEST_RUN: usize = 24;
 
-/// Bytes in which words are looked for at a place.
+/// Bytes that are searched for words at a place.
 const WINDOW: usize = 65_535;
 
 /// A dictionary with what it says of unknown words and of neighbours.
@@ -91,7 +91,7 @@ impl Mecab {
             if ending[place].is_empty() {
                 continue;
             }
-            // The last found comes first, here and among those that end: ties hang on it.
+            // The last found comes first, here and among those that end: ties depend on it.
             for (begin, end, word) in self.at(text, place).into_iter().rev() {
                 let (previous, cost) = self.cheapest(&nodes, &ending[place], word);
                 ending[end].push(nodes.len());

@@ -24,7 +24,7 @@ pub trait TextMetric: Send + Sync {
     /// every example has, `None` where they differ.
     fn signature(&self, n_references: Option<usize>) -> String;
 
-    /// What one example adds; all examples give as many numbers, which may be added up.
+    /// What one example adds; all examples give the same number of values, which can be summed.
     fn statistics(&self, hypothesis: &str, references: &[&str]) -> Result<Vec<f64>, Error>;
 
     /// The score of summed statistics: 0..100 for BLEU and chrF as the field writes them, else 0..1.
@@ -51,12 +51,12 @@ impl<T: TextMetric + ?Sized> TextMetric for &T {
 
 /// A metric as its file registers it.
 enum Entry {
-    /// Texts are all that it takes.
+    /// It needs only texts.
     Plain(&'static dyn TextMetric),
-    /// It takes something from outside; the score of statistics that are there already does not.
+    /// It needs something from outside; scoring stored statistics does not.
     Needing {
         name: &'static str,
-        /// Whether it runs what a model wrote: built only where the user allows that.
+        /// Whether it runs programs that a model wrote: built only where the user allows that.
         runs_programs: bool,
         build: fn() -> Result<Box<dyn TextMetric>, Error>,
         score: fn(&[f64]) -> f64,

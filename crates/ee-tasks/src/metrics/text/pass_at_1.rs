@@ -1,10 +1,10 @@
 //! pass@1 of generated Python programs: the share that passes its tests at the first try.
 //!
 //! The references of an example are lines of Python that run after the program in their order: set-up first,
-//! then the assertions. They run in a process of their own, to which the program's names are those of another one
+//! then the assertions. They run in a process of their own, which sees the program's names as those of another process
 //! ([`Sandbox::check`]), so that a program can neither read nor forge what is expected of it; a sample
 //! passes if every statement of both was run and both exit codes are 0. Objects of a program's own class equal
-//! nothing but themselves there. What the program is in a generated text is stated at [`program`].
+//! nothing but themselves there. How the program is found in a generated text is stated at [`program`].
 
 use ee_sandbox::{Outcome, Sandbox};
 
@@ -28,8 +28,8 @@ pub(super) const METRICS: &[Entry] = &[Entry::Needing {
 
 /// The program in a generated text: what is between `[BEGIN]` and `[DONE]`, the words of MBPP's
 /// prompt, and in that the inside of the first block fenced by lines that start with ```` ``` ````.
-/// A start or end that is not there is the text's. White space in front is not part of it: where a
-/// prompt ends on a space or not is the tokenizer's business, and no script starts indented.
+/// A missing start or end is that of the text. White space in front is not part of it: where a
+/// prompt ends on a space or not depends on the tokenizer, and no script starts indented.
 fn program(text: &str) -> &str {
     let text = text.split_once("[BEGIN]").map_or(text, |(_, rest)| rest);
     let text = text.split_once("[DONE]").map_or(text, |(before, _)| before);

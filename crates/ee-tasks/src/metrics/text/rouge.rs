@@ -1,7 +1,7 @@
 //! ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004) as Google's rouge-score 0.1.2 computes them.
 //!
 //! Equal to its `RougeScorer` to the last bit, F-measure only. Texts are read as there: lower case,
-//! words are runs of `a-z` and `0-9`, so letters with accents and other scripts fall out. With
+//! words are runs of `a-z` and `0-9`, so letters with accents and other scripts are dropped. With
 //! stemming, words longer than three characters go through NLTK's Porter stemmer; the crate
 //! nltk-porter is that stemmer exactly, which Snowball's English stemmers are not.
 

@@ -31,7 +31,7 @@ pub(super) struct Recipe {
     pub(super) shots: Option<Shots>,
 }
 
-/// Few-shot examples out of the first rows of a split.
+/// Few-shot examples from the first rows of a split.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Shots {
     pub(super) split: String,
@@ -42,7 +42,7 @@ impl Recipe {
     pub(super) fn from_root(root: &Section<'_>, parallel: bool, splits: &Splits) -> Self {
         let references = match parallel {
             true => root.or("references", vec!["references".to_owned()]),
-            // A task may ask without knowing an answer.
+            // A task may have no answers.
             false => root.or("references", Vec::new()),
         };
         root.require("references", !references.is_empty(), "expected at least one field");
@@ -66,7 +66,7 @@ impl Recipe {
         !self.references.is_empty()
     }
 
-    /// Whether there is something that follows a prompt.
+    /// Whether there is a response.
     pub(super) fn has_responses(&self) -> bool {
         self.has_references() || self.response.is_some()
     }

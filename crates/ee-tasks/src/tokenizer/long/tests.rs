@@ -79,7 +79,7 @@ fn a_gap_without_tokens_is_no_obstacle_and_disagreement_is_seen() {
         format!("{}{}{}", "one two three ".repeat(60), " ".repeat(2000), "four five ".repeat(60));
     let found = in_pieces(&text, None, SIZES, |piece| Ok(words(piece))).unwrap();
     assert_eq!(found.expect("joined"), (words(&text), true));
-    // Ids that hang on where the piece begins never agree.
+    // Ids that depend on where the piece begins never agree.
     let moody =
         |piece: &str| Ok(words(piece).into_iter().map(|(_, a, b)| (a as u32, a, b)).collect());
     assert_eq!(in_pieces(&text, None, SIZES, moody).unwrap(), None);

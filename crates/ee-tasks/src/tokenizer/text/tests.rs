@@ -93,7 +93,7 @@ fn drawn_ids_decode_as_in_the_reference_whatever_their_bytes() {
         for Drawn { ids, decoded } in &golden.drawn {
             assert_eq!(tokenizer.decode(ids).expect("a text"), *decoded, "{ids:?}");
             let joined = streamed(&tokenizer, ids).concat();
-            // The one exception: what a later byte blots out had been shown.
+            // The one exception: what a later byte replaces had been shown.
             if joined != *decoded {
                 n_broken_runs += 1;
                 let kept = |text: &str| text.chars().filter(|char| *char != '\u{FFFD}').count();

@@ -7,7 +7,7 @@ use crate::error::Error;
 
 /// Bytes before the trie of a dictionary.
 const HEADER: usize = 72;
-/// What a dictionary's first word is of its size.
+/// How a dictionary's first word follows from its size.
 const MAGIC: u32 = 0xef71_8f77;
 /// The version of the format.
 const VERSION: u32 = 102;
@@ -115,7 +115,7 @@ impl Words {
     }
 }
 
-/// What kind of character one is, and how unknown words are made of such.
+/// The kind of a character, and how unknown words are made of that kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind(u32);
 
@@ -140,7 +140,7 @@ impl Kind {
         self.0 >> 30 & 1 == 1
     }
 
-    /// Whether unknown words are looked at beside known ones.
+    /// Whether unknown words are considered besides known ones.
     pub(super) fn is_always_unknown(self) -> bool {
         self.0 >> 31 == 1
     }
@@ -201,7 +201,7 @@ impl Characters {
     }
 }
 
-/// What it costs that one word follows another.
+/// The cost of one word following another.
 pub(super) struct Costs {
     n_left: usize,
     costs: Vec<i16>,

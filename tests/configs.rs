@@ -1,4 +1,4 @@
-//! What config.json may say: absent keys mean what transformers takes them for (tests/golden, made by
+//! What config.json may say: absent keys have transformers' defaults (tests/golden, made by
 //! scripts/goldens_config_defaults.py), wrong ones are reported, all at once.
 
 use std::path::Path;
@@ -127,7 +127,7 @@ fn wrong_values_are_named_with_what_was_expected_and_found() {
         for key in ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"] {
             let complaint = decoder("llama", &[(key, value.clone())]).unwrap_err();
             let expected = format!("config.json: '{key}' must be {whole}, found {value}");
-            // And nothing of what the sizes would mean together.
+            // And no complaint about the sizes together.
             assert_eq!(complaint, expected);
         }
         if !value.is_null() {

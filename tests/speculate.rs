@@ -312,7 +312,7 @@ fn continuations(model: &Llama, text: &[u32], tokens: usize) -> Vec<f64> {
     next(model, text).into_iter().enumerate().flat_map(of_token).collect()
 }
 
-/// Draws 40,960 texts of this many tokens and compares how often each comes with what it should.
+/// Draws 40,960 texts of this many tokens and compares how often each comes with how often it should.
 fn check_distribution(
     model: &Llama,
     tokens: usize,

@@ -1,5 +1,5 @@
-//! Gives readers broken files and counts what must not be: a panic, a wait without end, memory beyond the
-//! file's, and a message that does not say which file it speaks of. An abort ends the process; the input is
+//! Gives readers broken files and counts what must not happen: a panic, an endless wait, memory beyond the
+//! file's, and a message that does not name its file. An abort ends the process; the input is
 //! then still where the readers found it, under the target folder's `tmp/broken-files`.
 
 use std::collections::hash_map::DefaultHasher;
@@ -37,7 +37,7 @@ pub(crate) struct Case {
     pub(crate) or_named: &'static [&'static str],
     /// Whether reading changes the folder.
     pub(crate) writes: bool,
-    /// Forms of the file that chance would not find.
+    /// Forms of the file that random changes would not find.
     pub(crate) hostile: Vec<Vec<u8>>,
     /// Reads the file in a copy of the folder; the error is the message that users see.
     #[allow(clippy::type_complexity, reason = "one function type, used here alone")]
@@ -120,7 +120,7 @@ fn run_case(case: &Case, inputs: u64, folder: &Path) -> Tally {
     tally
 }
 
-/// Forms of any file that chance would not find.
+/// Forms of any file that random changes would not find.
 fn hostile(sound: &[u8]) -> Vec<Vec<u8>> {
     let deep = |bracket: &str| bracket.repeat(100_000).into_bytes();
     vec![

@@ -1,4 +1,4 @@
-//! What is refused, and what of it the complaint names.
+//! What is refused, and what the complaint names.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! What stands in the project as documentation is executed: run files are planned, and the README's commands
+//! The project's documentation is executed: run files are planned, and the README's commands
 //! run on small models and data.
 
 mod world;

@@ -1,5 +1,5 @@
 //! A folder in which the README's commands run: small models and data under the names that it uses, and the
-//! programs on the path, which shorten what would take long.
+//! programs on the path, which shorten what would take too long.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -39,7 +39,7 @@ add() { [[ "$words" == *" $1 "* ]] || args+=("$@"); }
 exec PROGRAM "${args[@]}"
 "#;
 
-/// Scripts in Python need packages that a test cannot ask for, but for this one's result, which stands there.
+/// Python scripts need packages that a test cannot require: they only have to exist, and the result of one is already here.
 const PYTHON: &str =
     "#!/usr/bin/env bash\ncase \"$1\" in scripts/make_tokenizer.py) ;; *) [ -f \"$1\" ] ;; esac\n";
 

@@ -1,4 +1,4 @@
-//! What the tests take of tests/golden.
+//! What the tests read from tests/golden.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! No modules that need each other: what lies side by side at any level of a crate has an order.
+//! No modules that need each other: siblings at any level of a crate have an order.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -179,7 +179,7 @@ impl Module {
             }
             let Some(name) = alias.or_else(|| path.last().cloned()) else { continue };
             self.mentions.push((path.clone(), line));
-            // A name that stands for itself would never end.
+            // A name that stands for itself would loop forever.
             if path.len() > 1 {
                 self.imports.insert(name, path);
             }
@@ -191,7 +191,7 @@ fn is_sign(token: &TokenTree, sign: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == sign)
 }
 
-/// Takes the modules that are declared out of the tokens: their names, and the tokens of those written in place.
+/// Takes declared modules out of the tokens: their names, and the tokens of those written in place.
 fn declarations(
     tokens: &[TokenTree],
     children: &mut BTreeSet<String>,

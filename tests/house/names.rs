@@ -1,4 +1,4 @@
-//! What a registry names is named in one file: other code asks the registry for it.
+//! What a registry names is named in only one file: other code asks the registry for it.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ fn registries() -> Vec<Registry> {
     ]
 }
 
-/// Where a word that is some registry's name means something else.
+/// Where a word that is also a registry's name means something else.
 const OTHER_MEANINGS: &[(&str, &str, &str)] = &[
     ("crates/", "gate", "the word: a column's title, what an error is about"),
     ("crates/ee-eval/src/cli/bench/exits.rs", "pruned", "a key of the line that is printed"),

@@ -79,7 +79,7 @@ pub(crate) fn untested(stream: TokenStream) -> Vec<TokenTree> {
     kept
 }
 
-/// What an attribute says and of how many tokens it is, if one begins here.
+/// What an attribute says and how many tokens it has, if one begins here.
 fn attribute(tokens: &[TokenTree]) -> Option<(String, usize)> {
     let sign = |at: usize, sign| matches!(tokens.get(at), Some(TokenTree::Punct(punct)) if punct.as_char() == sign);
     let length = if sign(0, '#') && sign(1, '!') { 3 } else { 2 };
@@ -91,7 +91,7 @@ fn attribute(tokens: &[TokenTree]) -> Option<(String, usize)> {
     }
 }
 
-/// Of how many tokens the item that begins here is, further attributes included.
+/// How many tokens the item that begins here has, further attributes included.
 fn item_length(tokens: &[TokenTree]) -> usize {
     let mut at = 0;
     while let Some((_, length)) = attribute(&tokens[at..]) {

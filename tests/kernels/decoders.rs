@@ -65,7 +65,7 @@ fn frozen_weights_of_any_format_pass_the_gradient_on() {
         };
         compare!("frozen", [x], project(matrix.clone().cast(dtype)), plain(matrix.clone()));
     }
-    // And the other way round: what is learned may multiply what is not.
+    // And the other way round: a learned tensor may multiply one that is not.
     let (x, matrix) = (random([5, 70], 1).inner(), random([3, 70], 2));
     let weights = || [Weight { matrix: matrix.clone(), bias: None }];
     compare!(
@@ -103,7 +103,7 @@ fn gradients_of_norms_rotation_and_silu_products_of_decoders() {
             kernels::rotate(x.clone(), &rotary),
             plain::rotate(x.clone(), &rotary)
         );
-        // What is rotated is a product that nothing else holds.
+        // The rotated tensor is a product that nothing else holds.
         compare!(
             "rotation in place",
             [x],
@@ -160,7 +160,7 @@ fn a_pull_begins_a_backward_pass_with_its_gradient() {
     }
 }
 
-/// Where nothing is tracked both are one pass.
+/// Where nothing is tracked, both are one pass.
 #[test]
 fn norms_of_sums() {
     for [rows, d] in [[1, 8], [50, 96]] {

@@ -35,7 +35,7 @@ fn names_decide_which_output_means_which_label() {
     let score = accuracy(&world);
     assert!(score != 0.5, "the case tells nothing");
 
-    // The same weights, said to mean the contrary.
+    // The same weights, said to mean the opposite.
     name_outputs(&world, &["YES", "No"]);
     let (turned, said) = traced(&world, "");
     assert!(!said.contains("notice"), "{said}");

@@ -144,7 +144,7 @@ fn logistic<const FUSED: bool>(x: f32) -> f32 {
 /// σ(x) + x·σ(x)·(1 − σ(x)), the slope of x·σ(x).
 #[inline(always)]
 fn logistic_slope<const FUSED: bool>(x: f32) -> f32 {
-    // Farther out it is 0 or 1, and infinity times 0 would not be a number.
+    // Farther out it is 0 or 1, and infinity times 0 would be NaN.
     let x = x.clamp(-90.0, 90.0);
     let sigma = logistic::<FUSED>(x);
     sigma * fused::<FUSED>(x, 1.0 - sigma, 1.0)

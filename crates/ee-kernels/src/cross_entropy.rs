@@ -54,7 +54,7 @@ fn of_row(row: &mut [f32], label: usize, factor: Option<f64>) -> (f64, bool) {
     let gold = row[label];
     let right = gold == max && !row[..label].contains(&max);
     let sum = exponentials(row, max);
-    // NaN is larger and smaller than nothing: such a row has no argmax.
+    // NaN compares with nothing: such a row has no argmax.
     let right = right && sum.is_finite();
     if let Some(factor) = factor {
         scale(row, (factor / sum) as f32);

@@ -1,11 +1,11 @@
 //! Threaded, vectorised f32 kernels for the CPU, on plain slices.
 //!
-//! Nothing here knows of tensors, graphs or devices: sizes and slices in, results written into slices that
+//! Nothing here knows about tensors, graphs or devices: sizes and slices in, results written into slices that
 //! the caller gives. Every kernel is compiled for AVX-512, for AVX2 with FMA and for the plain target, and
 //! the machine's best is chosen at run time ([`InstructionSet`]). Work is split over rayon's threads by
 //! shape alone and partial sums are added in a fixed order, so the same inputs give the same bits on a
 //! machine whatever the number and the timing of its threads; that rules out splitting one sum over
-//! threads as they come free. Every function panics when sizes do not fit together, which is a broken
+//! threads as they become free. Every function panics when sizes do not fit together, which is a broken
 //! invariant; they are checked once per call, in arithmetic that does not wrap (`sizes`), before anything is
 //! written.
 #![allow(

@@ -1,8 +1,8 @@
-//! What the system does with memory, asked of it through C alone.
+//! How the system handles memory, controlled through C calls.
 
 /// Lets freed memory stay with this process, to be called once at the start of a program.
 ///
-/// Activations of one layer have the sizes of the next one's. The GNU allocator gives them back to the
+/// Activations of one layer have the same sizes as the next one's. The GNU allocator gives them back to the
 /// system in between, and getting them again, page by page, takes a seventh of a forward pass. The cost
 /// is that memory once used is not returned before the process ends. Elsewhere nothing happens.
 pub fn keep_freed_memory() {
@@ -19,7 +19,7 @@ pub fn keep_freed_memory() {
 }
 
 /// Asks that some memory lie in large pages, 2 MiB rather than 4 KiB each: weights are then read a tenth
-/// faster. What cannot be done is left as it is; elsewhere nothing happens.
+/// faster. Failures are ignored; elsewhere nothing happens.
 pub fn prefer_large_pages<T>(memory: &[T]) {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

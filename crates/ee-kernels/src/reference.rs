@@ -1,4 +1,4 @@
-//! What the tests compare against and draw their inputs from: plain loops in f64.
+//! What the tests compare against and take their inputs from: plain loops in f64.
 
 use rayon::ThreadPoolBuilder;
 

@@ -1,4 +1,4 @@
-//! Rotary position embedding (Su et al. 2021), halves rotated as Hugging Face checkpoints want it: number i
+//! Rotary position embedding (Su et al. 2021), halves rotated as Hugging Face checkpoints expect it: number i
 //! of a head's first half and number i of its second are one point of a plane.
 
 use rayon::prelude::*;

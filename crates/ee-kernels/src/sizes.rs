@@ -1,4 +1,4 @@
-//! Checked sizes: what stands between a wrong shape and memory that is not its owner's.
+//! Checked sizes: they keep a wrong shape from reaching memory outside its buffer.
 //!
 //! A kernel that writes through pointers asks these once per call. A product or a sum that wraps would pass
 //! the very check it was made for, so here it panics.
@@ -6,17 +6,17 @@
 /// The product of some sizes.
 ///
 /// # Panics
-/// If it is no number of this machine.
+/// If it does not fit this machine's integers.
 #[track_caller]
 pub(super) fn product<const N: usize>(sizes: [usize; N]) -> usize {
     let product = sizes.into_iter().try_fold(1_usize, usize::checked_mul);
     product.unwrap_or_else(|| panic!("sizes {sizes:?} are more numbers than a machine counts"))
 }
 
-/// Where `rows` rows of `columns` numbers end that begin at `offset`, `stride` apart.
+/// Where `rows` rows of `columns` numbers, which begin at `offset` and are `stride` apart, end.
 ///
 /// # Panics
-/// If rows overlap, or the end is no number of this machine.
+/// If rows overlap, or the end does not fit this machine's integers.
 #[track_caller]
 pub(super) fn end_of_rows(offset: usize, rows: usize, columns: usize, stride: usize) -> usize {
     if rows == 0 || columns == 0 {

@@ -88,7 +88,7 @@ fn of_row(logits: &[f32], given: Option<u32>) -> RowStatistics {
     }
 }
 
-/// What rounding left below 0 is 0; NaN stays, which `f64::max` would make 0.
+/// Values that rounding left below 0 become 0; NaN stays, where `f64::max` would give 0.
 pub fn not_below_zero(entropy: f64) -> f64 {
     if entropy < 0.0 { 0.0 } else { entropy }
 }
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn one_logit_that_is_not_finite_shows_wherever_it_stands() {
-        // Every place of a vector register and of what is left over behind the last one.
+        // Every position in a vector register, and in the remainder after the last one.
         for columns in [1, 2, 7, 16, 37, 300] {
             let row = logits(1, columns);
             assert!(row_statistics(&row, columns, None)[0].is_finite());

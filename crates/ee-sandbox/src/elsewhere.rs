@@ -1,4 +1,4 @@
-//! The sandbox of systems other than Linux: there is none.
+//! On systems other than Linux there is no sandbox.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Limits, Outcome};
 use crate::error::Error;
 
-/// Never built: the walls are Linux's.
+/// Never constructed: the walls exist on Linux only.
 #[derive(Debug)]
 pub struct Sandbox(Infallible);
 

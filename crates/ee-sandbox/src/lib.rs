@@ -1,15 +1,15 @@
-//! Runs a Python program that a model wrote, so that nothing but its own run can come to harm.
+//! Runs a Python program that a model wrote, so that it can harm nothing but its own run.
 //!
-//! Each program is one process of one thread in an empty folder, its tests are another, both behind two locks that need no
-//! privilege and that no program can open again: a seccomp filter that lists the system calls there
-//! are (no process or thread can be started, no socket opened, no signal sent) and a Landlock
+//! Each program is one process of one thread in an empty folder, and its tests are another. Both run behind two locks
+//! that need no privilege and that no program can undo: a seccomp filter that lists the allowed system calls
+//! (no process or thread can be started, no socket opened, no signal sent) and a Landlock
 //! ruleset (Python's own folders can be read, the empty folder written, nothing else).
 //! Both are required: where the system lacks one, [`Sandbox::new`] fails. Since a program never has a second process,
 //! the limits of one process are its limits, and killing it ends all that it started.
 //! In one interpreter a program can read and change everything, and so forge any verdict that is reached there. So
-//! tests run where it cannot reach: they call it from outside, get plain data back and compare it themselves. What
-//! they cannot find out: whether a program computes what it returns or knew the tests beforehand.
-//! The cost: a correct program that needs a thread, a child or a folder of its own fails.
+//! tests run where it cannot reach: they call it from outside, get plain data back and compare it themselves. They
+//! cannot tell whether a program computes what it returns or knew the tests beforehand.
+//! The cost: a correct program that needs a thread, a child process or a folder of its own fails.
 
 mod error;
 #[cfg(target_os = "linux")]
@@ -45,9 +45,9 @@ pub struct Limits {
     pub memory: u64,
     /// Length of one file in bytes.
     pub file: u64,
-    /// Bytes in all files together; looked at 50 times a second, so that a fast writer gets further.
+    /// Bytes in all files together; checked 50 times a second, so a fast writer may exceed it.
     pub folder: u64,
-    /// Number of files in the folder; looked at as often.
+    /// Number of files in the folder; checked as often.
     pub files: usize,
 }
 
@@ -77,7 +77,7 @@ pub enum Outcome {
         /// The end of what it printed: for a Python error, the traceback.
         output: String,
     },
-    /// It ran into the limit of processor time or of time.
+    /// It reached the limit of processor time or of time.
     TimedOut,
     /// It filled its folder.
     WroteTooMuch,

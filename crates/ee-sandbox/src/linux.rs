@@ -41,10 +41,10 @@ impl Sandbox {
         Self::with_limits(python, Limits::default())
     }
 
-    /// A sandbox with other limits. Before it is handed out, a program in it tries to get out.
+    /// A sandbox with other limits. Before it is returned, a program in it tries to escape.
     ///
     /// # Errors
-    /// No Python; a lock that this system lacks; a way out that is open.
+    /// No Python, a lock that this system lacks, or an open way out.
     pub fn with_limits(python: Option<&Path>, limits: Limits) -> Result<Self, Error> {
         let interpreter = Interpreter::find(python)?;
         let filter = Arc::new(syscalls::filter()?);
@@ -67,13 +67,13 @@ impl Sandbox {
     /// program says of itself.
     ///
     /// # Errors
-    /// Only what is no fault of the program: no folder or process could be made.
+    /// Only faults outside the program: no folder or process could be made.
     pub fn run(&self, program: &str) -> Result<Outcome, Error> {
         self.check(program, "")
     }
 
     /// Runs a program, and tests of it in a second process, behind the same walls in a folder of its own. The tests
-    /// decide, and nothing of them is where the program could reach it.
+    /// decide, and the program can reach no part of them.
     ///
     /// # Errors
     /// As [`Sandbox::run`].
@@ -111,7 +111,7 @@ impl Sandbox {
             .args(["-s", "-S", "-B", "-c", source])
             .env_clear()
             // Sets of strings have the same order in every run, hence the same score. The option
-            // `-I` would disregard this; what else it does, the empty environment and folder do.
+            // `-I` would disregard this; the empty environment and folder do the rest of what it does.
             .env("PYTHONHASHSEED", "0")
             .current_dir(folder)
             .stdin(input)

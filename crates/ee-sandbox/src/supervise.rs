@@ -19,7 +19,7 @@ use super::{Limits, Outcome};
 /// Bytes kept of what a program printed.
 const KEPT: usize = 4096;
 
-/// Time between two looks at the folder.
+/// Time between two checks of the folder.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The checker's exit code where the program has ended before its tests.
@@ -69,7 +69,7 @@ enum Ending {
     Stopped(Outcome),
 }
 
-/// Waits for both ends or for a limit: the end of one is soon that of the other.
+/// Waits for both ends or for a limit: when one ends, the other soon does.
 fn watch(processes: &mut [Process; 2], folder: &Path, limits: &Limits) -> io::Result<Ending> {
     let started = Instant::now();
     let mut ended = [None; 2];

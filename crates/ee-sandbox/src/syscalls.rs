@@ -102,7 +102,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_getcpu,
     libc::SYS_sched_yield,
     libc::SYS_sched_getaffinity,
-    // To become Python; any other program finds the same walls.
+    // To become Python; any other program meets the same walls.
     libc::SYS_execve,
     libc::SYS_exit,
     libc::SYS_exit_group,

@@ -1,6 +1,6 @@
-//! What a process does to itself between fork and exec so that it can do nothing else afterwards.
+//! How a process confines itself between fork and exec.
 //!
-//! All is prepared before the fork, since only system calls are allowed behind it: the process may have
+//! Everything is prepared before the fork, since only system calls are allowed after it: the process may have
 //! other threads, and one of them may hold the allocator's lock. Root is no exception: its
 //! capabilities are dropped, and Landlock and seccomp bind it as they bind any user.
 
@@ -26,7 +26,7 @@ use crate::error::Error;
 /// Open files, the three standard ones included.
 const OPEN_FILES: u64 = 64;
 
-/// The newest rights that are asked for; an older kernel gives those it has, of [`ABI::V1`] all.
+/// The newest rights that are requested; an older kernel grants those it has, and those of [`ABI::V1`] are required.
 const NEWEST: ABI = ABI::V6;
 
 /// The restrictions of one process.
@@ -56,7 +56,7 @@ impl Walls {
     /// Makes the command's process enter these walls before it becomes Python.
     pub(super) fn surround(self, command: &mut Command) {
         #[allow(unsafe_code, reason = "the only place between fork and exec")]
-        // SAFETY: `enter` makes system calls alone; it allocates nothing and takes no lock.
+        // SAFETY: `enter` makes only system calls; it allocates nothing and takes no lock.
         unsafe {
             command.pre_exec(move || self.enter());
         }
@@ -97,7 +97,7 @@ impl Walls {
     #[allow(unsafe_code, reason = "no crate wraps these calls without allocating")]
     fn restrict_files(&self) -> io::Result<()> {
         let ruleset = self.ruleset.as_raw_fd();
-        // SAFETY: both calls take numbers alone; the ruleset is open.
+        // SAFETY: both calls take only numbers; the ruleset is open.
         let refused = unsafe {
             libc::syscall(libc::SYS_landlock_restrict_self, ruleset, 0) != 0
                 || libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) != 0
@@ -155,7 +155,7 @@ fn resource_limits(limits: &Limits) -> [(Resource, Rlimit); 6] {
         (Resource::Nofile, OPEN_FILES),
         (Resource::Nproc, 0),
         (Resource::Core, 0),
-        // Last: below what the process that forked uses, so that nothing can be allocated any more.
+        // Last: below what the forking process uses, so that nothing more can be allocated.
         (Resource::As, limits.memory),
     ]
     .map(|(resource, limit)| {

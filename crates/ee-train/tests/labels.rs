@@ -49,7 +49,7 @@ fn a_head_keeps_its_own_order_and_names() {
     succeeded(&playground.train("plain", &[]));
     let (score, loss) = score_and_loss(&playground, "plain");
     assert!(score > 0.7, "{score}");
-    // The same weights under names that say the contrary: what was right is wrong.
+    // The same weights under names that say the opposite: what was right is wrong.
     name_outputs(&playground, &["Good", "Bad"]);
     succeeded(&playground.train("turned", &[]));
     let (turned, turned_loss) = score_and_loss(&playground, "turned");

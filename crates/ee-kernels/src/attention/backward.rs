@@ -2,7 +2,7 @@
 //! and, of the bias, Σ dS over batch rows, with P̃ = mask∘P and D = rowsum(dO∘O), which is rowsum(dP∘P) with or
 //! without dropout.
 //!
-//! A task adds what the heads of queries that share its keys give, one after the other, so that no two tasks
+//! A task adds the contributions of the query heads that share its keys, one after the other, so that no two tasks
 //! write the same numbers and sums have one order.
 
 use std::ops::Range;

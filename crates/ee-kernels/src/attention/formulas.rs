@@ -153,7 +153,7 @@ impl Case {
         }
     }
 
-    /// Values and gradients equal the formulas; what no token asks or no query sees is exactly 0.
+    /// Values and gradients equal the formulas; padding queries and unseen slots give exactly 0.
     #[track_caller]
     pub(super) fn check(&self) {
         let [out, dq, dk, dv, db] = self.expected();

@@ -84,7 +84,7 @@ pub struct AttentionShape {
 pub struct AttentionInputs<'a> {
     /// `[batch, queries, heads * head_dim]`
     pub query: &'a [f32],
-    /// `[batch, slots, kv_heads * head_dim]`, or as many slots as `origins` speak of
+    /// `[batch, slots, kv_heads * head_dim]`, or as many slots as `origins` cover
     pub key: &'a [f32],
     /// As `key`.
     pub value: &'a [f32],
@@ -297,7 +297,7 @@ impl AttentionShape {
         MatrixView::new(&data[at..], slots.len(), self.head_dim, stride, 1)
     }
 
-    /// Slots that a bias of this many numbers speaks of.
+    /// Slots that a bias of this many numbers covers.
     fn columns_of(&self, bias: usize) -> usize {
         bias / (self.heads * self.queries).max(1)
     }

@@ -8,7 +8,7 @@ use crate::math::{self, exp};
 const LANES: usize = 32;
 
 vectorised! {
-    /// Scores to probabilities of `scale` · scores; gives log Σ exp.
+    /// Scores to probabilities of `scale` · scores; returns log Σ exp.
     pub(super) fn softmax(row: &mut [f32], scale: f32) -> f32 {
         let max = scale * math::largest::<LANES>(row);
 

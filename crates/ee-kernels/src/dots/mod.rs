@@ -19,7 +19,7 @@ use super::disjoint::Disjoint;
 use super::scratch::with_scratch;
 use super::sizes::product;
 
-/// Multiplications below which a product stays on its thread: it would be over before another one woke.
+/// Multiplications below which a product stays on its thread: it would be over before another thread woke.
 const SERIAL: usize = 1 << 15;
 /// Numbers of a cache line: rows of X begin with one, or every register's load would touch two.
 const LINE: usize = 16;

@@ -135,7 +135,7 @@ unsafe fn transpose_lines(
 
     use crate::lanes::{prefetch, transpose_16};
 
-    /// Numbers by which reading is announced: sixteen lines are more streams than the machine follows.
+    /// Numbers read ahead by prefetching: sixteen lines are more streams than the machine follows by itself.
     const AHEAD: usize = 64;
 
     let columns = ((1_u32 << room) - 1) as u16;

@@ -1,6 +1,6 @@
 //! Products of few rows with a matrix whose columns are contiguous, as a weight's are for a prompt.
 //!
-//! Packing such a matrix turns every one of its numbers around, which for few rows takes longer than the
+//! Packing such a matrix transposes every one of its numbers, which for few rows takes longer than the
 //! product. Here the rows are what is packed, and the columns are read where they lie: a tile holds some
 //! columns times a register or two of rows. Each number of the result is the same sum in the same order as
 //! in a product of many rows.
@@ -19,7 +19,7 @@ use crate::scratch::with_scratch;
 /// Panels of rows at most for which contiguous columns are read where they lie.
 const SHORT: usize = 2;
 
-/// Steps of the sum between announcements of what is read next: a cache line of each column.
+/// Steps of the sum between prefetches of what is read next: a cache line of each column.
 const LINE: usize = 16;
 
 impl Product<'_> {

@@ -9,7 +9,7 @@ use super::{flex, plain};
 ///
 /// # Shapes
 /// `query` `[batch * queries, heads * head_dim]`, `key`, `value` `[batch * slots, kv_heads * head_dim]`, or
-/// as many slots as `origins` speak of, `bias` `[heads, queries, n]` of the first n slots, with all that are seen, → as
+/// as many slots as `origins` cover, `bias` `[heads, queries, n]` of the first n slots, with all that are seen, → as
 /// `query`.
 pub fn attention(
     query: Tensor<2>,

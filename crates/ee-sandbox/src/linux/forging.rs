@@ -1,10 +1,10 @@
-//! Programs that do not compute what their tests expect, and try to pass all the same; and honest ones whose tests
+//! Programs that do not compute what their tests expect, and try to pass anyway; and honest ones whose tests
 //! need more than numbers.
 
 use super::tests::sandbox;
 use super::*;
 
-/// What a forger does beside giving a wrong answer. Each would succeed, or would be a step towards it, where tests
+/// What a forger does besides giving a wrong answer. Each would succeed, or would be a step towards it, where tests
 /// run in the interpreter of the program.
 const FORGERS: &[&str] = &[
     // Ends early, in every way.
@@ -213,7 +213,7 @@ fn honest_programs_pass_the_tests_that_people_write() {
             "import datetime, decimal, fractions\ndef f(): return datetime.date(2020, 2, 29), decimal.Decimal('1.10'), fractions.Fraction(1, 3)",
             "import datetime\nfrom decimal import Decimal\nfrom fractions import Fraction\nassert f() == (datetime.date(2020, 2, 29), Decimal('1.1'), Fraction(1, 3))",
         ),
-        // What the tests import is there for the program, and the other way round.
+        // What the tests import is available to the program, and the other way round.
         ("def f(x): return math.floor(x)", "import math\nassert f(1.5) == 1"),
         ("import math\ndef f(x): return x", "assert math.isclose(f(1.0), 1.0)"),
         ("import re\ndef f(x): return re.match('a', x)", "assert f('ab')\nassert not f('b')"),

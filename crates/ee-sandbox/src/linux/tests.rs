@@ -8,7 +8,7 @@ use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
 use super::*;
 use crate::impossible;
 
-/// Short, so that the tests are: 1 s of processor time, within a time that a busy machine has for it.
+/// Short, to keep the tests short: 1 s of processor time, within a time that is enough on a busy machine.
 const SHORT: Limits = Limits {
     wall: Duration::from_secs(15),
     processor_seconds: 1,

@@ -102,7 +102,7 @@ impl From<ee_decode::Error> for EvalError {
 }
 
 impl EvalError {
-    /// Whether it lies in what was typed: settings that do not go together, names that are none.
+    /// Whether the cause is what was typed: settings that do not go together, unknown names.
     #[must_use]
     pub fn is_usage(&self) -> bool {
         matches!(
@@ -114,7 +114,7 @@ impl EvalError {
         )
     }
 
-    /// That a file or a folder could not be read.
+    /// The error that a file or a folder could not be read.
     pub(crate) fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         |source| Self::Io { action: "read", path: path.to_owned(), source }
     }

@@ -74,7 +74,7 @@ impl Pace {
         pace
     }
 
-    /// What the speed-up is at least, but for this much doubt; none where nothing tells it.
+    /// The lower bound of the speed-up, up to this much doubt; none where nothing shows one.
     pub(crate) fn at_least(&self, doubt: f64) -> Option<f64> {
         self.margin(doubt).map(|by| self.speed_up / by)
     }

@@ -87,7 +87,7 @@ fn exiting(found: &Recommendation, place: usize) -> String {
     )
 }
 
-/// What cutting the model off does, where a gate is better.
+/// What cutting the model off gives, where a gate is better.
 fn cut(found: &Recommendation) -> String {
     let mut cuts =
         found.trials.trials.iter().zip(&found.findings).filter(|(trial, _)| trial.way.is_cut());

@@ -15,7 +15,7 @@ use ee_decode::rule::{ExitRule, OpenRule};
 use ee_decode::{HeadChoice, Settings};
 use serde::Serialize;
 
-/// What candidates are looked for with.
+/// The inputs of the search for candidates.
 pub(crate) struct Search<'a> {
     /// The half of the trace that chooses.
     pub(crate) trace: &'a Trace,
@@ -43,7 +43,7 @@ impl Search<'_> {
         1.0 - (1.0 - self.confidence) / sequences as f64
     }
 
-    /// Some texts as gates meet them that are read at these exits.
+    /// Some texts as seen by gates that are read at these exits.
     fn watched<'t>(
         &self,
         trace: &'t Trace,
@@ -81,7 +81,7 @@ impl Search<'_> {
     }
 }
 
-/// A rule that two ways of choosing find is one setting, named by the stricter of them, which comes later.
+/// A rule that two ways of choosing find is one setting, named after the stricter of them, which comes later.
 fn distinct<const N: usize>(found: [(Option<ExitRule>, Origin); N]) -> Vec<(ExitRule, Origin)> {
     let mut set: Vec<(ExitRule, Origin)> = Vec::new();
     for (rule, origin) in found {
@@ -151,7 +151,7 @@ pub(crate) fn candidates(search: &Search<'_>) -> Result<Vec<Candidate>> {
     Ok(found)
 }
 
-/// A gate asked in every way that is its own, with every policy.
+/// A gate asked in every way that applies to it, with every policy.
 fn exiting(
     search: &Search<'_>,
     (cost, plain): (&Cost<'_>, f64),
@@ -207,7 +207,7 @@ impl Candidate {
     }
 }
 
-/// The plan that the trace promises most of, and plans chosen while decoding, which can find it.
+/// The plan that is best by the trace, and plans chosen while decoding, which can find it.
 fn speculation(cost: &Cost<'_>, plain: f64) -> Vec<Candidate> {
     let Some((plan, seconds)) = cost.best_plan() else { return Vec::new() };
     let candidate = |plan, origin, seconds: f64| Candidate {
@@ -276,7 +276,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Texts of which a gate on states knows as much as confidence does.
+    /// Texts on which a gate on states knows as much as confidence does.
     pub(crate) fn observed(trace: &Trace) -> Observed {
         let exits = trace.layers() - 1;
         let confidences = trace.signals.confidence.chunks_exact(trace.layers());

@@ -1,4 +1,4 @@
-//! The whole choice, from the half that chooses to the verdict, in one function: what is promised of it is
+//! The whole choice, from the half that chooses to the verdict, in one function: its guarantee is
 //! tested on simulated worlds ([`super::simulation`]) by running this very code.
 
 use super::candidates::{Candidate, Search, candidates};
@@ -14,7 +14,7 @@ pub(crate) trait Live {
     /// Tries ways beside plain decoding, against the clock, on some texts.
     fn timed(&mut self, ways: &[Way]) -> Result<Vec<Tried>>;
 
-    /// What other texts, which were not timed, are worth when they are decoded in the ways of these places.
+    /// The quality of other texts, which are not timed, decoded in the ways at these places.
     fn further(&mut self, places: &[usize], ways: &[Way]) -> Result<Vec<Worth>>;
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Chosen {
     pub(crate) verdict: Verdict,
 }
 
-/// Looks for settings, tries at most `tries`, judges the few that are worth it and decides.
+/// Searches for settings, tries at most `tries`, judges the few that are worth it and decides.
 pub(crate) fn choose(search: &Search<'_>, tries: usize, live: &mut impl Live) -> Result<Chosen> {
     let candidates = candidates(search)?;
     let tried = shortlist(&candidates, tries);

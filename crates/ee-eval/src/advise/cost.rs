@@ -1,9 +1,9 @@
-//! What decoding would take, from a trace and the times of the parts.
+//! How long decoding would take, from a trace and the times of the parts.
 //!
 //! Early exit: layers up to each token's exit, the head as often as the gate asks it, keys and values as the
-//! policy fills them; what is made up for later is counted as if it all were needed one day. Speculation:
+//! policy fills them; what is computed later is counted as if all of it were needed in the end. Speculation:
 //! the rounds follow exactly from where an exit's answers are the last one's. Loops and bookkeeping cost
-//! nothing here, so that small models are slower than this says.
+//! nothing here, so small models are slower than this predicts.
 
 use ee_decode::policy::Cost as Kv;
 use ee_decode::speculate::Plan;
@@ -66,8 +66,8 @@ impl Cost<'_> {
         seconds
     }
 
-    /// Seconds where every token that may leave does so at one exit, its head read once; nothing is made
-    /// up for later, as no later token goes deeper.
+    /// Seconds where every token that may leave does so at one exit, its head read once; nothing is
+    /// computed later, as no later token goes deeper.
     pub(crate) fn cut(&self, watched: &Watched<'_>, exits: &[usize], kv: Kv) -> f64 {
         let head = self.times.head;
         let unasked = Asked {

@@ -1,6 +1,6 @@
-//! The answer, from what was measured alone.
+//! The answer, from measurements alone.
 //!
-//! What may be doubted is shared out over every choice that was made. A fifth of it goes to speed, in equal parts to
+//! The allowed doubt is divided among all choices that were made. A fifth of it goes to speed, in equal parts to
 //! all settings that were tried, and the rest to quality, in equal parts to the few that are judged; those are
 //! chosen by texts that do not judge them. So "faster" and "kept" are all true at once with the stated confidence,
 //! whichever of them is recommended (Bonferroni).
@@ -18,7 +18,7 @@ const SPEED_PART: f64 = 0.2;
 /// Settings whose quality is judged at most: each more takes doubt from all.
 pub(crate) const JUDGED: usize = 3;
 
-/// The doubt that is left of each single claim, where all of them together leave 1 − `confidence`.
+/// The doubt left for each single claim, where all of them together leave 1 − `confidence`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Doubt {
     /// That one setting is no faster.
@@ -47,7 +47,7 @@ pub(crate) struct Finding {
     /// Whether it keeps the quality on further texts; none where that was not judged.
     pub(crate) kept: Option<Kept>,
     pub(crate) speed_up: f64,
-    /// What it is at least, but for its doubt; none where nothing tells it.
+    /// Its lower bound, up to its doubt; none where nothing shows one.
     pub(crate) at_least: Option<f64>,
 }
 
@@ -70,7 +70,7 @@ pub(crate) enum Verdict {
     EarlyExit { trial: usize },
     Speculation { trial: usize },
     Plain {
-        /// The fastest trial that is surely faster and whose quality these texts do not tell; else the fastest that
+        /// The fastest trial that is surely faster and whose quality these texts leave open; else the fastest that
         /// kept it on the timed texts; none where none did.
         fastest: Option<usize>,
     },
@@ -167,7 +167,7 @@ mod tests {
         for kept in [None, Some(Kept::No), Some(Kept::Unknown)] {
             assert!(matches!(decide(&[with(kept, 2.0)]), Verdict::Plain { .. }), "{kept:?}");
         }
-        // What more texts could tell is named before what was not judged.
+        // What more texts could show is named before what was not judged.
         assert_eq!(decide(&[with(None, 2.0), open]), plain(Some(1)));
         assert_eq!(decide(&[with(Some(Kept::No), 2.0)]), plain(None));
         assert_eq!(decide(&[open, exit(1.2)]), Verdict::EarlyExit { trial: 1 });

@@ -176,9 +176,9 @@ impl Live for Texts<'_> {
     }
 }
 
-/// The heads that gates on signals can ask of this vocabulary.
+/// The heads that gates on signals can ask for this vocabulary.
 pub(crate) fn heads(subject: &DecoderSubject) -> Vec<HeadChoice> {
-    // Of a vocabulary hardly larger, pruning saves nothing.
+    // For a vocabulary hardly larger, pruning saves nothing.
     let prunes = subject.vocabulary_size() > 2 * PRUNED;
     HeadChoice::asked(PRUNED).filter(|choice| prunes || !choice.head.has_number()).collect()
 }

@@ -24,7 +24,7 @@ use ee_decode::speculate::Plan;
 /// Columns that name a setting.
 const SETTING: &str = "kind | gate | threshold | exits read | head | K/V | drafts | chosen by";
 
-/// What was tried: what was promised and what came of it.
+/// What was tried: the prediction and the result.
 pub(crate) fn table(found: &Recommendation) -> Table {
     let header = format!(
         "{SETTING} | predicted speed-up | measured speed-up | surely at least | lowest | highest | average exit | \

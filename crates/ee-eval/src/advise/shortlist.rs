@@ -6,11 +6,11 @@ use ee_decode::Settings;
 use ee_decode::policy::Cost;
 use ee_decode::rule::ExitRule;
 
-/// The places of at most `most` settings that are worth trying, unlike enough to learn from: both ways of
+/// The places of at most `most` settings that are worth trying, different enough to learn from: both ways of
 /// speculating; the model cut off where it keeps tokens; still thresholds of gates on signals that keep tokens, keep
-/// whole texts or are guaranteed, with exact and projected keys and values (they promise alike and keep unlike); of
-/// gates on states what promises most and what keeps whole texts, of thresholds that decay what promises most,
-/// with exact keys and values; then what promises most of each other gate, and of all.
+/// whole texts or are guaranteed, with exact and projected keys and values (their predictions are alike, their
+/// quality is not); of gates on states what promises most and what keeps whole texts; of thresholds that decay what
+/// promises most, with exact keys and values; then what promises most of each other gate, and of all.
 pub(crate) fn shortlist(candidates: &[Candidate], most: usize) -> Vec<usize> {
     let mut chosen: Vec<usize> = Vec::new();
     let mut choose = |fits: &dyn Fn(&Candidate, &[usize]) -> bool| {

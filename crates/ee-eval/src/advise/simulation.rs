@@ -40,15 +40,15 @@ const TRUTH: usize = 3000;
 /// A world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum World {
-    /// One text in forty is lost by whatever leaves early, and nothing shows it before: too many by a little where
+    /// One text in forty is lost by whatever leaves early, and nothing shows it beforehand: slightly too many where
     /// 98 % are to be kept.
     Rare,
-    /// Each exit is as often right as it is sure to be, so that every threshold that looks just good enough on some
+    /// Each exit is right as often as it is sure, so that every threshold that looks just good enough on some
     /// texts is as often a little too loose.
     Near,
     /// Early exits are always right and gain no time.
     Slow,
-    /// Early exits are all but always right where they are sure, and gain time.
+    /// Early exits are almost always right where they are sure, and gain time.
     Good,
 }
 
@@ -130,7 +130,7 @@ impl World {
         4.0 + exits.iter().map(|exit| of(exit) + 0.3).sum::<f64>()
     }
 
-    /// How much times scatter: text by text, and round by round.
+    /// How much times vary: text by text, and round by round.
     fn noise(self) -> [f64; 2] {
         if self == Self::Slow { [0.25, 0.1] } else { [0.05, 0.05] }
     }
@@ -234,7 +234,7 @@ fn run(world: World, demand: Demand, truth: &Trace, seed: u64) -> Result<[Option
     Ok([ours, naive.map(is_true).transpose()?])
 }
 
-/// What parts take: asking a head costs a third of a layer.
+/// The times of the parts: asking a head costs a third of a layer.
 fn parts() -> Result<(Vec<Ask>, Times)> {
     let ask = Ask::Head(HeadChoice::default());
     let asked =

@@ -1,4 +1,4 @@
-//! What the parts of a step take on this machine.
+//! How long the parts of a step take on this machine.
 //!
 //! One token through all layers, then more of them, every way of asking whether to leave, the projections of
 //! keys and values: a few steps each, of which the medians count. Between two reads of a weight lie those of
@@ -161,7 +161,7 @@ impl Times {
         }
     }
 
-    /// What a way of asking takes; none of one that was not measured.
+    /// The time of a way of asking; none for one that was not measured.
     pub(crate) fn asked(&self, ask: &Ask) -> Option<&Asked> {
         self.asked.iter().find(|asked| asked.name == ask.name())
     }

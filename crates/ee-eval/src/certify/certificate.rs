@@ -45,7 +45,7 @@ pub(crate) struct Checked {
     /// The risk that was promised at most.
     pub(crate) promised: f64,
     pub(crate) confidence: f64,
-    /// Whether the examples are of the split that certified it, and no news.
+    /// Whether the examples are of the split that certified it, and so show nothing new.
     pub(crate) is_own_split: bool,
     pub(crate) found: Point,
     pub(crate) score: f64,

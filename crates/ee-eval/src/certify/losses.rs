@@ -1,6 +1,6 @@
-//! What leaving early costs: one loss in [0, 1] per example, and the halves on which losses are looked at.
+//! What leaving early costs: one loss in [0, 1] per example, and the halves on which losses are measured.
 //!
-//! The guarantee counts independent draws. Examples are that, the tokens of one text are not, so a text is
+//! The guarantee counts independent draws. Examples are independent, the tokens of one text are not, so a text is
 //! one draw whose loss is a share of its tokens.
 
 use std::ops::Range;
@@ -56,9 +56,9 @@ pub(super) fn losses(trace: &Trace, exits: &[usize], against: Against) -> Vec<f6
     examples(trace).into_iter().map(loss).collect()
 }
 
-/// A trace in two: thresholds are certified on one half and looked at on the other.
+/// A trace in two: thresholds are certified on one half and shown on the other.
 pub(crate) struct Halves {
-    /// Decides; the larger half where the number of examples is odd.
+    /// Decides; the larger half if the number of examples is odd.
     pub(crate) calibration: Trace,
     /// Only shows.
     pub(crate) held_out: Trace,

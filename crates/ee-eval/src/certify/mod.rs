@@ -163,7 +163,7 @@ impl GateCalibration {
     ) -> Result<Self> {
         let Halves { calibration, held_out } = halves;
         let Promised { risk, level, level_of_all, against, .. } = *promised;
-        // Nothing of the deciding half: the sequence must be fixed before a loss of it is seen.
+        // Nothing from the deciding half: the sequence must be fixed before any of its losses is seen.
         let sequence = sweep::thresholds(&Numbers::of(held_out, gate), STEPS);
         let numbers = Numbers::of(calibration, gate);
         let exits = |threshold| numbers.exits(|_| threshold);
@@ -245,7 +245,7 @@ impl Rule {
         })
     }
 
-    /// Says that keeping the score took no model.
+    /// Says that keeping the score takes no model.
     fn notice(&self, gate: &dyn Gate) -> Option<String> {
         let label = self.only_label.as_ref()?;
         Some(format!(

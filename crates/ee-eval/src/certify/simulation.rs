@@ -150,7 +150,7 @@ fn take_at_face_value(trace: &Trace, risk: f64) -> Option<f32> {
 
 #[test]
 fn the_risk_of_labels_is_kept_at_the_promised_rate() {
-    // At 0.7 the true risk is 0.045, a little above the bound: the hardest place for it.
+    // At 0.7 the true risk is 0.045, slightly above the bound: the hardest case.
     let bound = 0.044;
     let kept =
         outcome(|seed| labels(800, seed), |trace| certify(trace, bound), risk_of_labels, bound);
@@ -194,7 +194,7 @@ fn whoever_picks_the_best_of_all_lines_keeps_the_promise() {
             let found = calibrated(&three_gates(800, seed), bound);
             let best = found.best.as_ref();
             let kept = best.map(|best| risk_of_gate(&best.gate, best.certified.threshold));
-            // What the guarantee of a single line is not for: the loosest of lines that were certified alone.
+            // What the guarantee of a single line does not cover: the loosest of lines that were certified alone.
             let alone = found.gates.iter().filter_map(|(gate, found)| {
                 Some((gate, found.alone.certified?, found.alone.held_out.average_exit))
             });

@@ -39,7 +39,7 @@ fn a_certified_threshold_is_the_last_that_passed() {
 
 #[test]
 fn two_labels_certify_the_same_whatever_ranks_them() {
-    // Logits of no round numbers; exits agree with the last one the more the surer they are.
+    // Logits that are not round numbers; the surer an exit is, the more often it agrees with the last one.
     let trace = sample::continuous(3000, 6, 5);
     let found = calibrate(&trace, &REQUEST, vec![]).unwrap();
     let of = |name: &str| {

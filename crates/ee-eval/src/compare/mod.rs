@@ -32,7 +32,7 @@ const REPORT: &str = "a report of ee-eval compare";
 pub(crate) struct Comparison {
     pub(crate) task: String,
     pub(crate) split: String,
-    /// Whether gates earn their keep, what joint training cost and gave: a sentence each.
+    /// Whether gates earn their keep, and what joint training cost and gained: a sentence each.
     pub(crate) findings: Vec<String>,
     /// Every model's full answers after the first's, beside them, by name.
     pub(crate) paired: IndexMap<String, Paired>,

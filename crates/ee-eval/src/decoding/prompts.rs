@@ -19,7 +19,7 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// A prompt, whole or, where that is wished, cut to fit: its first token and its end are kept, as the
+    /// A prompt, whole or, on request, cut to fit: its first token and its end are kept, as the
     /// one begins a text and the other says what is asked.
     pub(crate) fn fit(self, example: usize, mut ids: Vec<u32>) -> Result<Prompt> {
         let Self { positions, new_tokens, truncate } = self;
@@ -37,7 +37,7 @@ impl Room {
             return Ok(Prompt { ids, is_truncated: false });
         }
         if !truncate {
-            // Of a long text not all may have been spelled.
+            // A long text may not have been tokenized to its end.
             let least = if ids.len() > positions { "at least " } else { "" };
             return complain(format!(
                 "{least}{} tokens and {new_tokens} new ones do not fit the model's {positions} positions; \

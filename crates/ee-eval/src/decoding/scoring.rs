@@ -1,4 +1,4 @@
-//! A task's metrics on texts that are at hand.
+//! A task's metrics on given texts.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(crate) struct Scoring {
 }
 
 impl Scoring {
-    /// Says on the terminal which metrics cannot be computed; without a task there are none.
+    /// Reports on the terminal which metrics cannot be computed; without a task there are none.
     pub(crate) fn of(task: Option<&GenerationTask>, allow_code_execution: bool) -> Self {
         let names = task.iter().flat_map(|task| task.metrics.iter().map(move |name| (task, name)));
         let built = names.filter_map(|(task, name)| {
@@ -38,7 +38,7 @@ impl Scoring {
         self.task.as_ref().map_or(text, |task| task.answer(text))
     }
 
-    /// What the metrics note of an answer.
+    /// The metrics' statistics of an answer.
     pub(crate) fn statistics(&self, answer: &str, references: &[String]) -> Result<Statistics> {
         let references: Vec<&str> = references.iter().map(String::as_str).collect();
         let metrics = self.metrics.iter();

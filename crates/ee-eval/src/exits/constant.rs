@@ -1,7 +1,7 @@
 //! Answers that look at no input: the most frequent label for everything, and exits and gates that in fact give
 //! one label only.
 //!
-//! A score is knowledge only as far as it lies above the constant answer's, and where that one already keeps the
+//! A score shows knowledge only as far as it exceeds the constant answer's, and where that one already keeps the
 //! share of the full score that a gate has to keep, keeping it shows nothing.
 
 use indexmap::IndexMap;

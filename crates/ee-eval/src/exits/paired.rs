@@ -3,7 +3,7 @@
 //!
 //! The interval is the percentile bootstrap of the difference, both ways' answers of an example drawn together.
 //! The p-value is McNemar's exact one (1947): of the examples that one way answers right and the other wrong,
-//! each way should have half if they were equally good. It is of right and wrong, whatever the metric.
+//! each way should get half if they were equally good. It is of right and wrong, whatever the metric.
 
 use ee_tasks::metrics::bootstrap_of;
 use serde::{Deserialize, Serialize};
@@ -73,7 +73,7 @@ impl Paired {
         (low > 0.0 || high < 0.0) && self.p_value < 0.05
     }
 
-    /// What is known of the difference, in words.
+    /// What is known about the difference, in words.
     pub(crate) fn words(&self) -> String {
         let [low, high] = self.interval.map(|end| 100.0 * end);
         let verdict = if self.is_clear() { "clear" } else { "could be chance" };
@@ -88,7 +88,7 @@ impl Paired {
     }
 }
 
-/// 2·P(Bin(b + c, ½) ≤ min(b, c)), at most 1; 1 where no example tells.
+/// 2·P(Bin(b + c, ½) ≤ min(b, c)), at most 1; 1 where no example distinguishes them.
 fn mcnemar(only_first: usize, only_other: usize) -> f64 {
     match only_first + only_other {
         0 => 1.0,

@@ -1,4 +1,4 @@
-//! A trace as gates meet it while decoding: thresholds, exits, agreement.
+//! A trace as gates see it while decoding: thresholds, exits, agreement.
 
 use ee_decode::ExitRule;
 use ee_decode::decay::{Position, undecayed};
@@ -17,7 +17,7 @@ use crate::gates::Numbers;
 use crate::report::table::{Cell, threshold};
 use crate::trace::Trace;
 
-/// A trace as gates meet it while decoding: read at some exits, the first tokens never leaving.
+/// A trace as gates see it while decoding: read at some exits, the first tokens never leaving.
 pub(crate) struct Watched<'t> {
     trace: &'t Trace,
     /// Before the last.

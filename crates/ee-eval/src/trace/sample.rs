@@ -64,7 +64,7 @@ pub(crate) fn random(rows: usize, layers: usize, labels: usize, seed: u64) -> Tr
     }
 }
 
-/// A trace of two labels whose logits are no round numbers; exits agree with the last one the more the surer they are.
+/// A trace of two labels, its logits not round; the surer an exit is, the more often it agrees with the last one.
 pub(crate) fn continuous(rows: usize, layers: usize, seed: u64) -> Trace {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut columns = ExitColumns::default();

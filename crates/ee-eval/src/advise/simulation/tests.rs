@@ -42,7 +42,7 @@ fn losses_that_are_rarely_seen_are_not_overlooked() {
 
 #[test]
 fn what_is_good_is_mostly_recommended() {
-    // What is good shows in as many texts as a bound takes.
+    // A good setting is recognised in as many texts as a bound takes.
     let demand = Demand { keep: 0.95, confidence: CONFIDENCE, texts: 500, tries: 10 };
     let found = simulate(World::Good, demand, RUNS).unwrap();
     assert!((found.broken as f64) <= allowed(), "{found:?}");

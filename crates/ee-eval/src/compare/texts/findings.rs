@@ -1,4 +1,4 @@
-//! What joint training cost, gave and broke, and what is fastest, in sentences computed from the numbers.
+//! What joint training cost, gained and broke, and what is fastest, in sentences computed from the numbers.
 
 use super::results::{TextComparison, TextResults};
 use crate::pace::few;
@@ -22,7 +22,7 @@ pub(super) fn sentences(comparison: &TextComparison) -> Vec<String> {
 
 type Named<'a> = (&'a String, &'a TextResults);
 
-/// What the full model lost or won, and where the best gate leaves.
+/// What the full model lost or gained, and where the best gate leaves.
 fn against((first_name, first): Named<'_>, (name, other): Named<'_>) -> String {
     let (before_name, before) = shallowest(&first.gates);
     let (after_name, after) = shallowest(&other.gates);

@@ -42,7 +42,7 @@ const DOUBT: f64 = 0.05;
 
 /// How decoders are compared.
 pub(crate) struct TextScope {
-    /// What labels have as well; there is one batch size for speed.
+    /// The scope that labels share; there is one batch size for speed.
     pub(crate) common: super::Scope,
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) split: String,
@@ -111,7 +111,7 @@ impl Examination<'_> {
                 None => notices.push(format!("{name} cannot open without losing too many tokens")),
             }
         }
-        // The model cut off where that keeps enough, else as mildly as it can be.
+        // The model cut off where that keeps enough, else as late as possible.
         let mildest = ExitRule::fixed((layers - 1).max(1));
         let cut = watched.cut_keeping(common.keep).unwrap_or(mildest);
         gates.insert(FIXED.to_owned(), watched.judge(cut));

@@ -9,7 +9,7 @@ use crate::tokens::TokenGate;
 use crate::trial::quality::Quality;
 use crate::trial::{Trial, Trials};
 
-/// What `compare` stores of a task of generated text.
+/// What `compare` stores for a task of generated text.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct TextComparison {
     pub(crate) task: String,
@@ -71,7 +71,7 @@ impl TextResults {
         kept.max_by(|a, b| a.pace.speed_up.total_cmp(&b.pace.speed_up))
     }
 
-    /// What further texts may expect of a trial's quality; none of what is lossless.
+    /// The quality of a trial to expect on further texts; none for what is lossless.
     pub(super) fn quality(&self, trial: &Trial) -> Option<&Quality> {
         let place = self.trials.trials.iter().position(|other| std::ptr::eq(other, trial))?;
         self.qualities[place].as_ref()

@@ -138,7 +138,7 @@ fn policies(comparison: &TextComparison) -> Table {
     )
 }
 
-/// Everything that decodes faster or slower.
+/// Every way of decoding, with its speed.
 fn live(comparison: &TextComparison) -> Table {
     let rows = comparison.models.iter().flat_map(|(name, results)| {
         let trials = results.of_gates().chain(results.lossless());

@@ -13,7 +13,7 @@ use crate::trace::{TextRecord, Trace};
 /// Points of [`Generated::by_length`] at most.
 const LENGTH_BINS: usize = 12;
 
-/// What only generated text has.
+/// Figures of generated text only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Generated {
     /// New tokens per example, end tokens included.
@@ -156,7 +156,7 @@ impl Examples {
         }
     }
 
-    /// What only generated text has; `texts` are the model's own.
+    /// Figures of generated text only; `texts` are the model's own.
     pub(super) fn generated(
         &self,
         by_position: Vec<Place>,

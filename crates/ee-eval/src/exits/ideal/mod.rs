@@ -77,7 +77,7 @@ pub(crate) struct Summary {
     pub(crate) ideal: Ideal,
     /// Every metric of the task at the last exit, the leading one first.
     pub(crate) scores: Vec<MetricScore>,
-    /// What only generated text has.
+    /// Figures of generated text only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) generated: Option<Generated>,
     pub(crate) notices: Vec<String>,

@@ -22,7 +22,7 @@ pub(super) fn all(summaries: &[Summary]) -> Vec<Plot> {
     let of_task = |(number, setting): (usize, &String)| {
         let models: Vec<&Summary> =
             summaries.iter().filter(|summary| summary.setting() == *setting).collect();
-        // Numbered, because names may differ in what a file's name cannot hold.
+        // Numbered, because names may differ in characters that a file name cannot hold.
         of_task(&models, setting, &format!("{number}_{}", file_name(setting)))
     };
     (1..).zip(&settings).flat_map(of_task).collect()

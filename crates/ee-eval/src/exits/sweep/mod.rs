@@ -30,7 +30,7 @@ struct Move {
     to: u32,
 }
 
-/// What the rows of a trace add to a score.
+/// The contribution of a trace's rows to a score.
 pub(crate) trait RowScores {
     /// The statistics of no row.
     fn zero(&self) -> Vec<f64>;
@@ -216,7 +216,7 @@ fn sorted_moves(numbers: &Numbers) -> Vec<Move> {
         let first_of_row = moves.len();
         let mut record: Option<f32> = None;
         for (number, exit) in numbers.row(row).iter().zip(1..) {
-            // Adding zero turns −0 into 0, which no threshold can tell apart.
+            // Adding zero turns −0 into 0, which no threshold can distinguish.
             let number = number + 0.0;
             let is_looser = |record| looser_first(comparison, number, record).is_lt();
             if !number.is_nan() && record.is_none_or(is_looser) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What sacrebleu and rouge-score say of generated texts, to compare our metrics with.
+"""What sacrebleu and rouge-score say about generated texts, to compare our metrics with.
 
     python scripts/check_text_metrics.py --outputs FILE.jsonl --task translation [--tokenize zh]
     python scripts/check_text_metrics.py --outputs FILE.parquet --task summarization

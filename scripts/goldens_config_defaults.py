@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write tests/golden/config_defaults.json: what the configuration classes of transformers say of absent keys.
+"""Write tests/golden/config_defaults.json: what transformers' configuration classes say about absent keys.
 
     python scripts/goldens_config_defaults.py            # write tests/golden
     python scripts/goldens_config_defaults.py --check    # compare, with transformers 4 or 5, write nothing

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/gsm8k.json: what the published rules make of answers to GSM8K's questions.
+"""Writes tests/golden/gsm8k.json: the published rules applied to answers to GSM8K's questions.
 
 The rules are openai/grade-school-math's `dataset.py` and the two filters of lm-evaluation-harness's
 `gsm8k.yaml` with its exact match, each in a few lines of Python. `--check` recomputes and compares.

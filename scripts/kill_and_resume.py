@@ -5,14 +5,14 @@
     python scripts/kill_and_resume.py [--kills 100] [--seed 0] [--config FILE.toml ...] [-- flags of ee-train]
 
 Without --config it trains a tiny classifier and a tiny decoder on the corpora that ship with the project.
-Each run is trained once undisturbed, then again and again with every attempt killed after a random part
+Each run is trained once undisturbed, then repeatedly with every attempt killed after a random part
 of an attempt's time, until the last step is reached. Checkpoints are saved after every few steps, so
-that kills fall into the writing and the clearing of them, too. Between attempts the links `last` and
+that kills fall into the writing and the clearing of them too. Between attempts the links `last` and
 `best` are now and then removed, turned into copies or into small files, as copying a folder does.
 
 Checked: final weights and logged steps are those of the undisturbed run; the newest whole checkpoint
-never gets older; the best one is there whenever one is known; what somebody else put among the
-checkpoints stays; nothing is left over in the end. Prints one line per run and a summary; exits with 1
+never gets older; the best one is there whenever one is known; foreign files among the
+checkpoints stay; nothing is left over in the end. Prints one line per run and a summary; exits with 1
 where anything differs.
 """
 
@@ -97,7 +97,7 @@ def lost(run, before, has_notes):
         if not best.is_file() and not (run / "best/model.safetensors").is_file():
             return f"the best checkpoint, of step {newest['best']['step']}, is gone", step
     if has_notes and not (run / "checkpoints/notes").is_file():
-        return "what somebody else put among the checkpoints is gone", step
+        return "a foreign file among the checkpoints is gone", step
     return None, step
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes data/reviews: short reviews, and whether what they say is positive or negative.
 
-What it is for: a small encoder trained from nothing on two cores learns it in less than a minute, and
+What it is for: a small encoder trained from scratch on two cores learns it in less than a minute, and
 some reviews need more layers than others. The rules, by `kind`:
 
   plain      "the film was good"                                  its adjective decides

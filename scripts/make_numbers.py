@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes data/numbers: questions about numbers in words, English and German, for a small decoder.
 
-What it is for: a Llama of six layers trained from nothing on two cores learns most of it in a minute or
+What it is for: a Llama of six layers trained from scratch on two cores learns most of it in a minute or
 two, and some answers, and some tokens of an answer, need more layers than others. The kinds:
 
   german   "in German: four thousand two hundred and seven"     "viertausendzweihundertsieben"

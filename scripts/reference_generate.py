@@ -49,7 +49,7 @@ def signals(logits):
     top = probabilities.topk(2, dim=-1).values
     final = prediction[-1].expand_as(prediction).unsqueeze(-1)
     final_logit = logits.gather(-1, final)
-    # Of equal logits lower ids come first.
+    # On ties lower ids come first.
     ahead = (logits == final_logit) & (torch.arange(logits.shape[-1]) < final)
     return {
         "prediction": prediction,

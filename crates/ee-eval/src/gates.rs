@@ -1,4 +1,4 @@
-//! Gates on traces: what a gate makes of every row at every exit before the last, all that thresholds are found
+//! Gates on traces: the number of a gate for every row at every exit before the last, all that thresholds are found
 //! from, and where rows leave.
 
 use ee_decode::gates::{ExitSpace, Gate, Scale, SetGate};

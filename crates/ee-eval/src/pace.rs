@@ -1,11 +1,11 @@
-//! How fast one way of working is beside another, and how sure that is: how often it was repeated, how far its
+//! How fast one way of working is compared with another, and how sure that is: how often it was repeated, how far its
 //! rounds and its batches lie apart, and whether other programs had the machine meanwhile ([`crate::machine`]).
 //!
 //! A batch's time is the median of its rounds; rounds do not count as further texts. Over batches, plain and
-//! other times of one stay together: a batch that is slow in both says nothing of either. The speed-up is a
+//! other times of one stay together: a batch that is slow in both says nothing about either. The speed-up is a
 //! ratio of sums; its logarithm is linearised (the delta method: each batch's share in it), and what is left
 //! to chance is measured by Student's t, which few batches make wide. One batch tells
-//! nothing, nor do fewer rounds than [`ROUNDS`], which a moment of the machine may have spoilt.
+//! nothing, nor do fewer rounds than [`ROUNDS`], which a moment's disturbance may have spoilt.
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!((spread.min, spread.median, spread.max, found.speed_up), (2.0, 2.0, 2.0, 2.0));
         assert_eq!(found.speed_up_interval, Some([2.0, 2.0]));
         assert_eq!(found.at_least(0.001), Some(2.0));
-        // One batch alone tells nothing of others, one round nothing of the machine.
+        // One batch alone says nothing about others, one round nothing about the machine.
         assert_eq!(Pace::of(&half[..1], &plain[..1]).at_least(0.1), None);
         let once = |seconds| timed(&[(5, &[seconds]), (7, &[seconds])]);
         assert_eq!(Pace::of(&once(1.0), &once(2.0)).speed_up_interval, None);

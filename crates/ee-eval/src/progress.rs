@@ -1,4 +1,4 @@
-//! How far a long run is: a bar on a terminal, a line now and then elsewhere, always on stderr.
+//! How far a long run has come: a bar on a terminal, a line now and then elsewhere, always on stderr.
 
 use std::cell::Cell;
 use std::io::IsTerminal;
@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::words::count;
 
-/// Between two plain lines at least so long passes.
+/// The least time between two plain lines.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// The progress of one piece of work.

@@ -1,4 +1,4 @@
-//! What several measurements of one thing say.
+//! The summary of several measurements of one thing.
 
 use std::time::Instant;
 

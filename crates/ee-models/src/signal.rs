@@ -19,7 +19,7 @@ use ee_kernels::row_statistics;
 /// ([`crate::device::keep_freed_memory`]).
 const CHUNK_BYTES: usize = 32_768_000;
 
-/// What one exit says about one prediction, on its own.
+/// What one exit alone says about one prediction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Signal {
     /// The argmax; on ties the lowest id.

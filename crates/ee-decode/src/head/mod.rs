@@ -39,7 +39,7 @@ pub trait Head: Sync + fmt::Debug {
     fn begin(&self, number: usize, n_rows: usize) -> Box<dyn Reading>;
 }
 
-/// What a head says of a row at an exit.
+/// What a head says about a row at an exit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Said {
     /// The signals; over some outputs alone where it is not the whole head's.

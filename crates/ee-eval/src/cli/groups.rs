@@ -95,7 +95,7 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    /// What is stated of the head's order.
+    /// What is stated about the head's order.
     pub(super) fn label_order(&self) -> Option<&[String]> {
         (!self.label_order.is_empty()).then_some(self.label_order.as_slice())
     }

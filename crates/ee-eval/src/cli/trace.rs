@@ -98,7 +98,7 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
             let subject = flags.decoder.open()?;
             let output = flags.output.clone();
             trace_texts(flags, &subject, &Interrupt::listen()?, 0, task, output.clone())?;
-            // What went into a device or a pipe cannot be read again.
+            // Output to a device or a pipe cannot be read again.
             if ee_files::is_stream(&output)? { Ok(()) } else { print_ideal(&[output]) }
         }
         several => {

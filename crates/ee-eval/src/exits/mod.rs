@@ -1,4 +1,4 @@
-//! What traces say of exits, with no model loaded: ideal exits, gates at every threshold, scores.
+//! What traces say about exits, with no model loaded: ideal exits, gates at every threshold, scores.
 
 pub(crate) mod binomial;
 pub(crate) mod constant;

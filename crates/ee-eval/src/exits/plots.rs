@@ -1,4 +1,4 @@
-//! Plots over exits: ideal ones, and what is said of each.
+//! Plots over exits: ideal ones, and what is said about each.
 
 use super::oracle::Ideal;
 use crate::report::plot::{Across, BarChart, LineChart, Look, Plot, Series, at_exits};

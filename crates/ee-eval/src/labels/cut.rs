@@ -2,7 +2,7 @@
 //!
 //! A fixed depth reads one head and decides nothing, so it wins where it scores at least as high as every threshold
 //! of every gate that runs no more layers. Thresholds are chosen on the very rows, which favours the gates: where the
-//! fixed depth wins all the same, it does so against odds.
+//! fixed depth wins all the same, it does so against the odds.
 
 use ee_decode::gates::{FIXED, SetGate};
 
@@ -13,7 +13,7 @@ use crate::labels::results::{Cut, Results, Within};
 use crate::trace::Trace;
 
 impl Cut {
-    /// Weighs the best gate of some results of a trace; none where there is none to weigh.
+    /// Weighs the best gate of a trace's results; none where there is none to weigh.
     pub(crate) fn weigh(
         results: &Results,
         trace: &Trace,
@@ -26,7 +26,7 @@ impl Cut {
             let score = scores[depth - 1];
             score >= floor && score >= results.within[depth - 1].score
         };
-        // No deeper than the gate, but for the rest of a layer: depths are whole.
+        // No deeper than the gate, up to the rest of a layer: depths are whole.
         let deepest = (gate.average_exit.ceil() as usize).min(results.layers - 1);
         let better = (1..=deepest).find(wins);
         let depth = better.unwrap_or(results.fixed().threshold as usize);

@@ -120,7 +120,7 @@ fn sentence(
 /// What the full model lost or won.
 fn cost(first: &Results, other: &Results, paired: &Paired) -> String {
     if !first.trace.has_gold {
-        // What the other is scored against are the first one's answers.
+        // The other is scored against the first one's answers.
         let share = 100.0 * (1.0 + paired.difference);
         return format!("answers as it does on {share:.1} % of {} examples", paired.n);
     }

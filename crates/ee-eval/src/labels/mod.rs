@@ -1,4 +1,4 @@
-//! What a trace of labels says of a model, or of several: scores, ideal exits, every gate at its best threshold, and
+//! What a trace of labels says about one model or several: scores, ideal exits, every gate at its best threshold, and
 //! the tables, plots and sentences on them.
 
 mod cut;
@@ -44,7 +44,7 @@ impl View<'_> {
         self.models.iter().map(|(_, results)| results.layers).max().unwrap_or(1)
     }
 
-    /// What readers should know of any of the models.
+    /// What readers should know about any of the models.
     pub(crate) fn notices(&self) -> Vec<String> {
         let several = self.models.len() > 1;
         let of_model = |name: &str, notice: &String| {

@@ -13,7 +13,7 @@ use crate::exits::sweep::Candidate;
 use crate::trace::TraceFacts;
 use crate::trial::speed::Speed;
 
-/// Everything that a trace says of one model on one task.
+/// Everything that a trace says about one model on one task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Results {
     pub(crate) layers: usize,

@@ -164,7 +164,7 @@ impl GateResults {
         }
     }
 
-    /// What a reader should know of a gate's best threshold.
+    /// What a reader should know about a gate's best threshold.
     fn notice(&self, gate: &dyn Gate, layers: usize, keep: f64) -> Option<String> {
         let (name, percent) = (gate.name(), 100.0 * keep);
         match &self.only_label {

@@ -1,8 +1,8 @@
-//! A long trace, batch by batch: what is done stays when the run ends early, and the next run goes on.
+//! A long trace, batch by batch: what is done stays when the run ends early, and the next run continues.
 //!
 //! Finished batches lie as small traces in the folder `<output>.parts`, which carries our mark, beside what says
-//! of which run they are. A batch counts as done when the checksums beside it are those of its files: what a
-//! kill or a disk left of one is made again. When all are there they become the trace, and the folder goes:
+//! of which run they are. A batch counts as done when the checksums beside it match its files: what a
+//! kill or a disk left of one is computed again. When all are there they become the trace, and the folder goes:
 //! batches first, then what says whose they were, then the mark, so that a run killed at any moment of it is
 //! gone on with.
 
@@ -100,13 +100,13 @@ impl Parts {
         Ok((sorted(&trace), texts))
     }
 
-    /// Takes away what was made here, and the folder where nothing else lies in it.
+    /// Removes what was made here, and the folder if nothing else lies in it.
     pub(super) fn remove(self) -> Result<()> {
         self.clear()?;
         self.take_away()
     }
 
-    /// Takes away what says whose batches were here, and the folder where nothing else lies in it.
+    /// Removes what says whose batches were here, and the folder if nothing else lies in it.
     fn take_away(&self) -> Result<()> {
         gone(&self.folder.join(RUN))?;
         if foreign_entry(&self.folder)?.is_none() {
@@ -120,7 +120,7 @@ impl Parts {
         self.files().map_err(EvalError::read(&self.folder))?.iter().try_for_each(|path| gone(path))
     }
 
-    /// Whether there is anything of a batch.
+    /// Whether anything of a batch exists.
     fn has_some(&self) -> bool {
         self.files().is_ok_and(|files| !files.is_empty())
     }

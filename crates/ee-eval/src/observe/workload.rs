@@ -9,7 +9,7 @@ use ee_tasks::{Encoding, Task, Tokenizer};
 use crate::error::{EvalError, Result};
 use crate::trace::{Shard, Trace};
 
-/// Which examples of a task are meant.
+/// Which examples of a task are selected.
 #[derive(Debug, Clone)]
 pub struct Selection<'a> {
     /// Where the task's files lie; by default what the task file says.

@@ -42,7 +42,7 @@ impl Passage {
         for (piece, exit) in &self.tokens {
             let at = (self.depth(*exit) * (TERMINAL.len() - 1) as f64).round() as usize;
             let (ground, ink) = TERMINAL[at.min(TERMINAL.len() - 1)];
-            // A line's end must not carry the colour to the terminal's edge.
+            // A line end must not carry the colour to the terminal's edge.
             for (number, line) in piece.split('\n').enumerate() {
                 text.push_str(if number > 0 { "\n" } else { "" });
                 if !line.is_empty() {

@@ -1,6 +1,6 @@
 //! A table once, in the four forms in which it is read: Markdown, HTML, CSV and a terminal.
 //!
-//! A cell keeps its number beside its rounded text: people read the text, scripts the number.
+//! A cell keeps its number beside its rounded text: people read the text, scripts read the number.
 
 use std::fmt::Write;
 
@@ -195,7 +195,7 @@ impl Table {
     }
 }
 
-/// Text without what would break a line or steer a terminal.
+/// Text without characters that would break a line or control a terminal.
 pub(crate) fn on_one_line(text: &str) -> String {
     text.replace("\r\n", " ").replace(char::is_control, " ")
 }
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(row, r#"| a\\\|b c"d", \*e\* \[f](g) \`h\` \[2J | 1 |"#);
         assert_eq!(table.plain().lines().count(), 2, "{}", table.plain());
         assert!(!table.plain().contains('\x1b'));
-        // What reads CSV gets the very text back.
+        // CSV readers get the very text back.
         let csv = table.csv();
         let mut reader = csv::Reader::from_reader(csv.as_bytes());
         assert_eq!(reader.headers().unwrap(), &csv::StringRecord::from(vec!["line\nbreak", "n|m"]));

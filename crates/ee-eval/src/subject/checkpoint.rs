@@ -1,4 +1,4 @@
-//! A checkpoint's folder: its weights' checksum, and what it states of its training.
+//! A checkpoint's folder: its weights' checksum, and what it states about its training.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -69,7 +69,7 @@ impl Checkpoint {
     }
 }
 
-/// What a folder states of its training; nothing of checkpoints from elsewhere.
+/// What a folder states about its training; nothing for checkpoints from elsewhere.
 fn training(folder: &Path) -> Result<TrainingFacts> {
     let path = folder.join(TRAINING_FACTS);
     let text = match std::fs::read_to_string(&path) {

@@ -1,4 +1,4 @@
-//! A checkpoint under examination: the model on its device and what its folder says of it.
+//! A checkpoint under examination: the model on its device and what its folder says about it.
 
 use std::path::Path;
 
@@ -35,7 +35,7 @@ impl Subject {
     }
 
     /// Makes the head answer with the task's labels in the task's order, whatever its own; `head_order`
-    /// names them in the head's, where its names do not say. Returns what a reader must know of it.
+    /// names them in the head's, where its names do not say. Returns what a reader must know about it.
     pub(crate) fn answer_in(
         &mut self,
         task: &Task,

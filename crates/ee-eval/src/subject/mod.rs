@@ -1,4 +1,4 @@
-//! Checkpoints under examination: models on their devices, and what their folders say of them.
+//! Checkpoints under examination: models on their devices, and what their folders say about them.
 
 mod checkpoint;
 mod labels;

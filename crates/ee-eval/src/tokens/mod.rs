@@ -1,4 +1,4 @@
-//! What a trace of generated text says of gates before anything is decoded.
+//! What a trace of generated text says about gates before anything is decoded.
 //!
 //! Every token is judged on the full model's own context. Errors that grow while decoding, and stand-ins for
 //! keys and values, are not seen here: only trials show them.

@@ -23,11 +23,11 @@ fn prompts() -> Vec<Vec<u32>> {
     (1..=16).map(|seed| prompt(1 + seed * 7 % 13 + seed / 16 * 30, seed)).collect()
 }
 
-/// Keeps what every exit says of every token.
+/// Keeps what every exit says about every token.
 #[derive(Default)]
 struct Recorder(Vec<Vec<Token>>);
 
-/// A token and what every exit says of it.
+/// A token and what every exit says about it.
 type Token = (u32, Vec<(Signal, Agreement)>);
 
 impl Watcher for Recorder {

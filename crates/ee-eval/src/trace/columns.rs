@@ -136,10 +136,10 @@ fn range(of: impl Fn(&Place) -> [f32; 2], place: &Place) -> [f32; 2] {
     of(place)
 }
 
-/// What rounding may add to a probability: sums of some 100,000 numbers in F32 are off by less.
+/// How much rounding may add to a probability: sums of some 100,000 numbers in F32 are off by less.
 const ROUNDING: f32 = 1e-4;
 
-/// A number from `least` to `most`, but for rounding; NaN is not.
+/// A number from `least` to `most`, up to rounding; never NaN.
 fn within(name: &str, value: f32, [least, most]: [f32; 2]) -> Result<(), String> {
     let slack = ROUNDING * most.max(1.0);
     // Nothing rounds below 0.

@@ -100,7 +100,7 @@ pub struct TraceFacts {
     /// How the checkpoint was trained.
     #[serde(with = "objective")]
     pub objective: Option<Objective>,
-    /// What the checkpoint's folder says of its training.
+    /// What the checkpoint's folder says about its training.
     #[serde(default)]
     pub training: TrainedOn,
     /// The task's name.
@@ -173,13 +173,13 @@ impl TraceFacts {
         ))
     }
 
-    /// How many things a prediction may be: labels, or entries of the vocabulary.
+    /// How many values a prediction may have: labels, or entries of the vocabulary.
     pub(crate) fn outputs(&self) -> usize {
         self.generation.as_ref().map_or(self.labels.len(), |generation| generation.vocabulary)
     }
 }
 
-/// Traces say nothing of it where they have them.
+/// Traces that have them do not mention it.
 fn yes() -> bool {
     true
 }

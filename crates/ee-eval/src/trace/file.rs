@@ -212,7 +212,7 @@ mod tests {
         let half = trace.select(&[4, 2]);
         assert_eq!((half.rows(), half.gold.len()), (2, 0));
         assert_eq!(half.reference(0), trace.prediction(4, 4));
-        // A file says nothing of gold where it has it, as files have always done.
+        // A file that has gold does not mention it, as files always have.
         let facts = serde_json::to_string(&sample::random(7, 4, 3, 1).facts).unwrap();
         assert!(!facts.contains("has_gold"), "{facts}");
     }

@@ -1,4 +1,4 @@
-//! How much of the full model's quality a way of decoding keeps, and what can be said of further texts.
+//! How much of the full model's quality a way of decoding keeps, and what can be said about further texts.
 //!
 //! Quality is compared text by text with the full model's on the same prompt. Where a text has a number between 0
 //! and 1 and the score is the mean (exact match, F1, ROUGE, pass@1; without a metric the share of the text's
@@ -69,7 +69,7 @@ impl Kept {
     }
 }
 
-/// What some texts say of a way's quality.
+/// What some texts say about a way's quality.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Quality {
     pub(crate) what: String,

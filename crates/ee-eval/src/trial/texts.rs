@@ -45,7 +45,7 @@ pub(crate) struct Found {
     pub(crate) tally: Tally,
 }
 
-/// What a way says of a batch, beside its tokens.
+/// What a way reports about a batch, besides its tokens.
 #[derive(Default)]
 struct Said {
     exits: Vec<Vec<usize>>,

@@ -1,4 +1,4 @@
-//! What a checkpoint's folder says of its tokenizer beside `tokenizer.json`.
+//! What a checkpoint's folder says about its tokenizer besides `tokenizer.json`.
 //!
 //! `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`, read as transformers reads
 //! them: where the first lists the added tokens, the other two do not count; else they take precedence. The
@@ -85,7 +85,7 @@ const GPT2: Class = Class {
 
 const GPT_NEOX: Class = Class { names: "GPTNeoX", frame: Some([false, false]), ..GPT2 };
 
-/// A special token, as text or with what its folder says of it.
+/// A special token, as text or with what its folder says about it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Special {
     Text(String),

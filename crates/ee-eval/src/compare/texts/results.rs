@@ -33,7 +33,7 @@ pub(crate) struct TextResults {
     /// shallowest depth that does, else before the last.
     pub(crate) gates: IndexMap<String, TokenGate>,
     pub(crate) trials: Trials,
-    /// What the texts decoded say of each way's quality on further ones, all of it at once with a confidence of 95 %;
+    /// What the decoded texts say about each way's quality on further texts, all at once with a confidence of 95 %;
     /// none of what is lossless.
     pub(crate) qualities: Vec<Option<Quality>>,
     pub(crate) notices: Vec<String>,

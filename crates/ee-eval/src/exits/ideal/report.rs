@@ -25,7 +25,7 @@ pub(crate) fn write(summaries: Vec<Summary>, folder: &Path) -> Result<PathBuf> {
     page.write(folder)
 }
 
-/// What readers should know of any of the traces.
+/// What readers should know about any of the traces.
 pub(crate) fn notices(summaries: &[Summary]) -> Vec<String> {
     let of_summary = |summary: &Summary, notice: &String| {
         if summaries.len() > 1 { format!("{}: {notice}", name(summary)) } else { notice.clone() }

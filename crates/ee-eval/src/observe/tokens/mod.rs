@@ -70,13 +70,13 @@ pub(crate) fn trace_tokens(
         return Err(EvalError::Setting { reason });
     }
     let read = work.task.read_split(work.split(), work.data_dir, work.limit)?;
-    // A text that the model was given is not scored.
+    // A text that was given to the model is not scored.
     let scored = (!work.teacher_forced).then_some(work.task);
     let scoring = Scoring::of(scored, work.allow_code_execution);
     let facts = facts(subject, work, &read.examples, &scoring);
     let prepared = prepare(subject, work, read.examples)?;
     let run = Run { subject, work, interrupt, scoring: &scoring, facts: &facts, all: &prepared };
-    // Nothing can lie beside a device or a pipe: batches wait elsewhere then, and texts have no place.
+    // Nothing can lie beside a device or a pipe: batches are kept elsewhere, and texts have no place.
     if !ee_files::is_stream(work.output)? {
         let (trace, texts, parts) = run.batches(work.output, false)?;
         write_texts(work.output, &texts)?;
@@ -108,7 +108,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Runs the batches that are not yet kept beside `place`; gives what all of them say.
+    /// Runs the batches that are not yet kept beside `place`; returns what all of them say.
     fn batches(&self, place: &Path, is_stream: bool) -> Result<(Trace, Vec<TextRecord>, Parts)> {
         let mut order: Vec<&Prepared> = self.all.iter().collect();
         order.sort_by_key(|prepared| std::cmp::Reverse(prepared.ids.len()));

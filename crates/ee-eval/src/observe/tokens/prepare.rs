@@ -76,7 +76,7 @@ pub(super) fn prepare(
     Ok(prepared)
 }
 
-/// What decides the rows of a run, one fact per line.
+/// The facts that decide the rows of a run, one per line.
 pub(super) fn identity(facts: &TraceFacts, work: &TokenWork<'_>, prepared: &[Prepared]) -> String {
     let TraceFacts { checkpoint_sha256, task, split, examples, batch, device, version, .. } = facts;
     let Shard { index, count } = facts.shard;

@@ -1,4 +1,4 @@
-//! Charts as SVG text: lines and grouped bars, in one look.
+//! Charts as SVG text: lines and grouped bars in one style.
 //!
 //! Colours are Okabe and Ito's, told apart by colour-blind readers, and every series also has its own
 //! marker or place, so that grey prints work. Axes and words are a grey that is readable on white
@@ -205,7 +205,7 @@ fn colour(at: usize) -> RGBColor {
     COLOURS[at % COLOURS.len()]
 }
 
-/// Words of a size in SVG units, of which `plotters` makes 1 ÷ 1.24.
+/// Text of a size in SVG units, which `plotters` divides by 1.24.
 fn words(size: f64) -> TextStyle<'static> {
     ("sans-serif", size * 1.24).into_font().color(&INK)
 }

@@ -67,7 +67,7 @@ pub(crate) fn speed(results: &DecodeResults) -> Table {
     }
 }
 
-/// What a reader should know of the runs and of their times.
+/// What a reader should know about the runs and of their times.
 pub(crate) fn notices(results: &DecodeResults) -> Vec<String> {
     let of_runs = results.runs.iter().flat_map(|run| {
         run.notices.iter().map(move |notice| format!("{} with {}: {notice}", run.gate, run.kv))

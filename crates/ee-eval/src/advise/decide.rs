@@ -67,8 +67,11 @@ impl Finding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "use", rename_all = "kebab-case")]
 pub(crate) enum Verdict {
+    /// True early exit, as in this trial.
     EarlyExit { trial: usize },
+    /// Lossless speculation, as in this trial.
     Speculation { trial: usize },
+    /// Neither.
     Plain {
         /// The fastest trial that is surely faster and whose quality these texts leave open; else the fastest that
         /// kept it on the timed texts; none where none did.

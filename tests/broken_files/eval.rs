@@ -1,7 +1,7 @@
 //! Broken models, tokenizers, tasks, tables, traces and gates, read as `ee-eval` reads them.
 //!
 //! `EE_BROKEN_FILES=1000 cargo test --release -p ee-eval --test broken_files -- --nocapture` tries a thousand
-//! forms of every file and prints what came of them; the number is small otherwise.
+//! forms of every file and prints the results; the number is small otherwise.
 
 mod campaign;
 #[path = "../../crates/ee-eval/tests/fixture/mod.rs"]

@@ -68,7 +68,7 @@ fn a_head_answers_in_the_order_of_the_task() {
 #[test]
 fn a_head_of_another_task_makes_room_for_a_new_one() {
     let fresh = Head::New { labels: vec!["no".to_owned(), "yes".to_owned()], seed: 5 };
-    // RoBERTa's head is two products, BERT's one behind the pooler, which belongs to the encoder.
+    // RoBERTa's head is two products, BERT's one after the pooler, which belongs to the encoder.
     for (golden, drawn) in [("bert-tiny", 2), ("roberta-tiny", 4)] {
         let loaded = load(&goldens::folder(golden), &fresh).unwrap();
         assert_eq!((loaded.new_head.len(), loaded.replaced.len()), (drawn, drawn), "{golden}");

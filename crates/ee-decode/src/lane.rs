@@ -1,6 +1,6 @@
 //! The step loop: every way of continuing texts runs through it.
 //!
-//! A [`Lane`] is a batch behind its cache: prompts are padded on the left and share slots, a prompt is read with
+//! A [`Lane`] is a batch with its cache: prompts are padded on the left and share slots, a prompt is read with
 //! [`Rows::Many`] and every step with [`Rows::Few`], so that a row's numbers have the same bits alone and in any
 //! batch. A [`Run`] adds the texts. A [`Way`] says what a step gives each row: one token of all layers, one of
 //! the layers that its rule asks for, or as many as a draft was right about. Rows that have ended leave the
@@ -59,7 +59,7 @@ impl Options {
     }
 }
 
-/// A batch behind its cache.
+/// A batch with its cache.
 pub struct Lane<'m> {
     /// The model.
     pub model: &'m dyn Decoder,
@@ -172,7 +172,7 @@ impl<'m> Lane<'m> {
         }
     }
 
-    /// Continues after the tokens that a step gave each row; where rows took fewer, their slots are numbered anew
+    /// Continues after the tokens that a step gave each row; where rows took fewer, their slots are renumbered
     /// (see [`ee_models::cache`]), so that no row waits for another.
     fn settle(&mut self, taken: &[usize]) {
         let most = taken.iter().copied().max().unwrap_or(0);
@@ -318,7 +318,7 @@ impl<'m> Run<'m> {
         self.lane.embed(&self.rows.iter().map(Row::last).collect::<Vec<_>>(), 0, Rows::Few)
     }
 
-    /// The new tokens of every row; the lane goes on behind them.
+    /// The new tokens of every row; the lane continues after them.
     pub(crate) fn step(&mut self, way: &mut dyn Way) -> Result<Vec<Given>, NotFinite> {
         let given = way.step(self)?;
         self.lane.settle(&given.iter().map(|given| given.tokens.len()).collect::<Vec<_>>());

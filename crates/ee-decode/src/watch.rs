@@ -1,4 +1,4 @@
-//! Who is told of what a run does.
+//! Watchers of what a run does.
 
 use std::ops::ControlFlow;
 

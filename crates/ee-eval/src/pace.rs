@@ -34,9 +34,9 @@ pub(crate) struct Pace {
     /// The ratio, from the medians of the rounds.
     pub(crate) speed_up: f64,
     pub(crate) speed_up_by_round: Spread,
-    /// Its 95 % interval, of this way looked at alone; none of a single batch or round.
+    /// Its 95 % interval, for this way alone; none for a single batch or round.
     pub(crate) speed_up_interval: Option<[f64; 2]>,
-    /// The standard error of its logarithm over batches; none of a single batch or round.
+    /// The standard error of its logarithm over batches; none for a single batch or round.
     pub(crate) log_error: Option<f64>,
     pub(crate) batches: usize,
 }

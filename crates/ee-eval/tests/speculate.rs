@@ -55,7 +55,7 @@ fn greedy_texts_are_those_of_generate_and_results_hold_together() {
     let fixed = world.results("fixed");
     assert_eq!(fixed["draft"], "exit 2, 3 tokens");
     assert_eq!(array(&fixed["acceptance"]).iter().map(|of| &of["exit"]).collect::<Vec<_>>(), [2]);
-    // Weights of 32 · (2 · 32 + 2 · 16) numbers in attention and 3 · 32 · 48 behind it, four bytes each.
+    // Weights of 32 · (2 · 32 + 2 · 16) numbers in attention and 3 · 32 · 48 after it, four bytes each.
     assert_eq!(fixed["bound"]["layer_bytes"], 4 * (32 * 96 + 3 * 32 * 48));
 }
 

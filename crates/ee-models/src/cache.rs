@@ -4,7 +4,7 @@
 //! batch share slots: a short prompt is padded on the left, so that the position of a token is its slot less
 //! its row's padding. A layer knows how many slots it holds of each row, and layers may hold different
 //! numbers: a token that left early is missing above its exit until it is computed later. Where rows take
-//! different numbers of tokens in a step, the slots of those that took fewer are numbered anew, so that all
+//! different numbers of tokens in a step, the slots of those that took fewer are renumbered, so that all
 //! rows go on at one slot: no key moves, the row's padding and its shift, slot less place in memory, grow by
 //! as much.
 
@@ -75,8 +75,8 @@ impl KvCache {
         }
     }
 
-    /// Forgets, in every layer, what row r holds in its last `lags[r]` slots, and numbers its slots anew so
-    /// that the row, too, goes on behind the last slot. Layers must hold equally many slots.
+    /// Forgets, in every layer, what row r holds in its last `lags[r]` slots, and renumbers its slots so
+    /// that the row also continues after the last slot. Layers must hold the same number of slots.
     ///
     /// # Panics
     /// If there is not one lag per row.
@@ -165,7 +165,7 @@ impl LayerKv {
     }
 
     /// Where slot 0 of some rows, of all if absent, lies in memory, counted in slots: before the beginning
-    /// where the first slots hold no token. `None` where all rows lie one behind the other.
+    /// where the first slots hold no token. `None` where all rows follow each other.
     pub fn origins(&self, rows: Option<&[usize]>) -> Option<Arc<[isize]>> {
         if rows.is_none() && self.shifts.iter().all(|&shift| shift == 0) {
             return None;

@@ -3,7 +3,7 @@
 //! A model gives its state at every depth and one shared head reads it: depth d is the state after d
 //! layers, depth 0 the embedding, and the exits are the depths 1..=N. What the head says is turned into
 //! numbers in one place ([`signal`]) and into losses in another ([`loss`]). This crate knows
-//! architectures, checkpoints and devices; it knows nothing of tasks, text or training loops.
+//! architectures, checkpoints and devices; it knows nothing about tasks, text or training loops.
 
 pub mod arch;
 pub mod cache;

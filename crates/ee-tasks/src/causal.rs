@@ -1,7 +1,7 @@
 //! Rows that a decoder learns from: instructions with their responses, and running text.
 //!
 //! The state at a token's place is asked for the token after it; which tokens are asked for is a row's
-//! `learned`. Decided: a response is learned with the end token behind it, a prompt is not learned, a row
+//! `learned`. Decided: a response is learned with the end token after it, a prompt is not learned, a row
 //! longer than the limit loses its end, and what then has nothing left to learn is left out, counted
 //! and named. Packed examples share a row and see those before them, as in running text: the price of no
 //! padding is an attention that is not separated by example.

@@ -4,7 +4,7 @@
 //! used and dropped before the next one is touched, and parameter and moments are updated in place, so
 //! that the peak of memory is that of the backward pass and not of the update. Biases and layer norms do
 //! not decay, as in BERT's and Hugging Face's recipes. The moments are kept on the parameter's device. A
-//! parameter of 16 bits is computed anew at each step from an F32 copy, its master: small steps would be
+//! parameter of 16 bits is recomputed at each step from an F32 copy, its master: small steps would be
 //! lost in it.
 
 use std::any::Any;

@@ -28,7 +28,7 @@ pub struct MicroBatch {
 pub struct StepConfig {
     /// The weights of the exits 1..=N in the objective.
     pub weights: Vec<f64>,
-    /// Whether exits of weight 0 are read, too.
+    /// Whether exits of weight 0 are also read.
     pub watch: bool,
     /// Whether layers are run again on the way back rather than kept.
     pub gradient_checkpointing: bool,

@@ -27,7 +27,7 @@ pub(crate) struct EventFile {
 pub(crate) const NAME: &str = "events.out.tfevents.ee-train";
 
 impl EventFile {
-    /// Opens the event file of a folder, cut to `length` bytes; 0 begins it anew.
+    /// Opens the event file of a folder, cut to `length` bytes; 0 starts it afresh.
     pub(crate) fn open(folder: &Path, length: u64) -> Result<Self> {
         let path = folder.join(NAME);
         let file = open_cut(&path, length)?;

@@ -1,4 +1,4 @@
-//! Readers that go away and full disks behind the standard streams end no training.
+//! Neither readers that go away nor full disks behind the standard streams end training.
 
 mod playground;
 

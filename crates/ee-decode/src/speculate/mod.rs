@@ -107,7 +107,7 @@ pub struct Speculated {
 
 /// Continues every prompt as [`crate::generate::generate`] does, in rounds of drafting and verifying.
 ///
-/// The watcher is told of every token once it is certain, never of signals. With [`Strategy::Fixed`] a drawn
+/// The watcher receives every token once it is certain, and never signals. With [`Strategy::Fixed`] a drawn
 /// text depends on seed, prompt, its number and the plan alone; with [`Strategy::Adaptive`] also on the
 /// clock, which chooses plans: it runs then, whatever is asked.
 ///

@@ -140,7 +140,7 @@ impl Drafting<'_> {
     }
 
     /// Guesses token after token, at most as many as a row has room for and none after one that ends its text;
-    /// the last guess, too, goes through the layers, as its keys and values are needed if it stays.
+    /// the last guess also goes through the layers, as its keys and values are needed if it stays.
     fn draft(
         &mut self,
         run: &mut Run<'_>,

@@ -65,7 +65,7 @@ fn run(model: &Llama, prompts: &[Vec<u32>], settings: &Settings) -> Decoded {
         .unwrap()
 }
 
-/// Whether the rule goes with the head, and with what it is.
+/// Whether the rule fits the head.
 fn goes(settings: &Settings, model: &Llama) -> bool {
     settings.check(model).is_ok()
 }

@@ -97,7 +97,7 @@ fn distinct<const N: usize>(found: [(Option<ExitRule>, Origin); N]) -> Vec<(Exit
 pub(crate) struct Candidate {
     pub(crate) way: Way,
     pub(crate) origin: Origin,
-    /// The mean exit; none of speculation.
+    /// The mean exit; none for speculation.
     pub(crate) average_exit: Option<f64>,
     /// By the times of the parts.
     pub(crate) predicted_speed_up: f64,

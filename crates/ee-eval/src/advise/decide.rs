@@ -12,7 +12,7 @@ use crate::trial::quality::Kept;
 /// A gain below this is not worth a setting.
 pub(crate) const LEAST: f64 = 1.03;
 
-/// The part of the doubt that is spent on speed: times are told apart by few texts, quality is not.
+/// The part of the doubt that is spent on speed: few texts are enough to compare times, but not quality.
 const SPEED_PART: f64 = 0.2;
 
 /// Settings whose quality is judged at most: each more takes doubt from all.

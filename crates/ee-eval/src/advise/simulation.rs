@@ -251,7 +251,7 @@ fn parts() -> Result<(Vec<Ask>, Times)> {
     Ok((vec![ask], times))
 }
 
-/// The exits of every token of every text; none of speculation, which leaves texts as they are.
+/// The exits of every token of every text; none for speculation, which leaves texts as they are.
 fn exits(settings: &Settings, trace: &Trace) -> Result<Vec<usize>> {
     let watched = Watched::new(trace, &settings.exits, settings.min_tokens)?;
     Ok(watched.up_to(TOKENS as usize).exits(settings.rule))

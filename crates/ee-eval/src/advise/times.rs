@@ -115,7 +115,7 @@ impl Asked {
     /// From steps of an ask at a first exit, one at a later exit, and the whole head read before leaving.
     fn of(ask: &Ask, steps: &[Vec<f64>; 3]) -> Self {
         let [first, later, confirm] = [0, 1, 2].map(|at: usize| Spread::of(&steps[at]).median);
-        // A reading of the whole head has nothing to confirm: a pruned head at the first exit, too.
+        // A reading of the whole head has nothing to confirm, and neither has a pruned head at the first exit.
         let (leave_at_first, leave_later) = match ask {
             Ask::Head(choice) if choice.head.has_number() => (0.0, confirm),
             Ask::Head(_) => (0.0, 0.0),
@@ -179,14 +179,14 @@ fn prompt_seconds(model: &dyn Decoder, prompts: &[Vec<u32>]) -> f64 {
     seconds.iter().sum::<f64>() / seconds.len() as f64
 }
 
-/// A model behind a prompt, with room for more tokens, and the prompt's last states.
+/// A model that has read a prompt, with room for more tokens, and the prompt's last states.
 fn behind<'m>(model: &'m dyn Decoder, prompt: &[u32], room: usize) -> (Lane<'m>, Stream) {
     let (mut lane, stream) = Lane::begin(model, &[prompt.to_vec()], room);
     let stream = lane.layers(0..model.n_layers(), stream, |_, _| ());
     (lane, stream)
 }
 
-/// A model behind a prompt.
+/// A model that has read a prompt.
 struct Bench<'m> {
     model: &'m dyn Decoder,
     lane: Lane<'m>,

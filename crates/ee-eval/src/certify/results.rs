@@ -14,7 +14,7 @@ pub(crate) struct Calibration {
     /// Examples of both halves.
     pub(crate) n: usize,
     pub(crate) promised: Promised,
-    /// The line that `certificate.json` certifies; none where none of all is.
+    /// The line that `certificate.json` certifies; none where no line is certified among all.
     pub(crate) best: Option<Best>,
     /// The fixed depth (`fixed`) and every gate.
     pub(crate) gates: IndexMap<String, GateCalibration>,

@@ -65,7 +65,7 @@ impl Constant {
     }
 }
 
-/// The only label among some predictions; none of several.
+/// The only label among some predictions; none if there are several.
 pub(crate) fn only_label(mut predictions: impl Iterator<Item = u32>) -> Option<u32> {
     let first = predictions.next()?;
     predictions.all(|prediction| prediction == first).then_some(first)

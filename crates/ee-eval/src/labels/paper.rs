@@ -4,7 +4,7 @@ use super::View;
 use crate::labels::results::Results;
 use crate::report::table::{Cell, Table};
 
-/// A line: whose, how it is told from other lines of theirs, the metric and its figure.
+/// A line: whose it is, what distinguishes it from their other lines, the metric and its figure.
 type Line = (String, Cell, String, Cell);
 
 /// Figures of every model, those of the constant answer last, in the paper's shape.

@@ -52,7 +52,7 @@ fn constant_note(view: &View<'_>) -> String {
     )
 }
 
-/// One line per model: what it scores, where it could leave, what its best gate makes of that, and a fixed depth.
+/// One line per model: what it scores, where it could leave, what its best gate achieves, and a fixed depth.
 pub(crate) fn headline(view: &View<'_>) -> Table {
     type Line<'a> = (&'a str, &'a Results);
     fn of_gate((_, results): &Line<'_>, show: impl Fn(&str, &GateResults) -> Cell) -> Cell {

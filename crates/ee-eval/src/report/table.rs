@@ -200,7 +200,7 @@ pub(crate) fn on_one_line(text: &str) -> String {
     text.replace("\r\n", " ").replace(char::is_control, " ")
 }
 
-/// Text on one line that Markdown shows as it is, in a table's cell, too.
+/// Text on one line that Markdown shows as it is, even in a table's cell.
 pub(crate) fn escape_markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for sign in on_one_line(text).chars() {

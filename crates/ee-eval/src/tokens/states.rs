@@ -1,4 +1,4 @@
-//! What gates on states make of a text that the model wrote, which no trace holds.
+//! The numbers of gates on states for a text that the model wrote, which no trace holds.
 //!
 //! Prompt and tokens go through the layers once, all tokens of a text in one block and no head read: one pass
 //! per text where decoding took one per token. The numbers are computed by the functions that decoding calls,
@@ -33,7 +33,7 @@ impl StateNumbers {
         Self { exits, of_gates }
     }
 
-    /// Runs the model over every text of a greedy trace, behind its prompt; `fitted` is what a fitted gate needs.
+    /// Runs the model over every text of a greedy trace, after its prompt; `fitted` is what a fitted gate needs.
     pub(crate) fn observe(
         model: &dyn Decoder,
         trace: &Trace,
@@ -80,7 +80,7 @@ impl StateNumbers {
         Ok(Self { exits, of_gates })
     }
 
-    /// A gate's numbers of some rows at some exits, `[rows × exits]`; none of a gate that was not observed.
+    /// A gate's numbers of some rows at some exits, `[rows × exits]`; none for a gate that was not observed.
     pub(crate) fn values(
         &self,
         gate: &dyn Gate,
@@ -94,7 +94,7 @@ impl StateNumbers {
     }
 }
 
-/// Some tokens behind a prompt through all layers but the last, whose state no gate reads; `see` is given each
+/// Runs some tokens after a prompt through all layers but the last, whose state no gate reads; `see` is given each
 /// exit with the tokens' states one layer before and there, `[tokens, d_model]`.
 fn run(
     model: &dyn Decoder,

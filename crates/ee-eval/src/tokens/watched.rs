@@ -82,7 +82,7 @@ impl<'t> Watched<'t> {
         Self::of_any(trace, exits, min_tokens)
     }
 
-    /// The same of any trace of text, a teacher-forced one included: its tokens stand behind the gold ones.
+    /// The same of any trace of text, a teacher-forced one included: its tokens follow the gold ones.
     pub(crate) fn of_any(trace: &'t Trace, exits: &[usize], min_tokens: usize) -> Result<Self> {
         let limit = trace.facts.generation.as_ref().map_or(1, |facts| facts.max_new_tokens);
         let first = min_tokens.max(1);
@@ -105,7 +105,7 @@ impl<'t> Watched<'t> {
         Self { limit: max_new_tokens, ..self }
     }
 
-    /// With what gates on states make of the same trace.
+    /// Adds the numbers of gates on states for the same trace.
     pub(crate) fn with_states(self, states: Option<&'t StateNumbers>) -> Self {
         Self { states, ..self }
     }
@@ -196,7 +196,7 @@ impl<'t> Watched<'t> {
         is_open.then_some(rule)
     }
 
-    /// What a gate makes of the tokens that may leave at the exits that are read; none of a gate on states of
+    /// The numbers of a gate for the tokens that may leave, at the exits that are read; none for a gate on states of
     /// which nothing is known.
     fn numbers(&self, gate: &'static dyn Gate) -> Option<Numbers> {
         if !gate.is_on_states() {
@@ -239,7 +239,7 @@ impl<'t> Watched<'t> {
         exits
     }
 
-    /// What a gate makes of the trace.
+    /// The numbers of a gate for the trace.
     pub(crate) fn judge(&self, rule: ExitRule) -> TokenGate {
         let exits = self.exits(rule);
         let n = self.rows.len() as f64;

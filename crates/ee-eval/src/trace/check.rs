@@ -1,7 +1,7 @@
 //! Whether a trace says what a run can say: every column whole, every number in its range, and what
 //! the numbers of a row say about each other.
 //!
-//! A trace is a file that other programs write, too, and that disks damage; what is computed from one is only as
+//! A trace is a file that other programs also write and that disks may damage; what is computed from one is only as
 //! good as it is. The cost is one pass over the columns.
 
 use super::record::Trace;

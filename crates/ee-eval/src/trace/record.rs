@@ -106,7 +106,7 @@ impl Trace {
     }
 }
 
-/// The values of the given rows of a plain column; none of a column that is not there.
+/// The values of the given rows of a plain column; none for a missing column.
 fn pick_any<T: Copy>(values: &[T], rows: &[usize]) -> Vec<T> {
     if values.is_empty() { Vec::new() } else { pick(values, rows, 1) }
 }

@@ -1,4 +1,4 @@
-//! Rows that end where they are told to, and a watch on them.
+//! Rows that end at given lengths, and a stopwatch for them.
 //!
 //! Two ways of decoding can be compared by the clock only where they do the same work: as many rows at every
 //! step, and as many tokens behind each prompt.

@@ -1,6 +1,6 @@
 //! One way to try anything live, and one record of it: this way, tried on these examples, beside the plain one.
 //!
-//! [`rounds`] is the one loop, over batches of [`labels`] or of [`texts`]; [`record`] says what came of it. The commands
+//! [`rounds`] is the one loop, over batches of [`labels`] or of [`texts`]; [`record`] holds the results. The commands
 //! [`decode`], [`speculate`] and [`speed`] are tables over it, and so are comparisons and recommendations. True early exit
 //! and lossless speculation stand in one table, and every line says which it is. What further texts may expect of a
 //! way's quality is judged in [`quality`].

@@ -134,7 +134,7 @@ struct MetricScores {
     plain_score: f64,
 }
 
-/// Speculates with this plan, or with plans chosen while decoding; gives the texts, too.
+/// Speculates with this plan, or with plans chosen while decoding; also returns the texts.
 pub(crate) fn run(
     subject: &DecoderSubject,
     material: &Material,

@@ -46,7 +46,7 @@ impl Way {
         self.settings().is_some_and(|settings| matches!(settings.rule.rule, Rule::Ideal))
     }
 
-    /// The K/V policy's name; none of speculation.
+    /// The K/V policy's name; none for speculation.
     pub(crate) fn kv(&self) -> Option<&'static str> {
         self.settings().map(|settings| settings.policy.name())
     }
@@ -68,7 +68,7 @@ impl Way {
         }
     }
 
-    /// How tokens leave; none of speculation.
+    /// How tokens leave; none for speculation.
     pub(crate) fn settings(&self) -> Option<&Settings> {
         match self {
             Self::Exits(settings) => Some(settings),

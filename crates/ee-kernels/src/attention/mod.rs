@@ -68,7 +68,7 @@ pub struct AttentionShape {
     /// Per batch row the slots that hold a token.
     pub held: Arc<[Range<usize>]>,
     /// Per batch row where its slot 0 lies in keys and values, counted in slots; before their beginning where
-    /// the first slots hold no token. One row behind the other if absent.
+    /// the first slots hold no token. Rows follow each other if absent.
     pub origins: Option<Arc<[isize]>>,
     /// Which of the held slots a query sees.
     pub sight: Sight,

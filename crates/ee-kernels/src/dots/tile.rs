@@ -237,7 +237,7 @@ unsafe fn tile<V: Lanes, F: Format, const ROWS: usize>(what: &Tile) {
     }
 }
 
-/// The first `n` numbers of a register, zeros behind them.
+/// The first `n` numbers of a register, zeros after them.
 ///
 /// # Safety
 /// As [`TileFunction`]; `n` numbers can be read.

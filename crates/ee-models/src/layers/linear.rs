@@ -37,7 +37,7 @@ impl Linear {
         output
     }
 
-    /// What several layers make of one input.
+    /// The outputs of several layers for one input.
     ///
     /// # Shapes
     /// `[rows, in]` → `[rows, out]` each, with its own `out`.

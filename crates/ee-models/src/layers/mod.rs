@@ -1,4 +1,4 @@
-//! The parts that layers of every architecture are made of. They know nothing of models.
+//! The parts that layers of every architecture are made of. They know nothing about models.
 
 mod embedding;
 mod feed_forward;

@@ -3,7 +3,7 @@
 //! Frequencies are those that transformers computes (`modeling_rope_utils.py`), in f32 where it does. Two
 //! scalings depend on how far a text reaches. As transformers decodes with a cache, keys keep the angles that
 //! they were written with: a prompt is rotated by its length, every later token by the length that it ends, so
-//! that a text read whole and the same text decoded differ behind the original positions. transformers takes
+//! that a text read whole and the same text decoded differ beyond the original positions. transformers takes
 //! the longest row of a batch and remembers the longest text before; here each row is alone, and what was
 //! read before changes nothing.
 

@@ -75,7 +75,7 @@ impl Targets {
 pub struct PassConfig {
     /// The weights of the exits 1..=N in the objective.
     pub weights: Vec<f64>,
-    /// Whether exits of weight 0 are read, too.
+    /// Whether exits of weight 0 are also read.
     pub watch: bool,
     /// Where dropout masks come from; `None` drops nothing.
     pub dropout: Option<DropoutKey>,

@@ -38,7 +38,7 @@ impl Objective {
         (self.weights)(n_exits)
     }
 
-    /// Whether exits before the last learn, too.
+    /// Whether exits before the last also learn.
     pub fn is_joint(&self) -> bool {
         self.weights(2)[0] != 0.0
     }

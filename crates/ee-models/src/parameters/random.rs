@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{Initial, ParameterNames, ParameterSource, Precision};
 use crate::kernels;
 
-/// Draws every parameter anew, from the seed and the parameter's name alone.
+/// Draws every parameter from the seed and the parameter's name alone.
 #[derive(Debug)]
 pub struct RandomParameters {
     seed: u64,

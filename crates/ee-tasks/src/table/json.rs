@@ -92,7 +92,7 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// The value that begins here, and the place behind it.
+    /// The value that begins here, and the place after it.
     fn at(whole: &'a str, start: usize) -> (Self, usize) {
         let mut values =
             serde_json::Deserializer::from_str(&whole[start..]).into_iter::<IgnoredAny>();
@@ -288,7 +288,7 @@ fn plain(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The place behind the string that begins at a quote.
+/// The place after the string that begins at a quote.
 fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while at < bytes.len() {

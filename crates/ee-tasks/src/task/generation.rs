@@ -144,7 +144,7 @@ impl GenerationTask {
     }
 
     /// Reads a split from `data_dir`, or from the data folder that the task file states.
-    /// With a limit, only its first examples. Examples shown as few-shot are none of the split's.
+    /// With a limit, only its first examples. Examples shown as few-shot are not part of the split.
     ///
     /// # Errors
     /// An unknown split, a limit of 0, no data folder, whatever is wrong with a file, a field that

@@ -192,7 +192,7 @@ impl Backend {
 }
 
 /// How many tokens stay of two texts that have `room` together: the longer is cut to the shorter, then both, and
-/// of an odd number the longer keeps one more, the second of two as long as each other (`truncate_encodings` of
+/// of an odd number the longer keeps one more, the second of two equally long ones (`truncate_encodings` of
 /// tokenizers, before 0.23).
 fn longest_first(lengths: [usize; 2], room: usize) -> [usize; 2] {
     let [first, second] = lengths;

@@ -1,7 +1,7 @@
 //! Long texts, spelled in pieces: the library needs up to two hundred bytes for a byte of text.
 //!
 //! Neighbouring pieces overlap. What a piece's edge does to its tokens does not reach far, so that somewhere in
-//! the overlap both spell alike: there they are joined. Where they nowhere do, the text is spelled whole.
+//! the overlap both give the same tokens: there they are joined. If they never do, the text is spelled whole.
 
 use crate::error::Error;
 

@@ -1,4 +1,4 @@
-//! Text out of ids as they come.
+//! Text from ids as they arrive.
 //!
 //! A character may need several tokens, and a token's space may depend on what stands before it, so
 //! each piece is the difference of two decodings of the last few ids. The joined pieces are what
@@ -23,7 +23,7 @@ pub struct TextStream<'t> {
 }
 
 impl TextTokenizer {
-    /// Decodes ids as they come.
+    /// Decodes ids as they arrive.
     pub fn stream(&self) -> TextStream<'_> {
         TextStream { tokenizer: self, ids: Vec::new(), n_shown: 0 }
     }

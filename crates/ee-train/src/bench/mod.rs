@@ -66,11 +66,11 @@ impl Work {
 pub(crate) struct Timing {
     /// A whole step: forward, backward, clipping and AdamW.
     pub(crate) seconds: f64,
-    /// Of it the layers and the embedding.
+    /// The part spent in the layers and the embedding.
     pub(crate) layers_seconds: f64,
-    /// Of it the head, at every exit that was read.
+    /// The part spent in the head, at every exit that was read.
     pub(crate) heads_seconds: f64,
-    /// Of it the gradients' norm and the update.
+    /// The part spent on the gradients' norm and the update.
     pub(crate) optimizer_seconds: f64,
     /// Peak resident memory of the process.
     pub(crate) peak_mib: Option<f64>,

@@ -44,7 +44,7 @@ pub(crate) struct TrainingFlags {
     pub(crate) resume: bool,
 }
 
-/// A run file, and what is written over it of all that a plan depends on, too.
+/// A run file, and the overrides that a plan also depends on.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunFlags {
     /// The run file

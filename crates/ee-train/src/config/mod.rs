@@ -196,7 +196,7 @@ pub(crate) struct TrainingConfig {
     /// tokens is expensive. Without it every step for labels, every tenth for text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) watch_every_steps: Option<u64>,
-    /// Whether a layer's activations are computed anew for its backward pass rather than kept.
+    /// Whether a layer's activations are recomputed for its backward pass rather than kept.
     pub(crate) gradient_checkpointing: bool,
     /// Whether each of several devices keeps the optimizer's state of its share of the parameters alone.
     pub(crate) shard_optimizer: bool,

@@ -38,7 +38,7 @@ const FACTS: &str = "ee_training.json";
 pub(crate) struct TrainingFacts {
     pub(crate) ee_objective: Objective,
     pub(crate) task: String,
-    /// The split whose examples are learned; none of running text.
+    /// The split whose examples are learned; none for running text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) training_split: Option<String>,
     /// The split whose score is the best so far at this step: it chooses the checkpoint among those of its run, so

@@ -1,7 +1,7 @@
 //! The optimizer's moments in one safetensors file, under the parameters' Hugging Face names.
 //!
 //! Where the checkpoint's weights are not the parameters to the bit, because they are of 16 bits or have
-//! low-rank additions merged into them, the F32 values of all trained parameters lie here, too.
+//! low-rank additions merged into them, the F32 values of all trained parameters are stored here too.
 
 use std::any::Any;
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! What a decoder's checkpoint says, and what training makes of it.
+//! What a decoder's checkpoint says, and how training changes it.
 
 use std::fs;
 

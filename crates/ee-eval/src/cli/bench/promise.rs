@@ -27,7 +27,7 @@ pub(super) struct Flags {
     tries: usize,
 }
 
-/// One JSON line with what came of every world.
+/// One JSON line with the results of every world.
 pub(super) fn run(flags: &Flags) -> Result<String> {
     let Flags { runs, texts, tries, .. } = *flags;
     let (keep, confidence) = (flags.quality.keep, flags.promise.confidence);

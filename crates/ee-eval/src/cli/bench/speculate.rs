@@ -1,7 +1,7 @@
 //! Self-speculation against plain decoding, and against what its formula promises.
 //!
 //! The layers above the draft exit write less into the stream, by a factor on their output projections that
-//! is searched for until about the wished share of drafts stays; their cost stays the same.
+//! is adjusted until about the desired share of drafts stays; their cost stays the same.
 
 use std::time::Instant;
 
@@ -196,7 +196,7 @@ impl Costs {
     }
 }
 
-/// The model with its layers above an exit damped, by the factor that comes closest to the wished agreement.
+/// The model with its layers above an exit damped, by the factor that comes closest to the desired agreement.
 fn agreeing(
     mut model: Llama,
     names: &ParameterNames,

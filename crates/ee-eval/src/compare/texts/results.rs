@@ -34,7 +34,7 @@ pub(crate) struct TextResults {
     pub(crate) gates: IndexMap<String, TokenGate>,
     pub(crate) trials: Trials,
     /// What the decoded texts say about each way's quality on further texts, all at once with a confidence of 95 %;
-    /// none of what is lossless.
+    /// none for what is lossless.
     pub(crate) qualities: Vec<Option<Quality>>,
     pub(crate) notices: Vec<String>,
 }

@@ -13,7 +13,7 @@ use crate::trace::{Shard, TraceFacts};
 pub(super) struct Prepared {
     pub(super) number: u32,
     pub(super) example: TextExample,
-    /// Prompt, and in a teacher-forced trace the answer behind it.
+    /// Prompt, and in a teacher-forced trace the answer after it.
     pub(super) ids: Vec<u32>,
     pub(super) prompt_tokens: usize,
     pub(super) is_truncated: bool,

@@ -95,7 +95,7 @@ fn the_metric_decides_where_there_is_one() {
         Worth::of(Some(&metric), std::slice::from_ref(ours), std::slice::from_ref(full))
     };
     assert_eq!((of(&wrong, &right).share(), of(&wrong, &right).what), (0.0, "exact_match".into()));
-    // Where the full model is never right nothing could be lost, and nothing is told.
+    // Where the full model is never right nothing could be lost, and nothing can be concluded.
     let nothing = of(&wrong, &wrong).judge(0.5, 0.1);
     assert_eq!(
         (nothing.share, nothing.kept, nothing.what),

@@ -1,6 +1,6 @@
 //! Encoders from checkpoint folders and from random numbers.
 //!
-//! A classification head that is not there is initialised anew only when the caller allows it, and the
+//! A missing classification head is initialised only when the caller allows it, and the
 //! caller is told.
 
 use std::path::Path;
@@ -22,7 +22,7 @@ pub struct Loaded {
     pub config: EncoderConfig,
     /// The Hugging Face name of each parameter.
     pub names: ParameterNames,
-    /// Names of head parameters that were initialised anew.
+    /// Names of head parameters that were newly initialised.
     pub new_head: Vec<String>,
     /// Names of tensors of the checkpoint's own head that a new one replaced.
     pub replaced: Vec<String>,

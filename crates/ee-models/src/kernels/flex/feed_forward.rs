@@ -1,5 +1,5 @@
 //! Both linear layers and their activation as one operation: the backward pass needs the input and
-//! W₁ x + b₁, and makes the activation's output, the widest tensor of a layer, anew.
+//! W₁ x + b₁, and recomputes the activation's output, the widest tensor of a layer.
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;

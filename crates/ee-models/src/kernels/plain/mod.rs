@@ -56,7 +56,7 @@ pub fn dropout(input: Tensor<2>, dropout: Dropout) -> Tensor<2> {
     mask(input, dropout)
 }
 
-/// Dropout by the backend's own generator, seeded anew for every call.
+/// Dropout by the backend's own generator, reseeded for every call.
 fn mask<const D: usize>(input: Tensor<D>, dropout: Dropout) -> Tensor<D> {
     if !dropout.is_active() {
         return input;

@@ -19,7 +19,7 @@ pub struct EncoderFamily {
     pub facts: Facts,
     /// `pad_token_id` where it is not stated.
     pub(super) padding: usize,
-    /// Whether positions are counted from behind the padding id, which must then be known.
+    /// Whether positions are counted from after the padding id, which must then be known.
     pub(super) counts_from_padding: bool,
     pub(super) head: HeadNames,
 }

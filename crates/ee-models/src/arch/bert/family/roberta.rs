@@ -2,7 +2,7 @@ use super::{EncoderFamily, HeadNames, KIND};
 use crate::arch::Facts;
 use crate::checkpoint::Naming;
 
-/// RoBERTa (Liu et al. 2019): BERT's layers with a head of its own, and positions behind the padding id.
+/// RoBERTa (Liu et al. 2019): BERT's layers with a head of its own, and positions that start after the padding id.
 pub(super) const ROBERTA: EncoderFamily = EncoderFamily {
     facts: Facts {
         model_type: "roberta",

@@ -42,7 +42,7 @@ pub struct LlamaFamily {
 pub struct Biases {
     /// Those to queries, keys and values.
     pub inputs: bool,
-    /// The one behind attention.
+    /// The one after attention.
     pub output: bool,
     /// Those of the feed-forward network.
     pub feed_forward: bool,

@@ -45,7 +45,7 @@ fn a_reference_without_a_number_is_refused() {
     assert_eq!(error, expected);
 }
 
-/// What Python's `re` makes of the published rules; see `scripts/goldens_gsm8k.py`.
+/// The published rules by Python's `re`; see `scripts/goldens_gsm8k.py`.
 #[derive(serde::Deserialize)]
 struct Golden {
     hypothesis: String,

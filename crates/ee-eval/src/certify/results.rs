@@ -11,7 +11,6 @@ use crate::trace::TraceFacts;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Calibration {
     pub(crate) layers: usize,
-    /// Examples of both halves.
     pub(crate) n: usize,
     pub(crate) promised: Promised,
     /// The line that `certificate.json` certifies; none where no line is certified among all.
@@ -63,7 +62,6 @@ pub(crate) struct Split {
 pub(crate) struct Best {
     /// The gate, or `fixed`.
     pub(crate) gate: String,
-    /// Its threshold with its figures on the calibration half.
     pub(crate) certified: Tested,
     /// What it does on the other half.
     pub(crate) held_out: Point,
@@ -76,7 +74,6 @@ pub(crate) struct GateCalibration {
     pub(crate) alone: Line,
     /// Certified together with all the others: for a reader who picks the best of them.
     pub(crate) among_all: Line,
-    /// The quality rule, for comparison.
     pub(crate) rule: Rule,
     /// Every test in its order, the failure that ended them included.
     pub(crate) tested: Vec<Tested>,

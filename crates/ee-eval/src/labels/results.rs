@@ -64,7 +64,6 @@ pub(crate) struct GateResults {
     /// The threshold of the shallowest average exit that keeps the required score.
     pub(crate) threshold: f32,
     pub(crate) average_exit: f64,
-    /// The leading metric's score there.
     pub(crate) score: f64,
     pub(crate) scores: IndexMap<String, f64>,
     /// The mean of |gate exit − ideal exit|.
@@ -102,7 +101,6 @@ pub(crate) struct Cut {
     pub(crate) gate: String,
     /// The depth: the shallowest that wins, or else the shallowest that keeps the required score.
     pub(crate) depth: usize,
-    /// The leading metric's score when every row leaves there.
     pub(crate) score: f64,
     /// The best that any gate does within as many layers.
     pub(crate) against: Within,

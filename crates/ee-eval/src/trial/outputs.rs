@@ -36,7 +36,6 @@ pub(crate) struct Texts {
 pub(crate) struct Output {
     /// The prompt's number, from 0.
     pub(crate) example: usize,
-    /// What the model was given.
     pub(crate) prompt: String,
     /// New tokens, an end token included.
     pub(crate) tokens: Vec<u32>,

@@ -29,7 +29,6 @@ pub(crate) struct Trials {
     pub(crate) load: Option<Load>,
     /// New tokens per second of plain decoding, prompts included.
     pub(crate) plain_tokens_per_second: f64,
-    /// The full model's texts, decoded plainly.
     pub(crate) plain: Texts,
     pub(crate) plain_timed: Vec<Timed>,
     /// Its texts of further prompts that quality alone is judged on, where there are any.
@@ -82,7 +81,6 @@ pub(crate) struct Left {
 pub(crate) struct Drafted {
     /// α: the share of examined drafts that stayed.
     pub(crate) agreement: Option<f64>,
-    /// Tokens that a round gave.
     pub(crate) tokens_per_round: f64,
     #[serde(skip)]
     pub(crate) tally: Tally,

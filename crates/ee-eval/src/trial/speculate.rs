@@ -56,13 +56,11 @@ pub(crate) struct SpeculateResults {
     plans: Vec<PlanCount>,
     /// 1 + α + … + α^D for these plans and their exits' α.
     expected_tokens_per_round: f64,
-    /// Tokens that a round gave a row.
     tokens_per_round: f64,
     shares: Shares,
     bound: Bound,
     /// Whether all texts have the tokens of plain decoding; none for drawn texts.
     same_tokens: Option<bool>,
-    /// Texts that have not.
     differing_texts: Option<usize>,
     scores: Vec<MetricScores>,
     version: String,

@@ -41,7 +41,6 @@ pub(crate) struct Speed {
     pub(crate) average_exit: f64,
     /// The share of the gated time spent reading the shared head and deciding.
     pub(crate) head_share: f64,
-    /// The leading metric's score with the gate.
     pub(crate) score: f64,
     /// How much of the machine other programs used meanwhile, where the system says.
     pub(crate) load: Option<Load>,

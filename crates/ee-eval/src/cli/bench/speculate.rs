@@ -125,7 +125,6 @@ struct Timed {
     plain: Spread,
     ours: Spread,
     ratio: Spread,
-    /// Of a step of plain decoding.
     layer: Spread,
     head: Spread,
     /// Whether all texts had the tokens of plain decoding.

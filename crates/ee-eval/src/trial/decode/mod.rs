@@ -26,7 +26,6 @@ pub(crate) struct DecodeResults {
     pub(crate) facts: DecodeFacts,
     /// How much of the machine other programs used in the timed rounds; none where the system does not say.
     pub(crate) load: Option<Load>,
-    /// The full model's texts, decoded plainly.
     pub(crate) plain: Texts,
     pub(crate) plain_timed: Vec<Timed>,
     /// One per rule and policy. Early exit that takes effect may change texts: none of these is lossless.

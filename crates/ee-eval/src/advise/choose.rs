@@ -31,6 +31,7 @@ pub(crate) struct Tried {
 /// A choice and all that led to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Chosen {
+    /// Every setting considered, the most promising first.
     pub(crate) candidates: Vec<Candidate>,
     /// The places among them of those that were tried.
     pub(crate) tried: Vec<usize>,

@@ -32,9 +32,10 @@ pub(crate) struct Recommendation {
     /// Texts of the half that chose which gates on states were judged on.
     pub(crate) state_texts: usize,
     pub(crate) ideal: Ideal,
-    /// The share of its tokens, at exits 1..=N, that are the last exit's.
+    /// The share of the choosing half's tokens, at exits 1..=N, that are the last exit's.
     pub(crate) agreement_per_exit: Vec<f64>,
     pub(crate) times: Times,
+    /// Every setting considered, the most promising first.
     pub(crate) candidates: Vec<Candidate>,
     /// The place among them of every trial.
     pub(crate) tried: Vec<usize>,

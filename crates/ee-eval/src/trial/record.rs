@@ -31,7 +31,7 @@ pub(crate) struct Trials {
     pub(crate) plain_tokens_per_second: f64,
     pub(crate) plain: Texts,
     pub(crate) plain_timed: Vec<Timed>,
-    /// Its texts of further prompts that quality alone is judged on, where there are any.
+    /// Plain decoding's texts of further prompts that quality alone is judged on, where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) further: Option<Texts>,
     pub(crate) trials: Vec<Trial>,

@@ -95,7 +95,7 @@ fn marks_are_no_text_and_other_encodings_are_named() {
         assert_eq!(cells(content, format), [two("a", "0")]);
         assert_eq!(complaint("\u{feff}", format), "the file is empty, expected at least one row");
         let nul = format!("{content}\n\0");
-        assert!(complaint(&nul, format).contains("a NUL byte"), "{}", complaint(&nul, format));
+        assert!(complaint(&nul, format).contains(": a NUL byte"), "{}", complaint(&nul, format));
         let utf16: Vec<u8> = content.encode_utf16().flat_map(|unit| unit.to_le_bytes()).collect();
         assert_eq!(complaint_of(utf16, format, &["text", "label"]), "expected UTF-8, found UTF-16");
     }

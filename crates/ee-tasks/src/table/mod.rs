@@ -170,4 +170,6 @@ fn locate(path: &Path, known: &[String], fields: &[&str]) -> Result<Vec<usize>, 
 #[cfg(test)]
 mod dialect_tests;
 #[cfg(test)]
+mod mutation_tests;
+#[cfg(test)]
 mod tests;

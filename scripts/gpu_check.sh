@@ -42,7 +42,7 @@ trace() { # KIND MODEL
 command -v nvidia-smi > /dev/null && nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 check "train a classifier, joint" both reviews --joint
 check "train a decoder, joint" both numbers --joint
-check "train a decoder, plain, bf16" train numbers "$device" --set training.precision=bf16
+check "train a decoder, plain, bf16" train numbers "$device" --set precision=bf16
 reviews="$work/reviews-cpu/last" numbers="$work/numbers-cpu/last"
 check "trace a classifier" trace reviews "$reviews"
 check "trace a decoder" trace numbers "$numbers"

@@ -250,6 +250,14 @@ mod tests {
     }
 
     #[test]
+    fn a_run_of_an_earlier_version_has_its_keys_under_their_new_names() {
+        let mut earlier: toml::Table = "[training]\nrecompute = true\n".parse().unwrap();
+        let now: toml::Table = "[training]\ngradient_checkpointing = true\n".parse().unwrap();
+        rename_earlier_keys(&mut earlier);
+        assert_eq!(earlier, now);
+    }
+
+    #[test]
     fn differences_are_named_by_key() {
         let earlier: toml::Table = "seed = 1\n[a]\nx = 1\ny = 2\n".parse().unwrap();
         let now: toml::Table = "seed = 1\n[a]\nx = 3\nz = 2\n".parse().unwrap();

@@ -31,7 +31,9 @@ fn a_run_learns_and_leaves_its_folder() {
 
     let run = playground.json("run/run.json");
     assert_eq!((run["seed"].as_u64(), run["objective"].as_str()), (Some(42), Some("joint")));
-    assert!(run["versions"]["burn"].is_string());
+    let burn = run["versions"]["burn"].as_str().unwrap();
+    let pinned = format!("burn = {{ version = \"={burn}\"");
+    assert!(include_str!("../../../Cargo.toml").contains(&pinned), "{burn}");
     let facts = playground.json("run/best/ee_training.json");
     assert_eq!(facts["ee_objective"], "joint", "{facts}");
     // The best checkpoint was chosen by the split that validated it, which matters to anyone who measures it.

@@ -86,7 +86,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
-    /// Fine-tuning steps of a BERT
+    /// Fine-tuning steps of a BERT, whose feed-forward network is 4 times as wide as its hidden state
     EncoderTrain(EncoderTrain),
     /// Training steps of a Llama, every position predicting the next token
     DecoderTrain(DecoderTrain),

@@ -25,6 +25,8 @@ const ALLOWANCE: usize = 64 << 20;
 /// Seconds after which an input counts as one that is never read; busy machines are slow.
 const PATIENCE: u64 = 120;
 
+pub(crate) type Reader = Box<dyn Fn(&Path) -> Result<(), String>>;
+
 /// A reader and one sound file of what it reads.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
@@ -40,8 +42,7 @@ pub(crate) struct Case {
     /// Forms of the file that random changes would not find.
     pub(crate) hostile: Vec<Vec<u8>>,
     /// Reads the file in a copy of the folder; the error is the message that users see.
-    #[allow(clippy::type_complexity, reason = "one function type, used here alone")]
-    pub(crate) read: Box<dyn Fn(&Path) -> Result<(), String>>,
+    pub(crate) read: Reader,
 }
 
 /// What one case came to.

@@ -27,6 +27,7 @@ fn dependencies(manifest: &str) -> Vec<(usize, &str)> {
     for (index, line) in manifest.lines().enumerate() {
         match line.strip_prefix('[') {
             Some(table) => {
+                assert!(!table.contains("dependencies."), "[{table}: a dependency is one line");
                 counts = table.ends_with("dependencies]") && !table.contains("dev-dependencies");
             }
             None if counts && line.contains('=') => {

@@ -42,7 +42,11 @@ fn registries() -> Vec<Registry> {
 
 /// Where a word that is also a registry's name means something else.
 const OTHER_MEANINGS: &[(&str, &str, &str)] = &[
-    ("crates/", "gate", "the word: a column's title, what an error is about"),
+    ("crates/ee-decode/src/gates/mod.rs", "gate", "what an error is about"),
+    ("crates/ee-eval/src/certify/report.rs", "gate", "a column's title"),
+    ("crates/ee-eval/src/compare/texts/plots.rs", "gate", "the title of an axis"),
+    ("crates/ee-eval/src/labels/plots.rs", "gate", "the title of an axis"),
+    ("crates/ee-eval/src/labels/tables.rs", "gate", "a column's title"),
     ("crates/ee-eval/src/cli/bench/exits.rs", "pruned", "a key of the line that is printed"),
     (
         "crates/ee-eval/src/exits/score.rs",

@@ -157,6 +157,9 @@ fn plots_of(replay: &Replay, name: &str) -> Vec<Plot> {
 
 #[cfg(test)]
 mod tests {
+    use ee_decode::gates::GATES;
+    use ee_decode::rule::OpenRule;
+
     use super::*;
     use crate::trace::sample;
 
@@ -165,9 +168,15 @@ mod tests {
         let trace = sample::generated(&[9; 40], 5, 4, 3);
         let replay = Replay::of_trace(&trace, 0.8, vec![]).unwrap();
         assert_eq!((replay.tokens, replay.layers), (360, 5));
-        for (name, found) in replay.gates.iter().filter(|(name, _)| *name != FIXED) {
+        // As `recommend` finds thresholds.
+        let watched = Watched::new(&trace, &[1, 2, 3, 4], 1).unwrap();
+        for &gate in GATES {
+            let found = &replay.gates[gate.name()];
             let kept = 1.0 - (1.0 - found.equal_share) * 360.0 / 320.0;
-            assert!(kept >= 0.8 - 1e-9, "{name}: {kept}");
+            assert!(kept >= 0.8 - 1e-9, "{}: {kept}", gate.name());
+            if let Some(rule) = watched.keeping(OpenRule { gate, decays: false }, 0.8) {
+                assert_eq!(&watched.judge(rule), found, "{}", gate.name());
+            }
         }
         assert!(replay.notices[0].contains("full model's own text"), "{:?}", replay.notices);
         let page = tempfile::tempdir().unwrap();

@@ -128,7 +128,7 @@ impl Asked {
 impl Times {
     /// Measures the parts.
     pub(crate) fn measure(model: &dyn Decoder, prompts: &[Vec<u32>], asks: &[Ask]) -> Self {
-        let mut bench = Bench::new(model, &prompts[0]);
+        let mut bench = Bench::new(model, &prompts[..1]);
         let token = prompts[0][0];
         let mut parts = vec![Vec::new(); 5];
         let mut asked = vec![[const { Vec::new() }; 3]; asks.len()];
@@ -172,18 +172,13 @@ fn prompt_seconds(model: &dyn Decoder, prompts: &[Vec<u32>]) -> f64 {
     let device = model.device();
     let chosen = prompts.iter().step_by(prompts.len().div_ceil(PROMPTS));
     let seconds = chosen.map(|prompt| {
-        let (stream, seconds) = time(&device, || behind(model, prompt, 0).1);
+        let (mut lane, stream) = Lane::begin(model, std::slice::from_ref(prompt), 0);
+        let layers = 0..lane.depth();
+        let (stream, seconds) = time(&device, || lane.layers(layers, stream, |_, _| ()));
         seconds + time(&device, || model.read(model.exit_state(&stream), Rows::Few)).1
     });
     let seconds: Vec<f64> = seconds.collect();
     seconds.iter().sum::<f64>() / seconds.len() as f64
-}
-
-/// A model that has read a prompt, with room for more tokens, and the prompt's last states.
-fn behind<'m>(model: &'m dyn Decoder, prompt: &[u32], room: usize) -> (Lane<'m>, Stream) {
-    let (mut lane, stream) = Lane::begin(model, &[prompt.to_vec()], room);
-    let stream = lane.layers(0..model.n_layers(), stream, |_, _| ());
-    (lane, stream)
 }
 
 /// A model that has read a prompt.
@@ -195,8 +190,8 @@ struct Bench<'m> {
 }
 
 impl<'m> Bench<'m> {
-    fn new(model: &'m dyn Decoder, prompt: &[u32]) -> Self {
-        let [lane, beside] = [(); 2].map(|()| behind(model, prompt, WIDE).0);
+    fn new(model: &'m dyn Decoder, prompt: &[Vec<u32>]) -> Self {
+        let [lane, beside] = [(); 2].map(|()| Lane::behind(model, prompt, WIDE));
         Self { model, lane, beside }
     }
 

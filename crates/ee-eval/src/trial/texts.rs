@@ -106,6 +106,8 @@ pub(super) struct Prompts<'a> {
     material: &'a Material,
     interrupt: &'a Interrupt,
     batches: Vec<Vec<usize>>,
+    /// The prompts of each batch, so that no clock sees them put together.
+    prompts: Vec<Vec<Vec<u32>>>,
 }
 
 impl<'a> Prompts<'a> {
@@ -119,20 +121,27 @@ impl<'a> Prompts<'a> {
             // Texts of one length together: little padding. Draws follow from a text's place in its batch.
             order.sort_by_key(|&at| std::cmp::Reverse(material.prompts[at].len()));
         }
-        let batches = order.chunks(material.terms.batch).map(<[usize]>::to_vec).collect();
-        Self { subject, material, interrupt, batches }
+        let batches = order.chunks(material.terms.batch);
+        let prompts =
+            batches.clone().map(|batch| batch.iter().map(|&at| material.prompts[at].clone()));
+        Self {
+            subject,
+            material,
+            interrupt,
+            prompts: prompts.map(Iterator::collect).collect(),
+            batches: batches.map(<[usize]>::to_vec).collect(),
+        }
     }
 
     fn run(
         &self,
         runner: &mut Runner<'_>,
-        batch: &[usize],
+        place: usize,
         (ends, clock): (&[u32], Clock),
         watcher: &mut dyn Watcher,
     ) -> Result<Said> {
+        let (batch, prompts) = (&self.batches[place], &self.prompts[place]);
         let model = self.subject.model();
-        let prompts: Vec<Vec<u32>> =
-            batch.iter().map(|&at| self.material.prompts[at].clone()).collect();
         let options = Options {
             max_new_tokens: self.material.request.max_new_tokens,
             choice: self.material.terms.choice,
@@ -148,16 +157,15 @@ impl<'a> Prompts<'a> {
         let mut said = Said::default();
         match runner {
             Runner::Plain => {
-                generate(model, &prompts, &options, watcher)
-                    .map_err(|error| named(error.into()))?;
+                generate(model, prompts, &options, watcher).map_err(|error| named(error.into()))?;
             }
             Runner::Exits(settings) => {
-                let decoded = decode(model, &prompts, &options, (settings, clock), watcher)
+                let decoded = decode(model, prompts, &options, (settings, clock), watcher)
                     .map_err(|error| named(error.into()))?;
                 (said.exits, said.clock) = (decoded.exits, decoded.clock);
             }
             Runner::Speculation(strategy) => {
-                let found = speculate(model, &prompts, &options, (strategy, clock), watcher)
+                let found = speculate(model, prompts, &options, (strategy, clock), watcher)
                     .map_err(|error| named(error.into()))?;
                 said.tally = found.tally;
             }
@@ -185,7 +193,7 @@ impl<'a> Work for Prompts<'a> {
             exits: vec![Vec::new(); n],
             ..Found::default()
         };
-        for batch in &self.batches {
+        for (place, batch) in self.batches.iter().enumerate() {
             let (stop, mut silent) = (&self.material.request.stop, |_: usize, _: &str| {});
             let mut watcher = TextWatcher::new(
                 self.subject,
@@ -196,7 +204,7 @@ impl<'a> Work for Prompts<'a> {
                 &mut silent,
             );
             let clock = Clock::new(self.subject.model().device());
-            let said = self.run(way, batch, (self.subject.ends(), clock), &mut watcher)?;
+            let said = self.run(way, place, (self.subject.ends(), clock), &mut watcher)?;
             found.clock.add(&said.clock);
             found.tally.add(&said.tally);
             for (&at, exits) in batch.iter().zip(said.exits) {
@@ -221,7 +229,7 @@ impl<'a> Work for Prompts<'a> {
             _ => &[],
         };
         let mut watcher = Stopwatch::start(Lengths::new(&lengths, self.interrupt));
-        self.run(way, batch, (ends, Clock::default()), &mut watcher)?;
+        self.run(way, place, (ends, Clock::default()), &mut watcher)?;
         let (seconds, prompts) = watcher.read();
         Ok(Lap { tokens: watcher.inner.tokens(), seconds, prompts })
     }

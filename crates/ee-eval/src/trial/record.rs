@@ -199,9 +199,7 @@ impl Trial {
             further: None,
         }
     }
-}
 
-impl Trial {
     pub(crate) fn average_exit(&self) -> Option<f64> {
         self.left.as_ref().map(|left| left.average_exit)
     }

@@ -2,6 +2,7 @@
 //!
 //! Greedy texts must be the same, token for token, and are compared; drawn ones have the same distribution. What was
 //! counted, and where the time went, is of the run that gave the texts, which waits for the device between its parts.
+//! Adaptive drafts follow from that clock, and make timed rounds wait, too.
 
 use ee_decode::clock::Part;
 use ee_decode::generate::{Choice, Sampling};
@@ -141,7 +142,7 @@ pub(crate) fn run(
 ) -> Result<(SpeculateResults, Texts)> {
     let mut trials = super::run(subject, material, &[Way::Speculation(plan)], interrupt)?;
     let trial = trials.trials.remove(0);
-    let tally = trial.drafted.map(|drafted| drafted.tally).unwrap_or_default();
+    let tally = trial.drafted.expect("tokens are drafted").tally;
     let (terms, request) = (material.terms, &material.request);
     let sampling = match terms.choice {
         Choice::Greedy => None,

@@ -115,7 +115,7 @@ impl Examination<'_> {
         let mildest = ExitRule::fixed((layers - 1).max(1));
         let cut = watched.cut_keeping(common.keep).unwrap_or(mildest);
         gates.insert(FIXED.to_owned(), watched.judge(cut));
-        let ways = ways(&set, cut, &all, &heads(self.subject), self.settings.min_tokens)?;
+        let ways = ways(&set, cut, &all, &heads(self.subject), self.settings.min_tokens);
         let material = self.material(&trace)?;
         trial::announce(self.subject, &material, ways.len())?;
         let mut trials = trial::run(self.subject, &material, &ways, self.interrupt)?;
@@ -179,7 +179,7 @@ fn ways(
     exits: &[usize],
     heads: &[HeadChoice],
     min_tokens: usize,
-) -> Result<Vec<Way>> {
+) -> Vec<Way> {
     let full = HeadChoice::default();
     let mut ways = Vec::new();
     for policy in POLICIES.iter().copied().filter(|policy| policy.takes_effect()) {
@@ -194,5 +194,5 @@ fn ways(
         }
     }
     ways.push(Way::Speculation(None));
-    Ok(ways)
+    ways
 }

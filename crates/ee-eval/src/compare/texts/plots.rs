@@ -96,7 +96,7 @@ fn bars(
         groups: groups.clone(),
         reference: None,
     };
-    Plot { file: file.into(), title: title.into(), note: note.into(), svg: chart.svg() }
+    chart.plot(file, note)
 }
 
 /// A line per model and policy over the positions; none where nothing was decoded so.
@@ -127,10 +127,5 @@ fn divergence(comparison: &TextComparison, exits: &str, title: &str, note: &str)
         across: Across::Numbers,
         series,
     };
-    Some(Plot {
-        file: format!("divergence_{exits}"),
-        title: title.into(),
-        note: note.into(),
-        svg: chart.svg(),
-    })
+    Some(chart.plot(format!("divergence_{exits}"), note))
 }

@@ -3,7 +3,6 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
 use clap::Args;
 use ee_decode::gates::{FIXED, all, fitted};
 use ee_decode::generate::Choice;
@@ -19,6 +18,7 @@ use super::generate::TextArguments;
 use super::groups::{Batch, Certificates, OptionalReport, Permission, Rounds, Start};
 use super::values::{listed, positive};
 use crate::certify::certificate::Certificate;
+use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::report::passage::legend;
 use crate::subject::DecoderSubject;
@@ -192,7 +192,9 @@ mod tests {
     use clap::{CommandFactory, Parser};
 
     use crate::cli::{Arguments, Command};
-    use ee_decode::{head, policy, rule};
+    use crate::trial::Way;
+    use ee_decode::speculate::Plan;
+    use ee_decode::{PolicyChoice, Settings, head, policy, rule};
 
     #[test]
     fn the_help_names_every_rule_policy_and_head() {
@@ -219,5 +221,36 @@ mod tests {
         assert!(parse("--prompt a --task t --gate ideal").is_err());
         let error = parse("--prompt a --gate confidance:0.9").unwrap_err().to_string();
         assert!(error.contains("did you mean `confidence`?"), "{error}");
+    }
+
+    #[test]
+    fn commands_can_be_typed_and_mean_the_way() {
+        let settings = Settings {
+            rule: "entropy:0.25".parse().unwrap(),
+            policy: "deferred".parse::<PolicyChoice>().unwrap().0,
+            head: "pruned:64".parse().unwrap(),
+            exits: vec![2, 4],
+            min_tokens: 3,
+            fitted: None,
+        };
+        let parse = |[verb, words]: [String; 2]| {
+            let line = format!("ee-eval {verb} --model m --prompt a {words}");
+            Arguments::parse_from(line.split(' ')).command
+        };
+        let Command::Decode(parsed) = parse(Way::Exits(settings).command()) else {
+            panic!("another command")
+        };
+        assert_eq!(parsed.gate[0].to_string(), "entropy:0.25");
+        assert_eq!((parsed.exits, parsed.start.min_tokens), (vec![2, 4], 3));
+        assert_eq!(
+            (parsed.kv[0].0.name(), parsed.head.to_string()),
+            ("deferred", "pruned:64".to_owned())
+        );
+        for plan in [None, Some(Plan { exit: 2, drafts: 5 })] {
+            let Command::Speculate(parsed) = parse(Way::Speculation(plan).command()) else {
+                panic!("another command")
+            };
+            assert_eq!(parsed.draft.plan(), plan);
+        }
     }
 }

@@ -5,9 +5,8 @@ use crate::certify::certificate::Checked;
 use crate::exits::paired::Paired;
 use crate::labels::View;
 use crate::labels::results::{Cut, Results};
-use crate::labels::tables::{measured, measured_as};
+use crate::labels::tables::{measured, measured_as, range};
 use crate::pace::ROUNDS;
-use crate::spread::Spread;
 use crate::trial::speed::Speed;
 
 /// For every model whether a gate earns its keep, then for every model after the first how it compares with it.
@@ -87,10 +86,7 @@ fn on_the_clock(fixed: &Speed, gated: &Speed) -> String {
     if fixed.rounds < ROUNDS {
         return String::new();
     }
-    let words = |speed: &Speed| {
-        let Spread { median, min, max } = speed.speed_up;
-        format!("{median:.2}× ({min:.2} to {max:.2})")
-    };
+    let [depth, gate] = [fixed, gated].map(|speed| range(speed.speed_up));
     let verdict = if fixed.speed_up.min > gated.speed_up.max {
         "faster than"
     } else if fixed.speed_up.max < gated.speed_up.min {
@@ -103,9 +99,9 @@ fn on_the_clock(fixed: &Speed, gated: &Speed) -> String {
         fixed.rows,
         fixed.batch,
         fixed.gate,
-        words(fixed),
+        depth.shown(),
         gated.gate,
-        words(gated),
+        gate.shown(),
     )
 }
 

@@ -252,7 +252,7 @@ pub(crate) fn measured_as<'a>(results: &'a Results, typed: &str) -> Option<&'a S
 }
 
 /// A factor with the range of its rounds.
-fn range(spread: Spread) -> Cell {
+pub(super) fn range(spread: Spread) -> Cell {
     let Spread { median, min, max } = spread;
     Cell::Number { value: median, text: format!("{median:.2}× ({min:.2} to {max:.2})") }
 }
@@ -284,4 +284,15 @@ pub(crate) fn curves(view: &View<'_>) -> Table {
             ("score", &|(.., point)| Cell::number(point.score, 6)),
         ],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_factor_shows_the_range_of_its_rounds() {
+        let spread = Spread { median: 1.5, min: 1.25, max: 2.0 };
+        assert_eq!(range(spread).shown(), "1.50× (1.25 to 2.00)");
+    }
 }

@@ -30,11 +30,9 @@ fn main() -> ExitCode {
 
 /// 2 for what should have been typed otherwise, as clap's own, 130 after Ctrl-C, else 1.
 fn code(error: &anyhow::Error) -> u8 {
-    let typed = error.chain().find_map(|cause| cause.downcast_ref::<ee_decode::Error>());
     match error.chain().find_map(|cause| cause.downcast_ref::<EvalError>()) {
         Some(EvalError::Interrupted { .. }) => 130,
         Some(error) if error.is_usage() => 2,
-        _ if typed.is_some_and(ee_decode::Error::is_usage) => 2,
         _ => 1,
     }
 }

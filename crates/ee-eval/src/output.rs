@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ee_files::{FolderLock, Mark};
 use serde::Serialize;
+use tempfile::TempDir;
 
 use crate::error::{EvalError, Result};
 
@@ -20,6 +21,12 @@ pub(crate) fn write_json(path: &Path, results: &impl Serialize) -> Result<()> {
 pub(crate) fn claim(folder: &Path, kind: &'static str) -> Result<FolderLock> {
     Mark::new(kind).claim(folder)?;
     Ok(FolderLock::take(folder, "ee-eval")?)
+}
+
+/// A folder for what is not kept, which goes with the value.
+pub(crate) fn temporary() -> Result<TempDir> {
+    let failed = |source| EvalError::Io { action: "write", path: std::env::temp_dir(), source };
+    tempfile::tempdir().map_err(failed)
 }
 
 #[cfg(test)]

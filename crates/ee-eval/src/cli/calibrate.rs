@@ -1,11 +1,11 @@
 //! What can be typed after `ee-eval calibrate`.
 
-use anyhow::Result;
 use clap::Args;
 
 use super::groups::{Confidence, Halving, Keep, Report, Traces};
 use super::values::inside;
 use crate::certify::{self, Against, Request};
+use crate::error::Result;
 use crate::output::claim;
 use crate::trace;
 

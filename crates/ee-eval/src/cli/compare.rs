@@ -70,14 +70,17 @@ impl FromStr for NamedModel {
 
 /// Opens every checkpoint before the first one is run: a wrong folder is found at once.
 pub(super) fn run(flags: &Flags) -> Result<()> {
-    check_names(&flags.model)?;
-    let compared = match AnyTask::read(&flags.examples.task)? {
-        AnyTask::Classification(task) => labels(flags, task),
-        AnyTask::Generation(task) => texts(flags, &task),
-    };
-    let (page, headline) = compared.context("the comparison was not finished")?;
+    let (page, headline) = compared(flags).context("the comparison was not finished")?;
     ee_files::say!("{headline}\n{}", page.display());
     Ok(())
+}
+
+fn compared(flags: &Flags) -> crate::Result<(PathBuf, String)> {
+    check_names(&flags.model)?;
+    match AnyTask::read(&flags.examples.task)? {
+        AnyTask::Classification(task) => labels(flags, task),
+        AnyTask::Generation(task) => texts(flags, &task),
+    }
 }
 
 fn labels(flags: &Flags, task: Task) -> crate::Result<(PathBuf, String)> {
@@ -90,15 +93,11 @@ fn labels(flags: &Flags, task: Task) -> crate::Result<(PathBuf, String)> {
 }
 
 fn texts(flags: &Flags, task: &GenerationTask) -> crate::Result<(PathBuf, String)> {
-    let complain = |reason: &str| Err(EvalError::Setting { reason: reason.to_owned() });
     if flags.speed_batch.len() > 1 {
-        return complain("--speed-batch: expected one size for generated text");
+        let reason = "--speed-batch: expected one size for generated text".to_owned();
+        return Err(EvalError::Setting { reason });
     }
-    if flags.examples.inputs.label_order().is_some() {
-        return complain(
-            "--label-order is said of a classification, found a task of generated text",
-        );
-    }
+    flags.examples.inputs.check_texts()?;
     let examples = &flags.examples;
     let opened = flags.model.iter().map(|model| {
         let subject =

@@ -1,11 +1,10 @@
 //! `ee-eval gates`.
 
-use anyhow::Result;
 use clap::Args;
 
 use super::groups::{Certificates, Keep, Report, Traces};
 use crate::certify::certificate::Certificate;
-use crate::error::EvalError;
+use crate::error::{EvalError, Result};
 use crate::labels::results::Results;
 use crate::labels::{self, View, findings};
 use crate::output::{claim, write_json};
@@ -32,7 +31,7 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
             let reason =
                 "--certificate: of generated text `ee-eval decode` takes it, which runs the model"
                     .to_owned();
-            return Err(EvalError::Setting { reason }.into());
+            return Err(EvalError::Setting { reason });
         }
         return replay_gates(&merged.trace, flags, merged.notices);
     }

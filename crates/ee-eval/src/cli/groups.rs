@@ -9,7 +9,7 @@ use ee_models::checkpoint::Precision;
 use ee_tasks::{GenerationTask, Task};
 
 use super::values::{inside, positive, share, weights};
-use crate::error::Result;
+use crate::error::{EvalError, Result};
 use crate::observe::workload::{Selection, Workload};
 use crate::output;
 use crate::subject::{DecoderSubject, Subject};
@@ -98,6 +98,16 @@ impl Inputs {
     /// What is stated about the head's order.
     pub(super) fn label_order(&self) -> Option<&[String]> {
         (!self.label_order.is_empty()).then_some(self.label_order.as_slice())
+    }
+
+    /// Refuses an order of labels where text is generated.
+    pub(super) fn check_texts(&self) -> Result<()> {
+        if self.label_order.is_empty() {
+            return Ok(());
+        }
+        let reason =
+            "--label-order is said of a classification, found a task of generated text".to_owned();
+        Err(EvalError::Setting { reason })
     }
 }
 

@@ -1,9 +1,9 @@
 //! `ee-eval ideal`.
 
-use anyhow::Result;
 use clap::Args;
 
 use super::groups::{OptionalReport, Traces};
+use crate::error::Result;
 use crate::exits::ideal;
 use crate::output::claim;
 

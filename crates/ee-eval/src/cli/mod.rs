@@ -57,18 +57,19 @@ enum Command {
 /// Does what was typed.
 pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
-        Command::Trace(flags) => trace::run(flags),
-        Command::Generate(flags) => Ok(generate::run(flags)?),
-        Command::Decode(flags) => decode::run(flags),
-        Command::Speculate(flags) => speculate::run(flags),
-        Command::Ideal(flags) => ideal::run(flags),
-        Command::Gates(flags) => gates::run(flags),
-        Command::Calibrate(flags) => calibrate::run(flags),
-        Command::Speed(flags) => speed::run(flags),
-        Command::Compare(flags) => compare::run(flags),
-        Command::Recommend(flags) => Ok(recommend::run(flags)?),
-        Command::Bench(flags) => Ok(bench::run(flags)?),
+        Command::Trace(flags) => trace::run(flags)?,
+        Command::Generate(flags) => generate::run(flags)?,
+        Command::Decode(flags) => decode::run(flags)?,
+        Command::Speculate(flags) => speculate::run(flags)?,
+        Command::Ideal(flags) => ideal::run(flags)?,
+        Command::Gates(flags) => gates::run(flags)?,
+        Command::Calibrate(flags) => calibrate::run(flags)?,
+        Command::Speed(flags) => speed::run(flags)?,
+        Command::Compare(flags) => compare::run(flags)?,
+        Command::Recommend(flags) => recommend::run(flags)?,
+        Command::Bench(flags) => bench::run(flags)?,
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::advise::{self, Wanted};
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
 use crate::observe::tokens::{TokenWork, trace_tokens};
+use crate::output;
 use crate::subject::DecoderSubject;
 use crate::trace::{self, Shard, Trace};
 
@@ -135,28 +136,14 @@ fn traced(
     let split = flags.source.split_of(task);
     if !flags.trace.is_empty() {
         let trace = trace::read_all(&flags.trace)?.trace;
-        let facts = &trace.facts;
-        let same = |key, found: &str, expected: &str| match found == expected {
-            true => Ok(()),
-            false => {
-                Err(EvalError::OtherTrace { key, expected: expected.into(), found: found.into() })
-            }
-        };
-        same("checkpoint_sha256", &facts.checkpoint_sha256, subject.checksum())?;
-        same("task", &facts.task, &task.name)?;
-        same("split", &facts.split, split)?;
+        trace.facts.check_origin(subject.checksum(), &task.name, split)?;
         return Ok(trace);
     }
     let temporary;
     let folder: &Path = match &flags.report.output {
         Some(folder) => folder,
         None => {
-            let here = std::env::temp_dir();
-            temporary = tempfile::tempdir().map_err(|source| EvalError::Io {
-                action: "write",
-                path: here,
-                source,
-            })?;
+            temporary = output::temporary()?;
             temporary.path()
         }
     };

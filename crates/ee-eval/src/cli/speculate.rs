@@ -1,6 +1,5 @@
 //! `ee-eval speculate`: lossless self-speculation beside plain decoding, text by text the same work.
 
-use anyhow::Result;
 use clap::{ArgGroup, Args};
 use ee_decode::speculate::{Plan, Strategy};
 use ee_files::write_text;
@@ -8,6 +7,7 @@ use ee_files::write_text;
 use super::generate;
 use super::groups::{Batch, OptionalReport, Rounds};
 use super::values::positive;
+use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::output::write_json;
 use crate::pace;

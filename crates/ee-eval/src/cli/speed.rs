@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
 use clap::Args;
 use ee_decode::gates::rules;
 use ee_files::write_text;
@@ -12,6 +11,7 @@ use serde::Serialize;
 use super::groups::{Certificates, Checkpoint, Examples, OptionalReport};
 use super::values::{listed, positive};
 use crate::certify::certificate::Certificate;
+use crate::error::Result;
 use crate::exits::constant::Constant;
 use crate::exits::score::Scorer;
 use crate::labels;

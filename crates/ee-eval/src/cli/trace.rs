@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
 use clap::Args;
 use ee_files::check_writable;
 use ee_tasks::{AnyTask, GenerationTask, Task};
 
 use super::groups::{Decoder, Examples, Inputs, Lengths, Limit, Permission, Source, Split};
 use super::values::positive;
-use crate::error::EvalError;
+use crate::error::{EvalError, Result};
 use crate::exits::ideal;
 use crate::interrupt::Interrupt;
 use crate::observe::observe;
@@ -83,23 +82,24 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
         let reason = format!(
             "expected --data-dir once, or once for each of the {n_tasks} tasks, found {n_folders}"
         );
-        return Err(EvalError::Setting { reason }.into());
+        return Err(EvalError::Setting { reason });
     }
     let tasks: Vec<AnyTask> =
-        flags.task.iter().map(|path| AnyTask::read(path)).collect::<Result<_, _>>()?;
-    if !flags.inputs.label_order.is_empty() && !matches!(*tasks, [AnyTask::Classification(_)]) {
-        let reason =
-            "--label-order is said of a classification, found a task of generated text".to_owned();
-        return Err(EvalError::Setting { reason }.into());
+        flags.task.iter().map(|path| Ok(AnyTask::read(path)?)).collect::<Result<_>>()?;
+    if !matches!(*tasks, [AnyTask::Classification(_)]) {
+        flags.inputs.check_texts()?;
     }
     match tasks.as_slice() {
         [AnyTask::Classification(task)] => trace_labels(flags, task),
         [AnyTask::Generation(task)] => {
             let subject = flags.decoder.open()?;
-            let output = flags.output.clone();
-            trace_texts(flags, &subject, &Interrupt::listen()?, 0, task, output.clone())?;
+            let output = &flags.output;
+            trace_texts(flags, &subject, &Interrupt::listen()?, 0, task, output)?;
             // Output to a device or a pipe cannot be read again.
-            if ee_files::is_stream(&output)? { Ok(()) } else { print_ideal(&[output]) }
+            match ee_files::is_stream(output)? {
+                true => Ok(()),
+                false => print_ideal(std::slice::from_ref(output)),
+            }
         }
         several => {
             let subject = flags.decoder.open()?;
@@ -111,10 +111,10 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
                         "several tasks in one call must all be of generated text; `{}` is a classification",
                         task.name()
                     );
-                    return Err(EvalError::Setting { reason }.into());
+                    return Err(EvalError::Setting { reason });
                 };
                 let output = output_of(&flags.output, &task.name, flags.shard);
-                trace_texts(flags, &subject, &interrupt, index, task, output.clone())?;
+                trace_texts(flags, &subject, &interrupt, index, task, &output)?;
                 traces.push(output);
             }
             print_ideal(&traces)
@@ -128,9 +128,9 @@ fn trace_texts(
     interrupt: &Interrupt,
     index: usize,
     task: &GenerationTask,
-    output: PathBuf,
+    output: &Path,
 ) -> Result<()> {
-    check_output(&output)?;
+    check_output(output)?;
     let work = TokenWork {
         task,
         data_dir: flags.data_dir(index),
@@ -142,10 +142,10 @@ fn trace_texts(
         teacher_forced: flags.teacher_forced,
         truncate: flags.lengths.truncate,
         allow_code_execution: flags.permission.allow_code_execution,
-        output: &output,
+        output,
     };
     let trace = trace_tokens(subject, &work, interrupt)?;
-    summarise(&trace, &output, "token")?;
+    summarise(&trace, output, "token")?;
     let truncated = trace.facts.generation.as_ref().map_or(0, |facts| facts.truncated);
     if truncated > 0 {
         let (cut, were) = (count(truncated, "prompt"), if truncated == 1 { "was" } else { "were" });
@@ -161,7 +161,7 @@ fn check_output(output: &Path) -> Result<()> {
     if has_content && !ee_files::is_stream(output)? && trace::read_facts(output).is_err() {
         let reason =
             format!("{} is no trace and stays as it is: choose another --output", output.display());
-        return Err(EvalError::Setting { reason }.into());
+        return Err(EvalError::Setting { reason });
     }
     Ok(())
 }

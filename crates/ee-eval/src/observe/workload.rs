@@ -100,33 +100,19 @@ impl Workload {
     /// The rows of `trace` that are this workload's, in its order.
     pub(crate) fn rows_of(&self, trace: Trace, checksum: &str) -> Result<Trace> {
         let facts = &trace.facts;
-        let pairs = [
-            ("checkpoint_sha256", checksum, &facts.checkpoint_sha256),
-            ("task", &self.task.name, &facts.task),
-            ("split", &self.split, &facts.split),
-        ];
-        let other = |key, expected: &str, found: &str| EvalError::OtherTrace {
+        facts.check_origin(checksum, &self.task.name, &self.split)?;
+        let other = |key, expected: usize, found: String| EvalError::OtherTrace {
             key,
-            expected: expected.to_owned(),
-            found: found.to_owned(),
+            expected: expected.to_string(),
+            found,
         };
-        if let Some((key, expected, found)) =
-            pairs.iter().find(|(_, expected, found)| expected != found)
-        {
-            return Err(other(key, expected, found));
-        }
         if facts.max_length != self.max_length {
-            return Err(other(
-                "max_length",
-                &self.max_length.to_string(),
-                &facts.max_length.to_string(),
-            ));
+            return Err(other("max_length", self.max_length, facts.max_length.to_string()));
         }
         let row_of: HashMap<u32, usize> = trace.example.iter().copied().zip(0..).collect();
         let rows: Option<Vec<usize>> =
             self.numbers.iter().map(|number| row_of.get(number).copied()).collect();
-        let missing =
-            || other("examples", &self.rows().to_string(), &format!("{} others", trace.rows()));
+        let missing = || other("examples", self.rows(), format!("{} others", trace.rows()));
         Ok(trace.select(&rows.ok_or_else(missing)?))
     }
 

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use ee_models::loss::Objective;
 use serde::{Deserialize, Serialize};
 
+use crate::error::EvalError;
+
 /// The version of the file format that this build writes and reads.
 pub(crate) const FORMAT: u32 = 1;
 
@@ -173,6 +175,26 @@ impl TraceFacts {
         ))
     }
 
+    /// That the trace is one of this checkpoint, task and split.
+    pub(crate) fn check_origin(
+        &self,
+        checksum: &str,
+        task: &str,
+        split: &str,
+    ) -> crate::Result<()> {
+        let facts = [
+            ("checkpoint_sha256", checksum, &*self.checkpoint_sha256),
+            ("task", task, &self.task),
+            ("split", split, &self.split),
+        ];
+        match facts.into_iter().find(|(_, expected, found)| expected != found) {
+            None => Ok(()),
+            Some((key, expected, found)) => {
+                Err(EvalError::OtherTrace { key, expected: expected.into(), found: found.into() })
+            }
+        }
+    }
+
     /// How many values a prediction may have: labels, or entries of the vocabulary.
     pub(crate) fn outputs(&self) -> usize {
         self.generation.as_ref().map_or(self.labels.len(), |generation| generation.vocabulary)
@@ -184,7 +206,6 @@ fn yes() -> bool {
     true
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_yes(flag: &bool) -> bool {
     *flag
 }
@@ -197,7 +218,6 @@ pub(crate) mod objective {
 
     const UNKNOWN: &str = "unknown";
 
-    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     pub(crate) fn serialize<S: Serializer>(
         objective: &Option<Objective>,
         serializer: S,

@@ -21,6 +21,7 @@ use super::parts::Parts;
 use crate::decoding::{Scoring, n_references};
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
+use crate::output;
 use crate::progress::Progress;
 use crate::subject::DecoderSubject;
 use crate::trace::{
@@ -84,11 +85,7 @@ pub(crate) fn trace_tokens(
         parts.remove()?;
         return Ok(trace);
     }
-    let elsewhere = tempfile::tempdir().map_err(|source| EvalError::Io {
-        action: "write",
-        path: std::env::temp_dir(),
-        source,
-    })?;
+    let elsewhere = output::temporary()?;
     let (trace, _, parts) = run.batches(&elsewhere.path().join("trace.parquet"), true)?;
     let output = work.output.display();
     ee_files::note!("notice: {output} is no file: the texts of the trace are not kept");

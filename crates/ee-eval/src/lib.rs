@@ -3,8 +3,7 @@
 //! A model runs once over a task and leaves a [`trace`]: the numbers of every exit for every
 //! prediction. Ideal exits ([`ideal_exits`]), gates at every threshold ([`curve`]), scores and
 //! reports are computed from traces in seconds with no model loaded. What needs the model again is
-//! the clock. Everything writes one `results.json`; reports are functions
-//! of it.
+//! the clock. Everything writes one `results.json`; reports are functions of it.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

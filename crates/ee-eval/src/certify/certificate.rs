@@ -25,7 +25,7 @@ pub(crate) struct Certificate {
     /// What is certified, with its figures; none where nothing is.
     pub(crate) best: Option<Best>,
     pub(crate) promised: Promised,
-    pub checkpoint_sha256: String,
+    pub(crate) checkpoint_sha256: String,
     pub(crate) model: String,
     pub(crate) task: String,
     pub(crate) split: String,

@@ -1,3 +1,5 @@
+//! A decoder under examination: the model on its device, its tokenizer, and what ends its texts.
+
 use std::path::Path;
 
 use ee_models::Decoder;

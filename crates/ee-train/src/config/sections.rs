@@ -192,7 +192,8 @@ pub(super) fn training(section: &Section<'_>) -> TrainingConfig {
     if micro_batch > batch {
         section.complain("micro_batch", format!("{micro_batch} rows exceed the batch of {batch}"));
     }
-    if section.optional::<bool>("recompute").is_some() {
+    // Asked for only where it is written, so that it is never suggested.
+    if section.has("recompute") && section.optional::<bool>("recompute").is_some() {
         section.complain("recompute", "is called `gradient_checkpointing`");
     }
     TrainingConfig {

@@ -21,7 +21,7 @@ pub enum Part {
     Kv,
     /// The layers up to the draft exit, one token per row at a time.
     DraftLayers,
-    /// The head on drafts.
+    /// The head on drafts, and drawing them.
     DraftHeads,
     /// The head on exits that do not draft, to learn which of them agree.
     Looks,

@@ -167,21 +167,24 @@ impl Drafting<'_> {
             if !goes_on || room.iter().all(|&room| room <= step) {
                 break;
             }
-            let said = self.clock.time(Part::DraftHeads, || {
-                Said::of(lane.model.read(stream.hidden, Rows::Few), exit, options.choice)
-            });
-            let said = said.map_err(|error| error.at_token(rows[error.row].tokens.len() + step))?;
-            let all = rows.iter_mut().zip(&mut drafts).zip(&mut room).zip(&mut tokens);
-            for (place, (((row, drafts), room), token)) in all.enumerate() {
-                if step < *room {
-                    let guess = said.draw(place, || row.random.random());
-                    if options.ends.contains(&guess.token) {
-                        *room = step + 1;
+            // Draws count, too: each guess has a distribution of its own to make.
+            self.clock.time(Part::DraftHeads, || {
+                let logits = lane.model.read(stream.hidden, Rows::Few);
+                let said = Said::of(logits, exit, options.choice)
+                    .map_err(|error| error.at_token(rows[error.row].tokens.len() + step))?;
+                let all = rows.iter_mut().zip(&mut drafts).zip(&mut room).zip(&mut tokens);
+                for (place, (((row, drafts), room), token)) in all.enumerate() {
+                    if step < *room {
+                        let guess = said.draw(place, || row.random.random());
+                        if options.ends.contains(&guess.token) {
+                            *room = step + 1;
+                        }
+                        *token = guess.token;
+                        drafts.push(guess);
                     }
-                    *token = guess.token;
-                    drafts.push(guess);
                 }
-            }
+                Ok(())
+            })?;
             if let Some(pace) = &mut pace {
                 goes_on = pace.goes_on(&drafts, &room);
             }

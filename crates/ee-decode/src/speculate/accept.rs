@@ -25,7 +25,7 @@ pub(super) enum Said {
 
 impl Said {
     /// Brings to the host what choosing needs of what an exit says, `[positions, vocabulary]` (one
-    /// synchronisation).
+    /// synchronisation). An error's row is a position.
     pub(super) fn of(logits: Tensor<2>, exit: usize, choice: Choice) -> Result<Self, NotFinite> {
         match choice {
             Choice::Greedy => {

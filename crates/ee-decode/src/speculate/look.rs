@@ -56,6 +56,7 @@ impl Looks {
     }
 
     /// Reads the head on every watched exit at some positions; `full` is what the last one says there.
+    /// An error's row is one of `places`.
     pub(super) fn look(
         self,
         model: &dyn Decoder,

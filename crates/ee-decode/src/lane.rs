@@ -119,20 +119,14 @@ impl<'m> Lane<'m> {
     /// Embeds the same number of tokens of every row, row after row, from `behind` slots after the first free one.
     pub fn embed(&self, tokens: &[u32], behind: usize, rows: Rows) -> Stream {
         let width = tokens.len() / self.n_rows();
-        let all: Vec<usize> = (0..self.n_rows()).collect();
-        let block = Block { start: self.filled + behind, ..self.block(&all, width, rows) };
-        self.model.embed_block(tokens, &block)
+        let block = self.block(self.cache.padding().clone(), width, rows);
+        self.model.embed_block(tokens, &Block { start: self.filled + behind, ..block })
     }
 
-    /// A block of some rows at the first free slot.
-    pub(crate) fn block(&self, of: &[usize], width: usize, rows: Rows) -> Block {
-        Block {
-            width,
-            start: self.filled,
-            padding: of.iter().map(|&row| self.cache.padding()[row]).collect(),
-            lengths: std::iter::repeat_n(width, of.len()).collect(),
-            rows,
-        }
+    /// A block at the first free slot, of rows with this padding.
+    pub(crate) fn block(&self, padding: Arc<[usize]>, width: usize, rows: Rows) -> Block {
+        let lengths = std::iter::repeat_n(width, padding.len()).collect();
+        Block { width, start: self.filled, padding, lengths, rows }
     }
 
     /// Goes from depth `index` to depth `index + 1`.
@@ -162,13 +156,13 @@ impl<'m> Lane<'m> {
     }
 
     /// Forgets the slots from `len` on.
+    ///
+    /// # Panics
+    /// If a layer that runs holds fewer.
     pub fn crop(&mut self, len: usize) {
         self.filled = len;
-        for index in 0..self.model.n_layers() {
-            let layer = self.cache.layer(index);
-            for row in 0..layer.lens().len() {
-                layer.crop_row(row, len.min(layer.lens()[row]));
-            }
+        for index in 0..self.depth {
+            self.cache.layer(index).crop(len);
         }
     }
 
@@ -176,7 +170,11 @@ impl<'m> Lane<'m> {
     /// (see [`ee_models::cache`]), so that no row waits for another.
     fn settle(&mut self, taken: &[usize]) {
         let most = taken.iter().copied().max().unwrap_or(0);
-        self.crop(self.filled + most);
+        self.filled += most;
+        // Every token goes through the first layer. It holds more only after wrong drafts, which go through all.
+        if self.cache.layer(0).len() > self.filled {
+            self.crop(self.filled);
+        }
         self.cache.fall_behind(&taken.iter().map(|n| most - n).collect::<Vec<_>>());
     }
 }
@@ -269,8 +267,8 @@ pub(crate) fn run(
     watcher: &mut dyn Watcher,
 ) -> Result<Decoded, Error> {
     options.check(model, prompts)?;
-    let empty = || vec![Vec::new(); prompts.len()];
-    let mut done = Decoded { tokens: empty(), exits: vec![Vec::new(); prompts.len()], clock };
+    let n = prompts.len();
+    let mut done = Decoded { tokens: vec![Vec::new(); n], exits: vec![Vec::new(); n], clock };
     if prompts.is_empty() || options.max_new_tokens == 0 {
         return Ok(done);
     }

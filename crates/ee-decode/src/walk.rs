@@ -192,7 +192,8 @@ impl<'s> Leaving<'s> {
                 lane.cache.layer(index).crop_row(row, start);
             }
         }
-        let block = lane.block(rows, 1, Rows::Few);
+        let padding = rows.iter().map(|&row| lane.cache.padding()[row]).collect();
+        let block = lane.block(padding, 1, Rows::Few);
         let stream = lane.model.resume_block(select(state, rows), &block);
         self.left(run, exit, &stream.in_cache_rows(rows.into()));
     }

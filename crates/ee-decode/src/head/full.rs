@@ -1,7 +1,7 @@
 //! The whole head at every exit that a gate asks: exact, and as expensive as several layers each.
 
 use burn::tensor::Tensor;
-use ee_models::signal::{NotFinite, Signal};
+use ee_models::signal::NotFinite;
 
 use super::{Head, Reader, Reading, Said};
 
@@ -30,16 +30,7 @@ impl Reading for Full {
         rows: &[usize],
         state: Tensor<2>,
     ) -> Result<Vec<Said>, NotFinite> {
-        let (_, signals) = reader.whole(rows, state)?;
+        let signals = self.confirm(reader, rows, state)?;
         Ok(signals.into_iter().map(|signal| Said { signal, is_whole: true }).collect())
-    }
-
-    fn confirm(
-        &mut self,
-        reader: &mut Reader<'_>,
-        rows: &[usize],
-        state: Tensor<2>,
-    ) -> Result<Vec<Signal>, NotFinite> {
-        Ok(reader.whole(rows, state)?.1)
     }
 }

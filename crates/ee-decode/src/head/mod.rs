@@ -70,7 +70,9 @@ pub trait Reading {
         reader: &mut Reader<'_>,
         rows: &[usize],
         state: Tensor<2>,
-    ) -> Result<Vec<Signal>, NotFinite>;
+    ) -> Result<Vec<Signal>, NotFinite> {
+        Ok(reader.whole(rows, state)?.1)
+    }
 }
 
 /// The model at an exit, with the clock that records its reads.

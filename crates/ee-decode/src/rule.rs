@@ -60,8 +60,7 @@ impl FromStr for ExitRule {
             NONE => Rule::None,
             IDEAL => Rule::Ideal,
             _ => {
-                let gates = std::iter::once(FIXED).chain(gates::all());
-                let gate = gates::find(name, gates, &[NONE, IDEAL])?;
+                let gate = gates::find(name, gates::all_rules(), &[NONE, IDEAL])?;
                 Rule::Gate(SetGate::typed(gate, parameter).map_err(syntax)?)
             }
         };
@@ -86,8 +85,8 @@ impl fmt::Display for ExitRule {
 
 /// The names of all rules, gates included.
 pub fn names() -> Vec<&'static str> {
-    let gates = std::iter::once(FIXED).chain(gates::all());
-    PLAIN_RULES.iter().map(|(name, _)| *name).chain(gates.map(|gate| gate.name())).collect()
+    let gates = gates::all_rules().map(|gate| gate.name());
+    PLAIN_RULES.iter().map(|(name, _)| *name).chain(gates).collect()
 }
 
 /// A gate whose threshold is still to be found.

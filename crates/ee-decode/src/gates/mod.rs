@@ -49,6 +49,11 @@ pub fn all() -> impl Iterator<Item = &'static dyn Gate> + Clone {
     GATES.iter().chain(STATE_GATES).copied()
 }
 
+/// Everything that may be tried while decoding: [`FIXED`], then every gate.
+pub fn all_rules() -> impl Iterator<Item = &'static dyn Gate> + Clone {
+    std::iter::once(FIXED).chain(all())
+}
+
 /// What a gate reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reads {

@@ -11,7 +11,7 @@ use ee_models::gate::LinearGate;
 use ee_models::signal::{Agreement, Signal};
 
 use super::clock::Clock;
-use super::gates::{self, Comparison, ExitSpace, FIXED, Range};
+use super::gates::{self, Comparison, ExitSpace, Range};
 use super::head::HEADS;
 use super::policy::{self, POLICIES};
 use super::rule::{IDEAL, NONE};
@@ -36,7 +36,7 @@ fn settings(model: &Llama, rule: &str, policy: &str, head: &str) -> Settings {
 
 /// Every rule, gates at a threshold at which some tokens leave early, at different exits where that can be.
 fn firing(model: &Llama) -> Vec<String> {
-    let gates = std::iter::once(FIXED).chain(gates::all()).map(|gate| {
+    let gates = gates::all_rules().map(|gate| {
         let Range { never, always } = gate.range(ExitSpace { layers: LAYERS, labels: VOCABULARY });
         let typed = (12..=20).map(|step| {
             let threshold = never + (always - never) * step as f32 / 20.0;

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ee_decode::gates::{FIXED, all, fitted};
+use ee_decode::gates::{all_rules, fitted};
 use ee_decode::generate::Choice;
 use ee_decode::head::{HEADS, Head};
 use ee_decode::policy::POLICIES;
@@ -66,8 +66,7 @@ pub(crate) struct Flags {
 }
 
 fn gates() -> String {
-    let set =
-        std::iter::once(FIXED).chain(all()).map(|gate| (format!("{}:T", gate.name()), gate.rule()));
+    let set = all_rules().map(|gate| (format!("{}:T", gate.name()), gate.rule()));
     let plain = PLAIN_RULES.iter().map(|(typed, does)| ((*typed).to_owned(), *does));
     let list = listed("When a token leaves", plain.chain(set));
     format!(

@@ -176,8 +176,9 @@ impl<'s> Asking<'s> {
     /// Every row's token and exit.
     pub(crate) fn taken(self) -> Vec<Given> {
         let rows = self.rows.into_iter().map(|row| {
-            let token = row.token.expect("every row has left or come to the end");
-            Given { exit: row.exit, ..Given::token(token) }
+            let taken = row.token.zip(row.exit);
+            let (token, exit) = taken.expect("every row has left or come to the end");
+            Given { exit: Some(exit), ..Given::token(token) }
         });
         rows.collect()
     }

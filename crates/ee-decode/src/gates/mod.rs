@@ -308,6 +308,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_gate_is_parsed_by_its_own_name_and_printed_back() {
+        for gate in rules() {
+            let text = format!("{}:1", gate.name());
+            assert_eq!(text.parse::<SetGate>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
     fn a_threshold_at_or_beyond_the_end_of_the_range_can_never_fire() {
         let space = ExitSpace { layers: 12, labels: 2 };
         for text in

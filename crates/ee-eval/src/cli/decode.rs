@@ -218,6 +218,10 @@ mod tests {
         assert_eq!((parsed.gate.len(), parsed.kv.len(), parsed.exits), (2, 2, vec![1, 3]));
         assert!(parse("--gate ideal").is_err());
         assert!(parse("--prompt a --task t --gate ideal").is_err());
+        for of_task in ["--limit 1", "--split s", "--data-dir d", "--allow-code-execution"] {
+            assert!(parse(&format!("--prompt a --gate ideal {of_task}")).is_err(), "{of_task}");
+            assert!(parse(&format!("--task t --gate ideal {of_task}")).is_ok(), "{of_task}");
+        }
         let error = parse("--prompt a --gate confidance:0.9").unwrap_err().to_string();
         assert!(error.contains("did you mean `confidence`?"), "{error}");
     }

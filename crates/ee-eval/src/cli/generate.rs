@@ -17,6 +17,10 @@ use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
 use crate::words::count;
 
+/// A task and what only goes with one. That these flags require a task is not enough: clap asks for nothing that
+/// conflicts with what is there.
+const OF_TASKS: [&str; 5] = ["task", "data_dir", "split", "limit", "allow_code_execution"];
+
 /// Which texts a model continues.
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("texts").required(true).multiple(true).args(["prompt", "prompts", "task"]))]
@@ -24,10 +28,10 @@ pub(crate) struct TextArguments {
     #[command(flatten)]
     pub(super) decoder: Decoder,
     /// A text to continue; repeatable. An empty one begins with the checkpoint's first token.
-    #[arg(long, value_name = "TEXT", conflicts_with = "task")]
+    #[arg(long, value_name = "TEXT", conflicts_with_all = OF_TASKS)]
     pub(crate) prompt: Vec<String>,
     /// A file of texts to continue, one a line.
-    #[arg(long, value_name = "FILE", conflicts_with = "task")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = OF_TASKS)]
     pub(crate) prompts: Option<PathBuf>,
     /// A task of generated text whose prompts to continue, and whose metrics to compute.
     #[arg(long, value_name = "FILE")]

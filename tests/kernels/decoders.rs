@@ -160,16 +160,26 @@ fn a_pull_begins_a_backward_pass_with_its_gradient() {
     }
 }
 
-/// Where nothing is tracked, both are one pass.
+/// Where nothing is tracked; a sum and its norm are then one pass.
 #[test]
-fn norms_of_sums() {
-    for [rows, d] in [[1, 8], [50, 96]] {
+fn norms_rotation_and_silu_products_of_decoders() {
+    for [rows, heads, half] in [[1, 1, 4], [50, 3, 16]] {
+        let d = heads * 2 * half;
         let [x, r] = [1, 2].map(|seed| random([rows, d], seed).inner());
         let gamma = random([d], 3).inner();
+        let norm = kernels::rms_norm(x.clone(), gamma.clone(), 1e-5);
+        same_tensor("norm", norm, plain::rms_norm(x.clone(), gamma.clone(), 1e-5));
         let ours = kernels::add_rms_norm(x.clone(), r.clone(), gamma.clone(), 1e-5);
-        for (ours, theirs) in ours.into_iter().zip(plain::add_rms_norm(x, r, gamma, 1e-5)) {
+        let theirs = plain::add_rms_norm(x.clone(), r.clone(), gamma, 1e-5);
+        for (ours, theirs) in ours.into_iter().zip(theirs) {
             same_tensor("norm of a sum", ours, theirs);
         }
+        let [cos, sin] = [4, 5].map(|seed| random([rows, half], seed).inner());
+        let rotary = Rotary { cos, sin };
+        let turned = kernels::rotate(x.clone(), &rotary);
+        same_tensor("rotation", turned, plain::rotate(x.clone(), &rotary));
+        let product = kernels::silu_product(x.clone(), r.clone());
+        same_tensor("silu product", product, plain::silu_product(x, r));
     }
 }
 

@@ -144,8 +144,8 @@ impl LayerKv {
         start: usize,
         width: usize,
     ) {
-        let all: Vec<usize> = (0..self.lens.len()).collect();
-        for &row in rows.unwrap_or(&all) {
+        for index in 0..rows.map_or(self.lens.len(), <[usize]>::len) {
+            let row = rows.map_or(index, |rows| rows[index]);
             assert_eq!(start, self.lens[row], "slots are filled in order");
             let start = start - self.shifts[row];
             assert!(

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::DropoutKey;
 use crate::indices::indices;
@@ -38,14 +38,14 @@ impl Memory {
     /// That of the given rows, in the given order; a row may be named twice.
     pub fn rows(&self, rows: &[usize]) -> Self {
         let lengths = rows.iter().map(|&row| self.lengths[row]).collect();
-        Self { hidden: of_rows(&self.hidden, rows, self.width), lengths, width: self.width }
+        let tokens = tokens_of(rows, self.width, &self.hidden.device());
+        Self { hidden: self.hidden.clone().select(0, tokens), lengths, width: self.width }
     }
 }
 
-/// The states of all tokens of the given rows.
-fn of_rows(hidden: &Tensor<2>, rows: &[usize], width: usize) -> Tensor<2> {
-    let tokens = rows.iter().flat_map(|row| row * width..(row + 1) * width);
-    hidden.clone().select(0, indices(tokens, &hidden.device()))
+/// The numbers of all tokens of the given rows.
+fn tokens_of(rows: &[usize], width: usize, device: &Device) -> Tensor<1, Int> {
+    indices(rows.iter().flat_map(|row| row * width..(row + 1) * width), device)
 }
 
 /// Where the tokens of a decoder's block stand.
@@ -134,7 +134,8 @@ impl Stream {
     pub fn rows(&self, rows: &[usize]) -> Self {
         let placement = self.placement.as_ref().expect("an encoder has no cache");
         let cache_rows = self.cache_rows();
-        let of_tokens = |tensor: &Tensor<2>| of_rows(tensor, rows, self.width);
+        let tokens = tokens_of(rows, self.width, &self.hidden.device());
+        let of_tokens = |tensor: &Tensor<2>| tensor.clone().select(0, tokens.clone());
         let placement = Placement {
             start: placement.start,
             padding: rows.iter().map(|&row| placement.padding[row]).collect(),
@@ -198,8 +199,6 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Int};
-
     use super::*;
 
     #[test]

@@ -6,7 +6,8 @@ use crate::disjoint::Disjoint;
 use crate::gemm::{DEPTH, MatrixView, gemm_serial};
 use crate::scratch::with_scratch;
 
-/// dropout(softmax(scale · Q Kᵀ + bias)) V per head, and log Σ exp of each query's scores.
+/// dropout(softmax(scale · Q Kᵀ + bias)) V per head, and log Σ exp of each query's scores, which is left as it was
+/// where a query sees nothing.
 ///
 /// # Shapes
 /// `out` `[batch, queries, heads * head_dim]`, `log_sum_exp` `[batch, queries, heads]`.

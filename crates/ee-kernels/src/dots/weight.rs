@@ -17,8 +17,7 @@ pub enum WeightData<'a> {
 
 impl WeightData<'_> {
     /// How many numbers there are.
-    #[allow(clippy::len_without_is_empty, reason = "a size to check, not a collection")]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::F32(data) => data.len(),
             Self::F16(data) => data.len(),

@@ -1,5 +1,5 @@
-//! Llama (Touvron et al. 2023) and the families that share its layers: Mistral, and Qwen2 with a bias on
-//! queries, keys and values.
+//! Llama (Touvron et al. 2023) and the families that share its layers ([`FAMILIES`]); how each differs, its entry
+//! says.
 //!
 //! Every layer normalises first and adds to the stream after (pre-norm), so that the state at every depth is
 //! of one kind, and the final norm and the head can read any of them. With a tied head the head is the

@@ -66,8 +66,8 @@ impl Operation<4> for Attention {
     }
 }
 
-#[allow(clippy::result_large_err, reason = "what is declined goes on to the plain body")]
-/// gives the cache back where it declines.
+/// Gives the cache back where it declines.
+#[expect(clippy::result_large_err, reason = "what is declined goes on to the plain body")]
 pub(in crate::kernels) fn write_cache(
     cache: Tensor<2>,
     block: &Tensor<2>,

@@ -58,7 +58,7 @@ fn add(
     }
 }
 
-/// the number is 0.
+/// Here the number is 0.
 pub(in crate::kernels) fn pull(state: &Tensor<2>, gradient: &Tensor<2>) -> Option<Tensor<1>> {
     apply(Pull(numbers(gradient)?), [input(state)])
 }

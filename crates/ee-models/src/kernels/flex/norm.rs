@@ -148,8 +148,7 @@ impl Operation<2> for RmsNorm {
     }
 }
 
-/// tracked, it is the sum and then the norm, which are differentiated
-/// one by one.
+/// Where anything is tracked, it is the sum and then the norm, which are differentiated one by one.
 pub(in crate::kernels) fn add_rms_norm(
     state: &Tensor<2>,
     residual: &Tensor<2>,

@@ -15,8 +15,8 @@ fn owned<const D: usize>(tensor: &Tensor<D>) -> Option<FlexTensor> {
     (whole && primitive.is_contiguous()).then_some(primitive)
 }
 
-#[allow(clippy::result_large_err, reason = "what is declined goes on to the plain body")]
-/// gives the tensors back untouched where it declines.
+/// Gives the tensors back untouched where it declines.
+#[expect(clippy::result_large_err, reason = "what is declined goes on to the plain body")]
 pub(in crate::kernels) fn adamw<const D: usize>(
     tensors: AdamWTensors<D>,
     gradient: &Tensor<D>,

@@ -4,8 +4,8 @@ use burn::tensor::Tensor;
 use super::super::arguments::Rotary;
 use super::{Operation, apply, dims, input, numbers, primitive, values};
 
-#[allow(clippy::result_large_err, reason = "what is declined goes on to the plain body")]
-/// gives the state back where it declines.
+/// Gives the state back where it declines.
+#[expect(clippy::result_large_err, reason = "what is declined goes on to the plain body")]
 pub(in crate::kernels) fn rotate(
     state: Tensor<2>,
     rotary: &Rotary,

@@ -89,10 +89,12 @@ impl Clock {
         self.start();
     }
 
-    /// Attributes all that was done so far to the prompts.
+    /// Attributes all that was done so far to the prompts, but for looks at exits: they are a step's.
     pub(crate) fn end_prompts(&mut self) {
-        let (device, prompts) = (self.device.clone(), self.lap());
-        *self = Self { device, started: self.started, prompts, ..Self::default() };
+        let (device, looks, lap) = (self.device.clone(), self.spent(Part::Looks), self.lap());
+        let started = self.started.map(|now| now - looks);
+        *self = Self { device, started, prompts: lap.saturating_sub(looks), ..Self::default() };
+        self.spent[Part::Looks as usize] = looks;
     }
 
     /// Books all since then as steps.

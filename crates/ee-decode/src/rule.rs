@@ -189,7 +189,9 @@ mod tests {
             assert_eq!(rule(&text).to_string(), text);
             assert!((text + DECAY).parse::<ExitRule>().is_err());
         }
-        for text in ["ideal:1", "fixed", "fixed:0", "cosine", "confidence", "cosin:0.5"] {
+        for text in
+            ["ideal:1", "fixed", "fixed:0", "fixed:6.0", "cosine", "confidence", "cosin:0.5"]
+        {
             assert!(text.parse::<ExitRule>().is_err(), "{text}");
         }
         let error = "cosin:0.5".parse::<ExitRule>().unwrap_err().to_string();

@@ -150,14 +150,6 @@ mod tests {
     }
 
     #[test]
-    fn every_gate_is_parsed_by_its_own_name_and_printed_back() {
-        for gate in rules() {
-            let text = format!("{}:1", gate.name());
-            assert_eq!(text.parse::<SetGate>().unwrap().to_string(), text);
-        }
-    }
-
-    #[test]
     fn a_fixed_depth_is_every_rows_exit_and_has_to_be_there() {
         let trace = sample::random(20, 6, 2, 3);
         let space = ExitSpace { layers: 6, labels: 2 };

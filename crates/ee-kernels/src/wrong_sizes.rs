@@ -174,6 +174,10 @@ fn causal_attention_reads_and_writes_within_its_slots() {
     for origin in [isize::MAX, isize::MIN] {
         refuses("does not lie in 1 places", || causal([1, 0, 1], &[0..1], Some(&[origin]), 1));
     }
+    let reversed = Range { start: usize::MAX, end: 1 };
+    refuses("does not lie in 1 places", || {
+        causal([1, 0, 1], std::slice::from_ref(&reversed), Some(&[0]), 1)
+    });
     refuses("in 2 slots", || causal([1, 2, 2], &[0..1], None, 2));
     refuses("in 2 slots", || causal([1, usize::MAX, 2], &[0..1], None, 2));
     refuses("in the keys", || causal([1, 0, 2], &[0..1], None, 3));

@@ -244,7 +244,7 @@ impl SetGate {
         let number = threshold.parse().ok().filter(|number: &f32| !number.is_nan());
         let is_whole = |number: f32| number >= 0.0 && number.fract() == 0.0;
         match (gate.reads(), number) {
-            (Reads::Depth, Some(number)) if is_whole(number) && number >= 1.0 => {}
+            (Reads::Depth, _) if threshold.parse().is_ok_and(|exit: usize| exit > 0) => {}
             (Reads::Depth, _) => {
                 return Err(format!("expected an exit from 1, e.g. `{}`", gate.example()));
             }

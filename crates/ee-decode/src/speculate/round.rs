@@ -71,6 +71,7 @@ impl Way for Drafting<'_> {
                 watched.look(model, choice, &(0..ends.len()).collect::<Vec<_>>(), &full)
             });
             self.learn_looks(&seen.map_err(row)?);
+            run.clock.add(&self.clock);
         }
         Ok(first)
     }

@@ -182,7 +182,9 @@ impl AttentionShape {
                 assert!(live.is_empty() || inside, "row {row}: queries whose slots hold a token");
             }
             let [from, to] = self.places(row);
-            let inside = from >= to || (from >= 0 && to <= places as i128);
+            let within = 0..=places as i128;
+            let is_unread = self.origins.is_none() && from == to;
+            let inside = is_unread || within.contains(&from) && within.contains(&to);
             assert!(inside, "row {row}, {from} to {to}, does not lie in {places} places");
             let apart = self.origins.is_some() || self.reach(row).end <= slots;
             assert!(apart, "row {row}: keys within {slots}");

@@ -113,7 +113,8 @@ fn header<'a, 'b>(
     let places = legend_places(&keys);
     let further = places.last().map_or(0, |(_, y)| *y);
     let (top, body) = area.split_vertically(HEADER as i32 + further);
-    let bold = ("sans-serif", 18.0 * 1.24, FontStyle::Bold, &INK).into_text_style(area);
+    let size = title_size(title) * 1.24;
+    let bold = ("sans-serif", size, FontStyle::Bold, &INK).into_text_style(area);
     top.draw(&Text::new(title.to_owned(), (14, 10), bold))?;
     for (key, (x, y)) in keys.iter().zip(places) {
         let y = 50 + y;
@@ -140,6 +141,12 @@ fn header<'a, 'b>(
         top.draw(&Text::new(key.name.to_owned(), (x + 30, y), left))?;
     }
     Ok(body)
+}
+
+/// The size at which a title fits its row: a wide font's bold letters are about 0.57 of it, and names come from users.
+fn title_size(title: &str) -> f64 {
+    let letters = title.chars().count().max(1) as f64;
+    (f64::from(SIZE.0 - 2 * 14) / (0.57 * letters)).min(18.0)
 }
 
 /// Where each entry of a legend begins: across, and below its first row.
@@ -247,6 +254,15 @@ mod tests {
         assert_eq!(places[7].1, LEGEND_ROW);
         for (key, (x, _)) in keys(8).iter().zip(places) {
             assert!(x + 30 + 6 * key.name.len() as i32 <= SIZE.0 as i32, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn long_titles_are_drawn_smaller() {
+        assert_eq!(title_size("Ideal exits"), 18.0);
+        for letters in [64, 120] {
+            let width = title_size(&"n".repeat(letters)) * 0.57 * letters as f64;
+            assert!((width - 612.0).abs() < 1.0, "{width}");
         }
     }
 

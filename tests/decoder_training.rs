@@ -60,6 +60,7 @@ fn run(model: &Llama, golden: &Golden, objective: Objective) -> Pass {
         watch: true,
         dropout: None,
         scale: 1.0,
+        label_smoothing: 0.0,
         gradient_checkpointing: false,
     };
     pass(model, &batch, &targets, &config)

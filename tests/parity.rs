@@ -173,6 +173,7 @@ fn run(loaded: &Loaded, golden: &GoldenBatch, weights: Vec<f64>, checkpointing: 
         watch: true,
         dropout: None,
         scale: 1.0,
+        label_smoothing: 0.0,
         gradient_checkpointing: checkpointing,
     };
     pass(&loaded.model, &batch, &targets, &config)

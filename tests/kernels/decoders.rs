@@ -125,22 +125,27 @@ fn head_losses_and_their_gradients() {
     let states = random([30, 20], 1).inner();
     let weight = |bias| Weight { matrix: random([57, 20], 2).inner(), bias };
     let bias = random([57], 3).inner();
-    for bias in [None, Some(bias)] {
+    for (bias, smoothing) in [(None, 0.0), (Some(bias), 0.2)] {
         let run = |body: fn(_, &_, &[u32], _, Option<&mut HeadGradients>) -> HeadLoss| {
             let mut gradients = HeadGradients {
                 matrix: Some(random([57, 20], 4).inner()),
                 bias: bias.as_ref().map(|_| random([57], 5).inner()),
             };
             let weight = weight(bias.clone());
-            let watched = body(states.clone(), &weight, &labels, None, None);
+            let scoring = |factor| Scoring { smoothing, factor };
+            let watched = body(states.clone(), &weight, &labels, scoring(None), None);
             assert!(watched.of_states.is_none());
-            let read = body(states.clone(), &weight, &labels, Some(0.3), Some(&mut gradients));
-            assert_eq!((watched.loss, watched.right), (read.loss, read.right));
+            let read =
+                body(states.clone(), &weight, &labels, scoring(Some(0.3)), Some(&mut gradients));
+            assert_eq!((watched.loss, watched.smoothed), (read.loss, read.smoothed));
+            assert_eq!(watched.right, read.right);
             (read, gradients)
         };
         let ((ours, our_gradients), (theirs, their_gradients)) =
             (run(kernels::head_loss), run(plain::head_loss));
         assert!((ours.loss - theirs.loss).abs() < 1e-4 * theirs.loss);
+        assert!((ours.smoothed - theirs.smoothed).abs() < 1e-4 * theirs.smoothed);
+        assert_eq!(ours.smoothed == ours.loss, smoothing == 0.0);
         assert_eq!(ours.right, theirs.right);
         same_tensor("of states", ours.of_states.unwrap(), theirs.of_states.unwrap());
         same_tensor("of weight", our_gradients.matrix.unwrap(), their_gradients.matrix.unwrap());

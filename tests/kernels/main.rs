@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use ee_models::kernels::{
     self, Activation, AdamW, AdamWTensors, AttentionShape, CachePlace, Dropout, HeadGradients,
-    HeadLoss, Rotary, RowStatistics, Rows, Weight, plain,
+    HeadLoss, Rotary, RowStatistics, Rows, Scoring, Weight, plain,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -2,7 +2,7 @@
 //!
 //! A [`Lane`] is a batch with its cache: prompts are padded on the left and share slots, a prompt is read with
 //! [`Rows::Many`] and every step with [`Rows::Few`], so that a row's numbers have the same bits alone and in any
-//! batch. A [`Run`] adds the texts. A [`Way`] says what a step gives each row: one token of all layers, one of
+//! batch. Where an encoder reads the prompts, the decoder's first token is a step like any other. A [`Run`] adds the texts. A [`Way`] says what a step gives each row: one token of all layers, one of
 //! the layers that its rule asks for, or as many as a draft was right about. Rows that have ended leave the
 //! batch; a row may also be kept twice.
 
@@ -45,13 +45,13 @@ impl Options {
                 return complain("it has no tokens".to_owned());
             }
             let (n, new, room) = (prompt.len(), self.max_new_tokens, model.max_positions());
-            if n + new > room {
+            if n > model.longest_prompt(new) {
                 return complain(format!(
                     "{n} tokens and {new} new ones do not fit the model's {room} positions"
                 ));
             }
-            if let Some(&id) = prompt.iter().find(|&&id| id as usize >= model.vocabulary_size()) {
-                let size = model.vocabulary_size();
+            let size = model.prompt_vocabulary();
+            if let Some(&id) = prompt.iter().find(|&&id| id as usize >= size) {
                 return complain(format!("token {id} is not in the vocabulary of {size}"));
             }
         }
@@ -77,16 +77,22 @@ impl<'m> Lane<'m> {
     /// # Panics
     /// When there is no prompt.
     pub fn begin(model: &'m dyn Decoder, prompts: &[Vec<u32>], room: usize) -> (Self, Stream) {
-        let width = prompts.iter().map(Vec::len).max().expect("there are prompts");
-        let padding: Arc<[usize]> = prompts.iter().map(|prompt| width - prompt.len()).collect();
-        let mut tokens = Vec::with_capacity(prompts.len() * width);
-        for prompt in prompts {
-            tokens.resize(tokens.len() + width - prompt.len(), 0);
-            tokens.extend_from_slice(prompt);
+        let opening = model.opening();
+        let has_encoder = !opening.is_empty();
+        let begun: Vec<&[u32]> =
+            prompts.iter().map(|prompt| if has_encoder { opening } else { prompt }).collect();
+        let width = begun.iter().map(|tokens| tokens.len()).max().expect("there are prompts");
+        let padding: Arc<[usize]> = begun.iter().map(|tokens| width - tokens.len()).collect();
+        let mut tokens = Vec::with_capacity(begun.len() * width);
+        for own in begun {
+            tokens.resize(tokens.len() + width - own.len(), 0);
+            tokens.extend_from_slice(own);
         }
-        let cache = model.empty_cache(padding, width + room);
+        let mut cache = model.empty_cache(padding, width + room);
+        model.remember(prompts, &mut cache);
         let mut lane = Self { model, cache, depth: model.n_layers(), filled: 0 };
-        let stream = lane.embed(&tokens, 0, Rows::Many);
+        let rows = if has_encoder { Rows::Few } else { Rows::Many };
+        let stream = lane.embed(&tokens, 0, rows);
         lane.filled = width;
         (lane, stream)
     }

@@ -192,8 +192,8 @@ fn rows_hold_what_their_norm_and_their_labels_say() {
     refuses("in rows of 4", || rotate(4, &x, &x, &mut out));
     refuses("angles", || rotate(0, &x, &x, &mut out));
     refuses("angles", || rotate(1, &[], &[], &mut out));
-    refuses("more numbers", || cross_entropy(&mut [], HALF, &[0, 0], None));
-    refuses("there is none", || cross_entropy(&mut [], 0, &[0], None));
+    refuses("more numbers", || cross_entropy(&mut [], HALF, &[0, 0], 0.0, None));
+    refuses("there is none", || cross_entropy(&mut [], 0, &[0], 0.0, None));
     refuses("more numbers", || row_statistics(&[], HALF, Some(&[0, 0])));
     refuses("rows of 6", || {
         let statistics = NormStatistics { mean: &mut [0.0; 2], inverse_deviation: &mut [0.0; 2] };

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 
+use crate::exit::Memory;
 use crate::indices::indices;
 use crate::kernels::{self, CachePlace};
 
@@ -22,6 +23,57 @@ pub struct KvCache {
     padding: Arc<[usize]>,
     shifts: Arc<[usize]>,
     capacity: usize,
+}
+
+/// Keys and values of an encoder's states in one layer. Rows of a batch may share them: what rows attend to is not
+/// copied when rows are.
+#[derive(Clone, Debug)]
+pub struct MemoryKv {
+    /// `[texts * width, heads * head_dim]`
+    pub key: Tensor<2>,
+    /// As `key`.
+    pub value: Tensor<2>,
+    /// Tokens of each text.
+    lengths: Arc<[usize]>,
+    /// Tokens per text, padding included.
+    width: usize,
+    /// The text that each row of the cache attends to.
+    texts: Arc<[usize]>,
+}
+
+impl MemoryKv {
+    /// What a layer projects of an encoder's states, one text per row.
+    pub fn new(memory: &Memory, key: Tensor<2>, value: Tensor<2>) -> Self {
+        let Memory { ref lengths, width, .. } = *memory;
+        let texts = (0..lengths.len()).collect();
+        Self { key, value, lengths: lengths.clone(), width, texts }
+    }
+
+    /// Tokens per text, padding included.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Tokens of the texts that some rows of the cache attend to, all if absent.
+    pub fn lengths(&self, rows: Option<&[usize]>) -> Vec<usize> {
+        self.of_rows(rows, |text| self.lengths[text])
+    }
+
+    /// Where those texts begin, counted in tokens.
+    pub fn origins(&self, rows: Option<&[usize]>) -> Arc<[isize]> {
+        self.of_rows(rows, |text| (text * self.width) as isize)
+    }
+
+    fn of_rows<T, C: FromIterator<T>>(
+        &self,
+        rows: Option<&[usize]>,
+        of_text: impl Fn(usize) -> T,
+    ) -> C {
+        match rows {
+            Some(rows) => rows.iter().map(|&row| of_text(self.texts[row])).collect(),
+            None => self.texts.iter().map(|&text| of_text(text)).collect(),
+        }
+    }
 }
 
 impl KvCache {
@@ -43,6 +95,7 @@ impl KvCache {
             shifts: Arc::clone(&shifts),
             capacity,
             lens: lens.clone(),
+            memory: None,
         };
         Self { layers: (0..n_layers).map(layer).collect(), padding, shifts, capacity }
     }
@@ -57,7 +110,16 @@ impl KvCache {
         &self.padding
     }
 
-    /// Keeps the given rows alone, in the given order.
+    /// Gives layer `index` what its rows attend to besides their own tokens.
+    ///
+    /// # Panics
+    /// If there is not one text per row.
+    pub fn remember(&mut self, index: usize, memory: MemoryKv) {
+        assert_eq!(memory.texts.len(), self.padding.len(), "texts, one per row");
+        self.layers[index].memory = Some(memory);
+    }
+
+    /// Keeps the given rows alone, in the given order; a row may be named several times.
     ///
     /// # Panics
     /// If a row is not there.
@@ -72,6 +134,9 @@ impl KvCache {
                 |tensor: Option<Tensor<2>>| tensor.map(|tensor| tensor.select(0, slots.clone()));
             (layer.key, layer.value) = (keep(layer.key.take()), keep(layer.value.take()));
             layer.lens = rows.iter().map(|&row| layer.lens[row]).collect();
+            if let Some(memory) = &mut layer.memory {
+                memory.texts = rows.iter().map(|&row| memory.texts[row]).collect();
+            }
         }
     }
 
@@ -105,6 +170,7 @@ pub struct LayerKv {
     capacity: usize,
     /// Slots filled so far, per row.
     lens: Vec<usize>,
+    memory: Option<MemoryKv>,
 }
 
 impl LayerKv {
@@ -121,6 +187,11 @@ impl LayerKv {
     /// Whether some row has no slot filled.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What the rows attend to besides their own tokens, where there is an encoder.
+    pub fn memory(&self) -> Option<&MemoryKv> {
+        self.memory.as_ref()
     }
 
     /// Slots per row.
@@ -282,6 +353,22 @@ mod tests {
         let one = || Tensor::<2>::zeros([1, 1], &device);
         cache.layer(0).append_rows(Some(&[0]), one(), one(), 0, 1);
         cache.layer(0).append_rows(Some(&[1]), one(), one(), 1, 1);
+    }
+
+    #[test]
+    fn rows_kept_twice_attend_to_the_same_text() {
+        let device = Device::flex();
+        let mut cache = KvCache::new(1, 1, 1, Arc::from([0, 0]), &device);
+        let hidden = Tensor::<2>::zeros([6, 1], &device);
+        let memory = Memory { hidden: hidden.clone(), lengths: Arc::from([3, 2]), width: 3 };
+        cache.remember(0, MemoryKv::new(&memory, hidden.clone(), hidden));
+        cache.keep(&[1, 1, 0]);
+        let memory = cache.layer(0).memory().unwrap();
+        assert_eq!(
+            (memory.lengths(None), &memory.origins(None)[..]),
+            (vec![2, 2, 3], &[3, 3, 0][..])
+        );
+        assert_eq!(&memory.origins(Some(&[2]))[..], [0]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub mod loss;
 pub mod parameters;
 pub mod signal;
 
-pub use cache::{KvCache, LayerKv};
+pub use cache::{KvCache, LayerKv, MemoryKv};
 pub use error::{Error, Result};
 pub use exit::{
     Backbone, Batch, Block, Decoder, DropoutKey, ExitModel, Memory, Stream, Sublayer, WeightBytes,

@@ -161,6 +161,7 @@ impl<M: Trainable> Run<M> {
         let config = StepConfig {
             weights: self.config.objective.weights(replicas.first().n_layers()),
             watch: done.is_multiple_of(self.watch_every()),
+            label_smoothing: 0.0,
             gradient_checkpointing: self.config.training.gradient_checkpointing,
             learning_rate: self.config.optimizer.learning_rate * self.schedule.factor(done),
             dropout: Some((self.config.seed, done)),

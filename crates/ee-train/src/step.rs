@@ -30,6 +30,8 @@ pub struct StepConfig {
     pub weights: Vec<f64>,
     /// Whether exits of weight 0 are also read.
     pub watch: bool,
+    /// The share of the weight that labels give to the other outputs.
+    pub label_smoothing: f64,
     /// Whether layers are run again on the way back rather than kept.
     pub gradient_checkpointing: bool,
     /// The learning rate of this step.
@@ -176,6 +178,7 @@ impl Work<'_> {
                 watch: config.watch,
                 dropout: config.dropout.map(key),
                 scale: share,
+                label_smoothing: config.label_smoothing,
                 gradient_checkpointing: config.gradient_checkpointing,
             };
             let earlier = passed.gradients.take();
@@ -191,19 +194,21 @@ impl Work<'_> {
     }
 }
 
-/// Σ weight · loss over the exits that count.
+/// Σ weight · smoothed loss over the exits that count.
 fn objective(weights: &[f64], exits: &[Option<ExitReading>]) -> f64 {
     let counted = weights.iter().zip(exits).filter(|&(&weight, _)| weight != 0.0);
-    counted.map(|(weight, exit)| weight * exit.map_or(f64::NAN, |exit| exit.loss)).sum()
+    counted.map(|(weight, exit)| weight * exit.map_or(f64::NAN, |exit| exit.smoothed)).sum()
 }
 
 /// Adds the measurements of a micro-batch to those of its step.
 fn add_share(total: &mut [Option<ExitReading>], further: &[Option<ExitReading>], share: f64) {
     for (total, further) in total.iter_mut().zip(further) {
         let Some(further) = further else { continue };
-        let so_far = total.unwrap_or(ExitReading { loss: 0.0, accuracy: 0.0 });
+        let nothing = ExitReading { loss: 0.0, smoothed: 0.0, accuracy: 0.0 };
+        let so_far = total.unwrap_or(nothing);
         *total = Some(ExitReading {
             loss: so_far.loss + share * further.loss,
+            smoothed: so_far.smoothed + share * further.smoothed,
             accuracy: so_far.accuracy + share * further.accuracy,
         });
     }

@@ -92,7 +92,7 @@ impl Candidates {
     fn of(model: &dyn Decoder, mut ids: Vec<u32>) -> Self {
         // On ties the lowest id wins, here as everywhere.
         ids.sort_unstable();
-        let Weight { matrix, bias } = model.head_weight();
+        let Weight { matrix, bias } = model.answer_weight();
         let places: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
         let places = TensorData::new(places, [ids.len()]);
         let places = Tensor::<1, Int>::from_data(places, &matrix.device());

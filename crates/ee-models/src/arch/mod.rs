@@ -5,6 +5,7 @@
 pub mod bert;
 pub mod llama;
 mod size;
+mod special;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -13,9 +14,10 @@ use burn::tensor::Device;
 use serde_json::{Map, Value};
 
 pub use self::size::ModelSize;
+pub use self::special::SpecialTokens;
 use crate::checkpoint::{Keys, Naming, Precision, read_json};
 use crate::error::{Error, Result};
-use crate::exit::Backbone;
+use crate::exit::{Backbone, Decoder};
 
 /// What distinguishes one family of checkpoints from the others.
 #[derive(Clone, Copy, Debug)]
@@ -47,12 +49,42 @@ pub trait Family: Debug + Sync {
         device: &Device,
     ) -> Result<Box<dyn Backbone>>;
 
+    /// Loads a checkpoint folder onto a device as what continues texts, its matrices in the given format.
+    ///
+    /// # Errors
+    /// As [`Family::backbone`]; for a family that continues no texts.
+    fn decoder(
+        &self,
+        folder: &Path,
+        _precision: Precision,
+        _device: &Device,
+    ) -> Result<LoadedDecoder> {
+        let Facts { model_type, kind, .. } = self.facts();
+        let complaint =
+            format!("model_type '{model_type}' is {kind}, expected a model that generates");
+        Err(Error::Config { path: folder.join("config.json"), complaint })
+    }
+
     /// How large a checkpoint folder's model is, by its `config.json`, with a head of `labels` labels where it
     /// classifies.
     ///
     /// # Errors
     /// When `config.json` is absent or broken.
     fn size(&self, folder: &Path, labels: Option<&[String]>) -> Result<ModelSize>;
+}
+
+/// A model that continues texts, with what must be known besides its parameters.
+pub struct LoadedDecoder {
+    /// The model, on its device.
+    pub model: Box<dyn Decoder>,
+    /// `model_type` of its family.
+    pub model_type: &'static str,
+    /// The tokens that begin and end a text.
+    pub special: SpecialTokens,
+    /// What of the files is of no use.
+    pub notices: Vec<String>,
+    /// Names of tensors of the checkpoint that the model does not use.
+    pub unused: Vec<String>,
 }
 
 /// Every family.
@@ -76,6 +108,14 @@ pub fn of_folder(folder: &Path) -> Result<&'static dyn Family> {
 /// As [`of_folder`] and [`Family::backbone`].
 pub fn backbone(folder: &Path, precision: Precision, device: &Device) -> Result<Box<dyn Backbone>> {
     of_folder(folder)?.backbone(folder, precision, device)
+}
+
+/// Loads a checkpoint folder as what continues texts, as [`Family::decoder`].
+///
+/// # Errors
+/// As [`of_folder`] and [`Family::decoder`].
+pub fn decoder(folder: &Path, precision: Precision, device: &Device) -> Result<LoadedDecoder> {
+    of_folder(folder)?.decoder(folder, precision, device)
 }
 
 /// The family that a configuration names; `path` is what complaints name.

@@ -9,6 +9,7 @@ pub struct Batch {
     type_ids: Vec<u32>,
     lengths: Arc<[usize]>,
     width: usize,
+    source: Option<Arc<Batch>>,
 }
 
 impl Batch {
@@ -40,7 +41,24 @@ impl Batch {
                 lengths[row]
             )));
         }
-        Ok(Self { token_ids, type_ids, lengths: lengths.into(), width })
+        Ok(Self { token_ids, type_ids, lengths: lengths.into(), width, source: None })
+    }
+
+    /// The same, each row a decoder's text about what its encoder reads in the same row of `source`.
+    ///
+    /// # Errors
+    /// When there is not one source per row.
+    pub fn with_source(self, source: Self) -> Result<Self> {
+        let (rows, sources) = (self.n_rows(), source.n_rows());
+        if rows != sources {
+            return Err(Error::Batch(format!("{sources} sources for a batch of {rows} rows")));
+        }
+        Ok(Self { source: Some(Arc::new(source)), ..self })
+    }
+
+    /// What an encoder reads, row by row.
+    pub fn source(&self) -> Option<&Self> {
+        self.source.as_deref()
     }
 
     /// Number of rows.
@@ -80,5 +98,9 @@ mod tests {
         assert!(wrong.to_string().contains("needs 6"), "{wrong}");
         let empty = Batch::new(vec![1; 6], vec![0; 6], vec![3, 0], 3).unwrap_err();
         assert!(empty.to_string().contains("row 1"), "{empty}");
+        let rows = |n: usize| Batch::new(vec![1; n], vec![0; n], vec![1; n], 1).unwrap();
+        assert_eq!(rows(2).with_source(rows(2)).unwrap().source().unwrap().n_rows(), 2);
+        let wrong = rows(2).with_source(rows(3)).unwrap_err().to_string();
+        assert!(wrong.contains("3 sources for a batch of 2 rows"), "{wrong}");
     }
 }

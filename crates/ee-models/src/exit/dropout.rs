@@ -13,7 +13,12 @@ impl DropoutKey {
         Self::new(&[self.0, layer as u64, number]).0
     }
 
-    /// The key of one part of what shares this one.
+    /// The key of an encoder's pass beside its decoder's.
+    pub fn of_source(self) -> Self {
+        self.part(0)
+    }
+
+    /// The key of one part of what shares this one; exits are parts from 1.
     pub fn part(self, number: usize) -> Self {
         Self::new(&[self.0, number as u64])
     }

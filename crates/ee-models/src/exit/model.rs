@@ -47,6 +47,13 @@ pub trait Backbone {
         state
     }
 
+    /// The batch after all layers, as [`Backbone::last_state`] makes it.
+    fn read_whole(&self, batch: &Batch, dropout: Option<DropoutKey>) -> Stream {
+        let run = |stream, index| self.layer(index, stream);
+        let last = (0..self.n_layers()).fold(self.embed(batch, dropout), run);
+        Stream { hidden: self.last_state(last.hidden.clone()), ..last }
+    }
+
     /// The batch at the depths 0..=N, the last one as [`Backbone::last_state`] makes it: what transformers
     /// calls `hidden_states`.
     fn states(&self, batch: &Batch) -> Vec<Stream> {
@@ -65,6 +72,12 @@ pub trait ExitModel {
     /// The model without its head.
     fn backbone(&self) -> &dyn Backbone;
 
+    /// The layers that read a batch's source, whole and always, where there are any: [`ExitModel::backbone`] is then
+    /// a decoder that attends to their last states.
+    fn encoder(&self) -> Option<&dyn Backbone> {
+        None
+    }
+
     /// [`Backbone::n_layers`]
     fn n_layers(&self) -> usize {
         self.backbone().n_layers()
@@ -75,9 +88,16 @@ pub trait ExitModel {
         self.backbone().device()
     }
 
-    /// [`Backbone::embed`]
+    /// [`Backbone::embed`], attending to the batch's source where there is an encoder.
+    ///
+    /// # Panics
+    /// When an encoder has no source to read.
     fn embed(&self, batch: &Batch, dropout: Option<DropoutKey>) -> Stream {
-        self.backbone().embed(batch, dropout)
+        let stream = self.backbone().embed(batch, dropout);
+        let Some(encoder) = self.encoder() else { return stream };
+        let source = batch.source().expect("an encoder reads a source");
+        let read = encoder.read_whole(source, dropout.map(DropoutKey::of_source));
+        stream.with_memory(read.into_memory())
     }
 
     /// [`Backbone::layer`]
@@ -95,10 +115,16 @@ pub trait ExitModel {
     /// The head's last product, `[outputs, d_model]`: logits are its product with [`ExitModel::head_state`].
     fn head_weight(&self) -> Weight;
 
+    /// The head's last product where an answer is chosen: [`ExitModel::head_weight`], with tokens that are never an
+    /// answer ruled out by their bias.
+    fn answer_weight(&self) -> Weight {
+        self.head_weight()
+    }
+
     /// The shared head on states of any depth, `[rows, d_model]` → logits `[rows, outputs]`. As [`Rows::Few`]
     /// the head's weight is read once for all rows.
     fn read(&self, state: Tensor<2>, rows: Rows) -> Tensor<2> {
-        let [logits] = kernels::project(self.head_state(state, None), [self.head_weight()], rows);
+        let [logits] = kernels::project(self.head_state(state, None), [self.answer_weight()], rows);
         logits
     }
 
@@ -130,6 +156,31 @@ pub trait Decoder: ExitModel {
     /// Positions that the model was made for.
     fn max_positions(&self) -> usize;
 
+    /// The tokens that a decoder begins with where an encoder reads the prompts; none where the prompts are what
+    /// it goes on from.
+    fn opening(&self) -> &[u32] {
+        &[]
+    }
+
+    /// Entries of the vocabulary that prompts are written in.
+    fn prompt_vocabulary(&self) -> usize {
+        self.vocabulary_size()
+    }
+
+    /// Tokens of the longest prompt that this many new ones can follow; 0 where none can.
+    fn longest_prompt(&self, new_tokens: usize) -> usize {
+        self.max_positions().saturating_sub(new_tokens)
+    }
+
+    /// The token that a text of the longest length ends with, whatever the model says.
+    fn forced_end(&self) -> Option<u32> {
+        None
+    }
+
+    /// Reads the prompts with the encoder, where there is one, and gives every layer of the cache the keys and values
+    /// that its tokens attend to ([`KvCache::remember`]).
+    fn remember(&self, _prompts: &[Vec<u32>], _cache: &mut KvCache) {}
+
     /// A cache with room for `capacity` slots, for rows whose first `padding[r]` slots hold no token.
     fn empty_cache(&self, padding: Arc<[usize]>, capacity: usize) -> KvCache;
 
@@ -142,8 +193,8 @@ pub trait Decoder: ExitModel {
     /// Goes from depth `index` to depth `index + 1`, attending to the cache and appending to it.
     fn layer_with(&self, index: usize, stream: Stream, cache: &mut LayerKv) -> Stream;
 
-    /// Appends to the cache of layer `index` the keys and values that it projects from the stream's state,
-    /// with its own norm, and computes nothing else of the layer.
+    /// Appends to the cache of layer `index` the keys and values of the tokens, which it projects from the
+    /// stream's state with its own norm, and computes nothing else of the layer.
     fn write_kv(&self, index: usize, stream: &Stream, cache: &mut LayerKv);
 
     /// What a step has to read of the weights.

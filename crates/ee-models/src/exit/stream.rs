@@ -35,6 +35,11 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// The same with another tensor of the states.
+    pub(crate) fn map(self, change: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Self {
+        Self { hidden: change(self.hidden), ..self }
+    }
+
     /// That of the given rows, in the given order; a row may be named twice.
     pub fn rows(&self, rows: &[usize]) -> Self {
         let lengths = rows.iter().map(|&row| self.lengths[row]).collect();
@@ -55,8 +60,8 @@ pub struct Placement {
     pub start: usize,
     /// Per row, slots at the beginning of the cache that hold no token.
     pub padding: Arc<[usize]>,
-    /// The angles of each token's position.
-    pub rotary: Rotary,
+    /// The angles of each token's position, where positions rotate queries and keys.
+    pub rotary: Option<Rotary>,
     /// How weights are read.
     pub rows: Rows,
     /// The row of the cache that each row belongs to; its own if absent.
@@ -139,10 +144,10 @@ impl Stream {
         let placement = Placement {
             start: placement.start,
             padding: rows.iter().map(|&row| placement.padding[row]).collect(),
-            rotary: Rotary {
-                cos: of_tokens(&placement.rotary.cos),
-                sin: of_tokens(&placement.rotary.sin),
-            },
+            rotary: placement
+                .rotary
+                .as_ref()
+                .map(|rotary| Rotary { cos: of_tokens(&rotary.cos), sin: of_tokens(&rotary.sin) }),
             rows: placement.rows,
             cache_rows: Some(rows.iter().map(|&row| cache_rows[row]).collect()),
         };

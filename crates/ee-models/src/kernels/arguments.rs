@@ -52,11 +52,22 @@ pub struct Rotary {
     pub sin: Tensor<2>,
 }
 
+/// How labelled states are scored.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Scoring {
+    /// The share of the weight that the labels give to the other outputs, in equal parts.
+    pub smoothing: f64,
+    /// Gradients are those of this times the smoothed sum; none are taken if absent.
+    pub factor: Option<f64>,
+}
+
 /// What the head says of some labelled states.
 #[derive(Debug)]
 pub struct HeadLoss {
     /// Σ −log p(label), in nats.
     pub loss: f64,
+    /// The same of smoothed labels (see [`ee_kernels::cross_entropy`]).
+    pub smoothed: f64,
     /// Rows whose argmax (ties: lowest column) is the label.
     pub right: usize,
     /// The gradient of the states, `[rows, d]`; `None` where no gradient was asked for.

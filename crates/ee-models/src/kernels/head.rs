@@ -2,10 +2,10 @@
 
 use burn::tensor::Tensor;
 
-use super::arguments::{HeadGradients, HeadLoss, RowStatistics, Weight};
+use super::arguments::{HeadGradients, HeadLoss, RowStatistics, Scoring, Weight};
 use super::{flex, plain};
 
-/// Cross-entropy of softmax(x Wᵀ + b) against a label per row, and the gradients of `factor` · its sum.
+/// Cross-entropy of softmax(x Wᵀ + b) against a label per row, and the gradients that `scoring` asks for.
 ///
 /// Nothing carries a graph (one host synchronisation). On the CPU the logits become their own gradient and
 /// `gradients` are added to in place where nothing else holds them.
@@ -19,14 +19,14 @@ pub fn head_loss(
     states: Tensor<2>,
     weight: &Weight,
     labels: &[u32],
-    factor: Option<f64>,
+    scoring: Scoring,
     gradients: Option<&mut HeadGradients>,
 ) -> HeadLoss {
     match gradients {
-        None => flex::head_loss(&states, weight, labels, factor, None)
-            .unwrap_or_else(|| plain::head_loss(states, weight, labels, factor, None)),
-        Some(gradients) => flex::head_loss(&states, weight, labels, factor, Some(gradients))
-            .unwrap_or_else(|| plain::head_loss(states, weight, labels, factor, Some(gradients))),
+        None => flex::head_loss(&states, weight, labels, scoring, None)
+            .unwrap_or_else(|| plain::head_loss(states, weight, labels, scoring, None)),
+        Some(gradients) => flex::head_loss(&states, weight, labels, scoring, Some(gradients))
+            .unwrap_or_else(|| plain::head_loss(states, weight, labels, scoring, Some(gradients))),
     }
 }
 

@@ -17,7 +17,7 @@ use burn::tensor::{Int, Tensor};
 
 pub use arguments::{
     Activation, AdamW, AdamWTensors, AttentionShape, CachePlace, Dropout, HeadGradients, HeadLoss,
-    Rotary, RowStatistics, Rows, Sight, Weight,
+    Rotary, RowStatistics, Rows, Scoring, Sight, Weight,
 };
 pub use attention::{attention, rotate, write_cache};
 pub use head::{head_loss, pull, row_statistics};

@@ -7,7 +7,7 @@ use super::gradients::Gathered;
 use super::{ExitReading, Targets};
 use crate::exit::{DropoutKey, ExitModel};
 use crate::indices::indices;
-use crate::kernels::{self, HeadGradients, HeadLoss, Weight};
+use crate::kernels::{self, HeadGradients, HeadLoss, Scoring, Weight};
 
 /// Bytes of logits that are alive at once.
 pub const LOGIT_BYTES: usize = 64 << 20;
@@ -31,17 +31,24 @@ fn select(states: &Tensor<2>, places: &[usize]) -> Tensor<2> {
 #[derive(Default)]
 struct Sums {
     loss: f64,
+    smoothed: f64,
     right: usize,
 }
 
 impl Sums {
     fn add(&mut self, part: &HeadLoss) {
         self.loss += part.loss;
+        self.smoothed += part.smoothed;
         self.right += part.right;
     }
 
     fn reading(&self, n: usize) -> ExitReading {
-        ExitReading { loss: self.loss / n as f64, accuracy: self.right as f64 / n as f64 }
+        let mean = |sum: f64| sum / n as f64;
+        ExitReading {
+            loss: mean(self.loss),
+            smoothed: mean(self.smoothed),
+            accuracy: mean(self.right as f64),
+        }
     }
 }
 
@@ -50,6 +57,7 @@ impl Sums {
 pub(super) struct Reader<'a> {
     pub(super) targets: &'a Targets,
     pub(super) dropout: Option<DropoutKey>,
+    pub(super) smoothing: f64,
     /// Bytes of logits that are alive at once.
     pub(super) logits: usize,
 }
@@ -58,27 +66,28 @@ pub(super) struct Reader<'a> {
 pub(super) fn watch<M: ExitModel>(
     model: &M,
     states: &Tensor<2>,
-    Reader { targets, dropout, logits }: Reader<'_>,
+    Reader { targets, dropout, smoothing, logits }: Reader<'_>,
 ) -> ExitReading {
     let weight = model.head_weight();
     let chunk = chunk(&weight, logits);
+    let scoring = Scoring { smoothing, factor: None };
     let mut sums = Sums::default();
     let parts = targets.places.chunks(chunk).zip(targets.labels.chunks(chunk));
     for (number, (places, labels)) in parts.enumerate() {
         let dropout = dropout.map(|key| key.part(number));
         let normed = model.head_state(select(states, places), dropout);
-        sums.add(&kernels::head_loss(normed, &weight, labels, None, None));
+        sums.add(&kernels::head_loss(normed, &weight, labels, scoring, None));
     }
     sums.reading(targets.len())
 }
 
 /// Reads an exit whose loss is minimized: its reading, and the gradient of its states at the targets'
 /// places, `[n, d_model]`. The head's gradients go to `gathered`. `states` are without autodiff; gradients
-/// are those of `factor` · Σ loss.
+/// are those of `factor` · Σ smoothed loss.
 pub(super) fn differentiate<M: ExitModel + Module>(
     model: &M,
     states: &Tensor<2>,
-    Reader { targets, dropout, logits }: Reader<'_>,
+    Reader { targets, dropout, smoothing, logits }: Reader<'_>,
     factor: f64,
     gathered: &mut Gathered,
 ) -> (ExitReading, Tensor<2>) {
@@ -92,6 +101,7 @@ pub(super) fn differentiate<M: ExitModel + Module>(
         matrix: begin(&tracked.matrix, gathered),
         bias: tracked.bias.as_ref().and_then(|bias| begin(bias, gathered)),
     };
+    let scoring = Scoring { smoothing, factor: Some(factor) };
     let mut sums = Sums::default();
     let mut of_states = Vec::new();
     let parts = targets.places.chunks(chunk).zip(targets.labels.chunks(chunk));
@@ -99,7 +109,7 @@ pub(super) fn differentiate<M: ExitModel + Module>(
         let leaf = Tensor::from_inner(select(states, places)).require_grad();
         let normed = model.head_state(leaf.clone(), dropout.map(|key| key.part(number)));
         let plain = normed.clone().inner();
-        let part = kernels::head_loss(plain, &weight, labels, Some(factor), Some(&mut gradients));
+        let part = kernels::head_loss(plain, &weight, labels, scoring, Some(&mut gradients));
         sums.add(&part);
         let of_normed = part.of_states.expect("was asked for");
         let mut backward = kernels::pull(normed, of_normed).backward();

@@ -79,8 +79,10 @@ pub struct PassConfig {
     pub watch: bool,
     /// Where dropout masks come from; `None` drops nothing.
     pub dropout: Option<DropoutKey>,
-    /// Gradients are those of `scale` · Σ weight · loss.
+    /// Gradients are those of `scale` · Σ weight · smoothed loss.
     pub scale: f64,
+    /// The share of the weight that labels give to the other outputs (see [`ee_kernels::cross_entropy`]).
+    pub label_smoothing: f64,
     /// Whether a layer's input alone is kept and the layer is run again on the way back (Chen et al. 2016): memory
     /// of one layer for the time of one more forward pass.
     pub gradient_checkpointing: bool,
@@ -91,6 +93,8 @@ pub struct PassConfig {
 pub struct ExitReading {
     /// Mean cross-entropy, in nats: −mean log p(label).
     pub loss: f64,
+    /// The same of smoothed labels: what is minimized. [`ExitReading::loss`] where nothing is smoothed.
+    pub smoothed: f64,
     /// Share of the places whose argmax (ties: lowest id) is the label.
     pub accuracy: f64,
 }

@@ -1,4 +1,7 @@
 //! One pass: forward layer by layer, and back down with the exits' gradients.
+//!
+//! Where a decoder attends to an encoder, the encoder goes up first and comes down last, with the sum of the
+//! gradients that the decoder's layers ask of its states.
 
 use std::time::Instant;
 
@@ -8,7 +11,7 @@ use burn::tensor::{Gradients, IndexingUpdateOp, Tensor};
 use super::gradients::Gathered;
 use super::head::{LOGIT_BYTES, Reader, differentiate, watch};
 use super::{ExitReading, Pass, PassConfig, PassSeconds, Targets};
-use crate::exit::{Batch, ExitModel, Stream};
+use crate::exit::{Backbone, Batch, DropoutKey, ExitModel, Memory, Stream};
 use crate::indices::indices;
 use crate::kernels;
 
@@ -79,7 +82,8 @@ pub fn evaluate<M: ExitModel>(model: &M, batch: &Batch, targets: &Targets) -> Ve
     (0..model.n_layers())
         .map(|index| {
             stream = model.layer(index, stream.clone());
-            watch(model, &stream.hidden, Reader { targets, dropout: None, logits: LOGIT_BYTES })
+            let reader = Reader { targets, dropout: None, smoothing: 0.0, logits: LOGIT_BYTES };
+            watch(model, &stream.hidden, reader)
         })
         .collect()
 }
@@ -107,35 +111,59 @@ struct Sweep<'a, M> {
     heads: f64,
 }
 
+/// Some layers, and the same without autodiff.
+#[derive(Clone, Copy)]
+struct Stack<'m> {
+    layers: &'m dyn Backbone,
+    plain: &'m dyn Backbone,
+}
+
+/// A stack that has gone up.
+struct Ascended<'m> {
+    stack: Stack<'m>,
+    /// Depth 0; what it attends to is without autodiff.
+    embedded: Stream,
+    rungs: Vec<Rung>,
+    /// The deepest state, without autodiff.
+    state: Tensor<2>,
+}
+
+impl Ascended<'_> {
+    /// The deepest state for a decoder to attend to, without autodiff.
+    fn memory(&self) -> Memory {
+        let Stream { lengths, width, .. } = &self.embedded;
+        let hidden = self.stack.plain.last_state(self.state.clone());
+        Memory { hidden, lengths: lengths.clone(), width: *width }
+    }
+}
+
 impl<M: ExitModel + Module> Sweep<'_, M> {
     fn run(&mut self, batch: &Batch) {
-        let embedded = self.model.embed(batch, self.config.dropout);
+        let (model, plain) = (self.model, self.plain.clone());
+        let encoder = model.encoder().map(|encoder| {
+            let source = batch.source().expect("an encoder reads a source");
+            let dropout = self.config.dropout.map(DropoutKey::of_source);
+            let stack = Stack { layers: encoder, plain: plain.encoder().expect("the same model") };
+            self.ascend(stack, encoder.embed(source, dropout), encoder.n_layers())
+        });
+        let embedded = model.backbone().embed(batch, self.config.dropout);
+        let embedded = match &encoder {
+            Some(encoder) => embedded.with_memory(encoder.memory()),
+            None => embedded,
+        };
         let is_read = |&depth: &usize| self.config.watch || self.config.weights[depth - 1] != 0.0;
         let deepest = (1..=self.exits.len()).rev().find(is_read).expect("some exit has weight");
-        let (mut rungs, mut state) = self.ascend(&embedded, deepest);
-        let mut upstream = None;
-        for depth in (1..=deepest).rev() {
-            upstream = self.read(depth, state, upstream);
-            let Rung { input, output } = rungs.pop().expect("a rung for every depth");
-            state = input.hidden.clone().inner();
-            let Some(gradient) = upstream.take() else { continue };
-            let leaf = input.hidden.clone();
-            let output = output.unwrap_or_else(|| self.model.layer(depth - 1, input).hidden);
-            if !output.is_tracked() {
-                continue;
-            }
-            let mut backward = kernels::pull(output, gradient).backward();
-            upstream = leaf.grad_remove(&mut backward);
-            self.gathered.add(self.model, backward);
-        }
-        if let Some(gradient) = upstream {
-            let backward = kernels::pull(embedded.hidden, gradient).backward();
-            self.gathered.add(self.model, backward);
+        let stack = Stack { layers: model.backbone(), plain: plain.backbone() };
+        let decoder = self.ascend(stack, embedded, deepest);
+        let of_memory = self.descend(decoder, None, true);
+        if let (Some(encoder), Some(of_memory)) = (encoder, of_memory) {
+            let upstream = self.through_last_state(&encoder, of_memory);
+            self.descend(encoder, upstream, false);
         }
     }
 
-    /// Runs the layers up to a depth; the state there is without autodiff.
-    fn ascend(&self, embedded: &Stream, deepest: usize) -> (Vec<Rung>, Tensor<2>) {
+    /// Runs some layers up to a depth.
+    fn ascend<'m>(&self, stack: Stack<'m>, embedded: Stream, deepest: usize) -> Ascended<'m> {
         let mut rungs = Vec::with_capacity(deepest);
         let mut state = embedded.hidden.clone().inner();
         // A frozen embedding asks for no gradient, and the lowest layer need not give one.
@@ -143,23 +171,82 @@ impl<M: ExitModel + Module> Sweep<'_, M> {
         for index in 0..deepest {
             let hidden = Tensor::from_inner(state.clone());
             let hidden = if wanted { hidden.require_grad() } else { hidden };
-            let input = Stream { hidden, ..embedded.clone() };
+            // A leaf of the layer's own graph, of which the gradient is asked for where the encoder learns.
+            let memory = embedded.memory.clone().map(|memory| memory.map(Tensor::from_inner));
+            let memory = memory.map(|memory| memory.map(Tensor::require_grad));
+            let input = Stream { hidden, memory, ..embedded.clone() };
             let output = match self.config.gradient_checkpointing {
                 false => {
-                    let output = self.model.layer(index, input.clone()).hidden;
+                    let output = stack.layers.layer(index, input.clone()).hidden;
                     state = output.clone().inner();
                     Some(output)
                 }
                 true => {
                     let input = Stream { hidden: state, ..embedded.clone() };
-                    state = self.plain.layer(index, input).hidden;
+                    state = stack.plain.layer(index, input).hidden;
                     None
                 }
             };
             rungs.push(Rung { input, output });
             wanted = true;
         }
-        (rungs, state)
+        Ascended { stack, embedded, rungs, state }
+    }
+
+    /// Goes back down with the gradient of the last state, to which those of the exits are added where they are
+    /// `read`; the gradient of the memory.
+    fn descend(
+        &mut self,
+        ascended: Ascended<'_>,
+        mut upstream: Option<Tensor<2>>,
+        read: bool,
+    ) -> Option<Tensor<2>> {
+        let Ascended { stack, embedded, mut rungs, mut state } = ascended;
+        let mut of_memory: Option<Tensor<2>> = None;
+        while let Some(Rung { input, output }) = rungs.pop() {
+            let index = rungs.len();
+            if read {
+                upstream = self.read(index + 1, state, upstream);
+            }
+            state = input.hidden.clone().inner();
+            let Some(gradient) = upstream.take() else { continue };
+            let leaf = input.hidden.clone();
+            let memory = input.memory.as_ref().map(|memory| memory.hidden.clone());
+            let output = output.unwrap_or_else(|| stack.layers.layer(index, input).hidden);
+            if !output.is_tracked() {
+                continue;
+            }
+            let mut backward = kernels::pull(output, gradient).backward();
+            upstream = leaf.grad_remove(&mut backward);
+            if let Some(further) = memory.and_then(|memory| memory.grad_remove(&mut backward)) {
+                of_memory = Some(match of_memory {
+                    Some(sum) => sum + further,
+                    None => further,
+                });
+            }
+            self.gathered.add(self.model, backward);
+        }
+        if let Some(gradient) = upstream
+            && embedded.hidden.is_tracked()
+        {
+            let backward = kernels::pull(embedded.hidden, gradient).backward();
+            self.gathered.add(self.model, backward);
+        }
+        of_memory
+    }
+
+    /// From the gradient of what a decoder attends to, to that of the encoder's last layer.
+    fn through_last_state(
+        &mut self,
+        encoder: &Ascended<'_>,
+        of_memory: Tensor<2>,
+    ) -> Option<Tensor<2>> {
+        let leaf = Tensor::from_inner(encoder.state.clone()).require_grad();
+        let last = encoder.stack.layers.last_state(leaf.clone());
+        let mut backward = kernels::pull(last, of_memory).backward();
+        let upstream = leaf.grad_remove(&mut backward);
+        self.gathered.add(self.model, backward);
+        upstream
     }
 
     /// Reads the exit at a depth if it is to be read, and adds its gradient to the one from above.
@@ -176,7 +263,8 @@ impl<M: ExitModel + Module> Sweep<'_, M> {
         let started = Instant::now();
         // Every exit has its own dropout masks.
         let dropout = self.config.dropout.map(|key| key.part(depth));
-        let reader = Reader { targets: self.targets, dropout, logits: self.logits };
+        let smoothing = self.config.label_smoothing;
+        let reader = Reader { targets: self.targets, dropout, smoothing, logits: self.logits };
         let (reading, upstream) = if weight == 0.0 {
             (watch(&self.plain, &state, reader), upstream)
         } else {

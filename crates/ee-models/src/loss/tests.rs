@@ -41,6 +41,7 @@ fn config(weights: Vec<f64>, checkpointing: bool) -> PassConfig {
         watch: false,
         dropout: None,
         scale: 0.7,
+        label_smoothing: 0.0,
         gradient_checkpointing: checkpointing,
     }
 }

@@ -99,6 +99,7 @@ pub(crate) fn decoder_train(flags: DecoderTrain) -> Result<MeasuredDecoder> {
     let config = |_| StepConfig {
         weights: work.weights(),
         watch: false,
+        label_smoothing: 0.0,
         gradient_checkpointing: flags.gradient_checkpointing,
         learning_rate: 2e-5,
         dropout: None,

@@ -55,6 +55,7 @@ pub(crate) fn encoder_train(flags: EncoderTrain) -> Result<MeasuredEncoder> {
     let config = |number| StepConfig {
         weights: work.weights(),
         watch: true,
+        label_smoothing: 0.0,
         gradient_checkpointing: false,
         learning_rate: 2e-5,
         dropout: Some((0, number)),

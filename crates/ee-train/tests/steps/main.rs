@@ -138,6 +138,7 @@ fn joint(learning_rate: f64, gradient_checkpointing: bool) -> StepConfig {
     StepConfig {
         weights: Objective::JOINT.weights(3),
         watch: false,
+        label_smoothing: 0.0,
         gradient_checkpointing,
         learning_rate,
         dropout: None,

@@ -6,9 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::family::{Biases, FAMILIES, LlamaFamily};
 use super::rope;
-use super::special::{self, SpecialTokens};
 use super::window::Windowed;
-use crate::arch;
+use crate::arch::{self, SpecialTokens, special};
 use crate::checkpoint::{Keys, read_json};
 use crate::error::Result;
 use crate::kernels::Activation;

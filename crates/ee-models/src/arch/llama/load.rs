@@ -3,7 +3,7 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use super::{Llama, LlamaBackbone, LlamaConfig, LlamaFamily};
-use crate::arch::{Facts, Family, ModelSize};
+use crate::arch::{Facts, Family, LoadedDecoder, ModelSize};
 use crate::checkpoint::{CheckpointParameters, ParameterNames, Precision, RandomParameters};
 use crate::error::Result;
 use crate::exit::Backbone;
@@ -68,6 +68,22 @@ impl Family for LlamaFamily {
         let model = LlamaBackbone::new(&config, &mut source);
         source.finish(folder)?;
         Ok(Box::new(model))
+    }
+
+    fn decoder(
+        &self,
+        folder: &Path,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<LoadedDecoder> {
+        let Loaded { model, config, unused, .. } = load(folder, precision, device)?;
+        Ok(LoadedDecoder {
+            model: Box::new(model),
+            model_type: self.facts.model_type,
+            special: config.special,
+            notices: config.notices,
+            unused,
+        })
     }
 
     fn size(&self, folder: &Path, _labels: Option<&[String]>) -> Result<ModelSize> {

@@ -10,7 +10,6 @@ mod family;
 mod load;
 mod lora;
 mod rope;
-mod special;
 mod window;
 
 use std::sync::Arc;
@@ -21,7 +20,6 @@ use burn::tensor::{Device, Tensor};
 pub use self::config::{LlamaConfig, LlamaSizes};
 pub use self::family::{Biases, FAMILIES, LLAMA, LlamaFamily};
 pub use self::load::{Loaded, load, random};
-pub use self::special::SpecialTokens;
 pub use self::window::Windowed;
 use crate::cache::{KvCache, LayerKv};
 use crate::exit::{
@@ -133,7 +131,8 @@ fn placed(norm: Option<&RmsNorm>, state: Tensor<2>, placement: &Placement) -> Te
         Some(norm) => norm.forward_heads(state),
         None => state,
     };
-    kernels::rotate(state, &placement.rotary)
+    let rotary = placement.rotary.as_ref().expect("positions rotate");
+    kernels::rotate(state, rotary)
 }
 
 impl Llama {
@@ -213,6 +212,7 @@ impl LlamaBackbone {
             })
         });
         let rotary = self.numbers.frequencies.at(tokens, &self.device());
+        let rotary = Some(rotary);
         let placement = Some(Placement { start, padding, rotary, rows, cache_rows: None });
         Stream { hidden, lengths, width, dropout: None, placement, memory: None }
     }

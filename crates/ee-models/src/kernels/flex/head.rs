@@ -2,14 +2,14 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 
-use super::super::arguments::{HeadGradients, HeadLoss, RowStatistics, Weight};
+use super::super::arguments::{HeadGradients, HeadLoss, RowStatistics, Scoring, Weight};
 use super::{Operation, apply, dims, input, numbers, output, primitive, stored, untracked, values};
 
 pub(in crate::kernels) fn head_loss(
     states: &Tensor<2>,
     weight: &Weight,
     labels: &[u32],
-    factor: Option<f64>,
+    Scoring { smoothing, factor }: Scoring,
     gradients: Option<&mut HeadGradients>,
 ) -> Option<HeadLoss> {
     let (states, matrix) = (numbers(states)?, untracked(&weight.matrix)?);
@@ -24,7 +24,7 @@ pub(in crate::kernels) fn head_loss(
     let loss = ee_kernels::with_scratch(rows * outputs, |logits| {
         let bias = bias.as_ref().map(values);
         ee_kernels::linear_forward(shape, values(&states), data, bias, logits);
-        let sums = ee_kernels::cross_entropy(logits, outputs, labels, factor);
+        let sums = ee_kernels::cross_entropy(logits, outputs, labels, smoothing, factor);
         let of_states = factor.map(|_| {
             if let Some(gradients) = gradients {
                 add(shape, gradients, logits, values(&states));
@@ -33,7 +33,7 @@ pub(in crate::kernels) fn head_loss(
             ee_kernels::linear_backward_input(shape, logits, data, &mut of_states);
             output(of_states, [rows, inputs])
         });
-        HeadLoss { loss: sums.loss, right: sums.right, of_states }
+        HeadLoss { loss: sums.loss, smoothed: sums.smoothed, right: sums.right, of_states }
     });
     Some(loss)
 }

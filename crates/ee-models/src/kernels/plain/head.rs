@@ -2,14 +2,14 @@ use burn::tensor::{DType, Int, Tensor, TensorData, activation};
 use ee_kernels::not_below_zero;
 
 use super::project;
-use crate::kernels::arguments::{HeadGradients, HeadLoss, RowStatistics, Weight};
+use crate::kernels::arguments::{HeadGradients, HeadLoss, RowStatistics, Scoring, Weight};
 
 /// See [`crate::kernels::head_loss`].
 pub fn head_loss(
     states: Tensor<2>,
     weight: &Weight,
     labels: &[u32],
-    factor: Option<f64>,
+    Scoring { smoothing, factor }: Scoring,
     gradients: Option<&mut HeadGradients>,
 ) -> HeadLoss {
     let [rows, _] = states.dims();
@@ -22,17 +22,25 @@ pub fn head_loss(
     let right = logits.clone().argmax(1).equal(gold.clone()).int().sum().into_scalar::<i64>();
     let log_probabilities = activation::log_softmax(logits, 1);
     let loss = -log_probabilities.clone().gather(1, gold.clone()).sum().into_scalar::<f64>();
+    let share = smoothing / (outputs - 1).max(1) as f64;
+    let smoothed = match smoothing {
+        0.0 => loss,
+        _ => {
+            let all = -log_probabilities.clone().sum().into_scalar::<f64>();
+            (1.0 - smoothing - share) * loss + share * all
+        }
+    };
     let of_states = factor.map(|factor| {
-        let one = Tensor::ones([rows, 1], &states.device());
-        let is_gold = Tensor::zeros([rows, outputs], &states.device());
-        let is_gold = is_gold.scatter(1, gold, one, burn::tensor::IndexingUpdateOp::Add);
-        let of_logits = (log_probabilities.exp() - is_gold) * factor;
+        let more = Tensor::full([rows, 1], 1.0 - smoothing - share, &states.device());
+        let weights = Tensor::full([rows, outputs], share, &states.device());
+        let weights = weights.scatter(1, gold, more, burn::tensor::IndexingUpdateOp::Add);
+        let of_logits = (log_probabilities.exp() - weights) * factor;
         if let Some(gradients) = gradients {
             add(gradients, &of_logits, states);
         }
         of_logits.matmul(weight.matrix.clone().cast(DType::F32))
     });
-    HeadLoss { loss, right: right as usize, of_states }
+    HeadLoss { loss, smoothed, right: right as usize, of_states }
 }
 
 fn add(gradients: &mut HeadGradients, of_logits: &Tensor<2>, states: Tensor<2>) {

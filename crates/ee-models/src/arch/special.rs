@@ -22,7 +22,7 @@ pub struct SpecialTokens {
 impl SpecialTokens {
     /// Takes what a file's JSON says; the rest stays. Returns complaints about what is not a token id, and notices of
     /// ids that the vocabulary does not have.
-    pub(super) fn take(
+    pub(in crate::arch) fn take(
         &mut self,
         json: &Map<String, Value>,
         vocab_size: usize,
@@ -55,7 +55,7 @@ impl SpecialTokens {
 }
 
 /// The tokens that `config.json` states, with the family's where it has no such key; and what never occurs.
-pub(super) fn of_config(
+pub(in crate::arch) fn of_config(
     keys: &mut Keys<'_>,
     json: &Map<String, Value>,
     vocab_size: usize,
@@ -77,7 +77,7 @@ pub(super) fn of_config(
 }
 
 /// A folder's `generation_config.json`; empty where there is none. Where it cannot be used, the notice says so.
-pub(super) fn generation(path: &Path) -> Result<(Map<String, Value>, Option<String>)> {
+pub(in crate::arch) fn generation(path: &Path) -> Result<(Map<String, Value>, Option<String>)> {
     if !path.is_file() {
         return Ok((Map::new(), None));
     }
@@ -92,7 +92,10 @@ pub(super) fn generation(path: &Path) -> Result<(Map<String, Value>, Option<Stri
 }
 
 /// The `generation_config.json` to write.
-pub(super) fn to_json(read: &Map<String, Value>, special: &SpecialTokens) -> Map<String, Value> {
+pub(in crate::arch) fn to_json(
+    read: &Map<String, Value>,
+    special: &SpecialTokens,
+) -> Map<String, Value> {
     if !read.is_empty() {
         return read.clone();
     }
@@ -107,7 +110,7 @@ pub(super) fn to_json(read: &Map<String, Value>, special: &SpecialTokens) -> Map
 }
 
 /// One id as a number, more as a list.
-pub(super) fn ends_to_json(ends: &[u32]) -> Value {
+pub(in crate::arch) fn ends_to_json(ends: &[u32]) -> Value {
     match ends {
         [end] => json!(end),
         ends => json!(ends),

@@ -9,8 +9,10 @@
 
 mod backend;
 mod build;
+mod library;
 mod long;
 mod over;
+mod pair;
 mod settings;
 mod stream;
 mod text;
@@ -28,8 +30,10 @@ use crate::error::Error;
 use crate::task::Example;
 
 /// Files that make up a tokenizer in a checkpoint folder.
-const FILES: [&str; 9] = [
+const FILES: [&str; 11] = [
     "tokenizer.json",
+    pair::SOURCE,
+    pair::TARGET,
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -77,7 +81,7 @@ impl Tokenizer {
                 "no tokenizer, expected tokenizer.json, vocab.txt, or vocab.json and merges.txt";
             return Err(Error::file(folder, expected));
         };
-        let (backend, settings) = Backend::open(folder, kind)?;
+        let (backend, settings) = Backend::open(folder, "tokenizer.json", kind)?;
         let padding_id = settings.padding_id(&backend.inner).ok_or_else(|| {
             Error::file(
                 folder,

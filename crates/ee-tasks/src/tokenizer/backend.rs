@@ -4,6 +4,7 @@
 //! apply. A text is spelled whole and cut afterwards: tokenizers 0.23 on its own stops spelling at the limit, and
 //! then cuts a pair of long texts differently from before where the room is odd.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -38,8 +39,12 @@ impl fmt::Debug for Backend {
 }
 
 impl Backend {
-    /// The tokenizer of `tokenizer.json`, or that of the older vocabulary files.
-    pub(super) fn open(folder: &Path, kind: Option<Kind>) -> Result<(Self, Settings), Error> {
+    /// The tokenizer of the file `name` (`tokenizer.json` as a rule), or that of the older vocabulary files.
+    pub(super) fn open(
+        folder: &Path,
+        name: &str,
+        kind: Option<Kind>,
+    ) -> Result<(Self, Settings), Error> {
         let settings = Settings::read(folder, kind)?;
         if let Some(class) = kind.and_then(|kind| settings.class_unlike(kind)) {
             let message = format!(
@@ -50,7 +55,7 @@ impl Backend {
         }
         let (path, inner) = match kind {
             None => {
-                let path = folder.join("tokenizer.json");
+                let path = folder.join(name);
                 (path.clone(), parsed(&path, &text::read(&path)?)?)
             }
             Some(Kind::WordPiece) => {
@@ -161,15 +166,14 @@ impl Backend {
 
     pub(super) fn check(&self, ids: &[u32]) -> Result<(), Error> {
         let Some(id) = ids.iter().find(|id| !self.has_row(**id)) else { return Ok(()) };
-        let (name, rows) =
-            (self.inner.id_to_token(*id).unwrap_or_default(), self.rows.unwrap_or(0));
-        Err(Error::file(
-            &self.path,
-            format!(
-                "token `{name}` has id {id}, but the model's embedding has {rows} rows: leave it out \
-                 of the text, or use the tokenizer that the model was trained with"
-            ),
-        ))
+        let name = self.inner.id_to_token(*id).unwrap_or_default();
+        Err(no_row(&self.path, &name, *id, self.rows.unwrap_or(0)))
+    }
+
+    /// Ids of special tokens.
+    pub(super) fn special(&self) -> BTreeSet<u32> {
+        let added = self.inner.get_added_tokens_decoder();
+        added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect()
     }
 
     fn guarded<T>(
@@ -189,6 +193,17 @@ impl Backend {
         }
         Error::file(&self.path, format!("cannot encode the text {shown:?}: {message}"))
     }
+}
+
+/// What is wrong with a token that has no row in the model's embedding.
+pub(super) fn no_row(path: &Path, name: &str, id: u32, rows: usize) -> Error {
+    Error::file(
+        path,
+        format!(
+            "token `{name}` has id {id}, but the model's embedding has {rows} rows: leave it out \
+             of the text, or use the tokenizer that the model was trained with"
+        ),
+    )
 }
 
 /// How many tokens stay of two texts that have `room` together: the longer is cut to the shorter, then both, and

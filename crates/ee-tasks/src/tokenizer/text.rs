@@ -1,16 +1,17 @@
-//! Prompts to token ids and ids back to text, for decoders.
+//! Prompts to token ids and ids back to text, for models that answer in words.
 //!
 //! Decoders differ from classifiers in what they need of a tokenizer: a beginning but no end, no
-//! padding, no longest length, and the way back. Only `tokenizer.json` is read: the older files
+//! padding, no longest length, and the way back. Only `tokenizer.json` is read for them: the older files
 //! do not say how a decoder frames a prompt. Decided: a prompt and its response are spelled as the one
 //! text that they are, so that training and teacher forcing see the tokens that any other program
 //! would; spaces before punctuation are left as they are (`clean_up_tokenization_spaces`).
+//! An encoder-decoder reads its prompt as a text of its own, to the end token, and its answers may have
+//! another dictionary: [`TextTokenizer::of_pair`].
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::backend::Backend;
-use super::long::Placed;
+use super::library::Library;
+use super::pair::{Pair, Side};
 use crate::error::Error;
 
 /// The ids of a prompt followed by its response, without an end token.
@@ -22,17 +23,22 @@ pub struct PromptedEncoding {
     pub prompt_length: usize,
 }
 
-/// A decoder's tokenizer.
+/// The tokenizer of a decoder or an encoder-decoder.
 #[derive(Debug, Clone)]
 pub struct TextTokenizer {
-    backend: Backend,
-    special: BTreeSet<u32>,
-    beginning: Option<u32>,
-    end: Option<u32>,
+    sides: Sides,
+}
+
+#[derive(Debug, Clone)]
+enum Sides {
+    /// A decoder: prompts and answers are one text.
+    One(Library),
+    /// An encoder-decoder.
+    Two(Pair),
 }
 
 impl TextTokenizer {
-    /// Takes the tokenizer from a checkpoint folder.
+    /// Takes a decoder's tokenizer from a checkpoint folder.
     ///
     /// # Errors
     /// No `tokenizer.json`, or one that cannot be read.
@@ -50,49 +56,93 @@ impl TextTokenizer {
             };
             return Err(Error::file(folder, message));
         }
-        let (backend, settings) = Backend::open(folder, None)?;
-        let added = backend.inner.get_added_tokens_decoder();
-        let special = added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id);
-        let id = |key| settings.token(key).and_then(|name| backend.inner.token_to_id(name));
-        let (beginning, end) = (id("bos_token"), id("eos_token"));
-        Ok(Self { special: special.collect(), beginning, end, backend })
+        Ok(Self { sides: Sides::One(Library::open(folder, "tokenizer.json", None)?) })
+    }
+
+    /// Takes an encoder-decoder's tokenizer from a checkpoint folder, whatever files it has: in order,
+    /// `tokenizer.source.json` and `tokenizer.target.json` (a dictionary for each side), `tokenizer.json`
+    /// (one for both), or `vocab.json` and `merges.txt` (BART).
+    ///
+    /// What the encoder reads is [`TextTokenizer::encode_prompt`], what the decoder writes is
+    /// [`TextTokenizer::encode_answer`]; ids, sizes and decoding are the target's.
+    ///
+    /// # Errors
+    /// A folder without such files, or with one that cannot be read.
+    pub fn of_pair(folder: &Path) -> Result<Self, Error> {
+        Ok(Self { sides: Sides::Two(Pair::open(folder)?) })
     }
 
     /// The same for a model whose embedding has `rows` rows: a text with a token beyond them is an error.
     #[must_use]
-    pub fn for_rows(mut self, rows: usize) -> Self {
-        self.backend.limit(rows);
+    pub fn for_rows(self, rows: usize) -> Self {
+        self.for_rows_of(rows, rows)
+    }
+
+    /// The same for an encoder-decoder with an embedding for each side. Of a decoder, which has one, the target's
+    /// count.
+    #[must_use]
+    pub fn for_rows_of(mut self, source_rows: usize, target_rows: usize) -> Self {
+        match &mut self.sides {
+            Sides::One(library) => library.backend.limit(target_rows),
+            Sides::Two(pair) => pair.limit(source_rows, target_rows),
+        }
         self
     }
 
     /// # Errors
     /// An id that the model's embedding has no row for.
     pub fn check(&self, ids: &[u32]) -> Result<(), Error> {
-        self.backend.check(ids)
+        match &self.sides {
+            Sides::One(library) => library.backend.check(ids),
+            Sides::Two(pair) => pair.check(ids),
+        }
     }
 
-    /// The ids of a prompt, with what the tokenizer puts before a text (often a beginning) and
-    /// without what it puts after one.
+    /// The ids of a prompt. A decoder's has what the tokenizer puts before a text (often a beginning) and
+    /// not what it puts after one; an encoder-decoder's is all that the encoder reads, the end token included.
     ///
     /// # Errors
     /// A model that cannot spell the text: a vocabulary without an unknown token.
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, Error> {
-        Ok(self.encode(text, None)?.0)
+        match &self.sides {
+            Sides::One(library) => Ok(library.prompt(text, None)?.0),
+            Sides::Two(pair) => pair.source_ids(text),
+        }
     }
 
-    /// The same, where more than `enough` tokens are of no use: of a long text the rest may be missing.
+    /// The same, where more than `enough` tokens are of no use: of a long text the rest may be missing. An
+    /// encoder-decoder reads the whole in any case.
     ///
     /// # Errors
     /// As [`TextTokenizer::encode_prompt`].
     pub fn encode_prompt_within(&self, text: &str, enough: usize) -> Result<Vec<u32>, Error> {
-        Ok(self.encode(text, Some(enough))?.0)
+        match &self.sides {
+            Sides::One(library) => Ok(library.prompt(text, Some(enough))?.0),
+            Sides::Two(pair) => pair.source_ids(text),
+        }
+    }
+
+    /// The ids that an encoder-decoder's decoder writes for a text: without the token that it starts with, and
+    /// with the end token.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::encode_prompt`], and a decoder's tokenizer, which spells answers with their prompts.
+    pub fn encode_answer(&self, text: &str) -> Result<Vec<u32>, Error> {
+        match &self.sides {
+            Sides::One(library) => Err(Error::file(
+                &library.backend.path,
+                "the tokenizer of a decoder, expected that of an encoder-decoder",
+            )),
+            Sides::Two(pair) => pair.answer_ids(text),
+        }
     }
 
     /// The ids of a prompt followed by its response, and where the response begins. A token with
     /// text of both counts as response.
     ///
     /// # Errors
-    /// As [`TextTokenizer::encode_prompt`].
+    /// As [`TextTokenizer::encode_prompt`], and an encoder-decoder's tokenizer: its prompts and answers are two
+    /// texts.
     pub fn encode_prompted(&self, prompt: &str, response: &str) -> Result<PromptedEncoding, Error> {
         self.prompted(prompt, response, None)
     }
@@ -113,7 +163,14 @@ impl TextTokenizer {
         response: &str,
         enough: Option<usize>,
     ) -> Result<PromptedEncoding, Error> {
-        let (ids, ends) = self.encode(&format!("{prompt}{response}"), enough)?;
+        let library = match &self.sides {
+            Sides::One(library) => library,
+            Sides::Two(pair) => {
+                let message = "the tokenizer of an encoder-decoder, expected that of a decoder";
+                return Err(Error::file(pair.target.path(), message));
+            }
+        };
+        let (ids, ends) = library.prompt(&format!("{prompt}{response}"), enough)?;
         let prompt_length = ends.iter().position(|end| *end > prompt.len()).unwrap_or(ids.len());
         Ok(PromptedEncoding { ids, prompt_length })
     }
@@ -123,53 +180,44 @@ impl TextTokenizer {
     /// # Errors
     /// A decoder that fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
-        self.backend.decode(ids)
+        self.target().decode(ids)
     }
 
     /// Whether an id leaves no trace in a text: a special token, or none at all.
     pub(super) fn is_silent(&self, id: u32) -> bool {
-        self.special.contains(&id) || self.backend.inner.id_to_token(id).is_none()
+        self.target().is_silent(id)
     }
 
     /// The token that begins a text, where the tokenizer's settings name one.
     pub fn beginning_id(&self) -> Option<u32> {
-        self.beginning
+        self.target().beginning_id()
     }
 
     /// The token that ends a text, where the tokenizer's settings name one. A checkpoint may
     /// stop at others too.
     pub fn end_id(&self) -> Option<u32> {
-        self.end
+        self.target().end_id()
     }
 
     /// Number of ids, added tokens included; a model may have fewer rows, see [`TextTokenizer::for_rows`].
     pub fn vocabulary_size(&self) -> usize {
-        self.backend.size()
+        self.target().size()
     }
 
-    /// Ids, and for each the end of its text in bytes.
-    fn encode(&self, text: &str, enough: Option<usize>) -> Result<(Vec<u32>, Vec<usize>), Error> {
-        let (spelled, _) = self.backend.spell(text, enough)?;
-        let mut ids = self.before(spelled.first(), text)?;
-        let mut ends = vec![0; ids.len()];
-        ids.extend(spelled.iter().map(|token| token.0));
-        ends.extend(spelled.iter().map(|token| token.2));
-        self.backend.check(&ids)?;
-        Ok((ids, ends))
+    /// The same of prompts: of an encoder-decoder the source's dictionary, of a decoder its only one.
+    pub fn prompt_vocabulary_size(&self) -> usize {
+        match &self.sides {
+            Sides::One(library) => library.size(),
+            Sides::Two(pair) => pair.source_size(),
+        }
     }
 
-    /// What is put before a text, found on its first token.
-    fn before(&self, first: Option<&Placed>, text: &str) -> Result<Vec<u32>, Error> {
-        let framed = self.backend.framed(first.map_or(&[], std::slice::from_ref), None, text)?;
-        // The mask marks what was put around the text, not special tokens written in it.
-        let around = framed.get_special_tokens_mask();
-        let ids = framed.get_ids();
-        let length = match around.iter().position(|around| *around == 0) {
-            Some(first) => first,
-            // Around no text, the end alone tells what follows it.
-            None => ids.iter().take_while(|id| Some(**id) != self.end).count(),
-        };
-        Ok(ids[..length].to_vec())
+    /// Where answers are spelled.
+    fn target(&self) -> &dyn Side {
+        match &self.sides {
+            Sides::One(library) => library,
+            Sides::Two(pair) => &*pair.target,
+        }
     }
 }
 

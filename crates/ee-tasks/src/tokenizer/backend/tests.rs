@@ -12,7 +12,7 @@ fn changed(change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
 
 fn message(change: impl FnOnce(&mut Value)) -> String {
     let folder = changed(change);
-    let opened = Backend::open(folder.path(), None);
+    let opened = Backend::open(folder.path(), "tokenizer.json", None);
     let spelled = opened.and_then(|(backend, _)| backend.cut("the play", Some("was good"), 100));
     spelled.expect_err("a file that breaks the library").to_string()
 }
@@ -47,7 +47,7 @@ fn the_file_s_limits_do_not_act() {
     });
     let plain = changed(|_| {});
     let ids = |folder: &tempfile::TempDir, length| {
-        let (backend, _) = Backend::open(folder.path(), None).unwrap();
+        let (backend, _) = Backend::open(folder.path(), "tokenizer.json", None).unwrap();
         backend.cut("the play was good", None, length).unwrap().get_ids().to_vec()
     };
     let whole = ids(&plain, 100);
@@ -66,7 +66,7 @@ fn a_token_behind_the_embedding_is_an_error_where_it_occurs() {
             "rstrip": false, "normalized": false, "special": true,
         }));
     });
-    let (mut backend, _) = Backend::open(folder.path(), None).unwrap();
+    let (mut backend, _) = Backend::open(folder.path(), "tokenizer.json", None).unwrap();
     let added = backend.inner.token_to_id("[PAD]").unwrap();
     backend.limit(added as usize);
     assert!(backend.cut("the play", None, 100).is_ok());

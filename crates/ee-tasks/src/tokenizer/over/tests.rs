@@ -49,7 +49,7 @@ fn opened(base: &Value, files: &Map<String, Value>) -> Backend {
     for (name, content) in files {
         fixture::write(&folder, name, content.to_string());
     }
-    Backend::open(folder.path(), None).unwrap_or_else(|error| panic!("{error}")).0
+    Backend::open(folder.path(), "tokenizer.json", None).unwrap_or_else(|error| panic!("{error}")).0
 }
 
 /// The release that a case follows, and why where it is not 4.

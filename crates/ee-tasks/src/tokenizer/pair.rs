@@ -1,0 +1,123 @@
+//! The two sides of an encoder-decoder's tokenizer: what its encoder reads, and what its decoder writes.
+//!
+//! A [`Side`] is one of them: one file or folder of this module for each kind. Both may be one and the same. The
+//! files of a folder tell the kind, the most telling first:
+//!
+//! - `tokenizer.source.json` and `tokenizer.target.json`: two dictionaries, as this project learns them;
+//! - `tokenizer.json`: one for both sides (T5, BART, and joined dictionaries of this project);
+//! - `vocab.json` and `merges.txt`: BART, one for both sides.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::library::Library;
+use super::settings::Kind;
+use crate::error::Error;
+
+/// The file of the source's tokenizer where the two sides have dictionaries of their own.
+pub(super) const SOURCE: &str = "tokenizer.source.json";
+/// The same of the target's.
+pub(super) const TARGET: &str = "tokenizer.target.json";
+
+/// One side's texts to ids and back.
+pub(super) trait Side: fmt::Debug + Send + Sync {
+    /// The ids of a text that the encoder reads, with all that stands around it.
+    fn source(&self, text: &str) -> Result<Vec<u32>, Error>;
+
+    /// The ids of a text that the decoder writes: nothing before it, the end token after it.
+    fn answer(&self, text: &str) -> Result<Vec<u32>, Error>;
+
+    /// The text of ids, without special tokens and ids that the dictionary lacks.
+    fn decode(&self, ids: &[u32]) -> Result<String, Error>;
+
+    /// The token of an id, where there is one.
+    fn name(&self, id: u32) -> Option<String>;
+
+    /// Whether an id leaves no trace in a text.
+    fn is_silent(&self, id: u32) -> bool;
+
+    /// The token that begins a text, where there is one.
+    fn beginning_id(&self) -> Option<u32>;
+
+    /// The token that ends a text.
+    fn end_id(&self) -> Option<u32>;
+
+    /// One more than the largest id.
+    fn size(&self) -> usize;
+
+    /// The file that says most of it, for errors.
+    fn path(&self) -> &Path;
+}
+
+/// Both sides, and the rows that a model has for each.
+#[derive(Debug, Clone)]
+pub(super) struct Pair {
+    source: Arc<dyn Side>,
+    pub(super) target: Arc<dyn Side>,
+    /// Rows of the source's and of the target's embedding, where they are known.
+    rows: [Option<usize>; 2],
+}
+
+impl Pair {
+    /// The tokenizer of an encoder-decoder's folder, whatever files it has.
+    pub(super) fn open(folder: &Path) -> Result<Self, Error> {
+        let has = |name: &str| folder.join(name).is_file();
+        if has(SOURCE) || has(TARGET) {
+            let [source, target] = [SOURCE, TARGET].map(|name| Library::open(folder, name, None));
+            return Ok(Self::new(Arc::new(source?), Arc::new(target?)));
+        }
+        let kind = if has("tokenizer.json") {
+            None
+        } else if has("vocab.json") && has("merges.txt") {
+            Some(Kind::ByteLevel)
+        } else {
+            let expected = format!(
+                "no tokenizer of an encoder-decoder, expected tokenizer.json, {SOURCE} and {TARGET}, or \
+                 vocab.json and merges.txt"
+            );
+            return Err(Error::file(folder, expected));
+        };
+        let shared = Arc::new(Library::open(folder, "tokenizer.json", kind)?);
+        Ok(Self::new(shared.clone(), shared))
+    }
+
+    fn new(source: Arc<dyn Side>, target: Arc<dyn Side>) -> Self {
+        Self { source, target, rows: [None; 2] }
+    }
+
+    /// For a model with so many rows in its source's and its target's embedding.
+    pub(super) fn limit(&mut self, source_rows: usize, target_rows: usize) {
+        self.rows = [Some(source_rows), Some(target_rows)];
+    }
+
+    pub(super) fn source_ids(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let ids = self.source.source(text)?;
+        check(&*self.source, self.rows[0], &ids)?;
+        Ok(ids)
+    }
+
+    pub(super) fn answer_ids(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let ids = self.target.answer(text)?;
+        self.check(&ids)?;
+        Ok(ids)
+    }
+
+    /// Refuses ids for which the target's embedding has no row.
+    pub(super) fn check(&self, ids: &[u32]) -> Result<(), Error> {
+        check(&*self.target, self.rows[1], ids)
+    }
+
+    pub(super) fn source_size(&self) -> usize {
+        self.source.size()
+    }
+}
+
+fn check(side: &dyn Side, rows: Option<usize>, ids: &[u32]) -> Result<(), Error> {
+    let Some(rows) = rows else { return Ok(()) };
+    let Some(id) = ids.iter().find(|id| **id as usize >= rows) else { return Ok(()) };
+    Err(super::backend::no_row(side.path(), &side.name(*id).unwrap_or_default(), *id, rows))
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use ee_tasks::{GenerationTask, TextExample};
 use super::Wanted;
 use crate::advise::times::Ask;
 use crate::certify::{examples, examples_to_certify};
-use crate::decoding::{Limits, Request, Room};
+use crate::decoding::{Limits, Request};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::subject::DecoderSubject;
@@ -115,15 +115,13 @@ impl<'a> Source<'a> {
     /// The prompts as the trace had them; an example that is not there has none.
     fn prompts(&self, trace: &Trace) -> Result<Vec<Vec<u32>>> {
         let traced = trace.facts.generation.as_ref().map(|facts| facts.max_new_tokens);
-        let room = Room {
-            positions: self.subject.max_positions(),
-            new_tokens: traced.unwrap_or(self.settings.max_new_tokens),
-            truncate: self.settings.truncate,
-        };
+        let new_tokens = traced.unwrap_or(self.settings.max_new_tokens);
+        let truncate = self.settings.truncate;
         let numbers = examples(trace).into_iter().map(|rows| trace.example[rows.start] as usize);
         let prompts = numbers.map(|number| match self.all.get(number) {
             Some(example) => {
-                Ok(room.fit(number, self.subject.encode(&example.prompt, room.truncate)?)?.ids)
+                let text = (number, &*example.prompt);
+                Ok(self.subject.prompt(text, new_tokens, truncate)?.ids)
             }
             None => Ok(Vec::new()),
         });

@@ -21,7 +21,6 @@ mod times;
 
 use std::path::PathBuf;
 
-use ee_models::ExitModel;
 use ee_models::gate::GATE_FILE;
 use ee_tasks::GenerationTask;
 

@@ -30,7 +30,7 @@ const PROMPTS: usize = 6;
 /// Seconds, one text at a time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Times {
-    /// A prompt through all layers, and the head on its last token.
+    /// A prompt through all layers, an encoder's where there is one, and the head on its last token.
     pub(crate) prompt: f64,
     /// A token through a layer.
     pub(crate) layer: f64,
@@ -129,7 +129,8 @@ impl Times {
     /// Measures the parts.
     pub(crate) fn measure(model: &dyn Decoder, prompts: &[Vec<u32>], asks: &[Ask]) -> Self {
         let mut bench = Bench::new(model, &prompts[..1]);
-        let token = prompts[0][0];
+        // A prompt may be written in another vocabulary than the decoder's.
+        let token = model.opening().first().copied().unwrap_or(prompts[0][0]);
         let mut parts = vec![Vec::new(); 5];
         let mut asked = vec![[const { Vec::new() }; 3]; asks.len()];
         for _ in 0..STEPS {
@@ -172,10 +173,12 @@ fn prompt_seconds(model: &dyn Decoder, prompts: &[Vec<u32>]) -> f64 {
     let device = model.device();
     let chosen = prompts.iter().step_by(prompts.len().div_ceil(PROMPTS));
     let seconds = chosen.map(|prompt| {
-        let (mut lane, stream) = Lane::begin(model, std::slice::from_ref(prompt), 0);
-        let layers = 0..lane.depth();
-        let (stream, seconds) = time(&device, || lane.layers(layers, stream, |_, _| ()));
-        seconds + time(&device, || model.read(model.exit_state(&stream), Rows::Few)).1
+        let read = || {
+            let (mut lane, stream) = Lane::begin(model, std::slice::from_ref(prompt), 0);
+            let stream = lane.layers(0..lane.depth(), stream, |_, _| ());
+            model.read(model.exit_state(&stream), Rows::Few)
+        };
+        time(&device, read).1
     });
     let seconds: Vec<f64> = seconds.collect();
     seconds.iter().sum::<f64>() / seconds.len() as f64

@@ -10,7 +10,6 @@ use ee_decode::head::{HEADS, Head};
 use ee_decode::policy::POLICIES;
 use ee_decode::rule::{DECAY, PLAIN_RULES};
 use ee_decode::{ExitRule, HeadChoice, PolicyChoice, Settings};
-use ee_models::ExitModel;
 use ee_models::gate::GATE_FILE;
 use ee_tasks::GenerationTask;
 

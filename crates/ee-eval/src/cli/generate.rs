@@ -119,8 +119,11 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
     let mut statistics = Vec::with_capacity(request.examples.len());
     for (place, (number, example)) in request.examples.iter().enumerate() {
         let ids = request.ids(&subject, place)?;
+        // A translation stands below what it translates.
+        let follows = subject.encoder_layers().is_none();
         if *show_prompt {
-            ee_files::show!("{}", example.prompt);
+            let gap = if follows { "" } else { "\n" };
+            ee_files::show!("{}{gap}", example.prompt);
         }
         let options = Options {
             max_new_tokens: request.max_new_tokens,
@@ -134,7 +137,7 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
         };
         let mut watcher =
             TextWatcher::new(&subject, 1, &request.stop, false, &interrupt, &mut show);
-        if *show_prompt {
+        if *show_prompt && follows {
             watcher.follow(0, &ids)?;
         }
         let found = generate(subject.model(), &[ids], &options, &mut watcher)

@@ -5,7 +5,7 @@ mod request;
 mod scoring;
 mod watch;
 
-pub(crate) use prompts::Room;
+pub(crate) use prompts::{Prompt, Room};
 pub(crate) use request::{Limits, Request};
 pub(crate) use scoring::{Scoring, Statistics, n_references, of_metric, score};
 pub(crate) use watch::{Generated, TextWatcher};

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use ee_tasks::{GenerationTask, TextExample};
 
-use super::Room;
 use crate::error::{EvalError, Result};
 use crate::subject::DecoderSubject;
 
@@ -95,11 +94,7 @@ impl Request {
     /// The ids of the prompt at a place.
     pub(crate) fn ids(&self, subject: &DecoderSubject, place: usize) -> Result<Vec<u32>> {
         let (number, ref example) = self.examples[place];
-        let room = Room {
-            positions: subject.max_positions(),
-            new_tokens: self.max_new_tokens,
-            truncate: self.truncate,
-        };
-        Ok(room.fit(number, subject.encode(&example.prompt, self.truncate)?)?.ids)
+        let text = (number, &*example.prompt);
+        Ok(subject.prompt(text, self.max_new_tokens, self.truncate)?.ids)
     }
 }

@@ -3,20 +3,21 @@
 use std::path::Path;
 
 use ee_models::Decoder;
-use ee_models::arch::llama::{self, Llama, Loaded};
+use ee_models::arch::{self, LoadedDecoder};
 use ee_models::checkpoint::Precision;
 use ee_models::device::device;
 use ee_models::loss::Objective;
 use ee_tasks::TextTokenizer;
 
 use super::checkpoint::Checkpoint;
+use crate::decoding::{Prompt, Room};
 use crate::error::Result;
 use crate::trace::TraceFacts;
 
-/// A loaded decoder with its tokenizer.
+/// A loaded decoder, with or without an encoder that reads its prompts, and its tokenizer.
 pub(crate) struct DecoderSubject {
     checkpoint: Checkpoint,
-    loaded: Loaded,
+    loaded: LoadedDecoder,
     tokenizer: TextTokenizer,
     weights: Precision,
 }
@@ -24,32 +25,28 @@ pub(crate) struct DecoderSubject {
 impl DecoderSubject {
     /// Loads the checkpoint of `folder` onto the device called `device_name`.
     pub(crate) fn open(folder: &Path, weights: Precision, device_name: &str) -> Result<Self> {
-        let tokenizer = TextTokenizer::from_folder(folder)?;
-        let loaded = llama::load(folder, weights, &device(device_name)?)?;
-        let tokenizer = tokenizer.for_rows(loaded.config.vocab_size);
-        for notice in &loaded.config.notices {
+        let loaded = arch::decoder(folder, weights, &device(device_name)?)?;
+        let tokenizer = tokenizer(folder, &*loaded.model)?;
+        for notice in &loaded.notices {
             ee_files::note!("notice: {notice}");
         }
-        if loaded.config.special.ends.is_empty() {
+        if loaded.special.ends.is_empty() {
             ee_files::note!(
                 "notice: {} names no end token: every text goes on to its longest length",
                 folder.display()
             );
         }
-        Ok(Self {
-            checkpoint: Checkpoint::open(
-                folder,
-                device_name,
-                loaded.config.family.facts.model_type,
-            )?,
-            loaded,
-            tokenizer,
-            weights,
-        })
+        let checkpoint = Checkpoint::open(folder, device_name, loaded.model_type)?;
+        Ok(Self { checkpoint, loaded, tokenizer, weights })
     }
 
-    pub(crate) fn model(&self) -> &Llama {
-        &self.loaded.model
+    pub(crate) fn model(&self) -> &dyn Decoder {
+        &*self.loaded.model
+    }
+
+    /// Layers of the encoder that reads the prompts; none where there is no encoder.
+    pub(crate) fn encoder_layers(&self) -> Option<usize> {
+        self.model().encoder().map(|encoder| encoder.n_layers())
     }
 
     pub(crate) fn tokenizer(&self) -> &TextTokenizer {
@@ -58,7 +55,7 @@ impl DecoderSubject {
 
     /// The tokens that end a text.
     pub(crate) fn ends(&self) -> &[u32] {
-        &self.loaded.config.special.ends
+        &self.loaded.special.ends
     }
 
     /// The token that training teaches to end a text with: the tokenizer's, else the first of the model's.
@@ -67,26 +64,56 @@ impl DecoderSubject {
         end.or(self.ends().first().copied())
     }
 
-    /// The ids of a prompt; of an empty one the token that a text begins with. Of one that fits the model in
-    /// no way and is not cut either (`truncate`), the end may be missing.
-    pub(crate) fn encode(&self, prompt: &str, truncate: bool) -> Result<Vec<u32>> {
+    /// The ids of a prompt, which must fit beside this many new tokens or may be cut to (`truncate`). Of an empty
+    /// one the token that a text begins with.
+    pub(crate) fn prompt(
+        &self,
+        (number, text): (usize, &str),
+        new_tokens: usize,
+        truncate: bool,
+    ) -> Result<Prompt> {
+        let room = Room::of(self.model(), new_tokens, truncate);
+        // Of one that fits in no way and is not cut either, the end may be missing.
         let mut ids = match truncate {
-            true => self.tokenizer.encode_prompt(prompt)?,
-            false => self.tokenizer.encode_prompt_within(prompt, self.max_positions() + 1)?,
+            true => self.tokenizer.encode_prompt(text)?,
+            false => self.tokenizer.encode_prompt_within(text, room.enough())?,
         };
-        if ids.is_empty() {
-            ids.extend(self.loaded.config.special.beginning);
+        if ids.is_empty() && !room.has_encoder {
+            ids.extend(self.loaded.special.beginning);
         }
-        Ok(ids)
+        room.fit(number, ids)
+    }
+
+    /// A prompt and the gold answer that the model is given after it, at most this many tokens of it; the end token
+    /// is one of them.
+    pub(crate) fn with_answer(
+        &self,
+        (number, text): (usize, &str),
+        answer: &str,
+        new_tokens: usize,
+        truncate: bool,
+    ) -> Result<(Prompt, Vec<u32>)> {
+        let (ids, mut answer) = if self.model().opening().is_empty() {
+            let encoding = self.tokenizer.encode_prompted(text, answer)?;
+            let mut ids = encoding.ids;
+            let mut answer = ids.split_off(encoding.prompt_length);
+            answer.extend(self.taught_end());
+            (ids, answer)
+        } else {
+            (self.tokenizer.encode_prompt(text)?, self.tokenizer.encode_answer(answer)?)
+        };
+        answer.truncate(new_tokens);
+        let room = Room::of(self.model(), answer.len(), truncate);
+        Ok((room.fit(number, ids)?, answer))
     }
 
     /// The longest text, in tokens.
     pub(crate) fn max_positions(&self) -> usize {
-        self.loaded.config.max_position_embeddings
+        self.model().max_positions()
     }
 
     pub(crate) fn vocabulary_size(&self) -> usize {
-        self.loaded.config.vocab_size
+        self.model().vocabulary_size()
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -131,4 +158,13 @@ impl DecoderSubject {
     pub(crate) fn facts(&self) -> TraceFacts {
         self.checkpoint.facts()
     }
+}
+
+/// The tokenizer of a model's folder, which has two sides where an encoder reads the prompts.
+fn tokenizer(folder: &Path, model: &dyn Decoder) -> Result<TextTokenizer> {
+    let tokenizer = match model.opening() {
+        [] => TextTokenizer::from_folder(folder)?,
+        _ => TextTokenizer::of_pair(folder)?,
+    };
+    Ok(tokenizer.for_rows_of(model.prompt_vocabulary(), model.vocabulary_size()))
 }

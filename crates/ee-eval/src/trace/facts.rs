@@ -47,6 +47,9 @@ pub struct GenerationFacts {
     pub weights: String,
     /// Examples of this trace whose prompt was cut to fit the model's positions.
     pub truncated: usize,
+    /// Layers of the encoder that reads the prompts, where there is one; exits are the decoder's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder_layers: Option<usize>,
 }
 
 /// Which part of a run a trace holds: examples whose number leaves `index − 1` when divided by `count`.

@@ -97,6 +97,7 @@ pub(crate) fn as_text(mut trace: Trace, lengths: &[u32]) -> Trace {
         max_new_tokens: 100,
         weights: "f32".to_owned(),
         truncated: 0,
+        encoder_layers: None,
     });
     trace.facts.labels.clear();
     trace.facts.metrics.clear();

@@ -26,7 +26,6 @@ pub(crate) use self::way::Way;
 use std::time::Instant;
 
 use ee_decode::generate::{Options, Unwatched, generate};
-use ee_models::ExitModel;
 
 use self::material::Material;
 use self::outputs::Texts;

@@ -7,7 +7,6 @@
 use ee_decode::clock::Part;
 use ee_decode::generate::{Choice, Sampling};
 use ee_decode::speculate::{Plan, Tally};
-use ee_models::ExitModel;
 use serde::Serialize;
 
 use super::material::Material;

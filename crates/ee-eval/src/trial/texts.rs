@@ -8,7 +8,6 @@ use ee_decode::clock::Clock;
 use ee_decode::generate::{Choice, Options, Watcher, generate};
 use ee_decode::speculate::{Strategy, Tally, speculate};
 use ee_decode::{Settings, decode};
-use ee_models::ExitModel;
 use ee_tasks::TextMetric;
 use ee_tasks::metrics::bootstrap_of;
 

@@ -11,7 +11,6 @@ mod run;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use ee_models::ExitModel;
 use ee_tasks::{GenerationTask, TextExample};
 use rayon::prelude::*;
 
@@ -108,7 +107,7 @@ impl Run<'_> {
     /// Runs the batches that are not yet kept beside `place`; returns what all of them say.
     fn batches(&self, place: &Path, is_stream: bool) -> Result<(Trace, Vec<TextRecord>, Parts)> {
         let mut order: Vec<&Prepared> = self.all.iter().collect();
-        order.sort_by_key(|prepared| std::cmp::Reverse(prepared.ids.len()));
+        order.sort_by_key(|prepared| std::cmp::Reverse(prepared.n_tokens()));
         let batches = order.chunks(self.work.batch);
         let n_batches = batches.len();
         let parts = Parts::open(place, &identity(self.facts, self.work, self.all))?;
@@ -157,7 +156,7 @@ impl Run<'_> {
                 prompt: example.prompt.clone(),
                 prediction: rows.text.clone(),
                 references: example.references.clone(),
-                prompt_tokens: prepared.prompt_tokens,
+                prompt_tokens: prepared.prompt.len(),
                 new_tokens: rows.tokens.len(),
                 ended: rows.has_ended || self.work.teacher_forced,
                 statistics: self.scoring.statistics(&rows.text, &example.references)?,
@@ -187,6 +186,7 @@ fn facts(
             max_new_tokens: work.new_tokens(),
             weights: subject.weights().to_owned(),
             truncated: 0,
+            encoder_layers: subject.encoder_layers(),
         }),
         metrics: metrics.collect(),
         layers: subject.model().n_layers(),

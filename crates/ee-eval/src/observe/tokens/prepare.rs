@@ -4,7 +4,6 @@ use ee_tasks::TextExample;
 use sha2::{Digest, Sha256};
 
 use super::TokenWork;
-use crate::decoding::Room;
 use crate::error::{EvalError, Result};
 use crate::subject::DecoderSubject;
 use crate::trace::{Shard, TraceFacts};
@@ -13,16 +12,16 @@ use crate::trace::{Shard, TraceFacts};
 pub(super) struct Prepared {
     pub(super) number: u32,
     pub(super) example: TextExample,
-    /// Prompt, and in a teacher-forced trace the answer after it.
-    pub(super) ids: Vec<u32>,
-    pub(super) prompt_tokens: usize,
+    pub(super) prompt: Vec<u32>,
+    /// In a teacher-forced trace the answer that the model is given.
+    pub(super) answer: Vec<u32>,
     pub(super) is_truncated: bool,
 }
 
 impl Prepared {
-    /// How many of the ids are given before the first that is predicted.
-    pub(super) fn given(&self) -> usize {
-        self.prompt_tokens.max(1)
+    /// Tokens of prompt and answer.
+    pub(super) fn n_tokens(&self) -> usize {
+        self.prompt.len() + self.answer.len()
     }
 
     fn of(
@@ -31,31 +30,14 @@ impl Prepared {
         number: u32,
         example: TextExample,
     ) -> Result<Self> {
-        let new_tokens = work.new_tokens();
-        let (ids, answer) = if work.teacher_forced {
-            let encoding =
-                subject.tokenizer().encode_prompted(&example.prompt, &example.response)?;
-            let mut prompt = encoding.ids;
-            let mut answer = prompt.split_off(encoding.prompt_length);
-            answer.extend(subject.taught_end());
-            answer.truncate(new_tokens);
-            (prompt, answer)
+        let text = (number as usize, &*example.prompt);
+        let (prompt, answer) = if work.teacher_forced {
+            subject.with_answer(text, &example.response, work.new_tokens(), work.truncate)?
         } else {
-            (subject.encode(&example.prompt, work.truncate)?, Vec::new())
+            (subject.prompt(text, work.new_tokens(), work.truncate)?, Vec::new())
         };
-        let room = Room {
-            positions: subject.max_positions(),
-            new_tokens: if work.teacher_forced { answer.len() } else { new_tokens },
-            truncate: work.truncate,
-        };
-        let prompt = room.fit(number as usize, ids)?;
-        Ok(Self {
-            number,
-            example,
-            prompt_tokens: prompt.ids.len(),
-            ids: [prompt.ids, answer].concat(),
-            is_truncated: prompt.is_truncated,
-        })
+        let is_truncated = prompt.is_truncated;
+        Ok(Self { number, example, prompt: prompt.ids, answer, is_truncated })
     }
 }
 
@@ -95,8 +77,9 @@ pub(super) fn identity(facts: &TraceFacts, work: &TokenWork<'_>, prepared: &[Pre
 /// SHA-256 of what is run and what it is compared with, in hexadecimal: data files may change between two runs.
 fn data(prepared: &[Prepared]) -> String {
     let mut hash = Sha256::new();
-    for Prepared { number, example, ids, prompt_tokens, .. } in prepared {
-        let what = (number, ids, prompt_tokens, &example.prompt, &example.references);
+    for Prepared { number, example, prompt, answer, .. } in prepared {
+        let ids = [prompt.as_slice(), answer].concat();
+        let what = (number, ids, prompt.len(), &example.prompt, &example.references);
         hash.update(format!("{what:?}\n"));
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()

@@ -2,7 +2,7 @@
 
 use ee_decode::generate::{Choice, Options, generate};
 use ee_models::signal::{Agreement, Signal, Signals};
-use ee_models::{Batch, ExitModel};
+use ee_models::{Batch, Decoder};
 
 use super::TokenWork;
 use super::prepare::Prepared;
@@ -26,7 +26,7 @@ pub(super) fn greedy(
     batch: &[&Prepared],
     interrupt: &Interrupt,
 ) -> Result<Vec<Rows>> {
-    let prompts: Vec<Vec<u32>> = batch.iter().map(|prepared| prepared.ids.clone()).collect();
+    let prompts: Vec<Vec<u32>> = batch.iter().map(|prepared| prepared.prompt.clone()).collect();
     let options = Options {
         max_new_tokens: work.new_tokens(),
         choice: Choice::Greedy,
@@ -49,39 +49,82 @@ pub(super) fn greedy(
 
 pub(super) fn teacher_forced(subject: &DecoderSubject, batch: &[&Prepared]) -> Result<Vec<Rows>> {
     let model = subject.model();
-    let width = batch.iter().map(|prepared| prepared.ids.len()).max().unwrap_or(0);
-    let lengths: Vec<usize> = batch.iter().map(|prepared| prepared.ids.len()).collect();
-    let mut ids = Vec::with_capacity(batch.len() * width);
-    // Each answer token is predicted at the token before it.
-    let mut places = Vec::new();
-    for (row, prepared) in batch.iter().enumerate() {
-        ids.extend_from_slice(&prepared.ids);
-        ids.resize((row + 1) * width, 0);
-        places.extend((prepared.given()..prepared.ids.len()).map(|at| row * width + at - 1));
-    }
-    let types = vec![0; ids.len()];
-    let mut stream = model.embed(&Batch::new(ids, types, lengths, width)?, None);
+    let given = Given::new(model, batch)?;
+    let mut stream = model.embed(&given.batch, None);
     let mut states = Vec::with_capacity(model.n_layers());
     for index in 0..model.n_layers() {
         stream = model.layer(index, stream);
-        states.push(stream.select(&places));
+        states.push(stream.select(&given.places));
     }
     let signals = Signals::of_states(model, &states).map_err(|error| {
-        let place = places[error.row];
-        let prepared = batch[place / width];
-        // The state of a place predicts the token after it.
-        let position = place % width + 1 - prepared.given();
-        EvalError::of_batch(error.at_token(position), |_| prepared.number as usize)
+        let (row, position) = given.answer_at(error.row);
+        EvalError::of_batch(error.at_token(position), |_| batch[row].number as usize)
     })?;
     let mut next = 0;
     let rows = batch.iter().map(|prepared| {
-        let tokens = prepared.ids[prepared.given()..].to_vec();
-        let rows = next..next + tokens.len();
+        let rows = next..next + prepared.answer.len();
         next = rows.end;
         let signals = rows.map(|row| signals.row(row).to_vec()).collect();
+        let tokens = prepared.answer.clone();
         Rows { tokens, signals, text: String::new(), has_ended: true }
     });
     Ok(rows.collect())
+}
+
+/// Prompts with their answers as a model reads them whole.
+struct Given {
+    batch: Batch,
+    /// The places that predict an answer token, row after row: each the one before it.
+    places: Vec<usize>,
+    /// The first of them in each row.
+    first: Vec<usize>,
+}
+
+impl Given {
+    fn new(model: &dyn Decoder, prepared: &[&Prepared]) -> Result<Self> {
+        let opening = model.opening();
+        let begun = prepared.iter().map(|of| if opening.is_empty() { &of.prompt } else { opening });
+        let begun: Vec<&[u32]> = begun.collect();
+        // Nothing is predicted after an answer's last token.
+        let read = prepared.iter().zip(&begun).map(|(of, begun)| {
+            let answer = &of.answer[..of.answer.len().saturating_sub(1)];
+            [begun, answer].concat()
+        });
+        let batch = padded(&read.collect::<Vec<_>>())?;
+        let batch = match opening {
+            [] => batch,
+            _ => {
+                let prompts: Vec<&[u32]> = prepared.iter().map(|of| &*of.prompt).collect();
+                batch.with_source(padded(&prompts)?)?
+            }
+        };
+        let width = batch.width();
+        let starts = begun.iter().enumerate();
+        let first: Vec<usize> = starts.map(|(row, begun)| row * width + begun.len() - 1).collect();
+        let answers = prepared.iter().map(|of| of.answer.len());
+        let places = first.iter().zip(answers).flat_map(|(&first, n)| first..first + n).collect();
+        Ok(Self { batch, places, first })
+    }
+
+    /// The row and the answer's token that one of the places predicts.
+    fn answer_at(&self, index: usize) -> (usize, usize) {
+        let place = self.places[index];
+        let row = place / self.batch.width();
+        (row, place - self.first[row])
+    }
+}
+
+/// Texts padded on the right.
+fn padded<T: AsRef<[u32]>>(texts: &[T]) -> Result<Batch> {
+    let lengths: Vec<usize> = texts.iter().map(|text| text.as_ref().len()).collect();
+    let width = lengths.iter().copied().max().unwrap_or(0);
+    let mut ids = Vec::with_capacity(texts.len() * width);
+    for (row, text) in texts.iter().enumerate() {
+        ids.extend_from_slice(text.as_ref());
+        ids.resize((row + 1) * width, 0);
+    }
+    let types = vec![0; ids.len()];
+    Ok(Batch::new(ids, types, lengths, width)?)
 }
 
 pub(super) fn trace(
@@ -108,7 +151,7 @@ pub(super) fn trace(
             trace.example.push(prepared.number);
             trace.position.push(position);
             trace.gold.push(*token);
-            trace.prompt_tokens.push(prepared.prompt_tokens as u32);
+            trace.prompt_tokens.push(prepared.prompt.len() as u32);
             exits.into_iter().for_each(|(signal, agreement)| trace.signals.push(signal, agreement));
         }
     }

@@ -5,7 +5,6 @@ pub(crate) mod report;
 use ee_decode::Settings;
 use ee_decode::rule::Rule;
 use ee_models::loss::Objective;
-use ee_models::{Decoder, ExitModel};
 use serde::Serialize;
 
 use super::fidelity::Fidelity;

@@ -2,9 +2,9 @@
 //!
 //! A [`Lane`] is a batch with its cache: prompts are padded on the left and share slots, a prompt is read with
 //! [`Rows::Many`] and every step with [`Rows::Few`], so that a row's numbers have the same bits alone and in any
-//! batch. Where an encoder reads the prompts, the decoder's first token is a step like any other. A [`Run`] adds the texts. A [`Way`] says what a step gives each row: one token of all layers, one of
-//! the layers that its rule asks for, or as many as a draft was right about. Rows that have ended leave the
-//! batch; a row may also be kept twice.
+//! batch. Where an encoder reads the prompts, the decoder's first token is a step like any other. A [`Run`] adds the
+//! texts. A [`Way`] says what a step gives each row: one token of all layers, one of the layers that its rule asks for,
+//! or as many as a draft was right about. Rows that have ended leave the batch; a row may also be kept twice.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -38,24 +38,37 @@ impl Options {
     /// # Errors
     /// An empty prompt, one that leaves no room for its new tokens, an unknown token.
     pub fn check(&self, model: &dyn Decoder, prompts: &[Vec<u32>]) -> Result<(), Error> {
-        for (row, prompt) in prompts.iter().enumerate() {
-            let complain =
-                |complaint: String| Err(Error::Batch(format!("prompt {row}: {complaint}")));
-            if prompt.is_empty() {
-                return complain("it has no tokens".to_owned());
-            }
-            let (n, new, room) = (prompt.len(), self.max_new_tokens, model.max_positions());
-            if n > model.longest_prompt(new) {
-                return complain(format!(
-                    "{n} tokens and {new} new ones do not fit the model's {room} positions"
-                ));
-            }
-            let size = model.prompt_vocabulary();
-            if let Some(&id) = prompt.iter().find(|&&id| id as usize >= size) {
-                return complain(format!("token {id} is not in the vocabulary of {size}"));
-            }
-        }
-        Ok(())
+        let numbered = prompts.iter().enumerate();
+        numbered
+            .map(|(row, prompt)| check_prompt(model, row, prompt, self.max_new_tokens))
+            .collect()
+    }
+}
+
+/// Whether a prompt can be continued by `new` tokens.
+///
+/// # Errors
+/// It is empty, leaves no room for its new tokens, or holds an unknown token.
+pub(crate) fn check_prompt(
+    model: &dyn Decoder,
+    row: usize,
+    prompt: &[u32],
+    new: usize,
+) -> Result<(), Error> {
+    let complain = |complaint: String| Err(Error::Batch(format!("prompt {row}: {complaint}")));
+    if prompt.is_empty() {
+        return complain("it has no tokens".to_owned());
+    }
+    let (n, room) = (prompt.len(), model.max_positions());
+    if n > model.longest_prompt(new) {
+        return complain(format!(
+            "{n} tokens and {new} new ones do not fit the model's {room} positions"
+        ));
+    }
+    let size = model.prompt_vocabulary();
+    match prompt.iter().find(|&&id| id as usize >= size) {
+        Some(id) => complain(format!("token {id} is not in the vocabulary of {size}")),
+        None => Ok(()),
     }
 }
 
@@ -71,28 +84,40 @@ pub struct Lane<'m> {
 }
 
 impl<'m> Lane<'m> {
-    /// Embeds some prompts, with room for `room` tokens after them. The prompts count as read: they must run
-    /// through the layers before anything else does.
+    /// Embeds some prompts, with room for `room` tokens after them; `depth` layers will run. The prompts count as
+    /// read: they must run through the layers before anything else does. Where an encoder reads the prompts, it has
+    /// done so, and what is embedded is the last token of the decoder's opening.
     ///
     /// # Panics
     /// When there is no prompt.
-    pub fn begin(model: &'m dyn Decoder, prompts: &[Vec<u32>], room: usize) -> (Self, Stream) {
-        let opening = model.opening();
-        let has_encoder = !opening.is_empty();
-        let begun: Vec<&[u32]> =
-            prompts.iter().map(|prompt| if has_encoder { opening } else { prompt }).collect();
-        let width = begun.iter().map(|tokens| tokens.len()).max().expect("there are prompts");
-        let padding: Arc<[usize]> = begun.iter().map(|tokens| width - tokens.len()).collect();
-        let mut tokens = Vec::with_capacity(begun.len() * width);
-        for own in begun {
-            tokens.resize(tokens.len() + width - own.len(), 0);
-            tokens.extend_from_slice(own);
+    pub fn begin(
+        (model, depth): (&'m dyn Decoder, usize),
+        prompts: &[Vec<u32>],
+        room: usize,
+    ) -> (Self, Stream) {
+        assert!(!prompts.is_empty(), "there are prompts");
+        if let Some((&last, before)) = model.opening().split_last() {
+            let padding = std::iter::repeat_n(0, prompts.len()).collect();
+            let mut cache = model.empty_cache(padding, before.len() + 1 + room);
+            model.remember(prompts, &mut cache);
+            let mut lane = Self { model, cache, depth, filled: 0 };
+            if !before.is_empty() {
+                lane.read(&before.repeat(prompts.len()), Rows::Few, |_, _| ());
+            }
+            let stream = lane.embed(&vec![last; prompts.len()], 0, Rows::Few);
+            lane.filled += 1;
+            return (lane, stream);
         }
-        let mut cache = model.empty_cache(padding, width + room);
-        model.remember(prompts, &mut cache);
-        let mut lane = Self { model, cache, depth: model.n_layers(), filled: 0 };
-        let rows = if has_encoder { Rows::Few } else { Rows::Many };
-        let stream = lane.embed(&tokens, 0, rows);
+        let width = prompts.iter().map(Vec::len).max().expect("there are prompts");
+        let padding: Arc<[usize]> = prompts.iter().map(|prompt| width - prompt.len()).collect();
+        let mut tokens = Vec::with_capacity(prompts.len() * width);
+        for prompt in prompts {
+            tokens.resize(tokens.len() + width - prompt.len(), 0);
+            tokens.extend_from_slice(prompt);
+        }
+        let cache = model.empty_cache(padding, width + room);
+        let mut lane = Self { model, cache, depth, filled: 0 };
+        let stream = lane.embed(&tokens, 0, Rows::Many);
         lane.filled = width;
         (lane, stream)
     }
@@ -102,7 +127,7 @@ impl<'m> Lane<'m> {
     /// # Panics
     /// When there is no prompt.
     pub fn behind(model: &'m dyn Decoder, prompts: &[Vec<u32>], room: usize) -> Self {
-        let (mut lane, stream) = Self::begin(model, prompts, room);
+        let (mut lane, stream) = Self::begin((model, model.n_layers()), prompts, room);
         lane.layers(0..lane.depth, stream, |_, _| ());
         lane
     }
@@ -305,8 +330,7 @@ impl<'m> Run<'m> {
     ) -> (Self, Stream) {
         // The last new token is never an input.
         let room = options.max_new_tokens - 1 + way.overhang();
-        let (lane, stream) = Lane::begin(model, prompts, room);
-        let lane = Lane { depth, ..lane };
+        let (lane, stream) = Lane::begin((model, depth), prompts, room);
         let row = |prompt: usize| Row {
             prompt,
             tokens: Vec::new(),

@@ -3,9 +3,10 @@
 //! [`generate`] is plain decoding. [`walk`] lets tokens leave early: one loop for every rule ([`rule`]), every
 //! policy for the keys and values of skipped layers ([`policy`]) and every way to read the head ([`head`]);
 //! texts may differ from the full model's. [`speculate`] drafts with the first layers and verifies with all:
-//! lossless. This crate knows no command line, no file formats but a gate's, and no task.
+//! lossless. [`beam`] goes on with the best few beginnings of every text. This crate knows no command line, no file formats but a gate's, and no task.
 
 mod ask;
+pub mod beam;
 mod choose;
 pub mod clock;
 pub mod decay;

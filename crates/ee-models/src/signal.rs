@@ -8,8 +8,11 @@
 //! A row of which a logit is NaN or infinite is not a distribution, and reading it fails with a
 //! [`NotFinite`]: otherwise a gate or an argmax would turn it into something that looks like an answer.
 
+mod best;
+
 use burn::tensor::Tensor;
 
+pub use self::best::{Wanted, largest, log_probabilities};
 pub use crate::error::NotFinite;
 use crate::exit::ExitModel;
 use crate::kernels::{self, RowStatistics, Rows};
@@ -193,57 +196,6 @@ pub fn exit_signals(logits: Tensor<2>, exit: usize) -> Result<Vec<Signal>, NotFi
     Ok(statistics(logits, exit)?.iter().map(Signal::of).collect())
 }
 
-/// The ids of the `k` largest logits of each row, in decreasing order; ties by lowest id (one host
-/// synchronisation, which moves all logits). Logits are finite: callers have read their signals.
-///
-/// # Shapes
-/// `logits` `[rows, outputs]`
-pub fn largest(logits: Tensor<2>, k: usize) -> Vec<Vec<u32>> {
-    let [_, outputs] = logits.dims();
-    let logits: Vec<f32> =
-        logits.into_data().try_into_vec_as().expect("logits are floating-point numbers");
-    logits.chunks_exact(outputs).map(|row| largest_of(row, k)).collect()
-}
-
-/// The `k`-th largest maximum of blocks bounds the `k`-th largest logit from below, so that two passes and a
-/// sort of little more than `k` numbers are enough.
-fn largest_of(logits: &[f32], k: usize) -> Vec<u32> {
-    const BLOCK: usize = 64;
-    let k = k.min(logits.len());
-    let (blocks, rest) = logits.as_chunks::<BLOCK>();
-    let mut maxima: Vec<f32> = blocks.iter().map(largest_in_block).collect();
-    let mut bound = f32::NEG_INFINITY;
-    if k > 0 && maxima.len() >= k {
-        bound = *maxima.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1;
-    }
-    let mut found: Vec<u32> = Vec::with_capacity(2 * k);
-    for (block, first) in blocks.iter().zip((0_u32..).step_by(BLOCK)) {
-        if largest_in_block(block) >= bound {
-            let above = block.iter().zip(first..).filter(|(z, _)| **z >= bound);
-            found.extend(above.map(|(_, id)| id));
-        }
-    }
-    let first = (logits.len() - rest.len()) as u32;
-    found.extend(rest.iter().zip(first..).filter(|(z, _)| **z >= bound).map(|(_, id)| id));
-    found.sort_unstable_by(|&a, &b| {
-        logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b))
-    });
-    found.truncate(k);
-    found
-}
-
-/// Lanes that the compiler keeps in registers.
-fn largest_in_block<const N: usize>(block: &[f32; N]) -> f32 {
-    const LANES: usize = 16;
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    for chunk in block.as_chunks::<LANES>().0 {
-        for (lane, &z) in lanes.iter_mut().zip(chunk) {
-            *lane = if z > *lane { z } else { *lane };
-        }
-    }
-    lanes.iter().copied().fold(f32::NEG_INFINITY, f32::max)
-}
-
 /// cos(a, b) per row (one host synchronisation); 0 where one of them is 0, NaN where one holds NaN or infinity.
 ///
 /// # Shapes
@@ -312,21 +264,6 @@ mod tests {
         let total = 1_f64 + 2.0 * 1_f64.exp();
         let expected = (1.0 / total) as f32;
         assert!((agreement(&logits, 0).final_probability - expected).abs() < 1e-7);
-    }
-
-    #[test]
-    fn the_largest_are_those_of_a_sort() {
-        for n in [1, 5, 64, 100, 1000] {
-            // Few different values: many ties.
-            let logits: Vec<f32> = (0..n).map(|i| ((i * 37 + i * i) % 41) as f32 - 20.0).collect();
-            let mut order: Vec<u32> = (0..n as u32).collect();
-            order.sort_by(|&a, &b| {
-                logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b))
-            });
-            for k in [1, 3, 64, 2000] {
-                assert_eq!(largest_of(&logits, k), order[..k.min(n)], "{k} of {n}");
-            }
-        }
     }
 
     #[test]

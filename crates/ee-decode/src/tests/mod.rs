@@ -1,5 +1,6 @@
 //! Contracts of the loop, over every rule, policy and head there is.
 
+mod beams;
 mod steps;
 
 use std::ops::ControlFlow;

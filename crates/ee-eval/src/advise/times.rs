@@ -174,7 +174,8 @@ fn prompt_seconds(model: &dyn Decoder, prompts: &[Vec<u32>]) -> f64 {
     let chosen = prompts.iter().step_by(prompts.len().div_ceil(PROMPTS));
     let seconds = chosen.map(|prompt| {
         let read = || {
-            let (mut lane, stream) = Lane::begin(model, std::slice::from_ref(prompt), 0);
+            let (mut lane, stream) =
+                Lane::begin((model, model.n_layers()), std::slice::from_ref(prompt), 0);
             let stream = lane.layers(0..lane.depth(), stream, |_, _| ());
             model.read(model.exit_state(&stream), Rows::Few)
         };

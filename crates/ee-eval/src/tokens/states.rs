@@ -106,7 +106,7 @@ fn run(
         return;
     }
     let before_last = 0..model.n_layers() - 1;
-    let (mut lane, read) = Lane::begin(model, &[prompt.to_vec()], tokens.len());
+    let (mut lane, read) = Lane::begin((model, model.n_layers()), &[prompt.to_vec()], tokens.len());
     lane.layers(before_last.clone(), read, |_, _| ());
     // The bits of steps, as where `deferred` layers are made up for.
     let stream = lane.embed(tokens, 0, Rows::Few);

@@ -20,7 +20,7 @@ mod texts;
 pub(crate) mod way;
 
 pub(crate) use self::fidelity::{Place, joined};
-pub(crate) use self::record::{Trial, Trials};
+pub(crate) use self::record::{Trial, Trials, on_prompts};
 pub(crate) use self::way::Way;
 
 use std::time::Instant;

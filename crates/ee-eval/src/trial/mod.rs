@@ -5,6 +5,7 @@
 //! and lossless speculation stand in one table, and every line says which it is. What further texts may expect of a
 //! way's quality is judged in [`quality`].
 
+pub(crate) mod beams;
 pub(crate) mod decode;
 mod fidelity;
 pub(crate) mod labels;

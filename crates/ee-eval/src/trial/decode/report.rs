@@ -177,7 +177,7 @@ pub(crate) fn write(
 }
 
 /// The end of a prompt, on one line.
-fn shortened(prompt: &str) -> String {
+pub(crate) fn shortened(prompt: &str) -> String {
     const LONGEST: usize = 60;
     let words = prompt.split_whitespace().collect::<Vec<_>>().join(" ");
     match words.chars().count().checked_sub(LONGEST) {

@@ -2,7 +2,6 @@
 
 mod checkpoint;
 mod labels;
-mod prompts;
 mod texts;
 
 pub use labels::Subject;

@@ -4,6 +4,7 @@
 
 pub mod bert;
 pub mod llama;
+pub mod seq2seq;
 mod size;
 mod special;
 
@@ -90,7 +91,9 @@ pub struct LoadedDecoder {
 /// Every family.
 pub fn families() -> impl Iterator<Item = &'static dyn Family> {
     let encoders = bert::FAMILIES.iter().map(|&family| family as &dyn Family);
-    encoders.chain(llama::FAMILIES.iter().map(|&family| family as &dyn Family))
+    let decoders = llama::FAMILIES.iter().map(|&family| family as &dyn Family);
+    let both = seq2seq::FAMILIES.iter().map(|&family| family as &dyn Family);
+    encoders.chain(decoders).chain(both)
 }
 
 /// The family of a checkpoint folder.
@@ -173,9 +176,11 @@ fn quantization(json: &Map<String, Value>) -> Option<String> {
 fn other_family<'a>(classes: &[&'a str], own: &Facts) -> Option<&'a str> {
     // `BertForSequenceClassification` begins as every class of BERT does.
     let is_of = |class: &str, known: &Facts| {
-        let beginning = known.class.find("For").map(|end| &known.class[..end]);
-        let rest = beginning.and_then(|beginning| class.strip_prefix(beginning));
-        rest.is_some_and(|rest| rest.starts_with("For") || rest.starts_with("Model"))
+        let ends = ["For", "MT"].into_iter();
+        let end = ends.filter_map(|part| known.class.find(part)).next();
+        let rest = end.and_then(|end| class.strip_prefix(&known.class[..end]));
+        let parts = ["For", "MTModel", "Model"];
+        rest.is_some_and(|rest| parts.iter().any(|part| rest.starts_with(part)))
     };
     let is_others =
         |class: &&str| !is_of(class, own) && families().any(|known| is_of(class, known.facts()));

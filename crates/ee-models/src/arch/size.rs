@@ -19,6 +19,8 @@ pub struct ModelSize {
     pub vectors: f64,
     /// What one layer keeps of a token for its backward pass.
     pub kept_per_token: f64,
+    /// What all layers of an encoder keep of a token of the source; 0 where there is none.
+    pub kept_per_source_token: f64,
     /// Whether matrices may have 16 bits and low-rank updates.
     pub is_adaptable: bool,
     /// The last layer's matrices, by the last part of their layers' names.
@@ -59,6 +61,7 @@ impl ModelSize {
             matrices,
             vectors,
             kept_per_token: 0.0,
+            kept_per_source_token: 0.0,
             is_adaptable: false,
             of_layer: of_layer.collect(),
         }

@@ -19,7 +19,7 @@ mod write;
 
 pub(crate) use json::{Keys, read_json};
 pub use read::Weights;
-pub(crate) use source::CheckpointParameters;
+pub(crate) use source::{CheckpointParameters, Stack};
 pub use write::{save, save_tensors};
 
 pub use crate::parameters::{ParameterNames, ParameterShapes, Precision, RandomParameters};
@@ -27,7 +27,7 @@ pub use crate::parameters::{ParameterNames, ParameterShapes, Precision, RandomPa
 /// How a family of checkpoints names its tensors.
 #[derive(Clone, Copy, Debug)]
 pub struct Naming {
-    /// Prefix of the backbone's tensor names; bare backbones may lack it.
+    /// Prefix of the backbone's tensor names, empty where there is none; bare backbones may lack it.
     pub prefix: &'static str,
     /// The part between the prefix and a layer's number.
     pub layers: &'static str,

@@ -37,12 +37,35 @@ pub(crate) struct CheckpointParameters {
     passed_over: &'static [&'static str],
 }
 
+/// Layers that follow each other, as `config.json` counts them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stack {
+    /// The key that counts them.
+    pub(crate) key: &'static str,
+    /// The part between the prefix and a layer's number.
+    pub(crate) names: &'static str,
+    /// How many there are.
+    pub(crate) layers: usize,
+}
+
 impl CheckpointParameters {
     /// Opens the weights of a folder, which must be numbers and have this many layers.
     pub(crate) fn open(
         folder: &Path,
         naming: Naming,
         layers: usize,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Self> {
+        let stack = Stack { key: "num_hidden_layers", names: naming.layers, layers };
+        Self::open_stacks(folder, naming, &[stack], precision, device)
+    }
+
+    /// The same of several stacks of layers.
+    pub(crate) fn open_stacks(
+        folder: &Path,
+        naming: Naming,
+        stacks: &[Stack],
         precision: Precision,
         device: &Device,
     ) -> Result<Self> {
@@ -57,7 +80,8 @@ impl CheckpointParameters {
             new_head: None,
             passed_over: &[],
         };
-        source.check(layers, folder)?;
+        source.check(folder)?;
+        stacks.iter().try_for_each(|stack| source.check_stack(stack, folder))?;
         Ok(source)
     }
 
@@ -66,35 +90,45 @@ impl CheckpointParameters {
         self.weights.names().any(|name| name.starts_with(beginning))
     }
 
-    fn check(&self, layers: usize, folder: &Path) -> Result<()> {
-        let complain =
-            |complaint: String| Err(Error::Weights { path: folder.to_owned(), complaint });
-        if let Some((name, how)) = self.weights.quantized() {
-            return complain(format!(
+    fn check(&self, folder: &Path) -> Result<()> {
+        let Some((name, how)) = self.weights.quantized() else { return Ok(()) };
+        Err(Error::Weights {
+            path: folder.to_owned(),
+            complaint: format!(
                 "the weights are quantized, as '{name}' shows by {how}, though config.json has no \
                  'quantization_config'; take the checkpoint that they were made from"
-            ));
-        }
-        match self.stored_layers() {
+            ),
+        })
+    }
+
+    fn check_stack(&self, stack: &Stack, folder: &Path) -> Result<()> {
+        let Stack { key, names, layers } = *stack;
+        let complaint = match self.stored_layers(names) {
             0 => {
-                let Naming { prefix, layers, .. } = self.naming;
-                complain(format!(
-                    "holds no layer: no tensor's name begins with '{prefix}.{layers}0.'"
-                ))
+                let first = self.full_name(&format!("{names}0."));
+                format!("holds no layer: no tensor's name begins with '{first}'")
             }
-            found if found == layers => Ok(()),
-            found => complain(format!(
-                "config.json says 'num_hidden_layers': {layers}, the weights are of {found} layers"
-            )),
+            found if found == layers => return Ok(()),
+            found => {
+                format!("config.json says '{key}': {layers}, the weights are of {found} layers")
+            }
+        };
+        Err(Error::Weights { path: folder.to_owned(), complaint })
+    }
+
+    /// A name with the backbone's prefix, where it has one.
+    fn full_name(&self, bare: &str) -> String {
+        match self.naming.prefix {
+            "" => bare.to_owned(),
+            prefix => format!("{prefix}.{bare}"),
         }
     }
 
     /// The number after the highest layer's that a stored name has.
-    fn stored_layers(&self) -> usize {
-        let Naming { prefix, layers, .. } = self.naming;
+    fn stored_layers(&self, layers: &str) -> usize {
+        let prefix = self.full_name("");
         let number = |name: &str| -> Option<usize> {
-            let bare = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
-            let rest = bare.unwrap_or(name).strip_prefix(layers)?;
+            let rest = name.strip_prefix(&prefix).unwrap_or(name).strip_prefix(layers)?;
             rest.split('.').next()?.parse::<usize>().ok()?.checked_add(1)
         };
         self.weights.names().filter_map(number).max().unwrap_or(0)
@@ -108,7 +142,7 @@ impl CheckpointParameters {
     fn is_passed_over(&self, name: &str) -> bool {
         let begins = |name: &str| self.passed_over.iter().any(|&part| name.starts_with(part));
         // A bare backbone's names lack the prefix, that of a pooler with them.
-        begins(name) || begins(&format!("{}.{name}", self.naming.prefix))
+        begins(name) || begins(&self.full_name(name))
     }
 
     /// From now on, head parameters that the checkpoint lacks are drawn.
@@ -123,8 +157,7 @@ impl CheckpointParameters {
     ) -> Result<(ParameterNames, Vec<String>, Vec<String>)> {
         let mut unused = Vec::new();
         for name in self.weights.names().filter(|name| !self.used.contains(*name)) {
-            let prefix = format!("{}.", self.naming.prefix);
-            let bare = name.strip_prefix(&prefix).unwrap_or(name);
+            let bare = name.strip_prefix(&self.full_name("")).unwrap_or(name);
             if (self.naming.unused)(bare) || self.is_passed_over(name) {
                 unused.push(name.to_owned());
             } else {
@@ -141,8 +174,8 @@ impl CheckpointParameters {
     /// The name under which the checkpoint holds a parameter: as it is, without the backbone's prefix
     /// (bare encoders), and with the older names of γ and β.
     fn stored_name(&self, name: &str) -> Option<String> {
-        let prefix = format!("{}.", self.naming.prefix);
-        let bare = name.strip_prefix(&prefix);
+        let prefix = self.full_name("");
+        let bare = name.strip_prefix(&prefix).filter(|_| !prefix.is_empty());
         let older = |name: &str| {
             name.replace("LayerNorm.weight", "LayerNorm.gamma")
                 .replace("LayerNorm.bias", "LayerNorm.beta")
@@ -209,15 +242,56 @@ impl CheckpointParameters {
     }
 }
 
-impl ParameterSource for CheckpointParameters {
-    fn matrix(&mut self, name: &str, shape: [usize; 2], initial: Initial) -> Param<Tensor<2>> {
-        let data = self.take(name, shape, initial, self.precision);
+impl CheckpointParameters {
+    /// A matrix of these values, which is called `name`.
+    fn parameter(&mut self, name: &str, data: TensorData) -> Param<Tensor<2>> {
         let options = (&self.device, data.dtype());
         let tensor = Tensor::from_data(data, options);
         kernels::settle(&tensor);
         let param = Param::from_tensor(tensor);
         self.names.push(param.id, name);
         param
+    }
+
+    /// Complains of a further copy of a shared matrix that differs from it.
+    fn compare(&mut self, name: &str, copy: &str, data: &TensorData) {
+        let Some(copy) = self.stored_name(copy) else { return };
+        if !self.used.insert(copy.clone()) {
+            return;
+        }
+        match self.weights.data(&copy, self.precision) {
+            Ok(other) if other == *data => {}
+            Ok(_) => self.complaints.push(format!(
+                "'{copy}' is not '{name}', and config.json says that they are one table"
+            )),
+            Err(error) => self.complaints.push(error.to_string()),
+        }
+    }
+}
+
+impl ParameterSource for CheckpointParameters {
+    fn matrix(&mut self, name: &str, shape: [usize; 2], initial: Initial) -> Param<Tensor<2>> {
+        let data = self.take(name, shape, initial, self.precision);
+        self.parameter(name, data)
+    }
+
+    fn shared_matrix(
+        &mut self,
+        names: &[String],
+        shape: [usize; 2],
+        initial: Initial,
+    ) -> Param<Tensor<2>> {
+        let held = names.iter().position(|name| self.stored_name(name).is_some()).unwrap_or(0);
+        let data = self.take(&names[held], shape, initial, self.precision);
+        if self.complaints.is_empty() {
+            names[held + 1..].iter().for_each(|copy| self.compare(&names[held], copy, &data));
+        }
+        self.parameter(&names[0], data)
+    }
+
+    fn stored_matrix(&mut self, name: &str, shape: [usize; 2]) -> Option<Param<Tensor<2>>> {
+        self.stored_name(name)?;
+        Some(self.matrix(name, shape, Initial::Zeros))
     }
 
     fn vector(&mut self, name: &str, length: usize, initial: Initial) -> Param<Tensor<1>> {

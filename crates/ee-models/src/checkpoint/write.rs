@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::rc::Rc;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Tensor, TensorData};
@@ -16,10 +17,11 @@ use crate::error::{Error, Result};
 use crate::parameters::ParameterNames;
 
 /// One tensor, read from its device when its turn to be written comes.
+#[derive(Clone)]
 struct Stored {
     shape: Vec<usize>,
     dtype: DType,
-    read: Box<dyn Fn(DType) -> TensorData>,
+    read: Rc<dyn Fn(DType) -> TensorData>,
 }
 
 impl View for Stored {
@@ -60,7 +62,7 @@ impl ModuleVisitor for Collector {
             let same = self.dtype.is_none_or(|before| before == dtype);
             self.dtype = Some(if same { dtype } else { DType::F32 });
         }
-        let read = Box::new(move |dtype| tensor.clone().into_data().convert_dtype(dtype));
+        let read = Rc::new(move |dtype| tensor.clone().into_data().convert_dtype(dtype));
         self.tensors.insert(param.id, Stored { shape, dtype, read });
     }
 }
@@ -102,10 +104,10 @@ pub fn save<M: Module>(
     write_synced(&path, json.as_bytes())?;
 
     let tensors: Vec<(&str, Stored)> = names
-        .iter()
+        .written()
         .map(|(id, name)| {
-            let stored = collector.tensors.remove(&id).expect("every named parameter is visited");
-            (name, Stored { dtype, ..stored })
+            let stored = collector.tensors.get(&id).expect("every named parameter is visited");
+            (name, Stored { dtype, ..stored.clone() })
         })
         .collect();
     let path = folder.join("model.safetensors");

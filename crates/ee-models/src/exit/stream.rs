@@ -62,6 +62,9 @@ pub struct Placement {
     pub padding: Arc<[usize]>,
     /// The angles of each token's position, where positions rotate queries and keys.
     pub rotary: Option<Rotary>,
+    /// What is added to the tokens' scores of the slots up to the last of them, where positions are biases, `[heads,
+    /// width, slots]`; a layer makes its own if absent.
+    pub bias: Option<Tensor<3>>,
     /// How weights are read.
     pub rows: Rows,
     /// The row of the cache that each row belongs to; its own if absent.
@@ -148,6 +151,7 @@ impl Stream {
                 .rotary
                 .as_ref()
                 .map(|rotary| Rotary { cos: of_tokens(&rotary.cos), sin: of_tokens(&rotary.sin) }),
+            bias: placement.bias.clone(),
             rows: placement.rows,
             cache_rows: Some(rows.iter().map(|&row| cache_rows[row]).collect()),
         };

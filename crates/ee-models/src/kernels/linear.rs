@@ -36,6 +36,14 @@ pub fn feed_forward(
         .unwrap_or_else(|| plain::feed_forward(input, up, down, activation))
 }
 
+/// f(x), number by number.
+///
+/// # Shapes
+/// `[rows, d]` → the same.
+pub fn activate(input: Tensor<2>, activation: Activation) -> Tensor<2> {
+    flex::activate(&input, activation).unwrap_or_else(|| plain::activate(input, activation))
+}
+
 /// silu(x) · factor with silu(x) = x / (1 + e⁻ˣ), the activation of gated linear units (Shazeer 2020).
 ///
 /// # Shapes

@@ -21,8 +21,8 @@ pub use arguments::{
 };
 pub use attention::{attention, rotate, write_cache};
 pub use head::{head_loss, pull, row_statistics};
-pub use linear::{feed_forward, project, settle, silu_product};
-pub use norm::{add_rms_norm, residual_norm, rms_norm};
+pub use linear::{activate, feed_forward, project, settle, silu_product};
+pub use norm::{add_rms_norm, layer_norm, residual_norm, rms_norm};
 pub use optimizer::{adamw, sum_of_squares};
 
 /// Rows of a table, as F32 whatever the table's format.

@@ -21,6 +21,15 @@ pub fn residual_norm(
         .unwrap_or_else(|| plain::residual_norm(input, residual, gamma, beta, epsilon, dropout))
 }
 
+/// y = γ (x − mean(x)) / √(var(x) + ε) + β (Ba et al. 2016).
+///
+/// # Shapes
+/// `input` `[rows, d]`, `gamma`, `beta` `[d]` → `[rows, d]`.
+pub fn layer_norm(input: Tensor<2>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f64) -> Tensor<2> {
+    let nothing = Tensor::zeros(input.dims(), &input.device());
+    residual_norm(input, nothing, gamma, beta, epsilon, Dropout::NONE)
+}
+
 /// y = γ x / √(mean(x²) + ε) (Zhang & Sennrich 2019).
 ///
 /// # Shapes

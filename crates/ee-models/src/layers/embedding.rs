@@ -1,7 +1,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
 
-use super::{Initial, Scope};
+use super::{Initial, ParameterSource, Scope};
 use crate::kernels;
 
 /// A table of vectors, one per id.
@@ -21,6 +21,16 @@ impl Embedding {
     ) -> Self {
         let initial = padding.map_or(Initial::Normal, Initial::NormalExceptRow);
         Self { weight: scope.matrix("weight", [entries, d_model], initial) }
+    }
+
+    /// Takes a table that has several names.
+    pub fn shared(
+        source: &mut dyn ParameterSource,
+        names: &[String],
+        shape: [usize; 2],
+        initial: Initial,
+    ) -> Self {
+        Self { weight: source.shared_matrix(names, shape, initial) }
     }
 
     /// # Shapes

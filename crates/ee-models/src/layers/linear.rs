@@ -17,9 +17,20 @@ pub struct Linear {
 
 impl Linear {
     /// Takes `weight`, and `bias` where it has one, from the scope.
-    pub fn new(mut scope: Scope<'_>, d_input: usize, d_output: usize, has_bias: bool) -> Self {
+    pub fn new(scope: Scope<'_>, d_input: usize, d_output: usize, has_bias: bool) -> Self {
+        Self::starting(scope, d_input, d_output, has_bias, Initial::Normal)
+    }
+
+    /// The same, whose new weight starts like this.
+    pub fn starting(
+        mut scope: Scope<'_>,
+        d_input: usize,
+        d_output: usize,
+        has_bias: bool,
+        initial: Initial,
+    ) -> Self {
         Self {
-            weight: scope.matrix("weight", [d_output, d_input], Initial::Normal),
+            weight: scope.matrix("weight", [d_output, d_input], initial),
             bias: has_bias.then(|| scope.vector("bias", d_output, Initial::Zeros)),
             lora: None,
         }

@@ -22,6 +22,10 @@ pub enum Initial {
     Normal,
     /// As [`Initial::Normal`], with this row set to zero.
     NormalExceptRow(usize),
+    /// Drawn from a normal distribution of mean 0 and this standard deviation.
+    Deviation(f64),
+    /// Drawn evenly from ±g √(6 / (rows + columns)), g the gain (Glorot & Bengio 2010).
+    Xavier(f64),
     /// All zeros.
     Zeros,
     /// All ones.
@@ -37,6 +41,21 @@ pub trait ParameterSource {
     fn matrix(&mut self, name: &str, shape: [usize; 2], initial: Initial) -> Param<Tensor<2>>;
     /// The vector of this name.
     fn vector(&mut self, name: &str, length: usize, initial: Initial) -> Param<Tensor<1>>;
+
+    /// The matrix that stands under all of these names.
+    fn shared_matrix(
+        &mut self,
+        names: &[String],
+        shape: [usize; 2],
+        initial: Initial,
+    ) -> Param<Tensor<2>> {
+        self.matrix(&names[0], shape, initial)
+    }
+
+    /// The matrix of this name where the source holds one; a new model has none.
+    fn stored_matrix(&mut self, _name: &str, _shape: [usize; 2]) -> Option<Param<Tensor<2>>> {
+        None
+    }
 }
 
 /// A source together with the dotted prefix under which a module finds its parameters.
@@ -68,7 +87,14 @@ impl<'a> Scope<'a> {
         self.source.vector(&name, length, initial)
     }
 
-    fn name(&self, part: &str) -> String {
+    /// [`ParameterSource::stored_matrix`] of this name within the scope.
+    pub fn stored_matrix(&mut self, name: &str, shape: [usize; 2]) -> Option<Param<Tensor<2>>> {
+        let name = self.name(name);
+        self.source.stored_matrix(&name, shape)
+    }
+
+    /// The name that a part has outside the scope.
+    pub fn name(&self, part: &str) -> String {
         if self.prefix.is_empty() { part.to_owned() } else { format!("{}.{part}", self.prefix) }
     }
 }
@@ -92,6 +118,8 @@ pub enum Precision {
 pub struct ParameterNames {
     order: Vec<(ParamId, String)>,
     by_id: HashMap<ParamId, usize>,
+    /// Further names under which parameters are written.
+    also: Vec<(ParamId, String)>,
 }
 
 impl ParameterNames {
@@ -103,6 +131,18 @@ impl ParameterNames {
     /// Adds the names of further parameters.
     pub fn extend(&mut self, further: Self) {
         further.order.into_iter().for_each(|(id, name)| self.push(id, &name));
+        self.also.extend(further.also);
+    }
+
+    /// Has a parameter written under a second name, too: some readers look for a shared table under each of its
+    /// names.
+    pub(crate) fn write_also(&mut self, id: ParamId, name: &str) {
+        self.also.push((id, name.to_owned()));
+    }
+
+    /// Parameters and names as they are written.
+    pub(crate) fn written(&self) -> impl Iterator<Item = (ParamId, &str)> {
+        self.iter().chain(self.also.iter().map(|(id, name)| (*id, name.as_str())))
     }
 
     /// The name of a parameter.

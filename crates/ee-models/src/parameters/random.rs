@@ -2,7 +2,7 @@ use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, Normal};
+use rand_distr::{Distribution, Normal, Uniform};
 use sha2::{Digest, Sha256};
 
 use super::{Initial, ParameterNames, ParameterSource, Precision};
@@ -47,14 +47,25 @@ impl RandomParameters {
         let row = match initial {
             Initial::Zeros => return vec![0.0; n],
             Initial::Ones => return vec![1.0; n],
-            Initial::Normal => None,
             Initial::NormalExceptRow(row) => Some(row),
+            Initial::Normal | Initial::Deviation(_) | Initial::Xavier(_) => None,
         };
         let mut hash = Sha256::new_with_prefix(seed.to_le_bytes());
         hash.update(name);
         let mut generator = ChaCha8Rng::from_seed(hash.finalize().into());
-        let normal = Normal::new(0.0, deviation).expect("a configured deviation is finite");
-        let mut values: Vec<f32> = (0..n).map(|_| normal.sample(&mut generator) as f32).collect();
+        let mut values: Vec<f32> = match initial {
+            Initial::Xavier(gain) => {
+                let sides = (n / columns.max(1) + columns) as f64;
+                let bound = gain * (6.0 / sides).sqrt();
+                let even = Uniform::new(-bound, bound).expect("a matrix has sides");
+                (0..n).map(|_| even.sample(&mut generator) as f32).collect()
+            }
+            _ => {
+                let own = if let Initial::Deviation(own) = initial { own } else { deviation };
+                let normal = Normal::new(0.0, own).expect("a configured deviation is finite");
+                (0..n).map(|_| normal.sample(&mut generator) as f32).collect()
+            }
+        };
         if let Some(row) = row {
             values[row * columns..(row + 1) * columns].fill(0.0);
         }

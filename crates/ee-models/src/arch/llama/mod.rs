@@ -213,7 +213,8 @@ impl LlamaBackbone {
         });
         let rotary = self.numbers.frequencies.at(tokens, &self.device());
         let rotary = Some(rotary);
-        let placement = Some(Placement { start, padding, rotary, rows, cache_rows: None });
+        let placement =
+            Some(Placement { start, padding, rotary, bias: None, rows, cache_rows: None });
         Stream { hidden, lengths, width, dropout: None, placement, memory: None }
     }
 

@@ -74,6 +74,34 @@ impl Operation<5> for FeedForward {
     }
 }
 
+pub(in crate::kernels) fn activate(state: &Tensor<2>, activation: Activation) -> Option<Tensor<2>> {
+    apply(Activate(activation), [input(state)])
+}
+
+#[derive(Debug)]
+struct Activate(Activation);
+
+impl Operation<1> for Activate {
+    type Saved = FlexTensor;
+
+    fn forward(&self, [state]: [FlexTensor; 1]) -> (FlexTensor, Self::Saved) {
+        let mut out = vec![0.0; values(&state).len()];
+        ee_kernels::activation_forward(self.0, values(&state), &mut out);
+        (primitive(out, dims(&state)), state)
+    }
+
+    fn backward(
+        self,
+        state: Self::Saved,
+        gradient: &[f32],
+        _wanted: [bool; 1],
+    ) -> [Option<FlexTensor>; 1] {
+        let mut of_state = vec![0.0; gradient.len()];
+        ee_kernels::activation_backward(self.0, values(&state), gradient, &mut of_state);
+        [Some(primitive(of_state, dims(&state)))]
+    }
+}
+
 pub(in crate::kernels) fn silu_product(state: &Tensor<2>, factor: &Tensor<2>) -> Option<Tensor<2>> {
     apply(SiluProduct, [input(state), input(factor)])
 }

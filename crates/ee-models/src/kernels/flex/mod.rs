@@ -15,7 +15,7 @@ mod rotary;
 
 pub(super) use attention::{attention, write_cache};
 pub(super) use embedding::{dropout, embedding};
-pub(super) use feed_forward::{feed_forward, silu_product};
+pub(super) use feed_forward::{activate, feed_forward, silu_product};
 pub(super) use head::{head_loss, pull, row_statistics};
 pub(super) use linear::{project, settle};
 pub(super) use norm::{add_rms_norm, residual_norm, rms_norm};

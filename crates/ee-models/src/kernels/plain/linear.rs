@@ -19,16 +19,20 @@ pub fn project<const N: usize>(input: Tensor<2>, weights: [Weight; N]) -> [Tenso
 /// See [`crate::kernels::feed_forward`].
 pub fn feed_forward(input: Tensor<2>, up: Weight, down: Weight, function: Activation) -> Tensor<2> {
     let [inner] = project(input, [up]);
-    let inner = match function {
-        Activation::Gelu => activation::gelu(inner),
-        Activation::GeluTanh => activation::gelu_approximate(inner),
-        Activation::QuickGelu => inner.clone() * activation::sigmoid(inner * 1.702),
-        Activation::Relu => activation::relu(inner),
-        Activation::Silu => activation::silu(inner),
-        Activation::Tanh => activation::tanh(inner),
-    };
-    let [output] = project(inner, [down]);
+    let [output] = project(activate(inner, function), [down]);
     output
+}
+
+/// See [`crate::kernels::activate`].
+pub fn activate(input: Tensor<2>, function: Activation) -> Tensor<2> {
+    match function {
+        Activation::Gelu => activation::gelu(input),
+        Activation::GeluTanh => activation::gelu_approximate(input),
+        Activation::QuickGelu => input.clone() * activation::sigmoid(input * 1.702),
+        Activation::Relu => activation::relu(input),
+        Activation::Silu => activation::silu(input),
+        Activation::Tanh => activation::tanh(input),
+    }
 }
 
 /// See [`crate::kernels::silu_product`].

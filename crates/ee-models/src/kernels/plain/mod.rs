@@ -10,7 +10,7 @@ use super::arguments::{AdamW, AdamWTensors, Dropout};
 
 pub use attention::{attention, rotate, write_cache};
 pub use head::{head_loss, pull, row_statistics};
-pub use linear::{feed_forward, project, silu_product};
+pub use linear::{activate, feed_forward, project, silu_product};
 
 /// See [`super::residual_norm`].
 pub fn residual_norm(

@@ -1,0 +1,137 @@
+use std::path::Path;
+
+use burn::tensor::Device;
+
+use super::family::Seq2SeqFamily;
+use super::{Encoder, Seq2Seq, Seq2SeqConfig};
+use crate::arch::{Facts, Family, LoadedDecoder, ModelSize};
+use crate::checkpoint::{
+    CheckpointParameters, ParameterNames, Precision, RandomParameters, Stack as StoredStack,
+};
+use crate::error::Result;
+use crate::exit::Backbone;
+
+/// An encoder-decoder with what must be known besides its parameters.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The model, on its device.
+    pub model: Seq2Seq,
+    /// The configuration it was built from.
+    pub config: Seq2SeqConfig,
+    /// The Hugging Face name of each parameter.
+    pub names: ParameterNames,
+    /// Names of tensors of the checkpoint that the model does not use.
+    pub unused: Vec<String>,
+}
+
+impl Loaded {
+    /// A model of a configuration whose parameters are called `names`.
+    pub fn new(
+        model: Seq2Seq,
+        config: Seq2SeqConfig,
+        mut names: ParameterNames,
+        unused: Vec<String>,
+    ) -> Self {
+        if (config.family.writes_copies)(&config.options) {
+            let tables = [
+                (Some(&model.encoder.table), config.names().source_table(&config.options)),
+                (model.table.as_ref(), config.names().target_table(&config.options)),
+            ];
+            for (table, called) in tables {
+                let Some(table) = table else { continue };
+                called[1..].iter().for_each(|name| names.write_also(table.weight.id, name));
+            }
+        }
+        Self { model, config, names, unused }
+    }
+}
+
+/// Loads a checkpoint folder onto a device, its matrices in the given format.
+///
+/// # Errors
+/// When `config.json` or the weights are absent, broken or do not fit each other.
+pub fn load(folder: &Path, precision: Precision, device: &Device) -> Result<Loaded> {
+    let mut config = Seq2SeqConfig::read(folder)?;
+    let family = config.family;
+    let stacks = [family.stack(&config, false), family.stack(&config, true)];
+    let naming = family.facts.naming;
+    let mut source = CheckpointParameters::open_stacks(folder, naming, &stacks, precision, device)?;
+    let has_head = source.has(config.names().head);
+    if has_head && (family.has_stored_head)(&config.options) {
+        config.untie_head();
+    }
+    let model = Seq2Seq::new(&config, &mut source);
+    let (names, _, unused) = source.finish(folder)?;
+    Ok(Loaded::new(model, config, names, unused))
+}
+
+/// Builds a model of a configuration with random parameters.
+pub fn random(config: Seq2SeqConfig, seed: u64, precision: Precision, device: &Device) -> Loaded {
+    let source = RandomParameters::new(seed, config.options.deviation(), device.clone());
+    let mut source = source.with_precision(precision);
+    let model = Seq2Seq::new(&config, &mut source);
+    Loaded::new(model, config, source.into_names(), Vec::new())
+}
+
+impl Seq2SeqFamily {
+    /// A stack as its files count and name its layers.
+    fn stack(&self, config: &Seq2SeqConfig, is_decoder: bool) -> StoredStack {
+        let [encoder, decoder] = self.layer_keys;
+        let [of_encoder, of_decoder] = self.layer_names;
+        match is_decoder {
+            false => StoredStack {
+                key: encoder,
+                names: of_encoder,
+                layers: config.options.encoder.layers,
+            },
+            true => StoredStack {
+                key: decoder,
+                names: of_decoder,
+                layers: config.options.decoder.layers,
+            },
+        }
+    }
+}
+
+impl Family for Seq2SeqFamily {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The encoder's layers alone: a decoder's have no states without one.
+    fn backbone(
+        &self,
+        folder: &Path,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Box<dyn Backbone>> {
+        let config = Seq2SeqConfig::read(folder)?;
+        let (naming, stack) = (self.facts.naming, self.stack(&config, false));
+        let mut source =
+            CheckpointParameters::open_stacks(folder, naming, &[stack], precision, device)?;
+        source.pass_over(naming.head);
+        let model = Encoder::new(&config, &mut source);
+        source.finish(folder)?;
+        Ok(Box::new(model))
+    }
+
+    fn decoder(
+        &self,
+        folder: &Path,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<LoadedDecoder> {
+        let Loaded { model, config, unused, .. } = load(folder, precision, device)?;
+        Ok(LoadedDecoder {
+            model: Box::new(model),
+            model_type: self.facts.model_type,
+            special: config.tokens.special,
+            notices: config.notices,
+            unused,
+        })
+    }
+
+    fn size(&self, folder: &Path, _labels: Option<&[String]>) -> Result<ModelSize> {
+        Seq2SeqConfig::read(folder).map(|config| config.size())
+    }
+}

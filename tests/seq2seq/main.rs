@@ -1,0 +1,279 @@
+//! Encoder-decoders against transformers (tests/golden, made by scripts/goldens_seq2seq.py), and against
+//! themselves: cached equals whole, batched equals alone, written equals read.
+
+#[path = "../goldens/mod.rs"]
+mod goldens;
+
+mod files;
+mod gradients;
+mod new_models;
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+use ee_decode::generate::{Choice, Options, Unwatched, generate};
+use ee_models::arch::seq2seq::{self, Loaded, Seq2Seq};
+use ee_models::checkpoint::Precision;
+use ee_models::kernels::Rows;
+use ee_models::loss::Targets;
+use ee_models::{Batch, Block, Decoder, ExitModel, Stream};
+use serde::Deserialize;
+
+use crate::goldens::values;
+
+pub(crate) const GOLDENS: [&str; 8] = [
+    "marian-tiny",
+    "marian-two-tiny",
+    "bart-tiny",
+    "mbart-tiny",
+    "m2m100-tiny",
+    "fsmt-tiny",
+    "t5-tiny",
+    "t5-gated-tiny",
+];
+
+/// Of logits of size 10; the worst measured is stated in `logits_of_every_exit`.
+const TOLERANCE: f32 = 1e-4;
+
+/// Right-padded sources and what the decoder reads of the targets.
+#[derive(Deserialize)]
+pub(crate) struct GoldenBatch {
+    input_ids: Vec<Vec<u32>>,
+    attention_mask: Vec<Vec<usize>>,
+    decoder_input_ids: Vec<Vec<u32>>,
+    decoder_attention_mask: Vec<Vec<usize>>,
+    /// Row, position and the token that it predicts.
+    targets: Vec<[usize; 3]>,
+}
+
+fn padded(ids: &[Vec<u32>], mask: &[Vec<usize>]) -> Batch {
+    let lengths = mask.iter().map(|row| row.iter().sum()).collect();
+    let ids_of_all = ids.concat();
+    Batch::new(ids_of_all.clone(), vec![0; ids_of_all.len()], lengths, ids[0].len()).unwrap()
+}
+
+impl GoldenBatch {
+    pub(crate) fn batch(&self) -> Batch {
+        let source = padded(&self.input_ids, &self.attention_mask);
+        padded(&self.decoder_input_ids, &self.decoder_attention_mask).with_source(source).unwrap()
+    }
+
+    /// Where the predicting tokens lie in the padded batch.
+    fn places(&self) -> Vec<usize> {
+        let width = self.decoder_input_ids[0].len();
+        self.targets.iter().map(|[row, at, _]| row * width + at).collect()
+    }
+
+    pub(crate) fn targets(&self) -> Targets {
+        let labels = self.targets.iter().map(|&[_, _, label]| label as u32);
+        Targets::new(self.places(), labels.collect())
+    }
+
+    /// Source and decoder's tokens of a row, without padding.
+    fn row(&self, row: usize) -> [&[u32]; 2] {
+        let n: usize = self.attention_mask[row].iter().sum();
+        let of_decoder: usize = self.decoder_attention_mask[row].iter().sum();
+        [&self.input_ids[row][..n], &self.decoder_input_ids[row][..of_decoder]]
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Case {
+    pub(crate) batch: GoldenBatch,
+    /// `[exit][target][token]`
+    logits: Vec<Vec<Vec<f32>>>,
+}
+
+#[derive(Deserialize)]
+struct Greedy {
+    new_tokens: usize,
+    sources: Vec<Vec<u32>>,
+    texts: Vec<Vec<u32>>,
+}
+
+#[derive(Deserialize)]
+struct Golden {
+    #[serde(flatten)]
+    case: Case,
+    /// Texts that are longer than the distances that T5 tells apart one by one.
+    long: Option<Case>,
+    greedy: Greedy,
+}
+
+fn golden(name: &str) -> Golden {
+    goldens::read(&format!("{name}/golden.json"))
+}
+
+pub(crate) fn load(name: &str) -> Loaded {
+    seq2seq::load(&goldens::folder(name), Precision::Stored, &Device::flex()).unwrap()
+}
+
+/// The logits of every exit at some places of a batch. Nothing is ruled out.
+pub(crate) fn logits(model: &Seq2Seq, batch: &Batch, places: &[usize]) -> Vec<Vec<f32>> {
+    let mut stream = ExitModel::embed(model, batch, None);
+    (0..ExitModel::n_layers(model))
+        .map(|index| {
+            stream = ExitModel::layer(model, index, stream.clone());
+            let state = model.head_state(stream.select(places), None);
+            let [logits] = ee_models::kernels::project(state, [model.head_weight()], Rows::Many);
+            values(logits)
+        })
+        .collect()
+}
+
+#[test]
+fn logits_of_every_exit_equal_transformers() {
+    let mut worst: f32 = 0.0;
+    for name in GOLDENS {
+        let loaded = load(name);
+        let golden = golden(name);
+        for (number, case) in std::iter::once(golden.case).chain(golden.long).enumerate() {
+            let found = logits(&loaded.model, &case.batch.batch(), &case.batch.places());
+            assert_eq!(found.len(), case.logits.len(), "{name}: exits");
+            for (exit, (found, expected)) in found.iter().zip(&case.logits).enumerate() {
+                let error = goldens::worst(found, &expected.concat());
+                assert!(error <= TOLERANCE, "{name}, case {number}, exit {}: {error:e}", exit + 1);
+                worst = worst.max(error);
+            }
+        }
+    }
+    println!("largest difference {worst:e}");
+}
+
+/// A source alone, and the decoder's tokens.
+fn alone([source, text]: [&[u32]; 2]) -> Batch {
+    goldens::alone(text).with_source(goldens::alone(source)).unwrap()
+}
+
+#[test]
+fn padding_and_batching_change_no_bit() {
+    for name in GOLDENS {
+        let Loaded { model, .. } = load(name);
+        let Golden { case, .. } = golden(name);
+        let together = logits(&model, &case.batch.batch(), &case.batch.places());
+        let mut at = 0;
+        for row in 0..case.batch.input_ids.len() {
+            let [source, text] = case.batch.row(row);
+            let places: Vec<usize> = (0..text.len()).collect();
+            let lonely = logits(&model, &alone([source, text]), &places);
+            for (exit, lonely) in lonely.iter().enumerate() {
+                let part = &together[exit][at..at + lonely.len()];
+                assert_eq!(part, lonely, "{name}, row {row}, exit {}", exit + 1);
+            }
+            at += lonely[0].len();
+        }
+    }
+}
+
+/// A block of one token of each row at slot `start`.
+fn step(rows: usize, start: usize) -> Block {
+    Block {
+        width: 1,
+        start,
+        padding: vec![0; rows].into(),
+        lengths: vec![1; rows].into(),
+        rows: Rows::Few,
+    }
+}
+
+#[test]
+fn stepwise_with_a_cache_equals_whole_and_rows_may_be_kept_twice() {
+    for name in GOLDENS {
+        let Loaded { model, .. } = load(name);
+        let Golden { case, .. } = golden(name);
+        // Two rows of one text each, and the second once more.
+        let rows: Vec<[&[u32]; 2]> = [0, 1].map(|row| case.batch.row(row)).into();
+        let width = rows.iter().map(|[_, text]| text.len()).min().unwrap();
+        let prompts: Vec<Vec<u32>> = rows.iter().map(|[source, _]| source.to_vec()).collect();
+        let padding: Arc<[usize]> = vec![0; 2].into();
+        let mut cache = model.empty_cache(padding, width + 1);
+        model.remember(&prompts, &mut cache);
+        let mut order = vec![0, 1];
+        for slot in 0..width {
+            if slot == 1 {
+                order = vec![1, 0, 1];
+                cache.keep(&order);
+            }
+            let tokens: Vec<u32> = order.iter().map(|&row| rows[row][1][slot]).collect();
+            let mut stream = model.embed_block(&tokens, &step(order.len(), slot));
+            for index in 0..ExitModel::n_layers(&model) {
+                stream = model.layer_with(index, stream, cache.layer(index));
+                let state = model.head_state(stream.hidden.clone(), None);
+                let [found] = ee_models::kernels::project(state, [model.head_weight()], Rows::Few);
+                let found = values(found);
+                let n = found.len() / order.len();
+                for (at, &row) in order.iter().enumerate() {
+                    let whole = &logits(&model, &alone(rows[row]), &[slot])[index];
+                    let error = goldens::worst(&found[at * n..(at + 1) * n], whole);
+                    assert!(error <= 2e-5, "{name}, slot {slot}, exit {}: {error:e}", index + 1);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn keys_and_values_written_alone_are_those_of_the_layer() {
+    for name in ["marian-tiny", "t5-tiny"] {
+        let Loaded { model, .. } = load(name);
+        let Golden { case, .. } = golden(name);
+        let [source, text] = case.batch.row(1);
+        let begin = || {
+            let mut cache = model.empty_cache(vec![0].into(), 2);
+            model.remember(&[source.to_vec()], &mut cache);
+            (cache, model.embed_block(&text[..1], &step(1, 0)))
+        };
+        let (mut whole, stream) = begin();
+        model.layer_with(0, stream, whole.layer(0));
+        let (mut written, stream) = begin();
+        model.write_kv(0, &stream, written.layer(0));
+        let numbers = |tensor: Tensor<2>| values(tensor);
+        assert_eq!(numbers(whole.layer(0).key()), numbers(written.layer(0).key()), "{name}");
+        assert_eq!(numbers(whole.layer(0).value()), numbers(written.layer(0).value()), "{name}");
+    }
+}
+
+#[test]
+fn greedy_texts_equal_transformers_alone_and_in_a_batch() {
+    for name in GOLDENS {
+        let Loaded { model, config, .. } = load(name);
+        let Greedy { new_tokens, sources, texts } = golden(name).greedy;
+        let options = Options {
+            max_new_tokens: new_tokens,
+            choice: Choice::Greedy,
+            ends: config.tokens.special.ends.clone(),
+            first_number: 0,
+        };
+        let together = generate(&model, &sources, &options, &mut Unwatched).unwrap();
+        // A text of the longest length ends with what the files force, which the reference was told not to.
+        let cut = |text: &[u32]| match config.tokens.forced_end {
+            Some(_) if text.len() == new_tokens => text[..new_tokens - 1].to_vec(),
+            _ => text.to_vec(),
+        };
+        for (row, text) in texts.iter().enumerate() {
+            let alone = generate(&model, &sources[row..=row], &options, &mut Unwatched).unwrap();
+            assert_eq!(cut(&alone[0]), cut(text), "{name}, source {row}");
+            assert_eq!(together[row], alone[0], "{name}, source {row} in a batch");
+        }
+    }
+}
+
+#[test]
+fn what_is_never_generated_is_ruled_out_where_answers_are_chosen() {
+    let Loaded { model, config, .. } = load("marian-tiny");
+    assert_eq!(config.tokens.never, [39]);
+    assert_eq!(model.opening(), [39]);
+    assert_eq!(model.forced_end(), Some(0));
+    let case = golden("marian-tiny").case;
+    let stream: Stream = ExitModel::embed(&model, &case.batch.batch(), None);
+    let state = stream.select(&[0]);
+    let read = values(model.read(state.clone(), Rows::Many));
+    let [real] = ee_models::kernels::project(
+        model.head_state(state, None),
+        [model.head_weight()],
+        Rows::Many,
+    );
+    let real = values(real);
+    assert_eq!(read[..39], real[..39]);
+    assert!(read[39] < -1e29 && real[39].abs() < 100.0, "{} {}", read[39], real[39]);
+}

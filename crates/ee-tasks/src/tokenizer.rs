@@ -13,6 +13,7 @@ mod library;
 mod long;
 mod over;
 mod pair;
+mod sentencepiece;
 mod settings;
 mod stream;
 mod text;
@@ -30,10 +31,14 @@ use crate::error::Error;
 use crate::task::Example;
 
 /// Files that make up a tokenizer in a checkpoint folder.
-const FILES: [&str; 11] = [
+const FILES: [&str; 15] = [
     "tokenizer.json",
     pair::SOURCE,
     pair::TARGET,
+    "source.spm",
+    "target.spm",
+    "target_vocab.json",
+    "spiece.model",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",

@@ -12,10 +12,10 @@ use crate::output::write_json;
 use crate::report::plot::Plot;
 use crate::report::table::{Cell, Table, columns};
 use crate::report::{Page, provenance};
-use crate::trial::Way;
 use crate::trial::outputs::Output;
 use crate::trial::quality::Quality;
 use crate::trial::way::listed;
+use crate::trial::{Way, on_prompts};
 use crate::words::count;
 use ee_decode::Settings;
 use ee_decode::rule::DECAY;
@@ -27,7 +27,7 @@ const SETTING: &str = "kind | gate | threshold | exits read | head | K/V | draft
 /// What was tried: the prediction and the result.
 pub(crate) fn table(found: &Recommendation) -> Table {
     let header = format!(
-        "{SETTING} | predicted speed-up | measured speed-up | surely at least | lowest | highest | average exit | \
+        "{SETTING} | predicted speed-up | measured speed-up | surely at least | lowest | highest | without prompts | average exit | \
          predicted equal tokens | equal tokens | {}, of full | further texts | there, of full | surely kept | quality kept | \
          same tokens",
         found.trials.quality()
@@ -46,6 +46,7 @@ pub(crate) fn table(found: &Recommendation) -> Table {
             finding.at_least.map_or(Cell::Absent, Cell::factor),
             Cell::factor(spread.min),
             Cell::factor(spread.max),
+            trial.step_speed_up.map_or(Cell::Absent, Cell::factor),
             Cell::optional(trial.average_exit(), 2),
             Cell::percent(candidate.predicted_equal),
             Cell::percent(trial.fidelity.equal_share),
@@ -67,17 +68,23 @@ pub(crate) fn table(found: &Recommendation) -> Table {
              surely is at least, and what is surely kept on texts that were not timed, holds for all settings at once with \
              a confidence of {:.0} %. The quality of the up to {JUDGED} fastest is judged that kept it on the timed texts and \
              are surely faster. True early exit may change texts; lossless never does. Predictions come from {} of \
-             the trace, of gates on states from {} of them, and from the times of single parts.",
+             the trace, of gates on states from {} of them, and from the times of single parts. {}",
             count(found.trials.plain.outputs.len(), "text"),
             examples(found),
             count(found.trials.rounds, "round"),
             100.0 * found.confidence,
             count(found.calibration_texts, "other text"),
             found.state_texts,
+            on_prompts(has_encoder(found)),
         ),
         columns: columns(&header),
         rows: rows.collect(),
     }
+}
+
+fn has_encoder(found: &Recommendation) -> bool {
+    let facts = found.trace.generation.as_ref();
+    facts.is_some_and(|facts| facts.encoder_layers.is_some())
 }
 
 /// Which texts were timed.

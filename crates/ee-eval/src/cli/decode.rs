@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use ee_decode::gates::{all_rules, fitted};
 use ee_decode::generate::Choice;
 use ee_decode::head::{HEADS, Head};
@@ -13,24 +13,33 @@ use ee_decode::{ExitRule, HeadChoice, PolicyChoice, Settings};
 use ee_models::gate::GATE_FILE;
 use ee_tasks::GenerationTask;
 
+use super::beams::BeamArguments;
 use super::generate::TextArguments;
 use super::groups::{Batch, Certificates, OptionalReport, Permission, Rounds, Start};
 use super::values::{listed, positive};
 use crate::certify::certificate::Certificate;
+use crate::decoding::Beams;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::report::passage::legend;
 use crate::subject::DecoderSubject;
+use crate::trial::beams;
 use crate::trial::decode::{self, DecodeResults, report};
 use crate::trial::material::{Material, Terms};
 
+/// What is said of early exits in greedy decoding alone.
+const OF_EXITS: [&str; 6] = ["kv", "head", "gate_file", "exits", "min_tokens", "certificate"];
+
 /// `ee-eval decode`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("greedy").multiple(true).args(OF_EXITS).conflicts_with("beam"))]
 pub(crate) struct Flags {
     #[command(flatten)]
     pub(crate) texts: TextArguments,
-    #[arg(long, value_name = "GATE", required_unless_present = "certificate", help = gates())]
+    #[arg(long, value_name = "GATE", required_unless_present_any = ["certificate", "beam"], help = gates())]
     pub(crate) gate: Vec<ExitRule>,
+    #[command(flatten)]
+    beams: BeamArguments,
     #[command(flatten)]
     certified: Certificates,
     #[arg(long, value_name = "POLICY", default_value = ee_decode::policy::DEFAULT.name(), help = policies())]
@@ -96,17 +105,14 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
     let kind = "a report of ee-eval decode";
     let _lock = flags.report.claim(kind)?;
     let subject = flags.texts.decoder.open()?;
+    if let Some(beams) = flags.beams.beams() {
+        return search(flags, &subject, beams);
+    }
     let settings = settings(flags, &subject)?;
     for settings in &settings {
         settings.check(subject.model())?;
     }
-    let terms = Terms {
-        choice: Choice::Greedy,
-        batch: flags.together.batch,
-        rounds: flags.timed.rounds,
-        allow_code_execution: flags.permission.allow_code_execution,
-    };
-    let material = Material::new(&subject, flags.texts.request()?, terms)?;
+    let material = material(flags, &subject)?;
     let results = decode::run(&subject, &material, &settings, &Interrupt::listen()?)?;
     show(&results, &subject, flags)?;
     if let Some(folder) = &flags.report.output {
@@ -114,6 +120,38 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
         ee_files::say!("\n{}", page.display());
     }
     Ok(())
+}
+
+fn material(flags: &Flags, subject: &DecoderSubject) -> Result<Material> {
+    let terms = Terms {
+        choice: Choice::Greedy,
+        batch: flags.together.batch,
+        rounds: flags.timed.rounds,
+        allow_code_execution: flags.permission.allow_code_execution,
+    };
+    Material::new(subject, flags.texts.request()?, terms)
+}
+
+/// The same with beams.
+fn search(flags: &Flags, subject: &DecoderSubject, beams: Beams) -> Result<()> {
+    let material = material(flags, subject)?;
+    let results = beams::run(subject, &material, (beams, &flags.gate), &Interrupt::listen()?)?;
+    ee_files::show!("{}", beams::report::texts(&results, flags.shown(material.prompts.len())));
+    for notice in beams::report::notices(&results) {
+        ee_files::note!("notice: {notice}");
+    }
+    ee_files::show!("{}", beams::report::table(&results).plain());
+    if let Some(folder) = &flags.report.output {
+        ee_files::say!("\n{}", beams::report::write(&results, folder)?.display());
+    }
+    Ok(())
+}
+
+impl Flags {
+    /// Texts of every setting to print, of so many.
+    fn shown(&self, all: usize) -> usize {
+        self.show.unwrap_or(if self.texts.task.is_some() { SHOWN_OF_TASK } else { all })
+    }
 }
 
 /// What a certificate of texts certifies for this model.
@@ -163,9 +201,7 @@ fn settings(flags: &Flags, subject: &DecoderSubject) -> Result<Vec<Settings>> {
 /// Texts, then tables.
 fn show(results: &DecodeResults, subject: &DecoderSubject, flags: &Flags) -> Result<()> {
     let is_terminal = std::io::stdout().is_terminal();
-    let of_command = results.plain.outputs.len();
-    let default = if flags.texts.task.is_some() { SHOWN_OF_TASK } else { of_command };
-    let shown = flags.show.unwrap_or(default);
+    let shown = flags.shown(results.plain.outputs.len());
     if is_terminal && shown > 0 {
         ee_files::say!("exits {}\n", legend(results.facts.layers).terminal());
     }

@@ -8,13 +8,16 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 use ee_decode::generate::{Choice, Options, Sampling, generate};
 
+use super::beams::BeamArguments;
 use super::groups::{Decoder, Lengths, Limit, Permission, Source};
 use super::values::{positive, share};
 use crate::decoding::{
-    Limits, Request, Scoring, Statistics, TextWatcher, n_references, of_metric, score,
+    Beams, Found, Generated, Limits, Reach, Request, Scoring, Statistics, TextWatcher,
+    n_references, of_metric, score,
 };
 use crate::error::{EvalError, Result};
 use crate::interrupt::Interrupt;
+use crate::subject::DecoderSubject;
 use crate::words::count;
 
 /// A task and what only goes with one. That these flags require a task is not enough: clap asks for nothing that
@@ -93,10 +96,10 @@ impl SamplingArguments {
     }
 }
 
-/// `ee-eval generate`.
+/// What is said of texts that are continued token by token.
 #[derive(Debug, Args)]
 #[group(id = "generation")]
-pub(crate) struct Flags {
+pub(crate) struct Continued {
     #[command(flatten)]
     pub(crate) texts: TextArguments,
     #[command(flatten)]
@@ -108,43 +111,42 @@ pub(crate) struct Flags {
     pub(super) permission: Permission,
 }
 
+impl Continued {
+    /// What is printed before a text: its prompt, where that is wanted; a translation stands below it.
+    pub(super) fn lead(&self, subject: &DecoderSubject, prompt: &str) -> String {
+        match (self.show_prompt, subject.encoder_layers()) {
+            (false, _) => String::new(),
+            (true, None) => prompt.to_owned(),
+            (true, Some(_)) => format!("{prompt}\n"),
+        }
+    }
+}
+
+/// `ee-eval generate`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("choice").args(["temperature", "beam"]))]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    pub(crate) of: Continued,
+    #[command(flatten)]
+    pub(super) beams: BeamArguments,
+    /// Print the N best texts of every beam search, each behind its score.
+    #[arg(long, value_name = "N", value_parser = positive, requires = "beam")]
+    pub(crate) n_best: Option<usize>,
+}
+
 /// Continues prompts, or those of a task's examples, one after the other.
 pub(super) fn run(flags: &Flags) -> Result<()> {
-    let Flags { texts, sampling, show_prompt, permission } = flags;
-    let request = texts.request()?;
-    let scoring = Scoring::of(request.task.as_ref(), permission.allow_code_execution);
-    let subject = texts.decoder.open()?;
+    let request = flags.of.texts.request()?;
+    let scoring = Scoring::of(request.task.as_ref(), flags.of.permission.allow_code_execution);
+    let subject = flags.of.texts.decoder.open()?;
     let interrupt = Interrupt::listen()?;
+    let writing = Writing { flags, request: &request, subject: &subject, interrupt: &interrupt };
     let (mut tokens, started) = (0, Instant::now());
     let mut statistics = Vec::with_capacity(request.examples.len());
-    for (place, (number, example)) in request.examples.iter().enumerate() {
-        let ids = request.ids(&subject, place)?;
-        // A translation stands below what it translates.
-        let follows = subject.encoder_layers().is_none();
-        if *show_prompt {
-            let gap = if follows { "" } else { "\n" };
-            ee_files::show!("{}{gap}", example.prompt);
-        }
-        let options = Options {
-            max_new_tokens: request.max_new_tokens,
-            choice: sampling.choice(),
-            ends: subject.ends().to_vec(),
-            first_number: *number as u64,
-        };
-        let mut show = |_: usize, piece: &str| {
-            ee_files::show!("{piece}");
-            ee_files::stream::flush();
-        };
-        let mut watcher =
-            TextWatcher::new(&subject, 1, &request.stop, false, &interrupt, &mut show);
-        if *show_prompt && follows {
-            watcher.follow(0, &ids)?;
-        }
-        let found = generate(subject.model(), &[ids], &options, &mut watcher)
-            .map_err(|error| EvalError::of_batch(error, |_| *number))?;
-        let generated = watcher.finish()?.remove(0);
-        tokens += found[0].len();
-        ee_files::say!();
+    for (place, (_, example)) in request.examples.iter().enumerate() {
+        let generated = writing.text(place)?;
+        tokens += generated.tokens.len();
         if !ee_files::stream::is_open() {
             break;
         }
@@ -160,6 +162,68 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
     let written = count(tokens, "token");
     ee_files::note!("{written} in {seconds:.2} s, {:.1} tokens/s", tokens as f64 / seconds);
     Ok(())
+}
+
+/// What is continued, and how.
+struct Writing<'a> {
+    flags: &'a Flags,
+    request: &'a Request,
+    subject: &'a DecoderSubject,
+    interrupt: &'a Interrupt,
+}
+
+impl Writing<'_> {
+    /// Prints a text and gives it.
+    fn text(&self, place: usize) -> Result<Generated> {
+        let ids = self.request.ids(self.subject, place)?;
+        let prompt = &self.request.examples[place].1.prompt;
+        ee_files::show!("{}", self.flags.of.lead(self.subject, prompt));
+        match self.flags.beams.beams() {
+            Some(beams) => self.searched(place, ids, beams),
+            None => self.continued(place, ids),
+        }
+    }
+
+    /// The best text of beam search; all that are wanted are printed.
+    fn searched(&self, place: usize, ids: Vec<u32>, beams: Beams) -> Result<Generated> {
+        let Request { ref examples, ref stop, max_new_tokens, .. } = *self.request;
+        let n_best = self.flags.n_best;
+        let beams = Beams { n_best: n_best.unwrap_or(1), ..beams };
+        let reach = Reach { max_new_tokens, depth: self.subject.model().n_layers(), stop };
+        let mut found = beams.search(self.subject, &[ids], reach, |_| examples[place].0)?.remove(0);
+        for Found { text, score } in &found {
+            match n_best {
+                Some(_) => ee_files::say!("{score:.4}\t{}", text.text),
+                None => ee_files::say!("{}", text.text),
+            }
+        }
+        Ok(found.remove(0).text)
+    }
+
+    /// One text token by token, printed as it comes.
+    fn continued(&self, place: usize, ids: Vec<u32>) -> Result<Generated> {
+        let number = self.request.examples[place].0;
+        let options = Options {
+            max_new_tokens: self.request.max_new_tokens,
+            choice: self.flags.of.sampling.choice(),
+            ends: self.subject.ends().to_vec(),
+            first_number: number as u64,
+        };
+        let mut show = |_: usize, piece: &str| {
+            ee_files::show!("{piece}");
+            ee_files::stream::flush();
+        };
+        let stop = &self.request.stop;
+        let mut watcher = TextWatcher::new(self.subject, 1, stop, false, self.interrupt, &mut show);
+        if self.flags.of.show_prompt && self.subject.encoder_layers().is_none() {
+            watcher.follow(0, &ids)?;
+        }
+        generate(self.subject.model(), &[ids], &options, &mut watcher)
+            .map_err(|error| EvalError::of_batch(error, |_| number))?;
+        let generated = watcher.finish()?.remove(0);
+        ee_files::say!();
+        Ok(generated)
+    }
 }
 
 /// A line for every metric of the task.

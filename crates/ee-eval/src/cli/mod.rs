@@ -1,5 +1,6 @@
 //! What can be typed: one file per verb, with its flags, what it does with them, and what it prints.
 
+mod beams;
 mod bench;
 mod calibrate;
 mod compare;

@@ -20,7 +20,7 @@ use crate::trial::way::{draft_words, strategy};
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
     #[command(flatten)]
-    pub(crate) generate: generate::Flags,
+    pub(crate) generate: generate::Continued,
     #[command(flatten)]
     pub(crate) draft: DraftArguments,
     #[command(flatten)]
@@ -66,7 +66,7 @@ impl std::fmt::Display for DraftArguments {
 
 /// Continues prompts, or those of a task's examples, plainly and in rounds of drafting and verifying.
 pub(super) fn run(flags: &Flags) -> Result<()> {
-    let generate::Flags { texts, sampling, show_prompt, permission } = &flags.generate;
+    let generate::Continued { texts, sampling, permission, .. } = &flags.generate;
     let request = texts.request()?;
     let kind = "a report of ee-eval speculate";
     let _lock = flags.report.claim(kind)?;
@@ -81,8 +81,8 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
     let plan = flags.draft.plan();
     let (results, texts) = speculate::run(&subject, &material, plan, &Interrupt::listen()?)?;
     for output in &texts.outputs {
-        let prompt = if *show_prompt { output.prompt.as_str() } else { "" };
-        ee_files::say!("{prompt}{}", output.whole);
+        let lead = flags.generate.lead(&subject, &output.prompt);
+        ee_files::say!("{lead}{}", output.whole);
     }
     for notice in pace::notices(results.load, results.rounds) {
         ee_files::note!("notice: {notice}");

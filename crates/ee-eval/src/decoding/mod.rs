@@ -1,11 +1,11 @@
-//! Decoders at work: checkpoints with their tokenizers, prompts that fit, generated texts.
+//! Decoders at work: what is asked of them, and the texts that come of it.
 
-mod prompts;
+mod beams;
 mod request;
 mod scoring;
 mod watch;
 
-pub(crate) use prompts::{Prompt, Room};
+pub(crate) use beams::{Beams, Found, Reach};
 pub(crate) use request::{Limits, Request};
 pub(crate) use scoring::{Scoring, Statistics, n_references, of_metric, score};
 pub(crate) use watch::{Generated, TextWatcher};

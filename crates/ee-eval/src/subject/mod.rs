@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod labels;
+mod prompts;
 mod texts;
 
 pub use labels::Subject;

@@ -10,7 +10,7 @@ use ee_models::loss::Objective;
 use ee_tasks::TextTokenizer;
 
 use super::checkpoint::Checkpoint;
-use crate::decoding::{Prompt, Room};
+use super::prompts::{Prompt, Room};
 use crate::error::Result;
 use crate::trace::TraceFacts;
 

@@ -5,6 +5,7 @@
 //! and lossless speculation stand in one table, and every line says which it is. What further texts may expect of a
 //! way's quality is judged in [`quality`].
 
+pub(crate) mod beams;
 pub(crate) mod decode;
 mod fidelity;
 pub(crate) mod labels;
@@ -20,7 +21,7 @@ mod texts;
 pub(crate) mod way;
 
 pub(crate) use self::fidelity::{Place, joined};
-pub(crate) use self::record::{Trial, Trials};
+pub(crate) use self::record::{Trial, Trials, on_prompts};
 pub(crate) use self::way::Way;
 
 use std::time::Instant;

@@ -82,8 +82,14 @@ impl Texts {
         (rounds * self.timed_tokens) as f64 / self.seconds.max(f64::MIN_POSITIVE)
     }
 
-    /// The same without prompts and first tokens.
-    pub(super) fn step_tokens_per_second(&self, rounds: usize) -> f64 {
+    /// How many times as many tokens a second these texts gave as others of the same prompts, prompts and first
+    /// tokens left out; none where there were no others.
+    pub(super) fn step_speed_up(&self, plain: &Self, rounds: usize) -> Option<f64> {
+        let ratio = self.step_tokens_per_second(rounds) / plain.step_tokens_per_second(rounds);
+        ratio.is_finite().then_some(ratio)
+    }
+
+    fn step_tokens_per_second(&self, rounds: usize) -> f64 {
         let seconds = self.seconds - self.prompt_seconds;
         let tokens = self.timed_tokens.saturating_sub(self.outputs.len());
         (rounds * tokens) as f64 / seconds.max(f64::MIN_POSITIVE)

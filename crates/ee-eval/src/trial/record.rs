@@ -48,6 +48,8 @@ pub(crate) struct Trial {
     /// The same by plain decoding's, at the same rows and tokens.
     #[serde(flatten)]
     pub(crate) pace: Pace,
+    /// The ratio without prompts and first tokens, of all rounds; none where no text has a second token.
+    pub(crate) step_speed_up: Option<f64>,
     pub(crate) timed: Vec<Timed>,
     pub(crate) fidelity: Fidelity,
     /// The bootstrap 95 % interval of the share of equal tokens, resampling texts.
@@ -186,6 +188,7 @@ impl Trial {
             way: way.clone(),
             tokens_per_second: texts.tokens_per_second(plain.rounds),
             pace: Pace::of(&timed, plain.timed),
+            step_speed_up: texts.step_speed_up(plain.texts, plain.rounds),
             timed,
             fidelity: Fidelity::of(texts.beside(plain.texts)),
             equal_interval: texts.equal_interval(plain.texts),
@@ -204,8 +207,9 @@ impl Trial {
         self.left.as_ref().map(|left| left.average_exit)
     }
 
-    /// Tokens per second, plain decoding's, the speed-up with its range, rows per step and plain decoding's.
-    pub(crate) fn speed_cells(&self, beside: &Trials) -> [Cell; 7] {
+    /// Tokens per second, plain decoding's, the speed-up with its range and without prompts, rows per step and plain
+    /// decoding's.
+    pub(crate) fn speed_cells(&self, beside: &Trials) -> [Cell; 8] {
         let spread = self.pace.speed_up_by_round;
         [
             Cell::number(self.tokens_per_second, 1),
@@ -213,9 +217,21 @@ impl Trial {
             Cell::factor(self.pace.speed_up),
             Cell::factor(spread.min),
             Cell::factor(spread.max),
+            self.step_speed_up.map_or(Cell::Absent, Cell::factor),
             Cell::number(self.texts.rows, 2),
             Cell::number(beside.plain.rows, 2),
         ]
+    }
+}
+
+/// What speed-ups with and without prompts are, for a reader; `has_encoder` says whether one reads the prompts.
+pub(crate) fn on_prompts(has_encoder: bool) -> &'static str {
+    if has_encoder {
+        "Speed-ups count the encoder, which reads each text once, whole, whatever leaves early; without prompts they leave \
+         it out, and each text's first new token."
+    } else {
+        "Speed-ups count the prompts, which all layers read; without prompts they leave them out, and each text's first new \
+         token."
     }
 }
 

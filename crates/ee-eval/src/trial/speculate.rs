@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::material::Material;
 use super::outputs::Texts;
-use super::record::Trials;
+use super::record::{Trials, on_prompts};
 use super::way::{Way, draft_words};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
@@ -28,6 +28,9 @@ pub(crate) struct SpeculateResults {
     model: String,
     checkpoint_sha256: String,
     layers: usize,
+    /// Layers of the encoder that reads the prompts, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoder_layers: Option<usize>,
     weights: String,
     device: String,
     task: Option<String>,
@@ -45,6 +48,8 @@ pub(crate) struct SpeculateResults {
     speculation: Timing,
     #[serde(flatten)]
     pace: Pace,
+    /// The ratio without prompts and first tokens; none where no text has a second token.
+    step_speed_up: Option<f64>,
     /// Speculation's tokens per second by plain decoding's, batch by batch.
     ratio_per_batch: Spread,
     /// How much of the machine other programs used meanwhile; none where the system does not say.
@@ -152,6 +157,7 @@ pub(crate) fn run(
         model: subject.folder().display().to_string(),
         checkpoint_sha256: subject.checksum().to_owned(),
         layers: subject.model().n_layers(),
+        encoder_layers: subject.encoder_layers(),
         weights: subject.weights().to_owned(),
         device: subject.device().to_owned(),
         task: request.task.as_ref().map(|task| task.name.clone()),
@@ -166,6 +172,7 @@ pub(crate) fn run(
         plain: Timing::of(&trials.plain, rounds),
         speculation: Timing::of(&trial.texts, rounds),
         pace: trial.pace,
+        step_speed_up: trial.step_speed_up,
         ratio_per_batch: ratios(&trial.timed, &trials.plain_timed),
         load: trials.load,
         agreement: tally.agreement(),
@@ -299,6 +306,7 @@ pub(crate) fn table(results: &SpeculateResults) -> Table {
         line("ratio", Cell::factor(1.0), Cell::factor(r.pace.speed_up)),
         only("lowest round", Cell::factor(r.pace.speed_up_by_round.min)),
         only("highest round", Cell::factor(r.pace.speed_up_by_round.max)),
+        only("without prompts", r.step_speed_up.map_or(Cell::Absent, Cell::factor)),
         both("bound by reading weights, tokens per second", r.bound.plain, r.bound.speculation, 1),
         only("drafts", Cell::text(&r.draft)),
         only("drafts that stay (α)", r.agreement.map_or(Cell::Absent, |a| Cell::number(a, 3))),
@@ -328,8 +336,11 @@ pub(crate) fn table(results: &SpeculateResults) -> Table {
         title: "Lossless self-speculation".into(),
         note: format!(
             "Lossless: the texts are the full model's. Both ways ran in turn on {} texts, batch {}, {} rounds; the ratio is of the \
-             medians of a batch's rounds.",
-            r.texts, r.batch, r.rounds
+             medians of a batch's rounds. {}",
+            r.texts,
+            r.batch,
+            r.rounds,
+            on_prompts(r.encoder_layers.is_some()),
         ),
         columns: vec!["lossless".into(), "plain".into(), "speculation".into()],
         rows,

@@ -101,12 +101,12 @@ fn metric_score(material: &Material, metric: &dyn TextMetric, outputs: &[Output]
 
 /// Prompts in batches.
 pub(super) struct Prompts<'a> {
-    subject: &'a DecoderSubject,
-    material: &'a Material,
-    interrupt: &'a Interrupt,
-    batches: Vec<Vec<usize>>,
+    pub(super) subject: &'a DecoderSubject,
+    pub(super) material: &'a Material,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) batches: Vec<Vec<usize>>,
     /// The prompts of each batch, so that no clock sees them put together.
-    prompts: Vec<Vec<Vec<u32>>>,
+    pub(super) prompts: Vec<Vec<Vec<u32>>>,
 }
 
 impl<'a> Prompts<'a> {

@@ -30,6 +30,14 @@ impl Library {
         Ok(Self { special: backend.special(), beginning, end, backend })
     }
 
+    /// The same of an encoder-decoder: all of them end a text with `</s>`, though their settings may not say so.
+    pub(super) fn of_side(folder: &Path, name: &str, kind: Option<Kind>) -> Result<Self, Error> {
+        let mut library = Self::open(folder, name, kind)?;
+        let customary = library.backend.inner.token_to_id("</s>");
+        library.end = library.end.or(customary);
+        Ok(library)
+    }
+
     /// A decoder's prompt: ids, and for each the end of its text in bytes.
     pub(super) fn prompt(
         &self,

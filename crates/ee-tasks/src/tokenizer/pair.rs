@@ -4,8 +4,12 @@
 //! files of a folder tell the kind, the most telling first:
 //!
 //! - `tokenizer.source.json` and `tokenizer.target.json`: two dictionaries, as this project learns them;
+//! - `source.spm`, `target.spm` and `vocab.json`: Marian;
 //! - `tokenizer.json`: one for both sides (T5, BART, and joined dictionaries of this project);
+//! - `spiece.model`: T5, one for both sides;
 //! - `vocab.json` and `merges.txt`: BART, one for both sides.
+
+mod pieces;
 
 use std::fmt;
 use std::path::Path;
@@ -64,21 +68,31 @@ impl Pair {
     pub(super) fn open(folder: &Path) -> Result<Self, Error> {
         let has = |name: &str| folder.join(name).is_file();
         if has(SOURCE) || has(TARGET) {
-            let [source, target] = [SOURCE, TARGET].map(|name| Library::open(folder, name, None));
+            let [source, target] =
+                [SOURCE, TARGET].map(|name| Library::of_side(folder, name, None));
             return Ok(Self::new(Arc::new(source?), Arc::new(target?)));
+        }
+        let [source, target, dictionary] = pieces::MARIAN.map(has);
+        let explains = ["tokenizer.json", pieces::T5, "merges.txt"];
+        if source || target || (dictionary && !explains.into_iter().any(has)) {
+            let [source, target] = pieces::marian(folder)?;
+            return Ok(Self::new(Arc::new(source), Arc::new(target)));
         }
         let kind = if has("tokenizer.json") {
             None
-        } else if has("vocab.json") && has("merges.txt") {
+        } else if has(pieces::T5) {
+            let shared = Arc::new(pieces::t5(folder)?);
+            return Ok(Self::new(shared.clone(), shared));
+        } else if dictionary && has("merges.txt") {
             Some(Kind::ByteLevel)
         } else {
             let expected = format!(
-                "no tokenizer of an encoder-decoder, expected tokenizer.json, {SOURCE} and {TARGET}, or \
-                 vocab.json and merges.txt"
+                "no tokenizer of an encoder-decoder, expected tokenizer.json, {SOURCE} and {TARGET}, \
+                 source.spm, target.spm and vocab.json, spiece.model, or vocab.json and merges.txt"
             );
             return Err(Error::file(folder, expected));
         };
-        let shared = Arc::new(Library::open(folder, "tokenizer.json", kind)?);
+        let shared = Arc::new(Library::of_side(folder, "tokenizer.json", kind)?);
         Ok(Self::new(shared.clone(), shared))
     }
 

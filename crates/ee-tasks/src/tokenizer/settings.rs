@@ -235,24 +235,40 @@ impl Settings {
         Some(known.cloned().map_or(stated, Special::Token))
     }
 
-    /// The added tokens that the settings list, by id.
+    /// The added tokens that the settings list, in the order of their ids.
     pub(super) fn added(&self, in_file: BTreeMap<u32, AddedToken>) -> Vec<AddedToken> {
+        let mut all = self.added_by_id();
+        if !self.says("added_tokens_decoder") {
+            all.extend(in_file);
+        }
+        all.into_values().collect()
+    }
+
+    /// The same by id, without those of `tokenizer.json`.
+    pub(super) fn added_by_id(&self) -> BTreeMap<u32, AddedToken> {
         if let Some(Value::Object(listed)) = self.all.get("added_tokens_decoder") {
             let listed = listed
                 .iter()
                 .filter_map(|(id, value)| Some((id.parse::<u32>().ok()?, added_token(value)?)));
-            return listed.collect::<BTreeMap<_, _>>().into_values().collect();
+            return listed.collect();
         }
         let special = self.special(&[]);
         let is_special =
             |content: &String| special.iter().any(|special| special.content() == content);
-        let mut all: BTreeMap<u32, AddedToken> = self
-            .added
-            .iter()
-            .map(|(id, content)| (*id, AddedToken::from(content, is_special(content))))
-            .collect();
-        all.extend(in_file);
-        all.into_values().collect()
+        let added = self.added.iter();
+        added.map(|(id, content)| (*id, AddedToken::from(content, is_special(content)))).collect()
+    }
+
+    /// How many sentinels T5's tokenizer has behind its pieces.
+    pub(super) fn n_extra_ids(&self) -> usize {
+        let listed = self.all.get("additional_special_tokens").and_then(Value::as_array);
+        let listed = listed.into_iter().flatten().filter_map(special);
+        let listed = listed.filter(|token| token.content().contains("<extra_id_")).count();
+        let stated = self.all.get("extra_ids").and_then(Value::as_u64);
+        match listed {
+            0 => stated.map_or(100, |stated| stated as usize),
+            listed => listed,
+        }
     }
 }
 

@@ -62,6 +62,10 @@ impl TextStream<'_> {
             Some(piece) => piece.to_owned(),
             None => self.tokenizer.decode(&self.ids[self.n_shown..])?,
         };
+        if piece.is_empty() {
+            // A space alone shows once something follows it.
+            return Ok(piece);
+        }
         self.ids.drain(..self.n_shown);
         self.n_shown = self.ids.len();
         Ok(piece)

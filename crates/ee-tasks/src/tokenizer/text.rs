@@ -60,8 +60,9 @@ impl TextTokenizer {
     }
 
     /// Takes an encoder-decoder's tokenizer from a checkpoint folder, whatever files it has: in order,
-    /// `tokenizer.source.json` and `tokenizer.target.json` (a dictionary for each side), `tokenizer.json`
-    /// (one for both), or `vocab.json` and `merges.txt` (BART).
+    /// `tokenizer.source.json` and `tokenizer.target.json` (a dictionary for each side), `source.spm`,
+    /// `target.spm` and `vocab.json` (Marian; `target_vocab.json` where the target's is another),
+    /// `tokenizer.json` (one for both), `spiece.model` (T5), or `vocab.json` and `merges.txt` (BART).
     ///
     /// What the encoder reads is [`TextTokenizer::encode_prompt`], what the decoder writes is
     /// [`TextTokenizer::encode_answer`]; ids, sizes and decoding are the target's.

@@ -6,6 +6,7 @@
 //! token leaves where the answer is already the last exit's.
 
 mod findings;
+mod paper;
 mod plots;
 mod report;
 mod results;

@@ -2,6 +2,7 @@
 
 use ee_decode::policy;
 
+use super::paper::figure;
 use super::results::{IDEAL, TextComparison, TextResults};
 use super::tables::by_policy;
 use crate::exits::oracle::Ideal;
@@ -25,7 +26,10 @@ pub(super) fn all(comparison: &TextComparison) -> Vec<Plot> {
         ),
         bars(
             comparison,
-            ("gate_distance", "Distance of each gate from the ideal exit (the paper's Figure 8)"),
+            (
+                "gate_distance",
+                &format!("Distance of each gate from the ideal exit ({})", figure(comparison)),
+            ),
             (
                 "distance (layers)",
                 "The mean of |gate exit − ideal exit| on the trace at each gate's best threshold; lower is better.",
@@ -34,7 +38,10 @@ pub(super) fn all(comparison: &TextComparison) -> Vec<Plot> {
         ),
         bars(
             comparison,
-            ("gate_speed_up", "Speed-up of each gate with recompute (the paper's Figure 9)"),
+            (
+                "gate_speed_up",
+                &format!("Speed-up of each gate with recompute ({})", figure(comparison)),
+            ),
             (
                 "speed-up in time (×)",
                 "Tokens per second against plain decoding, with the faster head; 1 is no gain, no bar a gate that cannot open.",

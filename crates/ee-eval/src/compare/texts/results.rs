@@ -43,6 +43,19 @@ pub(super) use ee_decode::gates::FIXED_NAME as FIXED;
 pub(super) use ee_decode::rule::IDEAL;
 
 impl TextResults {
+    /// Layers of the encoder, where there is one.
+    pub(super) fn encoder_layers(&self) -> Option<usize> {
+        self.summary.trace.generation.as_ref().and_then(|facts| facts.encoder_layers)
+    }
+
+    /// Layers in words: the encoder's before the decoder's, which are the exits.
+    pub(super) fn layers(&self) -> String {
+        match self.encoder_layers() {
+            Some(encoder) => format!("{encoder}-{}", self.summary.layers),
+            None => self.summary.layers.to_string(),
+        }
+    }
+
     /// Trials of gates that a decoder can run: not those that look at the last exit first.
     pub(super) fn of_gates(&self) -> impl Iterator<Item = &Trial> {
         let all = self.trials.trials.iter();

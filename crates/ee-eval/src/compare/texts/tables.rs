@@ -1,16 +1,19 @@
 //! The tables of a comparison of decoders.
 
+use super::paper;
 use super::results::{IDEAL, TextComparison, TextResults};
 use crate::report::table::{Cell, Table, columns};
 use crate::tokens::shallowest;
 use crate::trace::facts::objective::word;
-use crate::trial::{Place, Trial, Way};
+use crate::trial::{Place, Trial, Way, on_prompts};
 use crate::words::count;
+use ee_decode::policy;
 
 /// Every table, in reading order.
 pub(super) fn all(comparison: &TextComparison) -> Vec<Table> {
     vec![
         headline(comparison),
+        paper::ideal_exits(comparison),
         gates(comparison),
         policies(comparison),
         live(comparison),
@@ -48,7 +51,7 @@ pub(super) fn headline(comparison: &TextComparison) -> Table {
                 .map_or(Cell::Absent, |score| Cell::number(score, 4)),
             interval
                 .map_or(Cell::Absent, |[low, high]| Cell::text(format!("{low:.3} to {high:.3}"))),
-            Cell::number(results.summary.layers as f64, 0),
+            Cell::text(results.layers()),
             Cell::number(results.summary.ideal.average, 2),
             Cell::number(results.summary.ideal.chance_average, 2),
             Cell::percent(results.summary.ideal.perc),
@@ -90,19 +93,28 @@ pub(super) fn headline(comparison: &TextComparison) -> Table {
 fn gates(comparison: &TextComparison) -> Table {
     let rows = comparison.models.iter().flat_map(|(name, results)| {
         results.gates.iter().map(move |(gate, found)| {
-            [vec![Cell::text(name), Cell::text(gate)], found.cells()].concat()
+            let live = results.with(gate, policy::DEFAULT.name());
+            let speed = [
+                live.map_or(Cell::Absent, |trial| Cell::factor(trial.pace.speed_up)),
+                live.and_then(|trial| trial.step_speed_up).map_or(Cell::Absent, Cell::factor),
+            ];
+            [vec![Cell::text(name), Cell::text(gate)], found.cells(), speed.to_vec()].concat()
         })
     });
     table(
         "gates",
         format!("Gates that keep {:.0} % of the tokens, on the trace", 100.0 * comparison.keep),
-        "The exact best threshold of each gate on the full model's own context, chosen on these very tokens; `fixed` cuts the \
+        format!(
+            "The exact best threshold of each gate on the full model's own context, chosen on these very tokens; `fixed` cuts the \
          model off at one exit for all of them. Distance is the \
          mean of |gate exit − ideal exit| in layers over tokens that may leave; premature and late are the shares of them \
-         that leave before and after their ideal exit."
-            .into(),
+         that leave before and after their ideal exit. Speed-ups are those of the gate with {} and its faster head, where it \
+         could open, on the texts that are decoded for real. {}",
+            policy::DEFAULT.name(),
+            on_prompts(paper::has_encoder(comparison)),
+        ),
         "model | gate | threshold | average exit | equal tokens | distance to ideal | premature | \
-             late",
+             late | speed-up | without prompts",
         rows.collect(),
     )
 }
@@ -172,12 +184,13 @@ fn live(comparison: &TextComparison) -> Table {
              medians, and of the lowest and highest round. Whether the quality is kept is judged of further texts, for all \
              ways together with a confidence of 95 %. True early exit may change texts; lossless never does. Divergence is the \
              position of the first new token, from 0, that differs: the earliest in any text, and the mean over texts \
-             that differ.",
+             that differ. {}",
             count(n, "text"),
             count(rounds, "round"),
+            on_prompts(paper::has_encoder(comparison)),
         ),
         &format!(
-            "model | kind | gate | K/V | head | tokens/s | plain tokens/s | speed-up | lowest | highest | rows per step | \
+            "model | kind | gate | K/V | head | tokens/s | plain tokens/s | speed-up | lowest | highest | without prompts | rows per step | \
              plain's | average exit | {metric} | quality kept | surely at least | equal tokens | first divergence | \
              mean divergence | repeated 4-grams | full model's | unfinished | quality, of full | same tokens",
         ),

@@ -40,6 +40,9 @@ pub(crate) struct DecodeFacts {
     #[serde(with = "facts::objective")]
     pub(crate) objective: Option<Objective>,
     pub(crate) layers: usize,
+    /// Layers of the encoder that reads the prompts, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) encoder_layers: Option<usize>,
     pub(crate) task: Option<[String; 2]>,
     pub(crate) metrics: Vec<MetricFacts>,
     pub(crate) max_new_tokens: usize,
@@ -83,8 +86,8 @@ pub(crate) struct DecodeSpeed {
     pub(crate) plain_tokens_per_second: f64,
     #[serde(flatten)]
     pub(crate) pace: Pace,
-    /// The ratio without prompts and first tokens, of all rounds.
-    pub(crate) step_speed_up: f64,
+    /// The ratio without prompts and first tokens, of all rounds; none where no text has a second token.
+    pub(crate) step_speed_up: Option<f64>,
     /// Seconds of the steps after the prompts of a run of its own, in which parts are timed.
     step_seconds: f64,
     pub(crate) shares: Shares,
@@ -121,6 +124,7 @@ fn facts_of(subject: &DecoderSubject, material: &Material, settings: &Settings) 
         architecture: subject.architecture().to_owned(),
         objective: subject.objective(),
         layers: model.n_layers(),
+        encoder_layers: subject.encoder_layers(),
         task: request.task.as_ref().map(|task| [task.name.clone(), request.split.clone()]),
         metrics: material.metric_facts(),
         max_new_tokens: request.max_new_tokens,
@@ -139,7 +143,8 @@ fn facts_of(subject: &DecoderSubject, material: &Material, settings: &Settings) 
 
 impl RunResults {
     fn of(settings: &Settings, trial: Trial, plain: &Texts, facts: &DecodeFacts) -> Self {
-        let Trial { tokens_per_second, pace, timed, fidelity, left, texts, .. } = trial;
+        let Trial { tokens_per_second, pace, step_speed_up, timed, fidelity, left, texts, .. } =
+            trial;
         let left = left.expect("tokens leave");
         let steps = texts.step_tokens() as f64;
         let bytes = left.steps.weight_bytes;
@@ -155,8 +160,7 @@ impl RunResults {
                 tokens_per_second,
                 plain_tokens_per_second: plain.tokens_per_second(facts.rounds),
                 pace,
-                step_speed_up: texts.step_tokens_per_second(facts.rounds)
-                    / plain.step_tokens_per_second(facts.rounds),
+                step_speed_up,
                 step_seconds: left.steps.steps.as_secs_f64(),
                 shares: left.shares,
                 weight_bytes: bytes,

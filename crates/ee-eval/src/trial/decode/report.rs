@@ -13,6 +13,7 @@ use crate::pace;
 use crate::report::Page;
 use crate::report::passage::Passage;
 use crate::report::table::{Cell, Table, columns};
+use crate::trial::on_prompts;
 use crate::trial::outputs::{Output, Texts};
 use crate::words::count;
 
@@ -32,7 +33,7 @@ pub(crate) fn speed(results: &DecodeResults) -> Table {
             Cell::factor(speed.pace.speed_up),
             Cell::factor(speed.pace.speed_up_by_round.min),
             Cell::factor(speed.pace.speed_up_by_round.max),
-            Cell::factor(speed.step_speed_up),
+            speed.step_speed_up.map_or(Cell::Absent, Cell::factor),
             Cell::number(run.texts.rows, 2),
             Cell::number(results.plain.rows, 2),
             Cell::optional(speed.bandwidth_bound, 1),
@@ -52,12 +53,13 @@ pub(crate) fn speed(results: &DecodeResults) -> Table {
              medians, and of the lowest and highest round. In timed rounds each text ends where plain decoding ended \
              it, so that both ways have the same rows at every step; the rows per step stand here that each way's own texts \
              would keep. Shares are of the steps after the prompts of one more run, in which parts are timed; layers \
-             that `deferred` makes up for count as layers. What bandwidth allows is the steps' speed if nothing but \
+             that `deferred` makes up for count as layers. {} What bandwidth allows is the steps' speed if nothing but \
              their weights had to be read from memory.",
             results.plain.outputs.len(),
             rows(results),
             results.facts.batch,
             results.facts.rounds,
+            on_prompts(results.facts.encoder_layers.is_some()),
         ),
         columns: columns(
             "gate | K/V | average exit | tokens/s | plain tokens/s | speed-up | lowest | highest | without prompts | \
@@ -175,7 +177,7 @@ pub(crate) fn write(
 }
 
 /// The end of a prompt, on one line.
-fn shortened(prompt: &str) -> String {
+pub(crate) fn shortened(prompt: &str) -> String {
     const LONGEST: usize = 60;
     let words = prompt.split_whitespace().collect::<Vec<_>>().join(" ");
     match words.chars().count().checked_sub(LONGEST) {

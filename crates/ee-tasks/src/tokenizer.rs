@@ -9,7 +9,6 @@
 
 mod backend;
 mod build;
-mod learn;
 mod library;
 mod long;
 mod over;
@@ -22,7 +21,6 @@ mod text;
 use std::fs;
 use std::path::Path;
 
-pub use learn::{BpeSettings, BpeSize, LearntBpe, train_bpe};
 use rayon::prelude::*;
 pub use stream::TextStream;
 pub use text::{PromptedEncoding, TextTokenizer};

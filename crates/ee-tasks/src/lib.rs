@@ -26,4 +26,7 @@ pub use error::Error;
 pub use metrics::text::TextMetric;
 pub use metrics::{Interval, Metric};
 pub use task::{AnyTask, Example, GenerationTask, Split, Task, TextExample, TextSplit};
-pub use tokenizer::{Encoding, PromptedEncoding, TextStream, TextTokenizer, Tokenizer};
+pub use tokenizer::{
+    BpeSettings, BpeSize, Encoding, LearntBpe, PromptedEncoding, TextStream, TextTokenizer,
+    Tokenizer, train_bpe,
+};

@@ -9,6 +9,7 @@
 
 mod backend;
 mod build;
+mod learn;
 mod library;
 mod long;
 mod over;
@@ -21,6 +22,7 @@ mod text;
 use std::fs;
 use std::path::Path;
 
+pub use learn::{BpeSettings, BpeSize, LearntBpe, train_bpe};
 use rayon::prelude::*;
 pub use stream::TextStream;
 pub use text::{PromptedEncoding, TextTokenizer};

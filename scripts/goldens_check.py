@@ -36,6 +36,8 @@ def read_leaves(path):
         return load_file(path)
     if path.suffix == ".bin":
         return torch.load(path, weights_only=True)
+    if path.suffix == ".pt":
+        return torch.load(path, weights_only=False)["model"]
     if path.suffix != ".json":
         return {"bytes": path.read_bytes()}
     leaves = dict(numbers(json.loads(path.read_text())))

@@ -8,12 +8,14 @@ mod campaign;
 mod fixture;
 mod memory;
 mod mutate;
+mod pickles;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, ListArray, RecordBatch, StringArray};
+use burn::tensor::Device;
 use campaign::{Case, run};
 use clap::Parser;
 use ee_eval::Arguments;
@@ -295,7 +297,25 @@ fn alone(root: &Path) -> Vec<Case> {
         hostile: Vec::new(),
         read,
     };
+    let fairseq = |name: &str| archive.with_file_name(name);
+    let load = |folder: &Path| {
+        let loaded = ee_models::arch::decoder(folder, Precision::F32, &Device::flex());
+        loaded.map(|_| ()).map_err(|error| format!("{:#}", anyhow::Error::from(error)))
+    };
+    let older = fairseq("fairseq-old-tiny");
     vec![
+        case(
+            "fairseq",
+            &fairseq("fairseq-tiny"),
+            "checkpoint_best.pt",
+            Kind::Binary,
+            Box::new(load),
+        ),
+        Case {
+            hostile: pickles::hostile(),
+            ..case("older fairseq", &older, "model.pt", Kind::Leading, Box::new(load))
+        },
+        case("dictionary", &older, "dict.en.txt", Kind::Text, Box::new(load)),
         case("archive", &archive, "pytorch_model.bin", Kind::Binary, Box::new(weights)),
         case("vocabulary of bytes", &pieces, "vocab.json", Kind::Json, Box::new(spell)),
         case("merges", &pieces, "merges.txt", Kind::Text, Box::new(spell)),

@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Safetensors,
     /// Bytes whose table of contents is at the end.
     Binary,
+    /// Bytes whose table of contents is at the beginning.
+    Leading,
 }
 
 /// Whole numbers at which sizes turn.
@@ -83,12 +85,14 @@ pub(crate) fn mutate(bytes: &[u8], kind: Kind, random: &mut ChaCha8Rng) -> Vec<u
     broken
 }
 
-/// A place in `0..n`; in files with a table of contents at the end often there.
+/// A place in `0..n`; in files with a table of contents at one end often there.
 fn place(n: usize, kind: Kind, random: &mut ChaCha8Rng) -> usize {
     let place = random.random_range(0..n.max(1));
     let tail = n.min(2000);
     if kind == Kind::Binary && random.random_bool(0.6) {
         n - tail + place % tail.max(1)
+    } else if kind == Kind::Leading && random.random_bool(0.8) {
+        place % n.clamp(1, 8000)
     } else {
         place
     }

@@ -82,6 +82,8 @@ pub struct LoadedDecoder {
     pub model_type: &'static str,
     /// The tokens that begin and end a text.
     pub special: SpecialTokens,
+    /// The languages of source and target, where the files of its tokenizer are told apart by them.
+    pub languages: Option<[String; 2]>,
     /// What of the files is of no use.
     pub notices: Vec<String>,
     /// Names of tensors of the checkpoint that the model does not use.
@@ -99,8 +101,12 @@ pub fn families() -> impl Iterator<Item = &'static dyn Family> {
 /// The family of a checkpoint folder.
 ///
 /// # Errors
-/// When its `config.json` cannot be read or names none that is supported.
+/// When its `config.json`, or the checkpoint of fairseq that it has instead, cannot be read or names none that is
+/// supported.
 pub fn of_folder(folder: &Path) -> Result<&'static dyn Family> {
+    if let Some(family) = seq2seq::fairseq::of_folder(folder)? {
+        return Ok(family);
+    }
     let path = folder.join("config.json");
     of_config(&read_json(&path)?, &path)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::fairseq;
 use super::json::read_json;
 use crate::error::{Error, Result};
 
@@ -12,6 +13,8 @@ pub(super) enum Form {
     Safetensors,
     /// What `torch.save` writes.
     Archive,
+    /// The same with fairseq's names, beside its options.
+    Fairseq,
 }
 
 /// File names, in the order in which transformers looks for them; the second of a form is its index.
@@ -42,6 +45,9 @@ pub(super) fn files(folder: &Path) -> Result<(Form, Vec<PathBuf>)> {
         if index.is_file() {
             return Ok((form, shards(folder, &index)?));
         }
+    }
+    if let Some((path, _)) = fairseq::file(folder)? {
+        return Ok((Form::Fairseq, vec![path]));
     }
     let names: Vec<&str> = FORMS.iter().flat_map(|(_, single, index)| [*single, *index]).collect();
     let mut complaint = format!("found none of {}", names.join(", "));

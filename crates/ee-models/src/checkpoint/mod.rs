@@ -8,6 +8,7 @@
 //! Matrices are kept in the format asked for ([`Precision`]), vectors always as F32: they are small, and
 //! sums run in F32 anyway.
 
+mod fairseq;
 mod find;
 mod finite;
 mod format;
@@ -15,8 +16,10 @@ mod headers;
 mod json;
 mod read;
 mod source;
+mod torch;
 mod write;
 
+pub(crate) use fairseq::Fairseq;
 pub(crate) use json::{Keys, read_json};
 pub use read::Weights;
 pub(crate) use source::{CheckpointParameters, Stack};

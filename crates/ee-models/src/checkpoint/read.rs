@@ -9,6 +9,7 @@ use burn::tensor::TensorData;
 use ee_files::caught;
 use sha2::{Digest, Sha256};
 
+use super::fairseq::Fairseq;
 use super::find::{self, Form};
 use super::finite::first_not_finite;
 use super::format::{Format, decode};
@@ -27,7 +28,7 @@ pub struct Weights {
 
 impl Weights {
     /// Finds the weights of a folder: `model.safetensors` or `pytorch_model.bin`, or the sharded form of
-    /// either with its index. A pickle is parsed, never run.
+    /// either with its index; else the checkpoint of fairseq that the folder has. A pickle is parsed, never run.
     ///
     /// # Errors
     /// When there are none, an index does not fit its shards, or a header is broken.
@@ -51,6 +52,7 @@ impl Weights {
             let found = match form {
                 Form::Safetensors => headers::safetensors(path)?,
                 Form::Archive => headers::archive(path)?,
+                Form::Fairseq => Fairseq::read(path.clone(), Vec::new())?.into_entries(),
             };
             for (name, entry) in found {
                 if let Some((other, _)) = entries.insert(name.clone(), (number, entry)) {
@@ -82,6 +84,13 @@ impl Weights {
             Format::Other(format) if name.ends_with(".weight") => Some((name.as_str(), format)),
             _ => None,
         })
+    }
+
+    /// From now on, a tensor has another name.
+    pub(super) fn rename(&mut self, stored: &str, name: &str) {
+        if let Some(entry) = self.entries.remove(stored) {
+            self.entries.insert(name.to_owned(), entry);
+        }
     }
 
     /// All names, sorted.

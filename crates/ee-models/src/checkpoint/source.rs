@@ -85,6 +85,11 @@ impl CheckpointParameters {
         Ok(source)
     }
 
+    /// From now on, a tensor has another name.
+    pub(crate) fn rename(&mut self, stored: &str, name: &str) {
+        self.weights.rename(stored, name);
+    }
+
     /// Whether the checkpoint holds a tensor whose name begins like this.
     pub(crate) fn has(&self, beginning: &str) -> bool {
         self.weights.names().any(|name| name.starts_with(beginning))

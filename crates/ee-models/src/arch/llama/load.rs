@@ -81,6 +81,7 @@ impl Family for LlamaFamily {
             model: Box::new(model),
             model_type: self.facts.model_type,
             special: config.special,
+            languages: None,
             notices: config.notices,
             unused,
         })

@@ -1,15 +1,17 @@
 //! `config.json` and `generation_config.json` of an encoder-decoder.
 
+pub(in crate::arch) mod fairseq;
+
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::family::{FAMILIES, Seq2SeqFamily};
+use super::family::{FAIRSEQ, FAMILIES, Seq2SeqFamily};
 use super::names::Names;
 use super::options::{Options, Positions, Sharing};
 use super::tokens::Tokens;
 use crate::arch::{self, special};
-use crate::checkpoint::{Keys, read_json};
+use crate::checkpoint::{Fairseq, Keys, read_json};
 use crate::error::{Error, Result};
 
 /// An encoder-decoder: what it is, and what its files said.
@@ -23,6 +25,8 @@ pub struct Seq2SeqConfig {
     pub tokens: Tokens,
     /// What of the files is of no use.
     pub notices: Vec<String>,
+    /// The languages of source and target, where they tell the dictionaries apart.
+    pub languages: Option<[String; 2]>,
     /// The whole file, for writing back.
     json: Map<String, Value>,
     /// The whole `generation_config.json`, for writing back.
@@ -31,12 +35,16 @@ pub struct Seq2SeqConfig {
 
 impl Seq2SeqConfig {
     /// Reads `config.json` of a checkpoint folder, and `generation_config.json` where it is there: its tokens take
-    /// precedence over those of the former.
+    /// precedence over those of the former. Where there is none, the options of the checkpoint of fairseq that the
+    /// folder has.
     ///
     /// # Errors
     /// When a file is absent or not JSON, a needed key is missing (all missing keys are named), or something that
     /// is asked for is not supported.
     pub fn read(folder: &Path) -> Result<Self> {
+        if let Some(found) = Fairseq::open(folder)? {
+            return Self::of_fairseq(found);
+        }
         let path = folder.join("config.json");
         let mut config = Self::from_json(read_json(&path)?, &path)?;
         let (generation, notice) = special::generation(&folder.join("generation_config.json"))?;
@@ -72,7 +80,8 @@ impl Seq2SeqConfig {
         let (tokens, notices) =
             Tokens::of_config(&mut keys, &json, &family.tokens, padding, target_vocabulary);
         keys.finish(path)?;
-        Ok(Self { family, options, tokens, notices, json, generation: Map::new() })
+        let (languages, generation) = (None, Map::new());
+        Ok(Self { family, options, tokens, notices, languages, json, generation })
     }
 
     /// A model of these options, as a family writes it down.
@@ -93,6 +102,28 @@ impl Seq2SeqConfig {
             return Err(Error::Config { path: path.to_owned(), complaint });
         }
         Ok(config)
+    }
+
+    /// Whether the files are fairseq's own.
+    pub(super) fn is_of_fairseq(&self) -> bool {
+        self.languages.is_some()
+    }
+
+    /// Whether a family of transformers says all of the model.
+    ///
+    /// # Errors
+    /// When none does, so that it cannot be written.
+    pub fn check_written(&self) -> Result<()> {
+        if self.family.facts.model_type != FAIRSEQ.facts.model_type {
+            return Ok(());
+        }
+        Err(Error::Config {
+            path: "the options of a checkpoint of fairseq".into(),
+            complaint: "no model of transformers is like this one, so it can be used and not be written: FSMT is \
+                        post-norm with sinusoidal positions and a head that is the decoder's table, M2M100 pre-norm \
+                        with one table"
+                .to_owned(),
+        })
     }
 
     /// What the model's tensors are called.

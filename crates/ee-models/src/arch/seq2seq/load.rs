@@ -11,6 +11,9 @@ use crate::checkpoint::{
 use crate::error::Result;
 use crate::exit::Backbone;
 
+/// What fairseq calls the head, whatever it calls tables.
+const FAIRSEQ_HEAD: &str = "decoder.output_projection.weight";
+
 /// An encoder-decoder with what must be known besides its parameters.
 #[derive(Debug)]
 pub struct Loaded {
@@ -56,8 +59,9 @@ pub fn load(folder: &Path, precision: Precision, device: &Device) -> Result<Load
     let stacks = [family.stack(&config, false), family.stack(&config, true)];
     let naming = family.facts.naming;
     let mut source = CheckpointParameters::open_stacks(folder, naming, &stacks, precision, device)?;
-    let has_head = source.has(config.names().head);
-    if has_head && (family.has_stored_head)(&config.options) {
+    if config.is_of_fairseq() {
+        source.rename(FAIRSEQ_HEAD, &config.names().head());
+    } else if source.has(config.names().head) && (family.has_stored_head)(&config.options) {
         config.untie_head();
     }
     let model = Seq2Seq::new(&config, &mut source);
@@ -126,6 +130,7 @@ impl Family for Seq2SeqFamily {
             model: Box::new(model),
             model_type: self.facts.model_type,
             special: config.tokens.special,
+            languages: config.languages,
             notices: config.notices,
             unused,
         })

@@ -25,6 +25,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 pub use self::config::Seq2SeqConfig;
+pub(super) use self::config::fairseq;
 pub use self::encoder::Encoder;
 pub use self::family::{BART, FAMILIES, FSMT, MARIAN, Seq2SeqFamily};
 use self::initial::Matrix;

@@ -75,7 +75,8 @@ impl Names {
         std::iter::once(own).chain(head).collect()
     }
 
-    fn head(&self) -> String {
+    /// The name of the head's matrix.
+    pub(super) fn head(&self) -> String {
         format!("{}.weight", self.head)
     }
 }

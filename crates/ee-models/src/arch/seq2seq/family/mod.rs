@@ -5,6 +5,7 @@
 //! transformers, to which scripts/goldens_config_defaults.py and tests/configs.rs hold them.
 
 mod bart;
+mod fairseq;
 mod fsmt;
 mod keys;
 mod m2m_100;
@@ -15,8 +16,11 @@ mod t5;
 use serde_json::{Map, Value};
 
 pub use self::bart::BART;
+pub(in crate::arch) use self::fairseq::FAIRSEQ;
 pub use self::fsmt::FSMT;
+pub(in crate::arch) use self::m2m_100::M2M_100;
 pub use self::marian::MARIAN;
+pub(in crate::arch) use self::mbart::MBART;
 use super::names::Names;
 use super::options::Options;
 use super::tokens::TokenDefaults;
@@ -24,8 +28,7 @@ use crate::arch::Facts;
 use crate::checkpoint::{Keys, Naming};
 
 /// Every family of encoder-decoders.
-pub const FAMILIES: &[&Seq2SeqFamily] =
-    &[&MARIAN, &BART, &mbart::MBART, &m2m_100::M2M_100, &FSMT, &t5::T5];
+pub const FAMILIES: &[&Seq2SeqFamily] = &[&MARIAN, &BART, &MBART, &M2M_100, &FSMT, &t5::T5];
 
 const KIND: &str = "an encoder-decoder that generates";
 

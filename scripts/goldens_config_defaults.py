@@ -54,6 +54,51 @@ KEYS = {
         "num_labels",
     ],
 )
+# Encoder-decoders call their sizes otherwise; the vocabulary is large enough for Marian's tokens.
+SIZES_OF_BOTH = {
+    "vocab_size": 60_000,
+    "src_vocab_size": 60_000,
+    "tgt_vocab_size": 60_000,
+    "d_model": 64,
+    "encoder_layers": 3,
+    "encoder_attention_heads": 4,
+    "encoder_ffn_dim": 128,
+    "decoder_layers": 2,
+    "decoder_attention_heads": 4,
+    "decoder_ffn_dim": 128,
+    "num_layers": 3,
+    "num_heads": 4,
+    "d_ff": 128,
+}
+TOKENS = ["pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id", "forced_eos_token_id"]
+BOTH = [
+    "max_position_embeddings",
+    "activation_function",
+    "scale_embedding",
+    "dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "tie_word_embeddings",
+    *TOKENS,
+]
+KEYS_OF_BOTH = {
+    "marian": [*BOTH, "decoder_vocab_size", "share_encoder_decoder_embeddings"],
+    "bart": BOTH,
+    "mbart": BOTH,
+    "m2m_100": BOTH,
+    "fsmt": BOTH,
+    "t5": [
+        "d_kv",
+        "num_decoder_layers",
+        "relative_attention_num_buckets",
+        "relative_attention_max_distance",
+        "dropout_rate",
+        "layer_norm_epsilon",
+        "feed_forward_proj",
+        "tie_word_embeddings",
+        *TOKENS,
+    ],
+}
 # Keys that may be null where the family has them.
 NULLABLE = ["num_key_value_heads", "head_dim", "sliding_window", "bos_token_id", "eos_token_id"]
 
@@ -85,11 +130,20 @@ def defaults(model_type):
     return {"absent": found, "null": null}
 
 
+def defaults_of_both(model_type):
+    own = {"t5": ["num_layers", "num_heads", "d_ff"]}.get(model_type, [])
+    sizes = {key: value for key, value in SIZES_OF_BOTH.items() if key in own or key not in ("num_layers", "num_heads", "d_ff")}
+    config = AutoConfig.for_model(model_type, **sizes)
+    return {"absent": {key: getattr(config, key, None) for key in KEYS_OF_BOTH[model_type]}}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     arguments = parser.parse_args()
-    text = json.dumps({"sizes": SIZES} | {name: defaults(name) for name in KEYS}, indent=1) + "\n"
+    found = {"sizes": SIZES, "sizes_of_both": SIZES_OF_BOTH}
+    found |= {name: defaults(name) for name in KEYS} | {name: defaults_of_both(name) for name in KEYS_OF_BOTH}
+    text = json.dumps(found, indent=1) + "\n"
     if not arguments.check:
         GOLDEN.write_text(text)
         return 0

@@ -295,9 +295,10 @@ def greedy(model, sources):
 
 def train(model, batches, probe):
     """Ten AdamW steps on the joint smoothed loss; losses and norms are those before each step."""
-    exempt = ("bias", "norm.weight")
-    decayed = [p for name, p in model.named_parameters() if not name.endswith(exempt) and p.requires_grad]
-    plain = [p for name, p in model.named_parameters() if name.endswith(exempt) and p.requires_grad]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    # Biases and norms do not decay.
+    decayed = [parameter for parameter in trained if parameter.dim() > 1]
+    plain = [parameter for parameter in trained if parameter.dim() == 1]
     groups = [
         {"params": decayed, "weight_decay": WEIGHT_DECAY},
         {"params": plain, "weight_decay": 0.0},

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use ee_models::arch::bert::EncoderConfig;
 use ee_models::arch::llama::LlamaConfig;
+use ee_models::arch::seq2seq::{Positions, Seq2SeqConfig};
+use ee_models::kernels::Activation;
 use ee_models::layers::RotaryScaling;
 use serde_json::{Map, Value, json};
 
@@ -103,6 +105,63 @@ fn absent_keys_of_encoders_mean_what_transformers_takes_them_for() {
                 "num_labels" => json!(config.n_labels()),
                 other => panic!("'{other}' is not compared"),
             };
+            assert_eq!(&found, expected, "{model_type}: {key}");
+        }
+    }
+}
+
+/// What was read of an encoder-decoder's key, as JSON.
+fn read_of_both(config: &Seq2SeqConfig, key: &str) -> Value {
+    let (options, tokens) = (&config.options, &config.tokens);
+    let (buckets, distance) = match options.positions {
+        Positions::Relative { buckets, distance } => (buckets, distance),
+        _ => (0, 0),
+    };
+    let named = |key: &str| Activation::named(key) == Some(options.activation);
+    match key {
+        "max_position_embeddings" => json!(options.max_positions),
+        "activation_function" | "feed_forward_proj" => {
+            json!(["relu", "gelu"].into_iter().find(|name| named(name)))
+        }
+        "scale_embedding" => json!(options.scale_embedding),
+        "dropout" | "dropout_rate" => json!(options.dropouts.hidden),
+        "attention_dropout" => json!(options.dropouts.attention),
+        "activation_dropout" => json!(options.dropouts.activation),
+        "pad_token_id" => json!(options.padding),
+        "bos_token_id" => json!(tokens.special.beginning),
+        "eos_token_id" => json!(tokens.special.ends.first()),
+        "decoder_start_token_id" => json!(tokens.start),
+        "forced_eos_token_id" => json!(tokens.forced_end),
+        "decoder_vocab_size" => json!(options.target_vocabulary),
+        "share_encoder_decoder_embeddings" => json!(options.sharing.shares_tables()),
+        "tie_word_embeddings" if config.family.facts.class.starts_with("FSMT") => {
+            json!(options.sharing.shares_tables())
+        }
+        "tie_word_embeddings" => json!(options.sharing.ties_head()),
+        "d_kv" => json!(options.decoder.head_dim),
+        "num_decoder_layers" => json!(options.decoder.layers),
+        "relative_attention_num_buckets" => json!(buckets),
+        "relative_attention_max_distance" => json!(distance),
+        "layer_norm_epsilon" => json!(options.epsilon),
+        other => panic!("'{other}' is not compared"),
+    }
+}
+
+#[test]
+fn absent_keys_of_encoder_decoders_mean_what_transformers_takes_them_for() {
+    let all = defaults();
+    for family in ee_models::arch::seq2seq::FAMILIES {
+        let model_type = family.facts.model_type;
+        let mut sizes = all["sizes_of_both"].as_object().unwrap().clone();
+        sizes.insert("model_type".into(), model_type.into());
+        let config = Seq2SeqConfig::from_json(sizes, Path::new("config.json")).unwrap();
+        for (key, expected) in all[model_type]["absent"].as_object().unwrap() {
+            let found = read_of_both(&config, key);
+            // Where transformers has no first token, its `generate` takes the beginning, and T5's model the padding.
+            if key == "decoder_start_token_id" && expected.is_null() {
+                assert_eq!(found, json!(0), "{model_type}");
+                continue;
+            }
             assert_eq!(&found, expected, "{model_type}: {key}");
         }
     }

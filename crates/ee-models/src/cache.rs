@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 
-use crate::exit::Memory;
 use crate::indices::indices;
 use crate::kernels::{self, CachePlace};
 
@@ -42,11 +41,10 @@ pub struct MemoryKv {
 }
 
 impl MemoryKv {
-    /// What a layer projects of an encoder's states, one text per row.
-    pub fn new(memory: &Memory, key: Tensor<2>, value: Tensor<2>) -> Self {
-        let Memory { ref lengths, width, .. } = *memory;
+    /// What a layer projects of an encoder's states, one text per row, of these lengths and padded to `width`.
+    pub fn new(lengths: Arc<[usize]>, width: usize, key: Tensor<2>, value: Tensor<2>) -> Self {
         let texts = (0..lengths.len()).collect();
-        Self { key, value, lengths: lengths.clone(), width, texts }
+        Self { key, value, lengths, width, texts }
     }
 
     /// Tokens per text, padding included.
@@ -360,8 +358,7 @@ mod tests {
         let device = Device::flex();
         let mut cache = KvCache::new(1, 1, 1, Arc::from([0, 0]), &device);
         let hidden = Tensor::<2>::zeros([6, 1], &device);
-        let memory = Memory { hidden: hidden.clone(), lengths: Arc::from([3, 2]), width: 3 };
-        cache.remember(0, MemoryKv::new(&memory, hidden.clone(), hidden));
+        cache.remember(0, MemoryKv::new(Arc::from([3, 2]), 3, hidden.clone(), hidden));
         cache.keep(&[1, 1, 0]);
         let memory = cache.layer(0).memory().unwrap();
         assert_eq!(

@@ -1,6 +1,7 @@
 //! Optimizer steps against PyTorch, and gradient accumulation against the whole batch.
 
 mod decoders;
+mod seq2seq;
 
 use std::path::{Path, PathBuf};
 

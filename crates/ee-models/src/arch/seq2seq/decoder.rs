@@ -111,7 +111,8 @@ impl Decoder for Seq2Seq {
         for (index, layer) in self.decoder.layers.iter().enumerate() {
             let cross = layer.cross_attention();
             let [key, value] = cross.keys_and_values(memory.hidden.clone(), Rows::Many);
-            cache.remember(index, MemoryKv::new(&memory, key, value));
+            let lengths = memory.lengths.clone();
+            cache.remember(index, MemoryKv::new(lengths, memory.width, key, value));
         }
     }
 

@@ -64,6 +64,8 @@ impl Seq2SeqConfig {
             max_positions: usual.max_positions.map(|_| sizes.positions),
             activation: sizes.activation,
             dropouts: sizes.dropouts,
+            // T5's head is scaled where it is the table.
+            scale_head: usual.scale_head && sizes.sharing.ties_head(),
             ..usual
         };
         Self::of_options(family, &options, tokens)

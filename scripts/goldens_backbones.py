@@ -4,7 +4,7 @@
     python scripts/goldens_backbones.py            # write tests/golden
     python scripts/goldens_backbones.py --check    # recompute and compare, write nothing
 
-Per folder a right-padded batch, `hidden_states` of transformers' bare model (AutoModel) on it, and the mean
+Per folder a right-padded batch, `hidden_states` of transformers' bare model (AutoModel; of an encoder-decoder its encoder) on it, and the mean
 of each row's tokens at every depth, padding left out. See tests/golden/README.md.
 """
 
@@ -16,12 +16,23 @@ from goldens_check import run
 from goldens_decoders import GOLDEN, numbers
 from transformers import AutoModel
 
-FOLDERS = {"bert-tiny": 51, "roberta-tiny": 52, "llama-tiny": 53, "qwen3-tiny": 54}
+FOLDERS = {
+    "bert-tiny": 51,
+    "roberta-tiny": 52,
+    "llama-tiny": 53,
+    "qwen3-tiny": 54,
+    "marian-tiny": 55,
+    "bart-tiny": 56,
+    "m2m100-tiny": 57,
+    "t5-tiny": 58,
+}
 LENGTHS = (4, 2)
 
 
 def backbone(name, seed):
     model = AutoModel.from_pretrained(GOLDEN / name, dtype=torch.float32, attn_implementation="eager").eval()
+    if model.config.is_encoder_decoder:
+        model = model.get_encoder()
     generator = torch.Generator().manual_seed(seed)
     mask = torch.arange(max(LENGTHS))[None, :] < torch.tensor(LENGTHS)[:, None]
     ids = torch.randint(4, model.config.vocab_size, mask.shape, generator=generator)

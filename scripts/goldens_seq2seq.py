@@ -118,6 +118,8 @@ MODELS = [
 ROWS = [(7, 3), (3, 5), (11, 2), (5, 4)]
 # Distances beyond T5's exact buckets.
 LONG_ROWS = [(28, 24), (3, 6), (11, 2)]
+# Families that count positions by what is not padding.
+COUNTING = ("fsmt", "m2m_100")
 
 
 def build(config):
@@ -347,7 +349,12 @@ def write_model(root, name, config, seed, trains):
         # One target of each row says enough of distances.
         long = draw_batch(model, LONG_ROWS, generator)
         ends = [[row, length - 1, 0] for row, (_, length) in enumerate(LONG_ROWS)]
-        golden["long"] = case(model, long | {"targets": torch.tensor(ends)})
+        golden["more"] = case(model, long | {"targets": torch.tensor(ends)})
+    if config["model_type"] in COUNTING:
+        # A padding token within a source, which is read like any other.
+        within = {name: tensor.clone() for name, tensor in batch.items()}
+        within["input_ids"][0, 2] = model.config.pad_token_id
+        golden["more"] = case(model, within)
     sources = [
         row[: sum(mask)] for row, mask in zip(batch["input_ids"].tolist(), batch["attention_mask"].tolist())
     ]

@@ -70,7 +70,10 @@ fn bare(golden: &Path) -> TempDir {
     let weights = Weights::open(golden).unwrap();
     let bytes: Vec<_> = weights
         .names()
-        .filter(|name| !name.starts_with("classifier.") && !name.starts_with("lm_head."))
+        .filter(|name| {
+            let heads = ["classifier.", "lm_head.", "final_logits_bias"];
+            heads.iter().all(|head| !name.starts_with(head))
+        })
         .map(|name| {
             let bytes =
                 weights.values(name).unwrap().iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -78,7 +81,8 @@ fn bare(golden: &Path) -> TempDir {
         })
         .collect::<Vec<(_, _, Vec<u8>)>>();
     let views = bytes.iter().map(|(name, shape, bytes)| {
-        let bare = name.split_once('.').unwrap().1;
+        let prefixes = ["bert.", "roberta.", "model."];
+        let bare = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
         (bare, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
     });
     let path = folder.path().join("model.safetensors");

@@ -95,8 +95,8 @@ struct Greedy {
 struct Golden {
     #[serde(flatten)]
     case: Case,
-    /// Texts that are longer than the distances that T5 tells apart one by one.
-    long: Option<Case>,
+    /// Texts that are longer than the distances that T5 tells apart one by one, or a padding token within a source.
+    more: Option<Case>,
     greedy: Greedy,
 }
 
@@ -127,7 +127,7 @@ fn logits_of_every_exit_equal_transformers() {
     for name in GOLDENS {
         let loaded = load(name);
         let golden = golden(name);
-        for (number, case) in std::iter::once(golden.case).chain(golden.long).enumerate() {
+        for (number, case) in std::iter::once(golden.case).chain(golden.more).enumerate() {
             let found = logits(&loaded.model, &case.batch.batch(), &case.batch.places());
             assert_eq!(found.len(), case.logits.len(), "{name}: exits");
             for (exit, (found, expected)) in found.iter().zip(&case.logits).enumerate() {

@@ -68,6 +68,17 @@ impl Reader<'_> {
         self.ids(key)?.first().copied()
     }
 
+    /// Says which rules of the file change what transformers generates, and nothing here.
+    fn ignored(&mut self) {
+        let usual = |key: &str| if key == "repetition_penalty" { 1.0 } else { 0.0 };
+        for key in ["no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "repetition_penalty"] {
+            let value = self.json.get(key).and_then(Value::as_f64);
+            if let Some(value) = value.filter(|&value| value != usual(key)) {
+                self.notices.push(format!("'{key}' {value} is ignored"));
+            }
+        }
+    }
+
     /// The tokens that `bad_words_ids` and `suppress_tokens` rule out; sequences of several are not.
     fn never(&mut self) -> Vec<u32> {
         let mut never = self.ids("suppress_tokens").unwrap_or_default();
@@ -126,6 +137,7 @@ impl Tokens {
             forced_end = defaults.forced_end.filter(known);
         }
         let never = reader.never();
+        reader.ignored();
         reader.wrong.into_iter().for_each(|wrong| keys.complain(wrong));
         notices.extend(reader.notices);
         if start.is_none_or(|start| !known(&start)) && keys.is_sound() {
@@ -160,6 +172,7 @@ impl Tokens {
         self.forced_beginning = reader.id("forced_bos_token_id");
         self.forced_end = reader.id("forced_eos_token_id");
         self.never = reader.never();
+        reader.ignored();
         wrong.extend(reader.wrong);
         notices.extend(reader.notices);
         self.rule_out(defaults, padding);

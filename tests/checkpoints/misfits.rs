@@ -254,7 +254,7 @@ fn broken_archives_are_refused_with_their_name() {
         if let Err(complaint) = load(folder.path(), &Head::Required) {
             refused += 1;
             let names_it = complaint.contains("pytorch_model.bin")
-                || complaint.contains("does not fit its config.json")
+                || complaint.contains("does not fit its configuration")
                 || complaint.contains("head")
                 || complaint.contains("layer");
             assert!(names_it, "{complaint}");

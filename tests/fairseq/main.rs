@@ -134,6 +134,7 @@ fn what_is_written_is_the_same_model_of_transformers() {
         let to = tempfile::tempdir().unwrap();
         let json = loaded.config.to_json();
         assert_eq!(json["model_type"], model_type);
+        assert_eq!(json["langs"], serde_json::json!(["de", "en"]));
         checkpoint::save(&loaded.model, json, &loaded.names, to.path()).unwrap();
         let again = load(to.path()).unwrap();
         assert_eq!(logits(&again, &golden), logits(&loaded, &golden), "{name}");

@@ -67,6 +67,7 @@ fn options_of_other_models_are_named() {
     // The head has no tensor of its own.
     let message = set("share_all_embeddings", 0x89);
     assert!(message.contains("output_projection.weight"), "{message}");
+    assert!(!message.contains("extra tensor"), "{message}");
 }
 
 #[test]

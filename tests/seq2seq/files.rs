@@ -136,12 +136,12 @@ fn what_does_not_fit_is_named() {
         (
             "marian-tiny",
             vec![("decoder_layers", json!(4))],
-            "config.json says 'decoder_layers': 4, the weights are of 3 layers",
+            "the configuration says 'decoder_layers': 4, the weights are of 3 layers",
         ),
         (
             "t5-tiny",
             vec![("num_layers", json!(2))],
-            "config.json says 'num_layers': 2, the weights are of 3 layers",
+            "the configuration says 'num_layers': 2, the weights are of 3 layers",
         ),
         (
             "bart-tiny",

@@ -14,7 +14,7 @@ pub enum Error {
     #[error("{path}: {complaint}", path = path.display())]
     Weights { path: PathBuf, complaint: String },
     /// Tensors are missing, extra or misshapen; all of them are listed.
-    #[error("{path} does not fit its config.json:\n  {list}", path = path.display(), list = complaints.join("\n  "))]
+    #[error("{path} does not fit its configuration:\n  {list}", path = path.display(), list = complaints.join("\n  "))]
     Tensors { path: PathBuf, complaints: Vec<String> },
     /// The device's name is unknown or this build has no backend for it.
     #[error("device '{name}': {complaint}")]

@@ -115,7 +115,9 @@ impl CheckpointParameters {
             }
             found if found == layers => return Ok(()),
             found => {
-                format!("config.json says '{key}': {layers}, the weights are of {found} layers")
+                format!(
+                    "the configuration says '{key}': {layers}, the weights are of {found} layers"
+                )
             }
         };
         Err(Error::Weights { path: folder.to_owned(), complaint })
@@ -258,16 +260,16 @@ impl CheckpointParameters {
         param
     }
 
-    /// Complains of a further copy of a shared matrix that differs from it.
+    /// Complains of a further copy of a shared matrix that differs from it, where all fitted so far.
     fn compare(&mut self, name: &str, copy: &str, data: &TensorData) {
         let Some(copy) = self.stored_name(copy) else { return };
-        if !self.used.insert(copy.clone()) {
+        if !self.used.insert(copy.clone()) || !self.complaints.is_empty() {
             return;
         }
         match self.weights.data(&copy, self.precision) {
             Ok(other) if other == *data => {}
             Ok(_) => self.complaints.push(format!(
-                "'{copy}' is not '{name}', and config.json says that they are one table"
+                "'{copy}' is not '{name}', and the configuration says that they are one table"
             )),
             Err(error) => self.complaints.push(error.to_string()),
         }
@@ -288,9 +290,7 @@ impl ParameterSource for CheckpointParameters {
     ) -> Param<Tensor<2>> {
         let held = names.iter().position(|name| self.stored_name(name).is_some()).unwrap_or(0);
         let data = self.take(&names[held], shape, initial, self.precision);
-        if self.complaints.is_empty() {
-            names[held + 1..].iter().for_each(|copy| self.compare(&names[held], copy, &data));
-        }
+        names[held + 1..].iter().for_each(|copy| self.compare(&names[held], copy, &data));
         self.parameter(&names[0], data)
     }
 

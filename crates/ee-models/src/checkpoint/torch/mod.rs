@@ -180,3 +180,24 @@ fn element(class: &str) -> Option<Element> {
     };
     Some(Element { format, size })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::lie_in_a_row;
+
+    #[test]
+    fn views_whose_numbers_do_not_lie_in_a_row_are_told() {
+        for (shape, strides, expected) in [
+            (&[2, 3][..], &[3, 1][..], true),
+            (&[3, 2], &[1, 3], false),
+            (&[2, 3], &[6, 1], false),
+            (&[1, 3], &[9, 1], true),
+            (&[2, 0], &[7, 7], true),
+            (&[], &[], true),
+            (&[2], &[0], false),
+            (&[2], &[1, 1], false),
+        ] {
+            assert_eq!(lie_in_a_row(shape, strides), expected, "{shape:?} {strides:?}");
+        }
+    }
+}

@@ -147,10 +147,9 @@ impl Seq2SeqConfig {
             generation: Map::new(),
             languages: None,
         });
+        // The dictionaries beside it are told apart by them.
         let mut json = config.json;
-        if json.contains_key("langs") {
-            json.insert("langs".to_owned(), languages.to_vec().into());
-        }
+        json.insert("langs".to_owned(), languages.to_vec().into());
         let languages = Some(languages.map(str::to_owned));
         let notices = std::iter::once(read).chain(notice).chain(config.notices).collect();
         Ok(Self { notices, languages, json, ..config })

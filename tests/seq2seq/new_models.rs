@@ -105,6 +105,12 @@ fn tables_are_shared_as_asked_and_the_model_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let Loaded { model, config, names, .. } = &made;
         ee_models::checkpoint::save(model, config.to_json(), names, folder.path()).unwrap();
+        let stored = ee_models::checkpoint::Weights::open(folder.path()).unwrap();
+        let copies =
+            ["model.decoder.output_projection.weight", "model.decoder.embed_tokens.weight"];
+        let is_written = copies.map(|name| stored.shape(name).is_some());
+        let is_fsmt = std::ptr::eq(config.family, &FSMT);
+        assert_eq!(is_written, [is_fsmt, sharing != Sharing::All || is_fsmt], "{sharing:?}");
         let read = seq2seq::load(folder.path(), Precision::Stored, &Device::flex()).unwrap();
         assert_eq!(read.config.options, config.options, "{sharing:?}");
         assert_eq!(read.config.tokens, config.tokens, "{sharing:?}");

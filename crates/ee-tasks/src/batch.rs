@@ -98,6 +98,38 @@ pub fn mixed_order(n_examples: usize, batch_size: usize, seed: u64, epoch: u64) 
     shuffled(n_examples, seed, epoch).0.chunks(batch_size).map(<[usize]>::to_vec).collect()
 }
 
+/// Groups examples for one epoch of training (0-based) into batches of at most `batch_tokens` tokens, padding
+/// included: rows times the longest of them. `sizes` are what an example takes of each side, its source and its
+/// target; a batch counts the longer of the two. Sorted by source, then by target, as fairseq's `max_tokens` does it;
+/// equals are mixed anew in each epoch, so that every epoch has as many batches. An example longer than
+/// `batch_tokens` is a batch of its own.
+pub fn token_order(
+    sizes: &[[usize; 2]],
+    batch_tokens: usize,
+    seed: u64,
+    epoch: u64,
+) -> Vec<Vec<usize>> {
+    let (mut order, mut rng) = shuffled(sizes.len(), seed, epoch);
+    order.sort_by_key(|row| sizes[*row]);
+    let (mut batches, mut width): (Vec<Vec<usize>>, usize) = (Vec::new(), 0);
+    for row in order {
+        let [source, target] = sizes[row];
+        let length = source.max(target);
+        match batches.last_mut() {
+            Some(batch) if (batch.len() + 1) * width.max(length) <= batch_tokens => {
+                batch.push(row);
+                width = width.max(length);
+            }
+            _ => {
+                batches.push(vec![row]);
+                width = length;
+            }
+        }
+    }
+    batches.shuffle(&mut rng);
+    batches
+}
+
 /// All examples in an order that follows from seed and epoch, and the generator for what comes next.
 fn shuffled(n_examples: usize, seed: u64, epoch: u64) -> (Vec<usize>, ChaCha8Rng) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);

@@ -15,6 +15,9 @@ pub enum Error {
     /// The checkpoint, the device or a batch.
     #[error(transparent)]
     Model(#[from] ee_models::Error),
+    /// Texts that cannot be written.
+    #[error(transparent)]
+    Decode(#[from] ee_decode::Error),
     /// A file could not be read or written.
     #[error("{action} {path}", path = path.display())]
     Io {

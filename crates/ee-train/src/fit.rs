@@ -3,7 +3,7 @@
 //! Where a run stands is the number of steps made; everything that a step needs follows from it and from
 //! the seed. What must be sound before the first step is checked by [`crate::prepare`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -16,10 +16,11 @@ use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::log::{Log, StepPlace};
 use crate::optimizer::AdamW;
+use crate::order::Order;
 use crate::replicas::Replicas;
 use crate::sample::Sampler;
 use crate::schedule::Schedule;
-use crate::snapshot::{Best, Checkpoints, Snapshot, TrainingFacts, TrainingState};
+use crate::snapshot::{Average, Best, Checkpoints, Snapshot, TrainingFacts, TrainingState};
 use crate::step::{StepConfig, step_on};
 use crate::subject::Trainable;
 use crate::validate::Measure;
@@ -41,6 +42,8 @@ pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     pub(crate) step: u64,
     pub(crate) best: Option<(PathBuf, Best)>,
+    /// The mean of the last checkpoints, and its score.
+    pub(crate) average: Option<(PathBuf, f64)>,
     /// The metric that chose it.
     pub(crate) leading_metric: &'static str,
 }
@@ -55,9 +58,8 @@ pub(crate) struct Timetable {
 }
 
 impl Timetable {
-    pub(crate) fn new(config: &RunConfig, examples: usize) -> Self {
+    pub(crate) fn new(config: &RunConfig, steps_per_epoch: u64) -> Self {
         let training = &config.training;
-        let steps_per_epoch = examples.div_ceil(training.batch) as u64;
         let all = training.epochs * steps_per_epoch;
         Self {
             steps_per_epoch,
@@ -94,8 +96,7 @@ pub(crate) struct Run<M: Trainable> {
     pub(crate) timetable: Timetable,
     pub(crate) schedule: Schedule,
     pub(crate) lesson: Lesson,
-    /// Batches of the epoch that was drawn last.
-    pub(crate) order: Option<(u64, Vec<Vec<usize>>)>,
+    pub(crate) order: Order,
     pub(crate) model_config: M::Config,
     pub(crate) names: ParameterNames,
     pub(crate) written: ParameterNames,
@@ -139,9 +140,19 @@ pub(crate) fn fit<M: Trainable>(
     if run.state.step > 0 && run.saved_step != Some(run.state.step) {
         run.save(replicas.first())?;
     }
+    let average = match outcome {
+        Outcome::Interrupted => None,
+        Outcome::Finished | Outcome::EarlyStopped => run.average()?,
+    };
     run.log.finish();
     let best = run.checkpoints.best(&run.state).zip(run.state.best);
-    Ok(Ended { outcome, step: run.state.step, best, leading_metric: run.lesson.measure.leading() })
+    Ok(Ended {
+        outcome,
+        step: run.state.step,
+        best,
+        average,
+        leading_metric: run.lesson.measure.leading(),
+    })
 }
 
 impl<M: Trainable> Run<M> {
@@ -153,15 +164,15 @@ impl<M: Trainable> Run<M> {
     fn step(&mut self, replicas: Replicas<M>) -> Result<Replicas<M>> {
         let started = Instant::now();
         let done = self.state.step;
-        let rows = self.rows(done);
-        let rows_at_once =
-            self.config.training.micro_batch.min(rows.len().div_ceil(self.devices.len()));
-        let micro_batches = self.lesson.train.micro_batches(&rows, rows_at_once)?;
+        let train = &self.lesson.train;
+        let batches = self.order.rows(train, done);
+        let micro_batches: Vec<_> =
+            batches.iter().map(|rows| train.batch(rows)).collect::<Result<_>>()?;
         let input_seconds = started.elapsed().as_secs_f64();
         let config = StepConfig {
             weights: self.config.objective.weights(replicas.first().n_layers()),
             watch: done.is_multiple_of(self.watch_every()),
-            label_smoothing: 0.0,
+            label_smoothing: self.config.training.label_smoothing,
             gradient_checkpointing: self.config.training.gradient_checkpointing,
             learning_rate: self.config.optimizer.learning_rate * self.schedule.factor(done),
             dropout: Some((self.config.seed, done)),
@@ -182,7 +193,7 @@ impl<M: Trainable> Run<M> {
             learning_rate: config.learning_rate,
             seconds,
             input_seconds,
-            tokens: self.lesson.train.tokens(&rows),
+            tokens: batches.iter().map(|rows| self.lesson.train.tokens(rows)).sum(),
         };
         self.log.step(&place, &report)?;
         Ok(replicas)
@@ -191,20 +202,9 @@ impl<M: Trainable> Run<M> {
     fn watch_every(&self) -> u64 {
         let every = match self.lesson.measure {
             Measure::Labels(_) => 1,
-            Measure::Tokens => WATCH_TEXT_EVERY,
+            Measure::Tokens(_) => WATCH_TEXT_EVERY,
         };
         self.config.training.watch_every_steps.unwrap_or(every)
-    }
-
-    /// The examples of the step that follows `done` steps.
-    fn rows(&mut self, done: u64) -> Vec<usize> {
-        let epoch = done / self.timetable.steps_per_epoch;
-        let (batch, seed) = (self.config.training.batch, self.config.seed);
-        if self.order.as_ref().is_none_or(|(drawn, _)| *drawn != epoch) {
-            self.order = Some((epoch, self.lesson.train.training_order(batch, seed, epoch)));
-        }
-        let (_, batches) = self.order.as_ref().expect("drawn above");
-        batches[(done % self.timetable.steps_per_epoch) as usize].clone()
     }
 
     /// Scores every exit and counts how long the last exit has not improved.
@@ -225,6 +225,11 @@ impl<M: Trainable> Run<M> {
         } else {
             self.state.validations_since_best += 1;
         }
+        if let Some(n) = self.config.training.average_checkpoints {
+            self.state.to_average.push(step);
+            let more = self.state.to_average.len().saturating_sub(n);
+            self.state.to_average.drain(..more);
+        }
         self.log.validation(step, &scores, started.elapsed().as_secs_f64())?;
         let model = model.valid();
         if let (Some(sampler), Some(decoder)) = (&self.lesson.sampler, model.decoder()) {
@@ -235,6 +240,7 @@ impl<M: Trainable> Run<M> {
 
     fn save(&mut self, model: &M) -> Result<()> {
         (self.state.log_bytes, self.state.events_bytes) = self.log.sync()?;
+        let facts = self.facts();
         self.checkpoints.save(&Snapshot {
             model,
             config: &self.model_config,
@@ -242,25 +248,47 @@ impl<M: Trainable> Run<M> {
             written: &self.written,
             optimizer: &self.optimizer,
             tokenizer: &self.tokenizer,
-            facts: &TrainingFacts {
-                ee_objective: self.config.objective,
-                task: self.lesson.task.clone(),
-                training_split: self
-                    .lesson
-                    .validation_split
-                    .as_ref()
-                    .map(|_| self.config.task.train_split.clone()),
-                chosen_on: self
-                    .lesson
-                    .validation_split
-                    .clone()
-                    .filter(|_| self.state.best.is_some_and(|best| best.step == self.state.step)),
-                seed: self.config.seed,
-                step: self.state.step,
-            },
+            facts: &facts,
             state: &self.state,
         })?;
         self.saved_step = Some(self.state.step);
         Ok(())
+    }
+
+    /// What readers of a checkpoint written now must know.
+    fn facts(&self) -> TrainingFacts {
+        TrainingFacts {
+            ee_objective: self.config.objective,
+            task: self.lesson.task.clone(),
+            training_split: self
+                .lesson
+                .validation_split
+                .as_ref()
+                .map(|_| self.config.task.train_split.clone()),
+            chosen_on: self
+                .lesson
+                .validation_split
+                .clone()
+                .filter(|_| self.state.best.is_some_and(|best| best.step == self.state.step)),
+            seed: self.config.seed,
+            step: self.state.step,
+            averaged_steps: Vec::new(),
+        }
+    }
+
+    /// Averages the last checkpoints, if that is asked for; where the mean lies, and its score.
+    fn average(&mut self) -> Result<Option<(PathBuf, f64)>> {
+        let steps = self.state.to_average.clone();
+        let (precision, device) = (self.config.precision, self.devices[0].clone());
+        let open = |folder: &Path| Ok(M::open(folder, precision, &device)?);
+        let facts = TrainingFacts { chosen_on: None, ..self.facts() };
+        let Some(average) = self.checkpoints.average::<M>(&steps, open, facts)? else {
+            return Ok(None);
+        };
+        let Average { model, folder, steps } = average;
+        let batch = self.config.training.evaluation_batch;
+        let scores = self.lesson.measure.scores(&model.train(), &self.lesson.validation, batch)?;
+        self.log.average(&steps, &scores)?;
+        Ok(Some((folder, scores[0].last())))
     }
 }

@@ -17,6 +17,7 @@ mod fit;
 mod gate;
 mod log;
 pub mod optimizer;
+mod order;
 pub mod plan;
 pub mod prepare;
 mod replicas;
@@ -28,5 +29,6 @@ pub mod step;
 mod subject;
 mod tensorboard;
 mod validate;
+mod write;
 
 pub use error::{Error, Result};

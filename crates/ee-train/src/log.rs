@@ -80,9 +80,10 @@ impl Log {
             exits.iter().map(|exit| exit.as_ref().map(value)).collect()
         };
         let (losses, accuracies) = (exit(|exit| exit.loss), exit(|exit| exit.accuracy));
+        let smoothed = exit(|exit| exit.smoothed);
         let shares = shares(place, report);
         let memory = (memory_mib(), peak_memory_mib());
-        self.line(&json!({
+        let mut line = json!({
             "kind": "step",
             "step": step,
             "epoch": epoch,
@@ -102,7 +103,11 @@ impl Log {
                 "memory_mib": memory.0,
                 "peak_memory_mib": memory.1,
             },
-        }))?;
+        });
+        if smoothed != losses {
+            line["exit_smoothed_losses"] = json!(smoothed);
+        }
+        self.line(&line)?;
         let mut values = vec![
             ("loss/total".to_owned(), *loss),
             ("learning_rate".to_owned(), learning_rate),
@@ -138,17 +143,17 @@ impl Log {
                 0 => "metric".to_owned(),
                 _ => format!("validation_{}", scores.metric),
             };
-            let of_exits: Vec<_> = scores.scores.iter().copied().map(Some).collect();
-            self.events.scalars(step, &per_exit(&tag, &of_exits))?;
+            self.events.scalars(step, &per_exit(&tag, &scores.scores))?;
         }
-        let leading = &scores[0];
-        let per_exit: Vec<String> =
-            leading.scores.iter().map(|score| format!("{score:.4}")).collect();
-        self.progress.say(&format!(
-            "validation after step {step}: {} per exit {}",
-            leading.metric,
-            per_exit.join(" ")
-        ));
+        self.progress.say(&format!("validation after step {step}: {}", said(scores)));
+        Ok(())
+    }
+
+    /// Logs what the average of some steps' checkpoints scores.
+    pub(crate) fn average(&mut self, steps: &[u64], scores: &[ExitScores]) -> Result<()> {
+        self.line(&json!({ "kind": "average", "steps": steps, "scores": scores }))?;
+        let n = steps.len();
+        self.progress.say(&format!("average of the last {n} checkpoints: {}", said(scores)));
         Ok(())
     }
 
@@ -177,6 +182,21 @@ impl Log {
         self.file.write_all(&line).map_err(Error::io("cannot write", &self.path))?;
         self.length += line.len() as u64;
         Ok(())
+    }
+}
+
+/// The leading metric at every exit, and where that says nothing of most, the one after it.
+fn said(scores: &[ExitScores]) -> String {
+    let of = |scores: &ExitScores| {
+        let numbers = scores.scores.iter().flatten().map(|score| format!("{score:.4}"));
+        numbers.collect::<Vec<_>>().join(" ")
+    };
+    let leading = &scores[0];
+    match scores.get(1) {
+        Some(next) if leading.scores.iter().any(Option::is_none) => {
+            format!("{} {}, {} per exit {}", leading.metric, of(leading), next.metric, of(next))
+        }
+        _ => format!("{} per exit {}", leading.metric, of(leading)),
     }
 }
 
@@ -233,7 +253,14 @@ impl Progress {
     fn step(&mut self, place: &StepPlace, report: &StepReport) {
         let StepPlace { step, epoch, .. } = *place;
         let speed = place.tokens_per_second();
-        let message = format!("epoch {epoch} · loss {:.4} · {speed:.0} tokens/s", report.loss);
+        let loss = report.loss;
+        // Of smoothed labels the loss says little: it never falls below their entropy.
+        let last = report.exits.last().copied().flatten();
+        let plain = last.filter(|exit| exit.loss != exit.smoothed);
+        let plain = plain.map_or(String::new(), |exit| {
+            format!(" · last exit {:.4} without smoothing", exit.loss)
+        });
+        let message = format!("epoch {epoch} · loss {loss:.4}{plain} · {speed:.0} tokens/s");
         if let Some(bar) = &self.bar {
             bar.set_message(message);
             bar.set_position(step);

@@ -3,7 +3,7 @@
 //! The model is mapped parameter by parameter. Each gradient is taken out of the backward pass's result,
 //! used and dropped before the next one is touched, and parameter and moments are updated in place, so
 //! that the peak of memory is that of the backward pass and not of the update. Biases and layer norms do
-//! not decay, as in BERT's and Hugging Face's recipes. The moments are kept on the parameter's device. A
+//! not decay, as in BERT's and Hugging Face's recipes, unless everything is to, as in fairseq's. The moments are kept on the parameter's device. A
 //! parameter of 16 bits is recomputed at each step from an F32 copy, its master: small steps would be
 //! lost in it.
 
@@ -23,6 +23,9 @@ pub struct AdamWConfig {
     pub learning_rate: f64,
     /// λ of parameters that decay.
     pub weight_decay: f64,
+    /// Whether biases and norms decay, too, as fairseq's optimizers have it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub decay_all: bool,
     /// β₁
     pub beta_1: f64,
     /// β₂
@@ -38,6 +41,7 @@ impl Default for AdamWConfig {
         Self {
             learning_rate: 2e-5,
             weight_decay: 0.01,
+            decay_all: false,
             beta_1: 0.9,
             beta_2: 0.999,
             epsilon: 1e-8,
@@ -160,7 +164,8 @@ impl ModuleMapper for Update<'_> {
             return Param::from_mapped_value(id, tracked, mapper);
         };
         let name = self.names.get(id).expect("every parameter of the model has a name");
-        let weight_decay = if decays(name) { self.numbers.weight_decay } else { 0.0 };
+        let decays = self.optimizer.config.decay_all || decays(name);
+        let weight_decay = if decays { self.numbers.weight_decay } else { 0.0 };
         let (parameter, numbers) =
             (tracked.inner(), kernels::AdamW { weight_decay, ..self.numbers });
         let moments = match self.optimizer.moments.remove(&id) {

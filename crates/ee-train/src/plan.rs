@@ -13,7 +13,7 @@ use ee_models::checkpoint::Precision;
 use ee_models::loss::LOGIT_BYTES;
 
 use self::shape::ModelShape;
-use crate::config::{ModelConfig, RunConfig};
+use crate::config::{BatchConfig, ModelConfig, RunConfig};
 use crate::error::{Error, Result};
 
 const GIB: f64 = (1_u64 << 30) as f64;
@@ -54,13 +54,15 @@ impl MemoryPlan {
     fn of_shape(config: &RunConfig, shape: &ModelShape) -> Self {
         let devices = config.device.split(',').count();
         let training = &config.training;
-        let rows = training.micro_batch.min(training.batch.div_ceil(devices));
-        let length = config.task.max_length;
+        let (rows, length) = at_once(config, devices);
         let tokens = rows as f64 * length as f64;
         let is_rounded = config.precision != Precision::F32;
         let matrix_bytes = if is_rounded { 2.0 } else { F32 };
         let kept = if training.gradient_checkpointing { 1.0 } else { shape.model.layers };
         let states = if training.gradient_checkpointing { shape.model.layers } else { 0.0 };
+        // An encoder's layers, of which all keep as much, read sources as long as the rows.
+        let of_source = shape.model.kept_per_source_token
+            / if training.gradient_checkpointing { shape.model.layers } else { 1.0 };
         // An optimizer's state: two moments, and the master of what is rounded.
         let state = 2.0 * F32 * shape.trained()
             + if is_rounded { F32 * shape.trained_matrices } else { 0.0 };
@@ -83,7 +85,7 @@ impl MemoryPlan {
             optimizer_bytes: (state / owners as f64).ceil(),
             activation_bytes: F32
                 * tokens
-                * (kept * shape.model.kept_per_token + states * shape.model.d_model),
+                * (kept * shape.model.kept_per_token + states * shape.model.d_model + of_source),
             workspace_bytes: F32 * workspace,
             program_bytes: PROGRAM,
         }
@@ -97,6 +99,21 @@ impl MemoryPlan {
             + self.activation_bytes
             + self.workspace_bytes
             + self.program_bytes
+    }
+}
+
+/// Rows that travel at once on each device, and their tokens.
+fn at_once(config: &RunConfig, devices: usize) -> (usize, usize) {
+    let length = config.task.max_length;
+    match config.training.batch {
+        BatchConfig::Rows { batch, micro_batch } => {
+            (micro_batch.min(batch.div_ceil(devices)), length)
+        }
+        // However long they are, together they have as many tokens.
+        BatchConfig::Tokens { batch_tokens, batches_per_step } => {
+            let share = batch_tokens.div_ceil(devices.div_ceil(batches_per_step));
+            (share.div_ceil(length.min(share)), length.min(share))
+        }
     }
 }
 
@@ -131,7 +148,7 @@ struct Remedy {
 }
 
 /// What to change, the most harmless first: what costs only time, then the order of sums, then the method.
-const REMEDIES: [Remedy; 5] = [
+const REMEDIES: [Remedy; 6] = [
     Remedy {
         key: "training.gradient_checkpointing",
         apply: |config| {
@@ -144,10 +161,27 @@ const REMEDIES: [Remedy; 5] = [
         key: "training.micro_batch",
         apply: |config| {
             let devices = config.device.split(',').count();
-            let training = &mut config.training;
-            let rows = training.micro_batch.min(training.batch.div_ceil(devices));
-            training.micro_batch = (rows / 2).max(1);
-            (rows > 1).then(|| training.micro_batch.to_string())
+            let BatchConfig::Rows { batch, micro_batch } = &mut config.training.batch else {
+                return None;
+            };
+            let rows = (*micro_batch).min(batch.div_ceil(devices));
+            *micro_batch = (rows / 2).max(1);
+            (rows > 1).then(|| micro_batch.to_string())
+        },
+    },
+    Remedy {
+        key: "training.batch_tokens",
+        apply: |config| {
+            let longest = config.task.max_length;
+            let BatchConfig::Tokens { batch_tokens, batches_per_step } = &mut config.training.batch
+            else {
+                return None;
+            };
+            (*batch_tokens / 2 >= longest).then(|| {
+                *batch_tokens /= 2;
+                *batches_per_step *= 2;
+                format!("{batch_tokens} --set training.batches_per_step={batches_per_step}")
+            })
         },
     },
     Remedy {
@@ -208,7 +242,10 @@ pub(crate) fn parse_memory(text: &str) -> std::result::Result<f64, String> {
 
 /// Whether a new model's weights have room on this machine, where they are drawn one by one.
 pub(crate) fn check_room(config: &RunConfig) -> Result<()> {
-    let (Some(room), ModelConfig::Scratch(_)) = (room(), &config.model) else { return Ok(()) };
+    let (Some(room), ModelConfig::Scratch(_) | ModelConfig::Pair(_)) = (room(), &config.model)
+    else {
+        return Ok(());
+    };
     let plan = MemoryPlan::new(config)?;
     if plan.weight_bytes <= room {
         return Ok(());

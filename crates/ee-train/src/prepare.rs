@@ -2,10 +2,12 @@
 //!
 //! Task, data, tokenizer, checkpoint and run folder are read and checked against each other here, and the
 //! run folder is made only when nothing is wrong with any of them. What a run trains follows from its
-//! lessons: labels ask for an encoder, text for a decoder.
+//! lessons: labels ask for an encoder, text for a decoder, and a task's answers for an encoder-decoder
+//! where the model is one.
 
 mod base;
 mod labels;
+mod pairs;
 mod texts;
 
 use std::path::{Path, PathBuf};
@@ -15,12 +17,13 @@ use burn::tensor::Device;
 use ee_files::FolderLock;
 use ee_tasks::{AnyTask, GenerationTask};
 
-use crate::config::{Lessons, ModelConfig, RunConfig, TaskConfig};
+use crate::config::{BatchConfig, Lessons, ModelConfig, RunConfig, TaskConfig};
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::fit::{self, Ended, Lesson, Run, Timetable};
 use crate::log::Log;
 use crate::optimizer::AdamW;
+use crate::order::Order;
 use crate::plan;
 use crate::run::{self, Identity};
 use crate::schedule::Schedule;
@@ -56,13 +59,32 @@ pub fn prepare(config: RunConfig, output: &Path, resume: bool) -> Result<Prepare
             Texts::Files(text.clone(), validation_text.clone())
         }
         Lessons::Task { file } => match AnyTask::read(file)? {
+            AnyTask::Generation(task) if pairs::is_pair(&config)? => {
+                return Start::new(config, output, resume)?.begin_pairs(&task);
+            }
             AnyTask::Generation(task) => Texts::Task(Box::new(task)),
             AnyTask::Classification(task) => {
+                refuse_encoder_decoder(
+                    &config,
+                    "its task has labels, and an encoder-decoder writes texts",
+                )?;
                 return Start::new(config, output, resume)?.begin_labels(&task);
             }
         },
     };
+    refuse_encoder_decoder(&config, "running text has no sources for its encoder")?;
     Start::new(config, output, resume)?.begin_texts(&texts)
+}
+
+/// Refuses a model that these lessons are none for.
+fn refuse_encoder_decoder(config: &RunConfig, why: &str) -> Result<()> {
+    match &config.model {
+        ModelConfig::Pair(_) => {
+            Err(Error::Mismatch(format!("[model] describes an encoder-decoder: {why}")))
+        }
+        // What a folder holds is said where it is loaded.
+        _ => Ok(()),
+    }
 }
 
 /// The split that scores: the one asked for, or that on which the task is evaluated.
@@ -95,6 +117,11 @@ impl<'a> Start<'a> {
         Ok(Self { config, output, resume, devices, lock, checkpoints })
     }
 
+    /// The folder of a tokenizer that is not learnt.
+    fn tokenizer_folder(&self) -> pairs::Folder {
+        pairs::Folder::of(self.config.model.tokenizer().expect("only encoder-decoders learn one"))
+    }
+
     /// The model of the newest checkpoint where there is one to go on from, else a new one.
     fn model<M: Trainable>(
         &self,
@@ -120,6 +147,7 @@ impl<'a> Start<'a> {
         resumed: Option<TrainingState>,
         optimizer: AdamW,
         lesson: Lesson,
+        tokenizer: pairs::Folder,
     ) -> Result<Prepared> {
         let Self { config, output, resume, devices, lock, checkpoints } = self;
         let resumed_at = resumed.as_ref().map(|state| state.step);
@@ -131,12 +159,15 @@ impl<'a> Start<'a> {
                 return Err(Error::Mismatch(format!("the task has no {what} example")));
             }
         }
-        let timetable = Timetable::new(&config, lesson.train.len());
+        check_batch(&config, &lesson.train)?;
+        let order = Order::new(config.training.batch, devices.len(), config.seed, &lesson.train);
+        let timetable = Timetable::new(&config, order.steps_per_epoch);
         let lock = match lock {
             Some(lock) => lock,
             None => run::make(output, &config)?,
         };
         run::begin(output, &config, checkpoints.identity(), resumed_at)?;
+        let tokenizer = tokenizer.keep(output)?;
         let log =
             Log::open(output, (state.log_bytes, state.events_bytes), state.step, timetable.total)?;
         announce(&log, &loaded.notices, resume, resumed_at);
@@ -144,15 +175,16 @@ impl<'a> Start<'a> {
         let run = Run {
             schedule: Schedule {
                 kind: config.schedule.kind,
+                start: config.schedule.warm_up_from / config.optimizer.learning_rate,
                 warm_up: config.schedule.warm_up.steps(timetable.total),
                 total: timetable.total,
             },
             timetable,
-            tokenizer: config.model.tokenizer_folder().to_owned(),
+            tokenizer,
             checkpoints,
             _lock: lock,
             saved_step: resumed_at,
-            order: None,
+            order,
             lesson,
             model_config,
             names,
@@ -194,6 +226,20 @@ fn check_base(state: &mut TrainingState, config: &RunConfig) -> Result<()> {
     }
     state.base = Some(base);
     Ok(())
+}
+
+/// Whether every row has room in a batch by tokens.
+fn check_batch(config: &RunConfig, train: &Split) -> Result<()> {
+    let longest = train.longest();
+    match config.training.batch {
+        BatchConfig::Tokens { batch_tokens, .. } if batch_tokens < longest => {
+            Err(Error::Mismatch(format!(
+                "training.batch_tokens is {batch_tokens}, the longest example has {longest} tokens (task.max_length \
+                 cuts examples)"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_length(wanted: usize, longest: usize) -> Result<()> {

@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
@@ -189,6 +189,26 @@ pub(crate) fn begin(
         }
     }
     write_facts(&path, &facts)
+}
+
+/// The folder of the tokenizer that a run learnt.
+pub(crate) const TOKENIZER: &str = "tokenizer";
+
+/// Copies a learnt tokenizer into the run folder, where it appears whole.
+pub(crate) fn keep_tokenizer(learnt: &Path, run: &Path) -> Result<PathBuf> {
+    let (place, partial) = (run.join(TOKENIZER), run.join(".ee-tokenizer.partial"));
+    for old in [&partial, &place] {
+        match fs::remove_dir_all(old) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Error::io("cannot remove", old)(error));
+            }
+            _ => {}
+        }
+    }
+    fs::create_dir_all(&partial).map_err(Error::io("cannot create", &partial))?;
+    ee_tasks::tokenizer::copy_files(learnt, &partial)?;
+    fs::rename(&partial, &place).map_err(Error::io("cannot write", &place))?;
+    Ok(place)
 }
 
 /// Notes that a run has written a checkpoint, so that a folder without one is known to have lost it.

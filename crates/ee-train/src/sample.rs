@@ -39,8 +39,37 @@ impl Sampler {
         if ids.is_empty() {
             ids.extend(tokenizer.beginning_id().or(tokenizer.end_id()));
         }
-        if new_tokens == 0 || ids.is_empty() || ids.len() + new_tokens > positions {
+        if ids.len() + new_tokens > positions {
             return Ok(None);
+        }
+        Ok(Self::of_ids(prompt, ids, tokenizer, ends, new_tokens))
+    }
+
+    /// The same of an encoder-decoder, whose prompt has positions of its own.
+    pub(crate) fn of_pair(
+        example: Option<&TextExample>,
+        tokenizer: &TextTokenizer,
+        ends: &[u32],
+        new_tokens: usize,
+        positions: usize,
+    ) -> Result<Option<Self>> {
+        let Some(example) = example else { return Ok(None) };
+        let ids = tokenizer.encode_prompt(&example.prompt)?;
+        if ids.len().max(new_tokens) > positions {
+            return Ok(None);
+        }
+        Ok(Self::of_ids(example.prompt.clone(), ids, tokenizer, ends, new_tokens))
+    }
+
+    fn of_ids(
+        prompt: String,
+        ids: Vec<u32>,
+        tokenizer: &TextTokenizer,
+        ends: &[u32],
+        new_tokens: usize,
+    ) -> Option<Self> {
+        if new_tokens == 0 || ids.is_empty() {
+            return None;
         }
         let options = Options {
             max_new_tokens: new_tokens,
@@ -48,7 +77,7 @@ impl Sampler {
             ends: ends.to_vec(),
             first_number: 0,
         };
-        Ok(Some(Self { prompt, ids, tokenizer: tokenizer.clone(), options }))
+        Some(Self { prompt, ids, tokenizer: tokenizer.clone(), options })
     }
 
     /// The continuations by a middle exit and by the last.

@@ -1,4 +1,4 @@
-//! What a run trains: an encoder that classifies or a decoder that continues texts.
+//! What a run trains: an encoder that classifies, a decoder that continues texts, or an encoder-decoder.
 //!
 //! Loop, steps, snapshots and validation need only this.
 
@@ -8,6 +8,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use ee_models::arch::bert::{self, Encoder, EncoderConfig, Head};
 use ee_models::arch::llama::{self, Llama, LlamaConfig};
+use ee_models::arch::seq2seq::{self, Seq2Seq, Seq2SeqConfig};
 use ee_models::checkpoint::{ParameterNames, Precision};
 use ee_models::{Decoder, ExitModel};
 use serde_json::{Map, Value};
@@ -96,6 +97,39 @@ impl Trainable for Llama {
 
     fn merged(&self) -> Self {
         self.merge_lora()
+    }
+}
+
+impl Trainable for Seq2Seq {
+    type Config = Seq2SeqConfig;
+
+    fn open(
+        folder: &Path,
+        precision: Precision,
+        device: &Device,
+    ) -> ee_models::Result<Loaded<Self>> {
+        seq2seq::load(folder, precision, device).map(Loaded::from)
+    }
+
+    fn to_json(config: &Seq2SeqConfig) -> Map<String, Value> {
+        config.to_json()
+    }
+
+    fn generation_to_json(config: &Seq2SeqConfig) -> Option<Map<String, Value>> {
+        Some(config.generation_to_json())
+    }
+
+    fn decoder(&self) -> Option<&dyn Decoder> {
+        Some(self)
+    }
+}
+
+impl From<seq2seq::Loaded> for Loaded<Seq2Seq> {
+    fn from(loaded: seq2seq::Loaded) -> Self {
+        let seq2seq::Loaded { model, config, names, unused } = loaded;
+        let mut notices = config.notices.clone();
+        notices.extend(unused_tensors(&unused));
+        Self { model, config, written: names.clone(), names, notices }
     }
 }
 

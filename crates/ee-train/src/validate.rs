@@ -9,14 +9,15 @@ use crate::data::Split;
 use crate::error::Result;
 use crate::step::MicroBatch;
 use crate::subject::Trainable;
+use crate::write::Writer;
 
 /// e to the mean cross-entropy of a token; the measure of text that chooses the best checkpoint.
 const PERPLEXITY: &str = "perplexity";
 
 pub(crate) enum Measure {
     Labels(LabelMeasure),
-    /// Perplexity and accuracy of learned tokens.
-    Tokens,
+    /// Perplexity and accuracy of learned tokens; a metric of what the model writes leads where it is to write.
+    Tokens(Option<Writer>),
 }
 
 pub(crate) struct LabelMeasure {
@@ -31,17 +32,25 @@ pub(crate) struct LabelMeasure {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct ExitScores {
     pub(crate) metric: String,
-    pub(crate) scores: Vec<f64>,
+    /// `None` where an exit was not asked.
+    pub(crate) scores: Vec<Option<f64>>,
 }
 
 impl ExitScores {
     fn new(metric: &str, scores: Vec<f64>) -> Self {
+        Self { metric: metric.to_owned(), scores: scores.into_iter().map(Some).collect() }
+    }
+
+    /// Of the last exit alone.
+    pub(crate) fn of_last(metric: &str, score: f64, n_exits: usize) -> Self {
+        let mut scores = vec![None; n_exits - 1];
+        scores.push(Some(score));
         Self { metric: metric.to_owned(), scores }
     }
 
     /// The score of the last exit.
     pub(crate) fn last(&self) -> f64 {
-        *self.scores.last().expect("a model has at least one exit")
+        self.scores.last().copied().flatten().expect("the last exit is always asked")
     }
 }
 
@@ -50,7 +59,8 @@ impl Measure {
     pub(crate) fn leading(&self) -> &'static str {
         match self {
             Self::Labels(measure) => measure.metrics[0].name(),
-            Self::Tokens => PERPLEXITY,
+            Self::Tokens(Some(writer)) => writer.metric(),
+            Self::Tokens(None) => PERPLEXITY,
         }
     }
 
@@ -59,8 +69,8 @@ impl Measure {
     pub(crate) fn improves(&self, score: f64, best: Option<f64>) -> bool {
         let Some(best) = best.filter(|best| best.is_finite()) else { return score.is_finite() };
         match self {
-            Self::Labels(_) => score > best,
-            Self::Tokens => score < best,
+            Self::Labels(_) | Self::Tokens(Some(_)) => score > best,
+            Self::Tokens(None) => score < best,
         }
     }
 
@@ -74,7 +84,14 @@ impl Measure {
         let model = model.valid();
         match self {
             Self::Labels(measure) => of_labels(&model, split, measure, batch_size),
-            Self::Tokens => of_tokens(&model, split, batch_size),
+            Self::Tokens(writer) => {
+                let mut scores = of_tokens(&model, split, batch_size)?;
+                if let (Some(writer), Some(decoder)) = (writer, model.decoder()) {
+                    let score = writer.score(decoder)?;
+                    scores.insert(0, ExitScores::of_last(writer.metric(), score, model.n_layers()));
+                }
+                Ok(scores)
+            }
         }
     }
 }
@@ -162,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_never_the_best() {
-        let measure = Measure::Tokens;
+        let measure = Measure::Tokens(None);
         for (score, best, improves) in [
             (3.0, None, true),
             (f64::NAN, None, false),

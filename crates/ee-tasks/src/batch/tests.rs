@@ -73,3 +73,22 @@ fn mixed_batches_visit_every_example_once_and_follow_seed_and_epoch() {
     assert_ne!(batches, mixed_order(103, 8, 1, 1));
     assert_ne!(batches, mixed_order(103, 8, 2, 0));
 }
+
+#[test]
+fn batches_by_tokens_hold_every_example_once_and_no_more_tokens_than_asked_for() {
+    let sizes: Vec<[usize; 2]> = many(500).into_iter().map(|n| [n, 1 + n * 3 % 17]).collect();
+    let width = |batch: &[usize]| batch.iter().flat_map(|row| sizes[*row]).max().unwrap();
+    let batches = token_order(&sizes, 96, 3, 0);
+    let mut seen: Vec<usize> = batches.iter().flatten().copied().collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..500).collect::<Vec<_>>());
+    assert!(batches.iter().all(|batch| batch.len() * width(batch) <= 96));
+    let cells: usize = batches.iter().map(|batch| batch.len() * width(batch)).sum();
+    assert!(cells * 10 >= batches.len() * 96 * 8, "{cells} tokens in {} batches", batches.len());
+    assert_eq!(batches, token_order(&sizes, 96, 3, 0));
+    let next = token_order(&sizes, 96, 3, 1);
+    assert_ne!(batches, next);
+    assert_eq!(batches.len(), next.len(), "every epoch has as many batches");
+    let long = token_order(&[[3, 2], [9, 1], [2, 2]], 6, 1, 0);
+    assert!(long.contains(&vec![1]) && long.len() == 2, "{long:?}");
+}

@@ -122,6 +122,16 @@ impl Pair {
         check(&*self.target, self.rows[1], ids)
     }
 
+    /// The padding, where both sides have it under one id.
+    pub(super) fn padding_id(&self) -> Option<u32> {
+        let is_padding = |id: &u32| {
+            [&self.source, &self.target]
+                .iter()
+                .all(|side| side.name(*id).as_deref() == Some("<pad>"))
+        };
+        (0..self.target.size() as u32).find(is_padding)
+    }
+
     pub(super) fn source_size(&self) -> usize {
         self.source.size()
     }

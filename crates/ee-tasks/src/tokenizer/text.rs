@@ -194,6 +194,14 @@ impl TextTokenizer {
         self.target().beginning_id()
     }
 
+    /// The token that fills rows up, of an encoder-decoder both of whose sides have it under one id.
+    pub fn padding_id(&self) -> Option<u32> {
+        match &self.sides {
+            Sides::One(_) => None,
+            Sides::Two(pair) => pair.padding_id(),
+        }
+    }
+
     /// The token that ends a text, where the tokenizer's settings name one. A checkpoint may
     /// stop at others too.
     pub fn end_id(&self) -> Option<u32> {

@@ -2,6 +2,7 @@
 
 mod decoder;
 mod encoder;
+mod translation;
 
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ use serde::Serialize;
 
 pub(crate) use self::decoder::{DecoderTrain, decoder_train};
 pub(crate) use self::encoder::{EncoderTrain, encoder_train};
+pub(crate) use self::translation::{TranslationTrain, translation_train};
 use crate::error::{Error, Result};
 use crate::optimizer::{AdamW, AdamWConfig};
 use crate::step::{MicroBatch, StepConfig, StepReport, step};

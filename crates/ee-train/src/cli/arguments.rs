@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::bench::{DecoderTrain, EncoderTrain};
+use crate::bench::{DecoderTrain, EncoderTrain, TranslationTrain};
 use crate::config::{Overrides, RunConfig};
 use crate::error::Result;
 use crate::gate::GateFlags;
@@ -90,6 +90,8 @@ pub(crate) enum Bench {
     EncoderTrain(EncoderTrain),
     /// Training steps of a Llama, every position predicting the next token
     DecoderTrain(DecoderTrain),
+    /// Training steps of an encoder-decoder (a Marian) with smoothed labels; `--layers` are the decoder's
+    TranslationTrain(TranslationTrain),
 }
 
 impl RunFlags {

@@ -44,6 +44,9 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Gate(flags)) => gate::print(&gate::train_gate(&flags)?),
         Some(Command::Bench(Bench::EncoderTrain(flags))) => print(&bench::encoder_train(flags)?),
         Some(Command::Bench(Bench::DecoderTrain(flags))) => print(&bench::decoder_train(flags)?),
+        Some(Command::Bench(Bench::TranslationTrain(flags))) => {
+            print(&bench::translation_train(flags)?);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -54,7 +57,7 @@ fn train(training: &TrainingFlags) -> Result<ExitCode> {
     // The first signal ends the run after its step, a second one the process.
     let interrupted = interrupt::listen().context("cannot listen to signals")?;
     let ended = prepare(config, &output, training.resume)?.fit(&interrupted)?;
-    let Ended { outcome, step, best, leading_metric } = ended;
+    let Ended { outcome, step, best, average, leading_metric } = ended;
     match outcome {
         Outcome::Finished => note!("finished after step {step}"),
         Outcome::EarlyStopped => note!("stopped early after step {step}: no better score"),
@@ -66,6 +69,12 @@ fn train(training: &TrainingFlags) -> Result<ExitCode> {
     if let Some((folder, Best { step, score })) = best {
         say!("{}", folder.display());
         note!("best checkpoint: step {step}, {leading_metric} {score:.4} at the last exit");
+    }
+    if let Some((folder, score)) = average {
+        let folder = folder.display();
+        note!(
+            "average of the last checkpoints: {folder}, {leading_metric} {score:.4} at the last exit"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

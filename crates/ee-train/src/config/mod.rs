@@ -5,6 +5,9 @@
 //! are relative to the working directory. What is resolved here is written into the run folder with
 //! absolute paths and can be run again as it stands.
 
+mod learning;
+mod numbers;
+mod pairs;
 mod sections;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +22,8 @@ use serde::Serialize;
 use crate::optimizer::AdamWConfig;
 use crate::schedule::ScheduleKind;
 
+pub(crate) use self::pairs::{LearntConfig, PairConfig};
+
 /// A run, resolved: every key has a value, every path is absolute.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunConfig {
@@ -32,6 +37,9 @@ pub struct RunConfig {
     #[serde(serialize_with = "precision_name")]
     pub(crate) precision: Precision,
     pub(crate) model: ModelConfig,
+    /// The tokenizer that is learnt for a new encoder-decoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tokenizer: Option<LearntConfig>,
     /// Trains low-rank additions to some matrices and nothing else (Hu et al. 2021); decoders alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lora: Option<LoraConfig>,
@@ -39,6 +47,9 @@ pub struct RunConfig {
     pub(crate) optimizer: AdamWConfig,
     pub(crate) schedule: ScheduleConfig,
     pub(crate) training: TrainingConfig,
+    /// How texts are written to choose the best checkpoint; without it, perplexity chooses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) validation: Option<WritingConfig>,
 }
 
 /// Where the model comes from.
@@ -55,13 +66,16 @@ pub(crate) enum ModelConfig {
         label_order: Option<Vec<String>>,
     },
     Scratch(ScratchConfig),
+    Pair(PairConfig),
 }
 
 impl ModelConfig {
-    pub(crate) fn tokenizer_folder(&self) -> &Path {
+    /// Where the tokenizer lies; `None` where it is to be learnt.
+    pub(crate) fn tokenizer(&self) -> Option<&Path> {
         match self {
-            Self::Checkpoint { path, .. } => path,
-            Self::Scratch(scratch) => &scratch.tokenizer,
+            Self::Checkpoint { path, .. } => Some(path),
+            Self::Scratch(scratch) => Some(&scratch.tokenizer),
+            Self::Pair(pair) => pair.tokenizer.as_deref(),
         }
     }
 }
@@ -146,6 +160,9 @@ pub(crate) struct TaskConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct ScheduleConfig {
     pub(crate) kind: ScheduleKind,
+    /// The learning rate that the warm-up starts from.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) warm_up_from: f64,
     /// How the rate rises at first.
     #[serde(flatten)]
     pub(crate) warm_up: WarmUp,
@@ -178,10 +195,8 @@ pub(crate) struct TrainingConfig {
     /// Ends the run earlier, and the schedule with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_steps: Option<u64>,
-    pub(crate) batch: usize,
-    /// Rows that travel through the model at once; fewer than `batch` save memory by accumulating
-    /// gradients, and change the result by rounding alone (and by other dropout).
-    pub(crate) micro_batch: usize,
+    #[serde(flatten)]
+    pub(crate) batch: BatchConfig,
     pub(crate) evaluation_batch: usize,
     /// Steps between validations; without it one follows each epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,6 +207,12 @@ pub(crate) struct TrainingConfig {
     /// Steps between checkpoints, beside the one that follows each validation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) checkpoint_every_steps: Option<u64>,
+    /// The share of the weight that labels give to the other outputs, ε: each of V − 1 gets ε / (V − 1), as in fairseq.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) label_smoothing: f64,
+    /// How many of the last checkpoints that follow a validation are averaged when the run ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) average_checkpoints: Option<usize>,
     /// Steps between readings of the exits outside the objective, to watch them: a head of many
     /// tokens is expensive. Without it every step for labels, every tenth for text.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -202,6 +223,44 @@ pub(crate) struct TrainingConfig {
     pub(crate) shard_optimizer: bool,
     /// New tokens of the samples that each validation of text shows; 0 shows none.
     pub(crate) sample_tokens: usize,
+}
+
+/// What a step learns from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum BatchConfig {
+    Rows {
+        batch: usize,
+        /// Rows that travel through the model at once; fewer than `batch` save memory by accumulating
+        /// gradients, and change the result by rounding alone (and by other dropout).
+        micro_batch: usize,
+    },
+    /// Rows of like length.
+    Tokens {
+        /// Tokens that travel through the model at once, padding included; of pairs those of the longer side.
+        batch_tokens: usize,
+        /// Batches whose gradients are added up in a step: fairseq's `update-freq` times its devices.
+        batches_per_step: usize,
+    },
+}
+
+/// How texts are written at each validation, and scored.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct WritingConfig {
+    /// A metric of texts.
+    pub(crate) metric: String,
+    /// Beams; 1 is greedy.
+    pub(crate) beam: usize,
+    /// Scores are divided by the length to this power.
+    pub(crate) length_penalty: f64,
+    /// a and b of the longest text, a · source + b tokens; without it, the task's `max_new_tokens`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_length: Option<[f64; 2]>,
+    /// Prompts that are read at once.
+    pub(crate) batch: usize,
+    /// Write about the first examples alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) limit: Option<usize>,
 }
 
 /// What the command line says beside the run file; absolute paths.
@@ -239,6 +298,7 @@ impl RunConfig {
             seed: root.or("seed", 42),
             device: root.or("device", "cpu".to_owned()),
             model: sections::model(&root.section("model"), folder),
+            tokenizer: pairs::learnt(&root.section("tokenizer")),
             precision: root.choice(
                 "precision",
                 &[("f32", Precision::F32), ("bf16", Precision::Bf16)],
@@ -246,10 +306,19 @@ impl RunConfig {
             ),
             lora: sections::lora(&root.section("lora")),
             task: sections::task(&root.section("task"), folder),
-            optimizer: sections::optimizer(&root.section("optimizer")),
-            schedule: sections::schedule(&root.section("schedule")),
-            training: sections::training(&root.section("training")),
+            optimizer: learning::optimizer(&root.section("optimizer")),
+            schedule: learning::schedule(&root.section("schedule")),
+            training: learning::training(&root.section("training")),
+            validation: learning::writing(&root.section("validation")),
         };
+        if let ModelConfig::Pair(pair) = &config.model {
+            if pair.tokenizer.is_some() == config.tokenizer.is_some() {
+                let message = "expected either its folder, `model.tokenizer`, or how it is learnt, [tokenizer]";
+                root.complain("tokenizer", message);
+            }
+        } else if config.tokenizer.is_some() {
+            root.complain("tokenizer", "is learnt for a new encoder-decoder alone");
+        }
         document.finish()?;
         Ok(config)
     }
@@ -310,6 +379,10 @@ impl ScratchConfig {
         let inner = self.inner.unwrap_or((8 * d_model).div_ceil(3).next_multiple_of(16));
         LlamaSizes { vocabulary, d_model, layers, heads, kv_heads, inner, positions }
     }
+}
+
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 fn is_false(flag: &bool) -> bool {

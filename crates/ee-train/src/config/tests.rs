@@ -20,7 +20,7 @@ const SMALLEST: &str = "[model]\npath = 'model'\n[task]\nfile = 'cola.toml'\n";
 fn a_small_file_gets_the_defaults_and_absolute_paths() {
     let config = read(SMALLEST, &Overrides::default()).unwrap();
     assert_eq!((config.objective, config.seed), (Objective::FINAL, 42));
-    assert_eq!((config.training.batch, config.training.micro_batch), (32, 32));
+    assert_eq!(config.training.batch, BatchConfig::Rows { batch: 32, micro_batch: 32 });
     let ModelConfig::Checkpoint { path, .. } = config.model else {
         panic!("a checkpoint was asked for")
     };
@@ -35,7 +35,11 @@ fn the_resolved_file_reads_back_as_the_same_run() {
     let text = "precision = 'bf16'\n[model]\nlayers = 2\nd_model = 128\nkv_heads = 1\ntokenizer = 'tokenizer'\n\
                 [lora]\nrank = 4\n[task]\ntext = ['a.txt', 'b.txt']\nvalidation_text = ['c.txt']\npacking = true\n\
                 [training]\ngradient_checkpointing = true\nwatch_every_steps = 7\n";
-    for text in [SMALLEST, scratch, text] {
+    let tokens = "[model]\npath = 'model'\n[task]\nfile = 't.toml'\n[optimizer]\ndecay_all = true\n\
+                  [schedule]\nkind = 'inverse_sqrt'\nwarm_up_steps = 4000\nwarm_up_from = 1e-7\n\
+                  [training]\nbatch_tokens = 4096\nbatches_per_step = 2\nlabel_smoothing = 0.1\naverage_checkpoints = 5\n\
+                  [validation]\nmetric = 'bleu'\nbeam = 5\nmax_length = [1.2, 10]\n";
+    for text in [SMALLEST, scratch, text, tokens] {
         let config = read(text, &Overrides { joint: true, ..Overrides::default() }).unwrap();
         assert_eq!(read(&config.to_toml(), &Overrides::default()), Ok(config));
     }
@@ -109,4 +113,53 @@ fn a_model_must_come_from_somewhere() {
 fn warm_up_shares_are_rounded_up() {
     assert_eq!(WarmUp::Ratio(0.1).steps(101), 11);
     assert_eq!(WarmUp::Steps(5).steps(101), 5);
+}
+
+#[test]
+fn what_cannot_be_learned_or_written_is_refused() {
+    for (text, expected) in [
+        (
+            "[training]\nlabel_smoothing = 1.0",
+            "`training.label_smoothing`: expected a number 0 or more, below 1, found 1",
+        ),
+        ("[training]\nlabel_smoothing = -0.1", "`training.label_smoothing`: expected a number"),
+        (
+            "[training]\nbatch_tokens = 0",
+            "`training.batch_tokens`: expected a whole number above 0, found 0",
+        ),
+        ("[training]\nbatch = 4\nbatch_tokens = 64", "`training.batch`: counts rows"),
+        (
+            "[training]\nbatches_per_step = 2",
+            "`training.batches_per_step`: counts batches by tokens",
+        ),
+        (
+            "[training]\naverage_checkpoints = 0",
+            "`training.average_checkpoints`: expected a whole number above 0",
+        ),
+        (
+            "[schedule]\nkind = 'inverse_sqrt'",
+            "`schedule.warm_up_steps`: the inverse square root starts after",
+        ),
+        (
+            "[schedule]\nwarm_up_from = -1",
+            "`schedule.warm_up_from`: expected a number 0 or more, found -1",
+        ),
+        ("[validation]\nbeam = 2", "`validation.metric`: missing"),
+        (
+            "[validation]\nmetric = 'blue'",
+            "`validation.metric`: unknown metric `blue`, did you mean `bleu`?",
+        ),
+        (
+            "[validation]\nmetric = 'bleu'\nbeam = 0",
+            "`validation.beam`: expected a whole number above 0",
+        ),
+        (
+            "[validation]\nmetric = 'bleu'\nmax_length = [1.2]",
+            "`validation.max_length`: expected two numbers",
+        ),
+    ] {
+        let complaints = read(&format!("{SMALLEST}{text}\n"), &Overrides::default()).unwrap_err();
+        assert_eq!(complaints.len(), 1, "{complaints:?}");
+        assert!(complaints[0].contains(expected), "{complaints:?}");
+    }
 }

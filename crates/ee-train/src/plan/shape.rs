@@ -3,9 +3,9 @@
 use ee_models::arch::bert::{BERT, EncoderConfig};
 use ee_models::arch::llama::{LLAMA, LlamaConfig};
 use ee_models::arch::{self, ModelSize};
-use ee_tasks::{AnyTask, TextTokenizer, Tokenizer};
+use ee_tasks::{AnyTask, BpeSize, TextTokenizer, Tokenizer};
 
-use crate::config::{Lessons, LoraConfig, ModelConfig, RunConfig};
+use crate::config::{LearntConfig, Lessons, LoraConfig, ModelConfig, PairConfig, RunConfig};
 use crate::error::Result;
 
 /// A model's size with what of it is trained; numbers, not bytes.
@@ -40,7 +40,33 @@ impl ModelShape {
     }
 }
 
+/// Entries beside the merges of a dictionary that is not learnt yet: characters and special tokens.
+const CHARACTERS: usize = 256;
+
+/// The size of a new encoder-decoder.
+fn pair_size(pair: &PairConfig, learnt: Option<&LearntConfig>) -> Result<ModelSize> {
+    let (vocabularies, end, padding) = match &pair.tokenizer {
+        Some(folder) => {
+            let tokenizer = TextTokenizer::of_pair(folder)?;
+            let sizes = [tokenizer.prompt_vocabulary_size(), tokenizer.vocabulary_size()];
+            (sizes, tokenizer.end_id().unwrap_or(0), tokenizer.padding_id())
+        }
+        None => {
+            let size = match learnt.map(|LearntConfig(settings)| settings.size) {
+                Some(BpeSize::Vocabulary(size)) => size,
+                Some(BpeSize::Merges(merges)) => merges.saturating_add(CHARACTERS),
+                None => CHARACTERS,
+            };
+            ([size; 2], 0, None)
+        }
+    };
+    Ok(pair.model(vocabularies, end, padding)?.size())
+}
+
 fn size(config: &RunConfig) -> Result<ModelSize> {
+    if let ModelConfig::Pair(pair) = &config.model {
+        return pair_size(pair, config.tokenizer.as_ref());
+    }
     let labels = match &config.task.lessons {
         Lessons::Task { file } => match AnyTask::read(file)? {
             AnyTask::Classification(task) => Some(task.labels),
@@ -49,6 +75,7 @@ fn size(config: &RunConfig) -> Result<ModelSize> {
         Lessons::Text { .. } => None,
     };
     Ok(match (&config.model, labels) {
+        (ModelConfig::Pair(_), _) => unreachable!("answered before"),
         (ModelConfig::Checkpoint { path, .. }, labels) => {
             arch::of_folder(path)?.size(path, labels.as_deref())?
         }

@@ -22,8 +22,13 @@ impl Start<'_> {
             let message = "precision and lora are settings of decoders; a classifier trains in F32";
             return Err(Error::Mismatch(message.to_owned()));
         }
-        let folder = config.model.tokenizer_folder();
-        let tokenizer = Tokenizer::from_folder(folder, config.task.max_length)?;
+        if config.validation.is_some() || config.training.label_smoothing != 0.0 {
+            let message =
+                "[validation] and training.label_smoothing are settings of models that write texts";
+            return Err(Error::Mismatch(message.to_owned()));
+        }
+        let folder = self.tokenizer_folder();
+        let tokenizer = Tokenizer::from_folder(&folder.path, config.task.max_length)?;
         let mut optimizer = AdamW::new(config.optimizer);
         let (mut loaded, resumed) =
             self.model(&mut optimizer, |start| start.new_encoder(task, &tokenizer))?;
@@ -40,7 +45,7 @@ impl Start<'_> {
             Some(validation_split(&config.task, &task.evaluation_split).to_owned());
         let (task, sampler) = (task.name.clone(), None);
         let lesson = Lesson { task, validation_split, train, validation, measure, sampler };
-        self.finish(loaded, resumed, optimizer, lesson)
+        self.finish(loaded, resumed, optimizer, lesson, folder)
     }
 
     fn new_encoder(&self, task: &Task, tokenizer: &Tokenizer) -> Result<Loaded<Encoder>> {
@@ -53,6 +58,7 @@ impl Start<'_> {
                 };
                 Ok(bert::load(path, &head, &self.devices[0])?.into())
             }
+            ModelConfig::Pair(_) => unreachable!("refused before"),
             ModelConfig::Scratch(scratch) => {
                 let sizes = scratch.bert(tokenizer.vocabulary_size());
                 let mut model = EncoderConfig::of_sizes(&BERT, &sizes)?;
@@ -66,7 +72,7 @@ impl Start<'_> {
     fn order(&self, task: &Task, loaded: &Loaded<Encoder>) -> Result<LabelOrder> {
         let head_order = match &self.config.model {
             ModelConfig::Checkpoint { label_order, .. } => label_order.as_deref(),
-            ModelConfig::Scratch(_) => None,
+            ModelConfig::Scratch(_) | ModelConfig::Pair(_) => None,
         };
         let written = task.label_values.as_deref();
         let labels = TaskLabels { names: &task.labels, written, head_order };
@@ -78,7 +84,8 @@ impl Start<'_> {
                 }
                 LabelMismatch::Stated { .. } | LabelMismatch::Contradiction { .. } => "",
             };
-            let folder = self.config.model.tokenizer_folder().display();
+            let folder = self.tokenizer_folder();
+            let folder = folder.path.display();
             Error::Mismatch(format!("{folder}: {mismatch}{remedy}"))
         })
     }

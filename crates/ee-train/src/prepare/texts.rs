@@ -14,6 +14,7 @@ use crate::optimizer::AdamW;
 use crate::sample::Sampler;
 use crate::subject::Loaded;
 use crate::validate::Measure;
+use crate::write::Writer;
 
 /// Examples that are named where many have nothing left to learn.
 const NAMED: usize = 5;
@@ -27,7 +28,8 @@ impl Start<'_> {
             let message = "new_head and label_order are settings of classifiers";
             return Err(Error::Mismatch(message.to_owned()));
         }
-        let tokenizer = TextTokenizer::from_folder(config.model.tokenizer_folder())?;
+        let folder = self.tokenizer_folder();
+        let tokenizer = TextTokenizer::from_folder(&folder.path)?;
         let mut optimizer = AdamW::new(config.optimizer);
         let (mut loaded, resumed) =
             self.model(&mut optimizer, |start| start.new_decoder(&tokenizer))?;
@@ -40,12 +42,11 @@ impl Start<'_> {
             loaded.notices.extend(loaded.config.teach_end(end));
         }
         let reader = Reader { config: &config.task, tokenizer: &tokenizer, end };
-        let (train, first) = reader.rows(texts, true, &mut loaded.notices)?;
-        drop(first);
-        let (validation, first) = reader.rows(texts, false, &mut loaded.notices)?;
+        let (train, _) = reader.rows(texts, true, &mut loaded.notices)?;
+        let (validation, examples) = reader.rows(texts, false, &mut loaded.notices)?;
         let new_tokens = config.training.sample_tokens;
         let ends = &loaded.config.special.ends;
-        let sampler = Sampler::new(first.as_ref(), &tokenizer, ends, new_tokens, positions)?;
+        let sampler = Sampler::new(examples.first(), &tokenizer, ends, new_tokens, positions)?;
         let (task, validation_split) = match texts {
             Texts::Task(task) => {
                 let split = validation_split(&config.task, &task.evaluation_split);
@@ -53,9 +54,29 @@ impl Start<'_> {
             }
             Texts::Files(..) => ("text".to_owned(), None),
         };
-        let measure = Measure::Tokens;
+        let writer = match (&config.validation, texts) {
+            (None, _) => None,
+            (Some(_), Texts::Files(..)) => {
+                let message = "[validation] scores what is written about a task's prompts, running text has none";
+                return Err(Error::Mismatch(message.to_owned()));
+            }
+            (Some(writing), Texts::Task(task)) => {
+                let room = positions.saturating_sub(task.max_new_tokens);
+                let fit = |prompt: Vec<u32>, line| match prompt.len() > room {
+                    false => Ok(prompt),
+                    true => Err(Error::Mismatch(format!(
+                        "line {line} of the validation split: a prompt of {} tokens and max_new_tokens = {} exceed the \
+                         model's {positions} positions",
+                        prompt.len(),
+                        task.max_new_tokens
+                    ))),
+                };
+                Some(Writer::new(writing, task, &examples, &tokenizer, ends, fit)?)
+            }
+        };
+        let measure = Measure::Tokens(writer);
         let lesson = Lesson { task, validation_split, train, validation, measure, sampler };
-        self.finish(loaded, resumed, optimizer, lesson)
+        self.finish(loaded, resumed, optimizer, lesson, folder)
     }
 
     fn new_decoder(&self, tokenizer: &TextTokenizer) -> Result<Loaded<Llama>> {
@@ -73,6 +94,7 @@ impl Start<'_> {
             ModelConfig::Checkpoint { path, .. } => {
                 Ok(llama::load(path, precision, device)?.into())
             }
+            ModelConfig::Pair(_) => unreachable!("refused before"),
             ModelConfig::Scratch(scratch) => {
                 let config =
                     LlamaConfig::of_sizes(&LLAMA, &scratch.llama(tokenizer.vocabulary_size()))?
@@ -92,23 +114,23 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The rows to learn from or those to validate on, and the first example of a task.
+    /// The rows to learn from or those to validate on, and the examples of a task.
     fn rows(
         &self,
         texts: &Texts,
         learns: bool,
         notices: &mut Vec<String>,
-    ) -> Result<(Split, Option<TextExample>)> {
+    ) -> Result<(Split, Vec<TextExample>)> {
         let Self { config, tokenizer, end } = *self;
         let TaskConfig { max_length, limit, validation_limit, .. } = *config;
         let limit = if learns { limit } else { validation_limit };
         let what = if learns { "training" } else { "validation" };
-        let (mut rows, first) = match texts {
+        let (mut rows, examples) = match texts {
             Texts::Files(train, validation) => {
                 let paths = if learns { train } else { validation };
                 let mut rows = causal::running_text(tokenizer, paths, max_length, end)?;
                 rows.truncate(limit.unwrap_or(rows.len()));
-                (rows, None)
+                (rows, Vec::new())
             }
             Texts::Task(task) => {
                 let validation = validation_split(config, &task.evaluation_split);
@@ -122,7 +144,7 @@ impl Reader<'_> {
                 let (rows, shortened) =
                     causal::instructions(tokenizer, &split.examples, max_length, end)?;
                 notices.extend(of_shortened(&shortened, what, split.examples.len(), max_length));
-                (rows, split.examples.into_iter().next())
+                (rows, split.examples)
             }
         };
         if rows.is_empty() {
@@ -133,7 +155,7 @@ impl Reader<'_> {
         if config.packing {
             rows = packed(rows, max_length, what, notices);
         }
-        Ok((Split::causal(rows), first))
+        Ok((Split::causal(rows), examples))
     }
 }
 
@@ -163,15 +185,20 @@ fn of_shortened(
         ));
     }
     if !dropped.is_empty() {
-        let mut lines: Vec<String> = dropped.iter().take(NAMED).map(usize::to_string).collect();
-        if dropped.len() > NAMED {
-            lines.push("…".to_owned());
-        }
         notices.push(format!(
             "{} {what} examples have nothing left to learn from and are left out: lines {}",
             dropped.len(),
-            lines.join(", ")
+            named_lines(dropped)
         ));
     }
     notices
+}
+
+/// The first of some lines.
+pub(super) fn named_lines(lines: &[usize]) -> String {
+    let mut named: Vec<String> = lines.iter().take(NAMED).map(usize::to_string).collect();
+    if lines.len() > NAMED {
+        named.push("…".to_owned());
+    }
+    named.join(", ")
 }

@@ -78,8 +78,18 @@ impl Checkpoints {
         self.named(BEST, state.best?.step)
     }
 
+    /// Where the checkpoint of a step lies.
+    pub(super) fn place(&self, step: u64) -> PathBuf {
+        self.run.join(FOLDER).join(step_folder(step))
+    }
+
+    /// A folder of the run beside its checkpoints.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.run.join(name)
+    }
+
     fn named(&self, link: &str, step: u64) -> Option<PathBuf> {
-        let places = [self.run.join(link), self.run.join(FOLDER).join(step_folder(step))];
+        let places = [self.run.join(link), self.place(step)];
         places.into_iter().find(|place| place.join(STATE).is_file())
     }
 
@@ -95,7 +105,7 @@ impl Checkpoints {
             return Err(error);
         }
         let step = snapshot.state.step;
-        let finished = folder.join(step_folder(step));
+        let finished = self.place(step);
         self.make_way(&finished)?;
         fs::rename(&unfinished, &finished).map_err(Error::io("cannot write", &finished))?;
         sync(&folder)?;
@@ -270,14 +280,14 @@ impl Checkpoints {
         else {
             return Ok(());
         };
-        let place = self.run.join(FOLDER).join(step_folder(found.record.state.step));
+        let place = self.place(found.record.state.step);
         match Found::at(place).is_ok_and(|there| there.has_model()) {
             true => found.remove(),
             false => self.in_place(&found).map(drop),
         }
     }
 
-    /// Removes this run's earlier checkpoints, and the moments of the one that is only the best.
+    /// Removes this run's earlier checkpoints, and the moments of those that are only the best or to be averaged.
     fn clear(&self, state: &TrainingState) -> Result<()> {
         let folder = self.run.join(FOLDER);
         let best = state.best.map(|best| best.step);
@@ -289,7 +299,9 @@ impl Checkpoints {
             }
             match Found::at(entry.path()) {
                 Ok(found) if found.record.state.step != step || !self.is_ours(&found) => {}
-                Ok(found) if best == Some(step) => remove_file(&found.path.join(OPTIMIZER))?,
+                Ok(found) if best == Some(step) || state.to_average.contains(&step) => {
+                    remove_file(&found.path.join(OPTIMIZER))?;
+                }
                 Ok(found) => found.remove()?,
                 // Remains of a killed removal; a folder with content is not known to be ours.
                 Err(_) if is_real_folder(&entry.path()) => remove_if_empty(&entry.path())?,
@@ -300,7 +312,7 @@ impl Checkpoints {
     }
 
     /// Where this run writes a checkpoint until it is whole. The name is no other run's.
-    fn unfinished(&self) -> PathBuf {
+    pub(super) fn unfinished(&self) -> PathBuf {
         self.run.join(FOLDER).join(format!(".unfinished-{}", self.identity.id))
     }
 }
@@ -359,7 +371,7 @@ fn make_way_for_link(link: &Path) -> Result<()> {
 }
 
 /// Moves something that is in the way to a name beside it.
-fn set_aside(path: &Path) -> Result<()> {
+pub(super) fn set_aside(path: &Path) -> Result<()> {
     fs::rename(path, free_name(path)).map_err(Error::io("cannot move away", path))
 }
 
@@ -375,7 +387,7 @@ fn free_name(path: &Path) -> PathBuf {
     names.find(|name| fs::symlink_metadata(name).is_err()).expect("numbers do not end")
 }
 
-fn remove_folder(path: &Path) -> Result<()> {
+pub(super) fn remove_folder(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(Error::io("cannot remove", path)(error))

@@ -8,6 +8,7 @@
 //! both. What goes on, and what may be removed, follows from the state files alone, never from the links,
 //! which copying may lose ([`checkpoints`]).
 
+mod average;
 mod checkpoints;
 mod found;
 mod moments;
@@ -22,6 +23,7 @@ use ee_models::loss::Objective;
 use ee_tasks::tokenizer;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::average::Average;
 pub(crate) use self::checkpoints::{Checkpoints, Resumed};
 use self::state::Record;
 pub(crate) use self::state::{Best, TrainingState};
@@ -47,6 +49,9 @@ pub(crate) struct TrainingFacts {
     pub(crate) chosen_on: Option<String>,
     pub(crate) seed: u64,
     pub(crate) step: u64,
+    /// The steps whose weights these are the mean of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) averaged_steps: Vec<u64>,
 }
 
 pub(crate) struct Snapshot<'a, M: Trainable> {
@@ -67,14 +72,8 @@ pub(crate) struct Snapshot<'a, M: Trainable> {
 /// whatever lies in the folder then.
 fn write<M: Trainable>(snapshot: &Snapshot<'_, M>, run: &str, folder: &Path) -> Result<()> {
     let Snapshot { model, config, names, written, optimizer, tokenizer, facts, state } = *snapshot;
-    fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
-    checkpoint::save(&model.merged(), M::to_json(config), written, folder)?;
-    if let Some(generation) = M::generation_to_json(config) {
-        write_json(&folder.join("generation_config.json"), &generation)?;
-    }
-    tokenizer::copy_files(tokenizer, folder)?;
+    write_model(&model.merged(), config, written, tokenizer, facts, folder)?;
     moments::write(model, names, optimizer, &folder.join(OPTIMIZER))?;
-    write_json(&folder.join(FACTS), facts)?;
     let mut record =
         Record { state: state.clone(), run: Some(run.to_owned()), files: Default::default() };
     for entry in fs::read_dir(folder).map_err(Error::io("cannot read", folder))? {
@@ -87,6 +86,24 @@ fn write<M: Trainable>(snapshot: &Snapshot<'_, M>, run: &str, folder: &Path) -> 
     write_json(&folder.join(STATE), &record)?;
     sync(&folder.join(STATE))?;
     sync(folder)
+}
+
+/// Writes a Hugging Face folder, with what its readers must know.
+fn write_model<M: Trainable>(
+    model: &M,
+    config: &M::Config,
+    names: &ParameterNames,
+    tokenizer: &Path,
+    facts: &TrainingFacts,
+    folder: &Path,
+) -> Result<()> {
+    fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
+    checkpoint::save(model, M::to_json(config), names, folder)?;
+    if let Some(generation) = M::generation_to_json(config) {
+        write_json(&folder.join("generation_config.json"), &generation)?;
+    }
+    tokenizer::copy_files(tokenizer, folder)?;
+    write_json(&folder.join(FACTS), facts)
 }
 
 fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {

@@ -11,6 +11,9 @@ pub(crate) struct TrainingState {
     pub(crate) step: u64,
     pub(crate) best: Option<Best>,
     pub(crate) validations_since_best: u64,
+    /// The steps whose checkpoints are kept to be averaged at the end, the last one last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) to_average: Vec<u64>,
     /// Length of the JSONL log at this step.
     pub(crate) log_bytes: u64,
     /// Length of the TensorBoard event file at this step.

@@ -71,6 +71,7 @@ fn optimizer(training: &GoldenTraining, max_gradient_norm: f64) -> AdamW {
     AdamW::new(AdamWConfig {
         learning_rate: 1e-3,
         weight_decay: training.weight_decay,
+        decay_all: false,
         beta_1: training.betas[0],
         beta_2: training.betas[1],
         epsilon: training.epsilon,

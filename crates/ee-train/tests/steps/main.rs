@@ -26,6 +26,7 @@ const TOLERANCE: f64 = 1e-5;
 const CONFIG: AdamWConfig = AdamWConfig {
     learning_rate: 1e-3,
     weight_decay: 0.01,
+    decay_all: false,
     beta_1: 0.9,
     beta_2: 0.999,
     epsilon: 1e-8,
@@ -161,7 +162,7 @@ fn follow(name: &str, golden: &Golden, run: &GoldenRun) {
     let kind =
         if run.warmup_steps.is_some() { ScheduleKind::Linear } else { ScheduleKind::Constant };
     let warm_up = run.warmup_steps.unwrap_or(0);
-    let schedule = Schedule { kind, warm_up, total: batches.len() as u64 };
+    let schedule = Schedule { kind, start: 0.0, warm_up, total: batches.len() as u64 };
     let max_gradient_norm = run.max_grad_norm.unwrap_or(0.0);
     let mut optimizer = AdamW::new(AdamWConfig { max_gradient_norm, ..CONFIG });
     assert_eq!(batches.len(), 10);

@@ -74,6 +74,7 @@ fn ten_smoothed_steps_as_pytorch_makes_them() {
         let Loaded { mut model, names, config: of_model, .. } = loaded;
         model = model.train();
         let mut optimizer = AdamW::new(AdamWConfig {
+            decay_all: false,
             learning_rate: training.learning_rate,
             weight_decay: training.weight_decay,
             beta_1: training.betas[0],

@@ -19,7 +19,13 @@ from pathlib import Path
 
 import pyarrow.parquet
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 
 ROWS, LONGEST = 6, 24
 
@@ -27,23 +33,32 @@ ROWS, LONGEST = 6, 24
 def load(folder):
     """The model in fp32, refusing weights that transformers had to invent or ignore."""
     classes = AutoConfig.from_pretrained(folder).architectures or []
-    is_decoder = any(name.endswith("ForCausalLM") for name in classes)
-    auto = AutoModelForCausalLM if is_decoder else AutoModelForSequenceClassification
+    autos = {
+        "ForCausalLM": AutoModelForCausalLM,
+        "ForConditionalGeneration": AutoModelForSeq2SeqLM,
+        "MTModel": AutoModelForSeq2SeqLM,
+    }
+    named = [auto for end, auto in autos.items() if any(name.endswith(end) for name in classes)]
+    auto = named[0] if named else AutoModelForSequenceClassification
     model, report = auto.from_pretrained(
         folder, output_loading_info=True, dtype=torch.float32, attn_implementation="eager"
     )
     for key in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if report[key]:
-            sys.exit(f"{folder}: {key.replace('_', ' ')}: {sorted(report[key])}")
+        # Sinusoids follow from their positions.
+        names = sorted(name for name in report[key] if not (key == "missing_keys" and "embed_positions" in name))
+        if names:
+            sys.exit(f"{folder}: {key.replace('_', ' ')}: {names}")
     return model.eval()
 
 
 def random_batch(config):
     """Rows of different lengths; the second half of each has token type 1 where there is one."""
     generator = torch.Generator().manual_seed(5)
-    longest = min(LONGEST, config.max_position_embeddings - 2)
+    longest = min(LONGEST, getattr(config, "max_position_embeddings", LONGEST + 2) - 2)
     lengths = torch.linspace(2, longest, ROWS).long()
-    token_ids = torch.randint(3, config.vocab_size, (ROWS, longest), generator=generator)
+    sizes = [getattr(config, key, None) for key in ("vocab_size", "src_vocab_size", "tgt_vocab_size")]
+    vocabulary = min(size for size in sizes if size)
+    token_ids = torch.randint(3, vocabulary, (ROWS, longest), generator=generator)
     mask = torch.arange(longest)[None, :] < lengths[:, None]
     second_half = torch.arange(longest)[None, :] >= lengths[:, None] // 2
     has_types = getattr(config, "type_vocab_size", 1) > 1
@@ -65,10 +80,21 @@ def decoder_logits(model, token_ids, mask):
     return torch.stack([model.lm_head(model.model.norm(state))[mask.bool()] for state in states])
 
 
+def both_logits(model, token_ids, mask):
+    """Logits [exit, token, vocabulary] of an encoder-decoder that reads the rows and writes them again."""
+    # What a head of each family reads is known to the script of the goldens.
+    from goldens_seq2seq import exit_logits as of_exits
+
+    batch = {"input_ids": token_ids, "attention_mask": mask, "decoder_input_ids": token_ids}
+    return torch.stack([logits[mask.bool()] for logits in of_exits(model, batch)])
+
+
 @torch.inference_mode()
 def exit_logits(model, batch):
     """Logits [exit, row, label] of the model's own head on the state after each layer."""
     token_ids, mask, types = batch
+    if model.config.is_encoder_decoder:
+        return both_logits(model, token_ids, mask)
     if hasattr(model, "lm_head"):
         return decoder_logits(model, token_ids, mask)
     states = model.base_model(

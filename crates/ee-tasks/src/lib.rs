@@ -15,6 +15,8 @@ pub mod config;
 #[cfg(test)]
 mod fixture;
 pub mod metrics;
+mod moses;
+pub mod parallel;
 mod table;
 mod task;
 pub mod text;
@@ -25,6 +27,7 @@ pub use ee_files::{did_you_mean, nearest};
 pub use error::Error;
 pub use metrics::text::TextMetric;
 pub use metrics::{Interval, Metric};
+pub use moses::Detokenization;
 pub use task::{AnyTask, Example, GenerationTask, Split, Task, TextExample, TextSplit};
 pub use tokenizer::{
     BpeSettings, BpeSize, Encoding, LearntBpe, PromptedEncoding, TextStream, TextTokenizer,

@@ -10,6 +10,16 @@ use crate::error::Error;
 /// U+FEFF at a file's beginning says that UTF-8 follows and is not part of the text.
 const MARK: char = '\u{FEFF}';
 
+/// What Python's `strip` and `split` take for space: four separators more than Unicode's white space.
+pub(crate) fn is_space(char: char) -> bool {
+    char.is_whitespace() || ('\u{1C}'..='\u{1F}').contains(&char)
+}
+
+/// The words of a text whose sub-words are marked with `@@ ` (subword-nmt).
+pub(crate) fn joined_words(text: &str) -> String {
+    format!("{text} ").replace("@@ ", "").trim_end_matches(is_space).to_owned()
+}
+
 /// A text file without its byte-order mark.
 ///
 /// # Errors

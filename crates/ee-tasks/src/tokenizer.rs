@@ -16,7 +16,9 @@ mod over;
 mod pair;
 mod sentencepiece;
 mod settings;
+mod side;
 mod stream;
+mod subword;
 mod text;
 
 use std::fs;
@@ -33,7 +35,7 @@ use crate::error::Error;
 use crate::task::Example;
 
 /// Files that make up a tokenizer in a checkpoint folder.
-const FILES: [&str; 15] = [
+const FILES: [&str; 18] = [
     "tokenizer.json",
     pair::SOURCE,
     pair::TARGET,
@@ -41,6 +43,9 @@ const FILES: [&str; 15] = [
     "target.spm",
     "target_vocab.json",
     "spiece.model",
+    "sentencepiece.bpe.model",
+    pair::words::FSMT[0],
+    pair::words::FSMT[1],
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -158,7 +163,9 @@ impl Tokenizer {
 /// # Errors
 /// A file that cannot be copied.
 pub fn copy_files(from: &Path, to: &Path) -> Result<(), Error> {
-    for name in FILES {
+    let dictionaries = pair::words::dictionaries(from);
+    let dictionaries = dictionaries.iter().filter_map(|(_, path)| path.file_name()?.to_str());
+    for name in FILES.into_iter().chain(pair::words::CODES).chain(dictionaries) {
         let (source, target) = (from.join(name), to.join(name));
         if source.is_file() {
             fs::copy(&source, &target).map_err(|error| Error::io(&target, error))?;

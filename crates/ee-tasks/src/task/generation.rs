@@ -16,12 +16,16 @@ use super::{check_metrics, expect_kind, folder_of, note};
 use crate::config::{ConfigError, Document, Section};
 use crate::error::Error;
 use crate::metrics::text::{self, TextMetric};
+use crate::moses::Detokenization;
 use crate::table::{self, FORMATS, Format, Layout, Record};
+
+/// Lines that a notice names.
+const SHOWN: usize = 10;
 
 /// One prompt with what should be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextExample {
-    /// What the model is given, few-shot examples included; never blank.
+    /// What the model is given, few-shot examples included; blank only for an empty line of parallel text.
     pub prompt: String,
     /// What follows the prompt in training and teacher-forced tracing: the first reference unless
     /// the task states a form of its own; empty where it has neither.
@@ -32,6 +36,13 @@ pub struct TextExample {
     pub line: usize,
 }
 
+impl TextExample {
+    /// Whether there is nothing to answer: an empty line of parallel text, whose translation is the empty text.
+    pub fn is_blank(&self) -> bool {
+        self.prompt.trim().is_empty()
+    }
+}
+
 /// The examples of a split, in the order of its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextSplit {
@@ -39,6 +50,24 @@ pub struct TextSplit {
     pub name: String,
     /// Never empty.
     pub examples: Vec<TextExample>,
+}
+
+impl TextSplit {
+    /// What is to be said of lines without a text, of which a parallel text may have some.
+    pub fn notice(&self) -> Option<String> {
+        let blank = self.examples.iter().filter(|example| example.is_blank());
+        let lines: Vec<String> = blank.map(|example| example.line.to_string()).collect();
+        let (first, rest) = (lines.iter().take(SHOWN).cloned(), lines.len().saturating_sub(SHOWN));
+        let shown = first.collect::<Vec<_>>().join(", ");
+        let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+        let lines = if lines.len() == 1 { "line" } else { "lines" };
+        (!shown.is_empty()).then(|| {
+            format!(
+                "split `{}`: an empty source is translated as empty, {lines} {shown}{more}",
+                self.name
+            )
+        })
+    }
 }
 
 /// A generation task as its TOML file states it.
@@ -54,6 +83,8 @@ pub struct GenerationTask {
     pub max_new_tokens: usize,
     /// Texts at which an answer ends; none of them belongs to it.
     pub stop: Vec<String>,
+    /// How answers and references are detokenized before they are scored.
+    pub detokenize: Option<Detokenization>,
     splits: Splits,
     /// `None` for parallel text.
     layout: Option<Layout>,
@@ -92,6 +123,7 @@ impl GenerationTask {
             },
             max_new_tokens: root.required("max_new_tokens"),
             stop: root.or("stop", Vec::new()),
+            detokenize: detokenize(&root),
             recipe: Recipe::from_root(&root, layout.is_none(), &splits),
             evaluation_split,
             splits,
@@ -115,7 +147,8 @@ impl GenerationTask {
         }
     }
 
-    /// The task's metrics; the first one leads.
+    /// The task's metrics; the first one leads. Where the task detokenizes, they see detokenized texts, except for
+    /// those of tokens (`bleu:none`), and their signatures say so.
     ///
     /// # Errors
     /// A metric that runs programs where the user did not allow that (`allow_code_execution`), or where it
@@ -124,7 +157,14 @@ impl GenerationTask {
         &self,
         allow_code_execution: bool,
     ) -> Result<Vec<Box<dyn TextMetric>>, Error> {
-        self.metrics.iter().map(|name| text::by_name(name, allow_code_execution)).collect()
+        let build = |name: &String| {
+            let metric = text::by_name(name, allow_code_execution)?;
+            Ok(match &self.detokenize {
+                Some(detokenize) => text::detokenized(metric, detokenize),
+                None => metric,
+            })
+        };
+        self.metrics.iter().map(build).collect()
     }
 
     /// Whether prompts come with responses.
@@ -148,7 +188,7 @@ impl GenerationTask {
     ///
     /// # Errors
     /// An unknown split, a limit of 0, no data folder, whatever is wrong with a file, a field that
-    /// is not there or cannot be used, and a blank prompt.
+    /// is not there or cannot be used, and a blank prompt, except of parallel text ([`TextExample::is_blank`]).
     pub fn read_split(
         &self,
         name: &str,
@@ -169,7 +209,7 @@ impl GenerationTask {
         };
         let wanted = rows.iter().take(limit.unwrap_or(usize::MAX));
         let examples: Vec<TextExample> = wanted
-            .map(|(path, record)| self.recipe.example(path, record, &lead))
+            .map(|(path, record)| self.recipe.example(path, record, &lead, self.layout.is_none()))
             .collect::<Result<_, _>>()?;
         check_any(&self.name, name, &examples)?;
         Ok(TextSplit { name: name.to_owned(), examples })
@@ -217,6 +257,13 @@ impl GenerationTask {
         }
         Ok(expanded)
     }
+}
+
+/// `detokenize = "moses:en"`.
+fn detokenize(root: &Section<'_>) -> Option<Detokenization> {
+    let stated: String = root.optional("detokenize")?;
+    let parsed = Detokenization::parse(&stated);
+    parsed.map_err(|message| root.complain("detokenize", message)).ok()
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use super::backend::Backend;
 use super::long::Placed;
-use super::pair::Side;
 use super::settings::Kind;
+use super::side::Side;
 use crate::error::Error;
 
 #[derive(Debug, Clone)]

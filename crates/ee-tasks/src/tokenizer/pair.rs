@@ -1,58 +1,30 @@
 //! The two sides of an encoder-decoder's tokenizer: what its encoder reads, and what its decoder writes.
 //!
-//! A [`Side`] is one of them: one file or folder of this module for each kind. Both may be one and the same. The
-//! files of a folder tell the kind, the most telling first:
+//! Both may be one and the same. The files of a folder tell the kind, the most telling first:
 //!
 //! - `tokenizer.source.json` and `tokenizer.target.json`: two dictionaries, as this project learns them;
+//! - `vocab-src.json`, `vocab-tgt.json` and `merges.txt`: FSMT;
+//! - `dict.*.txt`: fairseq;
 //! - `source.spm`, `target.spm` and `vocab.json`: Marian;
 //! - `tokenizer.json`: one for both sides (T5, BART, and joined dictionaries of this project);
 //! - `spiece.model`: T5, one for both sides;
 //! - `vocab.json` and `merges.txt`: BART, one for both sides.
 
 mod pieces;
+pub(super) mod words;
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::library::Library;
 use super::settings::Kind;
+use super::side::Side;
 use crate::error::Error;
 
 /// The file of the source's tokenizer where the two sides have dictionaries of their own.
 pub(super) const SOURCE: &str = "tokenizer.source.json";
 /// The same of the target's.
 pub(super) const TARGET: &str = "tokenizer.target.json";
-
-/// One side's texts to ids and back.
-pub(super) trait Side: fmt::Debug + Send + Sync {
-    /// The ids of a text that the encoder reads, with all that stands around it.
-    fn source(&self, text: &str) -> Result<Vec<u32>, Error>;
-
-    /// The ids of a text that the decoder writes: nothing before it, the end token after it.
-    fn answer(&self, text: &str) -> Result<Vec<u32>, Error>;
-
-    /// The text of ids, without special tokens and ids that the dictionary lacks.
-    fn decode(&self, ids: &[u32]) -> Result<String, Error>;
-
-    /// The token of an id, where there is one.
-    fn name(&self, id: u32) -> Option<String>;
-
-    /// Whether an id leaves no trace in a text.
-    fn is_silent(&self, id: u32) -> bool;
-
-    /// The token that begins a text, where there is one.
-    fn beginning_id(&self) -> Option<u32>;
-
-    /// The token that ends a text.
-    fn end_id(&self) -> Option<u32>;
-
-    /// One more than the largest id.
-    fn size(&self) -> usize;
-
-    /// The file that says most of it, for errors.
-    fn path(&self) -> &Path;
-}
 
 /// Both sides, and the rows that a model has for each.
 #[derive(Debug, Clone)]
@@ -64,13 +36,22 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// The tokenizer of an encoder-decoder's folder, whatever files it has.
-    pub(super) fn open(folder: &Path) -> Result<Self, Error> {
+    /// The tokenizer of an encoder-decoder's folder, whatever files it has; `languages`, source first, where they
+    /// are known from elsewhere.
+    pub(super) fn open(folder: &Path, languages: Option<&[String; 2]>) -> Result<Self, Error> {
         let has = |name: &str| folder.join(name).is_file();
         if has(SOURCE) || has(TARGET) {
             let [source, target] =
                 [SOURCE, TARGET].map(|name| Library::of_side(folder, name, None));
             return Ok(Self::new(Arc::new(source?), Arc::new(target?)));
+        }
+        if words::FSMT.into_iter().any(has) {
+            let [source, target] = words::fsmt(folder)?;
+            return Ok(Self::new(Arc::new(source), Arc::new(target)));
+        }
+        if !words::dictionaries(folder).is_empty() {
+            let [source, target] = words::fairseq(folder, languages)?;
+            return Ok(Self::new(Arc::new(source), Arc::new(target)));
         }
         let [source, target, dictionary] = pieces::MARIAN.map(has);
         let explains = ["tokenizer.json", pieces::T5, "merges.txt"];
@@ -88,7 +69,7 @@ impl Pair {
         } else {
             let expected = format!(
                 "no tokenizer of an encoder-decoder, expected tokenizer.json, {SOURCE} and {TARGET}, \
-                 source.spm, target.spm and vocab.json, spiece.model, or vocab.json and merges.txt"
+                 source.spm, target.spm and vocab.json, spiece.model, dict.*.txt, or vocab.json and merges.txt"
             );
             return Err(Error::file(folder, expected));
         };

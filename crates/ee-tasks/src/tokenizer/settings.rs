@@ -193,6 +193,12 @@ impl Settings {
         self.all.get(key)?.as_str()
     }
 
+    /// A list of texts.
+    pub(super) fn texts(&self, key: &str) -> Option<Vec<String>> {
+        let listed = self.all.get(key)?.as_array()?.iter();
+        listed.map(|text| text.as_str().map(str::to_owned)).collect()
+    }
+
     /// The id of the stated padding token, or of the two customary ones.
     pub(super) fn padding_id(&self, tokenizer: &Tokenizer) -> Option<u32> {
         let names = self.token("pad_token").into_iter().chain(["[PAD]", "<pad>"]);

@@ -11,7 +11,8 @@
 use std::path::Path;
 
 use super::library::Library;
-use super::pair::{Pair, Side};
+use super::pair::Pair;
+use super::side::Side;
 use crate::error::Error;
 
 /// The ids of a prompt followed by its response, without an end token.
@@ -32,7 +33,7 @@ pub struct TextTokenizer {
 #[derive(Debug, Clone)]
 enum Sides {
     /// A decoder: prompts and answers are one text.
-    One(Library),
+    One(Box<Library>),
     /// An encoder-decoder.
     Two(Pair),
 }
@@ -56,12 +57,13 @@ impl TextTokenizer {
             };
             return Err(Error::file(folder, message));
         }
-        Ok(Self { sides: Sides::One(Library::open(folder, "tokenizer.json", None)?) })
+        Ok(Self { sides: Sides::One(Box::new(Library::open(folder, "tokenizer.json", None)?)) })
     }
 
     /// Takes an encoder-decoder's tokenizer from a checkpoint folder, whatever files it has: in order,
     /// `tokenizer.source.json` and `tokenizer.target.json` (a dictionary for each side), `source.spm`,
     /// `target.spm` and `vocab.json` (Marian; `target_vocab.json` where the target's is another),
+    /// `vocab-src.json`, `vocab-tgt.json` and `merges.txt` (FSMT), `dict.*.txt` with BPE codes (fairseq),
     /// `tokenizer.json` (one for both), `spiece.model` (T5), or `vocab.json` and `merges.txt` (BART).
     ///
     /// What the encoder reads is [`TextTokenizer::encode_prompt`], what the decoder writes is
@@ -70,7 +72,16 @@ impl TextTokenizer {
     /// # Errors
     /// A folder without such files, or with one that cannot be read.
     pub fn of_pair(folder: &Path) -> Result<Self, Error> {
-        Ok(Self { sides: Sides::Two(Pair::open(folder)?) })
+        Ok(Self { sides: Sides::Two(Pair::open(folder, None)?) })
+    }
+
+    /// The same for languages that the caller knows, source first: a fairseq folder has a dictionary of each and
+    /// does not say which is which.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::of_pair`].
+    pub fn of_languages(folder: &Path, languages: &[String; 2]) -> Result<Self, Error> {
+        Ok(Self { sides: Sides::Two(Pair::open(folder, Some(languages))?) })
     }
 
     /// The same for a model whose embedding has `rows` rows: a text with a token beyond them is an error.
@@ -224,7 +235,7 @@ impl TextTokenizer {
     /// Where answers are spelled.
     fn target(&self) -> &dyn Side {
         match &self.sides {
-            Sides::One(library) => library,
+            Sides::One(library) => &**library,
             Sides::Two(pair) => &*pair.target,
         }
     }

@@ -64,6 +64,10 @@ impl TextMetric for Bleu {
         sign(n_references, &format!("eff:no|tok:{tokenization}|smooth:exp"))
     }
 
+    fn is_of_tokens(&self) -> bool {
+        matches!(self.tokenization, Tokenization::None)
+    }
+
     /// Hypothesis length, closest reference length, matches per order, n-grams per order.
     fn statistics(&self, hypothesis: &str, references: &[&str]) -> Result<Vec<f64>, Error> {
         require_references(self.name, references)?;

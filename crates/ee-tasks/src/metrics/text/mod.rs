@@ -13,6 +13,7 @@ mod pass_at_1;
 mod rouge;
 
 use crate::error::Error;
+use crate::moses::Detokenization;
 use ee_files::did_you_mean;
 
 /// A score of generated texts, higher is better.
@@ -26,6 +27,11 @@ pub trait TextMetric: Send + Sync {
 
     /// What one example adds; all examples give the same number of values, which can be summed.
     fn statistics(&self, hypothesis: &str, references: &[&str]) -> Result<Vec<f64>, Error>;
+
+    /// Whether it counts the tokens of the texts as they are, so that it sees texts before they are detokenized.
+    fn is_of_tokens(&self) -> bool {
+        false
+    }
 
     /// The score of summed statistics: 0..100 for BLEU and chrF as the field writes them, else 0..1.
     fn score(&self, sum: &[f64]) -> f64;
@@ -44,8 +50,50 @@ impl<T: TextMetric + ?Sized> TextMetric for &T {
         (**self).statistics(hypothesis, references)
     }
 
+    fn is_of_tokens(&self) -> bool {
+        (**self).is_of_tokens()
+    }
+
     fn score(&self, sum: &[f64]) -> f64 {
         (**self).score(sum)
+    }
+}
+
+/// A metric of detokenized texts.
+struct Detokenized {
+    metric: Box<dyn TextMetric>,
+    detokenize: Detokenization,
+}
+
+impl TextMetric for Detokenized {
+    fn name(&self) -> &'static str {
+        self.metric.name()
+    }
+
+    fn signature(&self, n_references: Option<usize>) -> String {
+        format!("{}|{}", self.metric.signature(n_references), self.detokenize.signature())
+    }
+
+    fn statistics(&self, hypothesis: &str, references: &[&str]) -> Result<Vec<f64>, Error> {
+        let references: Vec<String> =
+            references.iter().map(|reference| self.detokenize.apply(reference)).collect();
+        let references: Vec<&str> = references.iter().map(String::as_str).collect();
+        self.metric.statistics(&self.detokenize.apply(hypothesis), &references)
+    }
+
+    fn score(&self, sum: &[f64]) -> f64 {
+        self.metric.score(sum)
+    }
+}
+
+/// The metric of texts that are detokenized first; one of tokens stays as it is.
+pub(crate) fn detokenized(
+    metric: Box<dyn TextMetric>,
+    detokenize: &Detokenization,
+) -> Box<dyn TextMetric> {
+    match metric.is_of_tokens() {
+        true => metric,
+        false => Box::new(Detokenized { metric, detokenize: detokenize.clone() }),
     }
 }
 

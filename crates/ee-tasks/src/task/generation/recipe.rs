@@ -145,17 +145,18 @@ impl Recipe {
         self.fill(template, record).map_err(|message| Error::line(path, record.line, message))
     }
 
-    /// The row as an example to answer, after `lead`.
+    /// The row as an example to answer, after `lead`; a line of parallel text has its place, be it empty.
     pub(super) fn example(
         &self,
         path: &Path,
         record: &Record,
         lead: &str,
+        may_be_blank: bool,
     ) -> Result<TextExample, Error> {
         let wrong = |message| Error::line(path, record.line, message);
         let template = self.prompt_for(record).map_err(wrong)?;
         let prompt = self.fill(template, record).map_err(wrong)?;
-        if prompt.trim().is_empty() {
+        if prompt.trim().is_empty() && !may_be_blank {
             return Err(wrong("the prompt is empty, expected text".to_owned()));
         }
         let references = self.references_of(record).map_err(wrong)?;

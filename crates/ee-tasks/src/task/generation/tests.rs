@@ -202,10 +202,10 @@ references = ["dev.a.en", "dev.b.en"]
         [("eins\u{2028} =", &expected[0][..]), (" =", &expected[1]), ("zwei =", &expected[2])]
     );
     let bare = text.replace("{source} =", "{source}");
-    assert_eq!(
-        refused(&bare, "dev", &folder(&files)),
-        "dev.de: line 2: the prompt is empty, expected text"
-    );
+    let kept = examples(&bare, "dev", &folder(&files));
+    let blank: Vec<_> =
+        kept.iter().map(|example| (example.prompt.as_str(), example.is_blank())).collect();
+    assert_eq!(blank, [("eins\u{2028}", false), ("", true), ("zwei", false)]);
     let short = [files[0], files[1], ("dev.b.en", "1\n0\n")];
     assert_eq!(
         refused(text, "dev", &folder(&short)),
@@ -280,4 +280,68 @@ fn every_fault_of_a_task_file_is_reported_at_once() {
     for key in ["name", "prompt", "max_new_tokens", "splits"] {
         assert!(bare.contains(&format!("`{key}`: missing")), "{key} in\n{bare}");
     }
+}
+
+#[test]
+fn an_empty_line_of_parallel_text_is_named_and_files_may_have_marks_and_carriage_returns() {
+    let text = r#"
+name = "translation"
+kind = "generation"
+format = "parallel"
+prompt = "{source}"
+metrics = ["bleu"]
+max_new_tokens = 8
+
+[splits.dev]
+source = "dev.de"
+references = ["dev.en"]
+"#;
+    let split = |source: &str, references: &str| {
+        let data = folder(&[("dev.de", source), ("dev.en", references)]);
+        task(text).read_split("dev", Some(data.path()), None).expect("a split")
+    };
+    let marked = split("\u{FEFF}eins\r\n\r\nzwei\r\n", "\u{FEFF}one\r\n\r\ntwo\r\n");
+    let plain = split("eins\n\nzwei\n", "one\n\ntwo\n");
+    assert_eq!(marked, plain);
+    let expected = "split `dev`: an empty source is translated as empty, line 2";
+    assert_eq!(plain.notice().as_deref(), Some(expected));
+    assert_eq!(split("eins\n", "one\n").notice(), None);
+    let many = split(&"\n".repeat(12), &"x\n".repeat(12)).notice().expect("blank lines");
+    assert!(many.ends_with("lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more"), "{many}");
+}
+
+#[test]
+fn detokenized_texts_are_scored_and_the_signature_says_so() {
+    let text = r#"
+name = "translation"
+kind = "generation"
+format = "parallel"
+prompt = "{source}"
+metrics = ["bleu:none", "bleu"]
+detokenize = "moses:en"
+max_new_tokens = 8
+
+[splits.dev]
+source = "dev.de"
+references = ["dev.en"]
+"#;
+    let (hypothesis, reference) = ("it &apos;s a sm@@ all dog .", "it's a small dog.");
+    let scores = |text: &str| {
+        let metrics = task(text).build_metrics(false).expect("metrics");
+        let score = |metric: &dyn crate::TextMetric| {
+            metric.score(&metric.statistics(hypothesis, &[reference]).expect("statistics"))
+        };
+        metrics
+            .iter()
+            .map(|metric| (score(&**metric), metric.signature(Some(1))))
+            .collect::<Vec<_>>()
+    };
+    let found = scores(text);
+    assert!(found[0].0 < 50.0 && !found[0].1.contains("detok"), "{found:?}");
+    assert!((found[1].0 - 100.0).abs() < 1e-9, "{found:?}");
+    assert!(found[1].1.ends_with("|detok:moses-en"), "{found:?}");
+    let plain = scores(&text.replace("detokenize = \"moses:en\"", ""));
+    assert!(plain[1].0 < 50.0 && !plain[1].1.contains("detok"), "{plain:?}");
+    let wrong = complaints(&text.replace("moses:en", "moses"));
+    assert!(wrong.contains("`detokenize`: expected `moses:` and a language"), "{wrong}");
 }

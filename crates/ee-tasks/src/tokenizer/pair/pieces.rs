@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokenizers::AddedToken;
 
-use super::Side;
 use crate::error::Error;
-use crate::text;
+use crate::text::{self, is_space};
 use crate::tokenizer::sentencepiece::{SPACE, SentencePiece};
 use crate::tokenizer::settings::Settings;
+use crate::tokenizer::side::Side;
 
 /// T5's file.
 pub(super) const T5: &str = "spiece.model";
@@ -89,7 +89,7 @@ fn sentinel(extra: usize) -> String {
     format!("<extra_id_{extra}>")
 }
 
-fn dictionary_of(path: &Path) -> Result<HashMap<String, u32>, Error> {
+pub(super) fn dictionary_of(path: &Path) -> Result<HashMap<String, u32>, Error> {
     let object = text::json_object(path)?;
     let entry = |(piece, id): (String, Value)| match id
         .as_u64()
@@ -232,11 +232,6 @@ impl Side for Pieces {
     fn path(&self) -> &Path {
         &self.path
     }
-}
-
-/// What Python's `strip` takes away: four separators more than Unicode's white space.
-fn is_space(char: char) -> bool {
-    char.is_whitespace() || ('\u{1C}'..='\u{1F}').contains(&char)
 }
 
 enum Part<'t> {

@@ -133,7 +133,7 @@ fn table(bytes: &[u8]) -> Result<(Vec<u32>, Vec<u8>), String> {
     let broken = || "its normaliser's table is broken".to_owned();
     let (size, rest) = bytes.split_first_chunk::<4>().ok_or_else(broken)?;
     let size = u32::from_le_bytes(*size) as usize;
-    if size % 4 != 0 || size > rest.len() {
+    if !size.is_multiple_of(4) || size > rest.len() {
         return Err(broken());
     }
     let (units, texts) = rest.split_at(size);

@@ -84,6 +84,32 @@ fn feed_forward() {
     }
 }
 
+#[test]
+fn activations_alone() {
+    let all = [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu];
+    for activation in all.into_iter().chain([Activation::QuickGelu, Activation::Tanh]) {
+        let x = random([37, 50], 1);
+        compare!(
+            &format!("{activation:?}"),
+            [x],
+            kernels::activate(x.clone(), activation),
+            plain::activate(x.clone(), activation)
+        );
+    }
+}
+
+#[test]
+fn layer_norm() {
+    let (x, g, b) = (random([7, 33], 1), random([33], 2), random([33], 3));
+    let nothing = Tensor::zeros([7, 33], &x.device());
+    compare!(
+        "layer norm",
+        [x, g, b],
+        kernels::layer_norm(x.clone(), g.clone(), b.clone(), 1e-5),
+        plain::residual_norm(x.clone(), nothing, g.clone(), b.clone(), 1e-5, Dropout::NONE)
+    );
+}
+
 /// Asserts that the CPU body and the plain body give the same.
 #[track_caller]
 fn same_tensor(what: &str, ours: Tensor<2>, theirs: Tensor<2>) {

@@ -6,6 +6,8 @@ use burn::tensor::Device;
 use ee_models::arch;
 use ee_models::arch::seq2seq::{self, Loaded, Seq2SeqConfig};
 use ee_models::checkpoint::{Precision, Weights, save};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
 
 use crate::{GOLDENS, Golden, goldens, load, logits};
@@ -85,6 +87,46 @@ fn a_t5_with_a_head_of_its_own_is_one_model_in_both_forms_of_its_configuration()
     let Golden { case, .. } = crate::golden(name);
     let of = |loaded: &Loaded| logits(&loaded.model, &case.batch.batch(), &case.batch.places());
     assert_eq!(of(&loaded), of(&published));
+}
+
+#[test]
+fn files_without_the_prefix_or_the_logits_bias_are_read() {
+    for name in ["bart-tiny", "m2m100-tiny"] {
+        let folder = goldens::folder(name);
+        let weights = Weights::open(&folder).unwrap();
+        let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = weights
+            .names()
+            .filter(|name| *name != "final_logits_bias")
+            .map(|name| {
+                let values = weights.values(name).unwrap();
+                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let bare = name.strip_prefix("model.").unwrap_or(name).to_owned();
+                (bare, weights.shape(name).unwrap().to_vec(), bytes)
+            })
+            .collect();
+        let views = tensors.iter().map(|(name, shape, bytes)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap();
+            (name.as_str(), view)
+        });
+        let bare = changed(&folder, &config(name, &[]));
+        let path = bare.path().join("model.safetensors");
+        safetensors::serialize_to_file(views, None, &path).unwrap();
+        let loaded = seq2seq::load(bare.path(), Precision::Stored, &Device::flex()).unwrap();
+        let Golden { case, .. } = crate::golden(name);
+        let of = |loaded: &Loaded| logits(&loaded.model, &case.batch.batch(), &case.batch.places());
+        let (found, expected) = (of(&loaded), of(&load(name)));
+        let bias = match weights.shape("final_logits_bias") {
+            Some(_) => weights.values("final_logits_bias").unwrap(),
+            None => vec![0.0; 40],
+        };
+        for (found, expected) in found.iter().zip(&expected) {
+            let biased: Vec<f32> = found
+                .chunks(40)
+                .flat_map(|row| row.iter().zip(&bias).map(|(x, b)| x + b))
+                .collect();
+            assert!(goldens::worst(&biased, expected) < 1e-6, "{name}");
+        }
+    }
 }
 
 #[test]

@@ -118,6 +118,8 @@ MODELS = [
 ROWS = [(7, 3), (3, 5), (11, 2), (5, 4)]
 # Distances beyond T5's exact buckets.
 LONG_ROWS = [(28, 24), (3, 6), (11, 2)]
+# The language that mBART's texts are to be in, which follows the decoder's first token.
+LANGUAGE = 9
 # Families that count positions by what is not padding.
 COUNTING = ("fsmt", "m2m_100")
 
@@ -267,8 +269,8 @@ def losses(model, batch):
     return torch.stack(plain), torch.stack(smoothed)
 
 
-def greedy(model, sources):
-    """What `generate` gives, start left out, and the gap between the two highest logits on the way."""
+def greedy(model, sources, forced=None):
+    """What `generate` gives, after a token that follows the start where one is forced, start left out, and the gap between the two highest logits on the way."""
     texts = []
     never_padding = model.config.model_type in ("marian", "fsmt")
     for source in sources:
@@ -280,12 +282,13 @@ def greedy(model, sources):
             num_beams=1,
             max_new_tokens=NEW_TOKENS,
             forced_eos_token_id=None,
+            forced_bos_token_id=forced,
             bad_words_ids=[[model.config.pad_token_id]] if never_padding else None,
             output_logits=True,
             return_dict_in_generate=True,
         )
         tokens = output.sequences[0, 1:].tolist()
-        for logits in output.logits:
+        for logits in output.logits[0 if forced is None else 1 :]:
             best = logits[0].topk(2).values
             if (gap := (best[0] - best[1]).item()) < SMALLEST_GAP:
                 sys.exit(f"{model.config.model_type}: two highest logits {gap:.1e} apart; take another seed")
@@ -359,6 +362,8 @@ def write_model(root, name, config, seed, trains):
         row[: sum(mask)] for row, mask in zip(batch["input_ids"].tolist(), batch["attention_mask"].tolist())
     ]
     golden["greedy"] = {"new_tokens": NEW_TOKENS, "sources": sources, "texts": greedy(model, sources)}
+    if config["model_type"] == "mbart":
+        golden["forced"] = {"token": LANGUAGE, "texts": greedy(model, sources, LANGUAGE)}
     plain, smoothed = losses(model, batch)
     golden["smoothing"] = SMOOTHING
     golden["exit_losses"] = plain.tolist()

@@ -40,6 +40,12 @@ fn config(name: &str, changes: &[(&str, Value)]) -> Map<String, Value> {
     config
 }
 
+/// A golden under another value of a key.
+pub(crate) fn with(name: &str, key: &str, value: Value) -> Loaded {
+    let folder = changed(&goldens::folder(name), &config(name, &[(key, value)]));
+    seq2seq::load(folder.path(), Precision::Stored, &Device::flex()).unwrap()
+}
+
 fn write(loaded: &Loaded) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let Loaded { model, config, names, .. } = loaded;

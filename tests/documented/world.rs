@@ -15,10 +15,13 @@ use tempfile::TempDir;
 const EE_TRAIN: &str = r#"#!/usr/bin/env bash
 short=(--set training.max_steps=2 --set training.batch=4 --set training.micro_batch=4 --set task.validation_limit=8)
 small=(--set model.layers=2 --set model.d_model=16 --set model.heads=2 --set model.inner=32 --set model.positions=4096)
+pairs=(--set training.max_steps=2 --set training.batch_tokens=64 --set validation.limit=8 --set tokenizer.merges=8
+    --set model.encoder_layers=1 --set model.decoder_layers=2 --set model.d_model=16 --set model.heads=2 --set model.inner=32)
 case " $* " in
     *" plan "*) exec PROGRAM "$@" ;;
     *" gate "*) exec PROGRAM "$@" --limit 8 --epochs 1 ;;
     *" --model "*) exec PROGRAM "$@" "${short[@]}" ;;
+    *multi30k*) exec PROGRAM "$@" "${pairs[@]}" ;;
     *gsm8k-small*) exec PROGRAM "$@" "${short[@]}" "${small[@]}" --set model.kv_heads=1 ;;
     *) exec PROGRAM "$@" "${short[@]}" "${small[@]}" ;;
 esac
@@ -33,7 +36,7 @@ for at in "${!args[@]}"; do
 done
 add() { [[ "$words" == *" $1 "* ]] || args+=("$@"); }
 [[ "$words" == *" --task "* && "$1" =~ ^(trace|speed|speculate|recommend|decode|compare)$ ]] && add --limit 24
-[[ "$words" =~ (LLAMA|MODEL|numbers|gsm8k) && "$1" =~ ^(trace|decode|speculate|compare|generate|recommend)$ ]] &&
+[[ "$words" =~ (LLAMA|MODEL|MARIAN|numbers|gsm8k|multi30k) && "$1" =~ ^(trace|decode|speculate|compare|generate|recommend)$ ]] &&
     add --max-new-tokens 6
 [[ "$1" =~ ^(speed|compare|decode)$ ]] && add --rounds 1
 exec PROGRAM "${args[@]}"
@@ -101,15 +104,17 @@ impl World {
         }
     }
 
-    /// A BERT and a Llama under every name that the README gives one.
+    /// A BERT, a Llama and an encoder-decoder under every name that the README gives one.
     fn models(&self) {
         let train = "ee-train --config configs/train/numbers.toml --joint --output runs/numbers-joint \
                      --set model.tokenizer=$PWD/TOKENIZER --set task.max_length=512 > /dev/null\n\
-                     ee-train --config configs/train/reviews.toml --output runs/reviews > /dev/null";
+                     ee-train --config configs/train/reviews.toml --output runs/reviews > /dev/null\n\
+                     ee-train --config configs/train/multi30k-de-en.toml --data-dir MULTI30K --output runs/pairs > /dev/null";
         succeeded(train, &self.bash(train));
         for name in ["LLAMA", "LLAMA-2-7B", "MODEL"] {
             self.link(name, &self.path("runs/numbers-joint/best"));
         }
+        self.link("MARIAN", &self.path("runs/pairs/best"));
         // A head whose labels have no names fits every task.
         let named = fs::read_to_string(self.path("runs/reviews/best/config.json")).unwrap();
         let mut config: serde_json::Map<String, serde_json::Value> =
@@ -157,6 +162,11 @@ impl World {
         for folder in ["GSM8K", "DATA/gsm8k"] {
             for split in ["train", "test"] {
                 self.write(&format!("{folder}/{split}.jsonl"), lines(question));
+            }
+        }
+        for file in ["train", "val", "test_2016_flickr"] {
+            for side in ["de", "en"] {
+                self.write(&format!("MULTI30K/{file}.{side}"), lines(sentence));
             }
         }
         for file in ["src.de", "ref.A.en", "ref.B.en"] {

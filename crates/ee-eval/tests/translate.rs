@@ -222,6 +222,47 @@ fn a_recommendation_can_be_made() {
 }
 
 #[test]
+fn an_empty_source_is_kept_and_translated_as_empty() {
+    let world = world();
+    world.write("dev.de", "hund\n\n \nkatze und hund\n");
+    world.write("dev.en", "dog\ncat\nhouse\ncat and dog\n");
+    let said = "an empty source is translated as empty, lines 2, 3";
+    let words = "--model model --task task.toml";
+    let (lines, notices) = world.say(&format!("generate {words}"));
+    assert!(notices.contains(said), "{notices}");
+    let written: Vec<&str> = lines.lines().take(4).collect();
+    assert!(written[1].is_empty() && written[2].is_empty(), "{lines}");
+    assert!(!written[0].is_empty(), "{lines}");
+    for forced in ["", " --teacher-forced"] {
+        let (_, notices) =
+            world.say(&format!("trace {words}{forced} --batch 1 --output t.parquet"));
+        assert!(notices.contains(said), "{notices}");
+        let trace = read(&world, "t.parquet");
+        assert!(trace.example.iter().all(|example| [0, 3].contains(example)));
+        assert_eq!(trace.facts.examples, 4);
+        let texts = read_texts(&world.path("t.parquet")).unwrap();
+        let empty: Vec<bool> =
+            texts.iter().map(|text| text.new_tokens == 0 && text.ended).collect();
+        assert_eq!(empty, [false, true, true, false], "{forced}");
+        world.succeed("ideal --trace t.parquet --output ideal");
+        world.succeed("gates --trace t.parquet --output gates");
+    }
+    for words in ["decode --gate ideal --rounds 1", "decode --beam 2 --rounds 1"] {
+        world.succeed(&format!("{words} --model model --task task.toml --batch 2 --output out"));
+        let found = world.results("out");
+        let plain = if words.contains("beam") { &found["runs"][0] } else { &found["plain"] };
+        assert!(array(&plain["outputs"][1]["tokens"]).is_empty());
+        assert_eq!(plain["outputs"][1]["ended"], true);
+        // The score is that of all four lines.
+        let line = lines.lines().find(|line| line.starts_with("chrf")).unwrap();
+        let score = format!("chrf {:.3} ", number(&plain["scores"][0]["score"]));
+        assert!(words.contains("beam") || line.starts_with(&score), "{line} {score}");
+    }
+    world.write("dev.de", "\n\n\n\n");
+    world.fail(&format!("trace {words} --output x.parquet"), 1, &["every source is empty"]);
+}
+
+#[test]
 fn what_does_not_fit_is_named() {
     let world = world();
     let long = vec!["hund"; 40].join(" ");

@@ -12,6 +12,7 @@ use crate::output::write_json;
 use crate::report::plot::Plot;
 use crate::report::table::{Cell, Table, columns};
 use crate::report::{Page, provenance};
+use crate::trace::facts::never_leaving;
 use crate::trial::outputs::Output;
 use crate::trial::quality::Quality;
 use crate::trial::way::listed;
@@ -223,7 +224,7 @@ pub(crate) fn write(found: &Recommendation, folder: &Path) -> Result<PathBuf> {
         count(found.trials.plain.outputs.len(), "text"),
         found.held_out_texts - found.trials.plain.outputs.len().min(found.held_out_texts),
         count(found.trials.max_new_tokens, "new token"),
-        found.min_tokens.max(1),
+        never_leaving(found.min_tokens, has_encoder(found)),
         count(found.trials.rounds, "round"),
         found.trials.device,
         found.weights,

@@ -178,6 +178,10 @@ impl Writing<'_> {
         let ids = self.request.ids(self.subject, place)?;
         let prompt = &self.request.examples[place].1.prompt;
         ee_files::show!("{}", self.flags.of.lead(self.subject, prompt));
+        if ids.is_empty() {
+            ee_files::say!();
+            return Ok(Generated { has_ended: true, ..Generated::default() });
+        }
         match self.flags.beams.beams() {
             Some(beams) => self.searched(place, ids, beams),
             None => self.continued(place, ids),

@@ -130,7 +130,8 @@ pub(super) struct Permission {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Start {
-    /// Generated text: the first N new tokens never leave; the first one never does, as all layers read the prompt.
+    /// Generated text: the first N new tokens never leave; without an encoder the first one never does, as all layers
+    /// read the prompt.
     #[arg(long, value_name = "N", default_value = "4")]
     pub(super) min_tokens: usize,
 }

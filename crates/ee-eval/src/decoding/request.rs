@@ -60,7 +60,11 @@ impl Request {
     ) -> Result<Self> {
         let task = GenerationTask::read(path)?;
         let split = split.unwrap_or(&task.evaluation_split).to_owned();
-        let examples = task.read_split(&split, data_dir, limit)?.examples;
+        let read = task.read_split(&split, data_dir, limit)?;
+        if let Some(notice) = read.notice() {
+            ee_files::note!("notice: {notice}");
+        }
+        let examples = read.examples;
         Ok(Self::of_examples(task, &split, examples.into_iter().enumerate().collect(), limits))
     }
 

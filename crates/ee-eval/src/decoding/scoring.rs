@@ -20,7 +20,7 @@ impl Scoring {
     pub(crate) fn of(task: Option<&GenerationTask>, allow_code_execution: bool) -> Self {
         let names = task.iter().flat_map(|task| task.metrics.iter().map(move |name| (task, name)));
         let built = names.filter_map(|(task, name)| {
-            ee_tasks::metrics::text::by_name(name, allow_code_execution)
+            task.build_metric(name, allow_code_execution)
                 .inspect_err(|error| {
                     ee_files::note!("notice: {} is not scored: {error}", task.name)
                 })

@@ -2,7 +2,7 @@ use ee_models::Decoder;
 
 use crate::error::{EvalError, Result};
 
-/// A prompt that fits.
+/// A prompt that fits; without ids for an empty text that an encoder would read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Prompt {
     pub(crate) ids: Vec<u32>,

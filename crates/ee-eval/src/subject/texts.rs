@@ -26,7 +26,7 @@ impl DecoderSubject {
     /// Loads the checkpoint of `folder` onto the device called `device_name`.
     pub(crate) fn open(folder: &Path, weights: Precision, device_name: &str) -> Result<Self> {
         let loaded = arch::decoder(folder, weights, &device(device_name)?)?;
-        let tokenizer = tokenizer(folder, &*loaded.model)?;
+        let tokenizer = tokenizer(folder, &loaded)?;
         for notice in &loaded.notices {
             ee_files::note!("notice: {notice}");
         }
@@ -65,7 +65,7 @@ impl DecoderSubject {
     }
 
     /// The ids of a prompt, which must fit beside this many new tokens or may be cut to (`truncate`). Of an empty
-    /// one the token that a text begins with.
+    /// one the token that a text begins with; where an encoder reads prompts there are none, and nothing is written.
     pub(crate) fn prompt(
         &self,
         (number, text): (usize, &str),
@@ -73,6 +73,9 @@ impl DecoderSubject {
         truncate: bool,
     ) -> Result<Prompt> {
         let room = Room::of(self.model(), new_tokens, truncate);
+        if room.has_encoder && text.trim().is_empty() {
+            return Ok(Prompt { ids: Vec::new(), is_truncated: false });
+        }
         // Of one that fits in no way and is not cut either, the end may be missing.
         let mut ids = match truncate {
             true => self.tokenizer.encode_prompt(text)?,
@@ -93,6 +96,9 @@ impl DecoderSubject {
         new_tokens: usize,
         truncate: bool,
     ) -> Result<(Prompt, Vec<u32>)> {
+        if !self.model().opening().is_empty() && text.trim().is_empty() {
+            return Ok((Prompt { ids: Vec::new(), is_truncated: false }, Vec::new()));
+        }
         let (ids, mut answer) = if self.model().opening().is_empty() {
             let encoding = self.tokenizer.encode_prompted(text, answer)?;
             let mut ids = encoding.ids;
@@ -161,10 +167,12 @@ impl DecoderSubject {
 }
 
 /// The tokenizer of a model's folder, which has two sides where an encoder reads the prompts.
-fn tokenizer(folder: &Path, model: &dyn Decoder) -> Result<TextTokenizer> {
-    let tokenizer = match model.opening() {
-        [] => TextTokenizer::from_folder(folder)?,
-        _ => TextTokenizer::of_pair(folder)?,
+fn tokenizer(folder: &Path, loaded: &LoadedDecoder) -> Result<TextTokenizer> {
+    let model = &*loaded.model;
+    let tokenizer = match (model.opening(), &loaded.languages) {
+        ([], _) => TextTokenizer::from_folder(folder)?,
+        (_, Some(languages)) => TextTokenizer::of_languages(folder, languages)?,
+        (_, None) => TextTokenizer::of_pair(folder)?,
     };
     Ok(tokenizer.for_rows_of(model.prompt_vocabulary(), model.vocabulary_size()))
 }

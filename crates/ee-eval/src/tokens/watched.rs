@@ -16,6 +16,7 @@ use crate::exits::sweep::{Agreement, RowScores, WholeTexts, best, curve_of};
 use crate::gates::Numbers;
 use crate::report::table::{Cell, threshold};
 use crate::trace::Trace;
+use crate::trace::facts::never_leaving;
 
 /// A trace as gates see it while decoding: read at some exits, the first tokens never leaving.
 pub(crate) struct Watched<'t> {
@@ -72,7 +73,8 @@ impl TokenGate {
 }
 
 impl<'t> Watched<'t> {
-    /// A greedy trace, read at `exits`, whose first `min_tokens` tokens of each text, one at least, never leave.
+    /// A greedy trace, read at `exits`, whose first `min_tokens` tokens of each text, without an encoder one at least,
+    /// never leave.
     pub(crate) fn new(trace: &'t Trace, exits: &[usize], min_tokens: usize) -> Result<Self> {
         let facts = trace.facts.generation.as_ref();
         if facts.is_none_or(|facts| facts.teacher_forced) {
@@ -84,8 +86,10 @@ impl<'t> Watched<'t> {
 
     /// The same of any trace of text, a teacher-forced one included: its tokens follow the gold ones.
     pub(crate) fn of_any(trace: &'t Trace, exits: &[usize], min_tokens: usize) -> Result<Self> {
-        let limit = trace.facts.generation.as_ref().map_or(1, |facts| facts.max_new_tokens);
-        let first = min_tokens.max(1);
+        let facts = trace.facts.generation.as_ref();
+        let limit = facts.map_or(1, |facts| facts.max_new_tokens);
+        let has_encoder = facts.is_some_and(|facts| facts.encoder_layers.is_some());
+        let first = never_leaving(min_tokens, has_encoder);
         let rows: Vec<usize> =
             (0..trace.rows()).filter(|&row| trace.position[row] as usize >= first).collect();
         if rows.is_empty() {

@@ -52,6 +52,19 @@ pub struct GenerationFacts {
     pub encoder_layers: Option<usize>,
 }
 
+/// Tokens at a text's beginning that never leave, where these many were asked for: the first never does where all layers
+/// read the prompt, not an encoder.
+pub(crate) fn never_leaving(min_tokens: usize, has_encoder: bool) -> usize {
+    if has_encoder { min_tokens } else { min_tokens.max(1) }
+}
+
+impl GenerationFacts {
+    /// Whether a text's last token may be one that the model did not choose: the end of a text of the longest length.
+    pub(crate) fn may_be_forced(&self, position: u32) -> bool {
+        self.encoder_layers.is_some() && position as usize + 1 == self.max_new_tokens
+    }
+}
+
 /// Which part of a run a trace holds: examples whose number leaves `index − 1` when divided by `count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {

@@ -11,6 +11,7 @@ use crate::trace::MetricFacts;
 pub(crate) struct Material {
     pub(crate) request: Request,
     pub(super) scoring: Scoring,
+    /// Empty where the source is, which nothing is written for.
     pub(crate) prompts: Vec<Vec<u32>>,
     pub(crate) terms: Terms,
 }
@@ -34,7 +35,11 @@ impl Material {
         }
         let scoring = Scoring::of(request.task.as_ref(), terms.allow_code_execution);
         let prompts = (0..request.examples.len()).map(|place| request.ids(subject, place));
-        Ok(Self { prompts: prompts.collect::<Result<_>>()?, request, scoring, terms })
+        let prompts: Vec<Vec<u32>> = prompts.collect::<Result<_>>()?;
+        if prompts.iter().all(Vec::is_empty) {
+            return Err(EvalError::Empty { what: "every source is empty".to_owned() });
+        }
+        Ok(Self { prompts, request, scoring, terms })
     }
 
     /// The number of the example at a place.

@@ -91,7 +91,8 @@ impl Texts {
 
     fn step_tokens_per_second(&self, rounds: usize) -> f64 {
         let seconds = self.seconds - self.prompt_seconds;
-        let tokens = self.timed_tokens.saturating_sub(self.outputs.len());
+        let begun = self.outputs.iter().filter(|output| !output.tokens.is_empty()).count();
+        let tokens = self.timed_tokens.saturating_sub(begun);
         (rounds * tokens) as f64 / seconds.max(f64::MIN_POSITIVE)
     }
 

@@ -76,7 +76,7 @@ pub(super) fn scored(material: &Material, way: &Tried<Found>) -> Result<Texts> {
             statistics: material.scoring.statistics(&text, &example.references)?,
             text,
             whole: generated.text.clone(),
-            ended: generated.has_ended,
+            ended: generated.has_ended || material.prompts[place].is_empty(),
         });
     }
     let mut texts = Texts::of(outputs, found.rows, &way.timed, way.prompts.as_secs_f64());
@@ -115,7 +115,8 @@ impl<'a> Prompts<'a> {
         material: &'a Material,
         interrupt: &'a Interrupt,
     ) -> Self {
-        let mut order: Vec<usize> = (0..material.prompts.len()).collect();
+        let mut order: Vec<usize> =
+            (0..material.prompts.len()).filter(|&at| !material.prompts[at].is_empty()).collect();
         if material.terms.choice == Choice::Greedy {
             // Texts of one length together: little padding. Draws follow from a text's place in its batch.
             order.sort_by_key(|&at| std::cmp::Reverse(material.prompts[at].len()));

@@ -157,14 +157,23 @@ impl GenerationTask {
         &self,
         allow_code_execution: bool,
     ) -> Result<Vec<Box<dyn TextMetric>>, Error> {
-        let build = |name: &String| {
-            let metric = text::by_name(name, allow_code_execution)?;
-            Ok(match &self.detokenize {
-                Some(detokenize) => text::detokenized(metric, detokenize),
-                None => metric,
-            })
-        };
-        self.metrics.iter().map(build).collect()
+        self.metrics.iter().map(|name| self.build_metric(name, allow_code_execution)).collect()
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// As [`GenerationTask::build_metrics`].
+    pub fn build_metric(
+        &self,
+        name: &str,
+        allow_code_execution: bool,
+    ) -> Result<Box<dyn TextMetric>, Error> {
+        let metric = text::by_name(name, allow_code_execution)?;
+        Ok(match &self.detokenize {
+            Some(detokenize) => text::detokenized(metric, detokenize),
+            None => metric,
+        })
     }
 
     /// Whether prompts come with responses.

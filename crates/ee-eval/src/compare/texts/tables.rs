@@ -4,6 +4,7 @@ use super::paper;
 use super::results::{IDEAL, TextComparison, TextResults};
 use crate::report::table::{Cell, Table, columns};
 use crate::tokens::shallowest;
+use crate::trace::facts::never_leaving;
 use crate::trace::facts::objective::word;
 use crate::trial::{Place, Trial, Way, on_prompts};
 use crate::words::count;
@@ -76,7 +77,7 @@ pub(super) fn headline(comparison: &TextComparison) -> Table {
              decoding: of the fastest true early exit that kept {:.0} % of the quality on the texts decoded, whose texts may \
              differ, and of speculation, which is lossless.",
             100.0 * comparison.keep,
-            comparison.min_tokens.max(1),
+            never_leaving(comparison.min_tokens, paper::has_encoder(comparison)),
             100.0 * comparison.keep,
         ),
         &format!(

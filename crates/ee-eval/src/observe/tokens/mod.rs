@@ -70,6 +70,9 @@ pub(crate) fn trace_tokens(
         return Err(EvalError::Setting { reason });
     }
     let read = work.task.read_split(work.split(), work.data_dir, work.limit)?;
+    if let Some(notice) = read.notice() {
+        ee_files::note!("notice: {notice}");
+    }
     // A text that was given to the model is not scored.
     let scored = (!work.teacher_forced).then_some(work.task);
     let scoring = Scoring::of(scored, work.allow_code_execution);
@@ -106,12 +109,13 @@ struct Run<'a> {
 impl Run<'_> {
     /// Runs the batches that are not yet kept beside `place`; returns what all of them say.
     fn batches(&self, place: &Path, is_stream: bool) -> Result<(Trace, Vec<TextRecord>, Parts)> {
-        let mut order: Vec<&Prepared> = self.all.iter().collect();
+        let (mut order, empty): (Vec<&Prepared>, Vec<&Prepared>) =
+            self.all.iter().partition(|prepared| !prepared.prompt.is_empty());
         order.sort_by_key(|prepared| std::cmp::Reverse(prepared.n_tokens()));
         let batches = order.chunks(self.work.batch);
         let n_batches = batches.len();
         let parts = Parts::open(place, &identity(self.facts, self.work, self.all))?;
-        let progress = Progress::new(&self.work.task.name, self.all.len());
+        let progress = Progress::new(&self.work.task.name, order.len());
         for (index, batch) in batches.enumerate() {
             if !parts.has(index) {
                 let started = Instant::now();
@@ -130,7 +134,9 @@ impl Run<'_> {
             progress.advance(batch.len());
         }
         progress.finish();
-        let (trace, texts) = parts.gather(n_batches)?;
+        let (trace, mut texts) = parts.gather(n_batches)?;
+        texts.extend(self.texts(&empty, &vec![Rows::empty(); empty.len()])?);
+        texts.sort_by_key(|text| text.example);
         Ok((trace, texts, parts))
     }
 

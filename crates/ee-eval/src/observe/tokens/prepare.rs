@@ -51,6 +51,9 @@ pub(super) fn prepare(
     let prepared: Vec<Prepared> = chosen
         .map(|(number, example)| Prepared::of(subject, work, number, example))
         .collect::<Result<_>>()?;
+    if prepared.iter().all(|of| of.prompt.is_empty()) && !prepared.is_empty() {
+        return Err(EvalError::Empty { what: "every source is empty".to_owned() });
+    }
     if prepared.is_empty() {
         let Shard { index, count } = work.shard;
         return Err(EvalError::Empty { what: format!("shard {index}/{count} is empty") });

@@ -13,11 +13,20 @@ use crate::subject::DecoderSubject;
 use crate::trace::{ExitColumns, Trace, TraceFacts};
 
 /// The rows of one example.
+#[derive(Clone)]
 pub(super) struct Rows {
     pub(super) tokens: Vec<u32>,
     signals: Vec<Vec<(Signal, Agreement)>>,
     pub(super) text: String,
     pub(super) has_ended: bool,
+}
+
+impl Rows {
+    /// Those of an empty source.
+    pub(super) fn empty() -> Self {
+        let (tokens, signals) = (Vec::new(), Vec::new());
+        Self { tokens, signals, text: String::new(), has_ended: true }
+    }
 }
 
 pub(super) fn greedy(

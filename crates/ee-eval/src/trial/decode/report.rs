@@ -13,6 +13,7 @@ use crate::pace;
 use crate::report::Page;
 use crate::report::passage::Passage;
 use crate::report::table::{Cell, Table, columns};
+use crate::trace::facts::never_leaving;
 use crate::trial::on_prompts;
 use crate::trial::outputs::{Output, Texts};
 use crate::words::count;
@@ -202,7 +203,7 @@ fn page(results: &DecodeResults) -> Page {
         facts.weights,
         count(results.plain.outputs.len(), "text"),
         count(facts.max_new_tokens, "new token"),
-        facts.min_tokens.max(1),
+        never_leaving(facts.min_tokens, facts.encoder_layers.is_some()),
         facts.exits,
         facts.head,
         facts.batch,

@@ -354,7 +354,7 @@ impl<'m> Run<'m> {
     }
 
     /// Appends tokens to the texts up to their ends, and removes those that have ended; returns the rows that
-    /// go on.
+    /// go on. The last token of a text of the longest length is the one that the model forces there.
     fn take(
         &mut self,
         given: &[Given],
@@ -362,8 +362,11 @@ impl<'m> Run<'m> {
         watcher: &mut dyn Watcher,
     ) -> Vec<usize> {
         let mut stay = Vec::with_capacity(self.rows.len());
+        let forced = self.lane.model.forced_end();
         for (place, (row, given)) in self.rows.iter_mut().zip(given).enumerate() {
             let goes_on = given.tokens.iter().all(|&token| {
+                let is_last = row.tokens.len() + 1 == self.options.max_new_tokens;
+                let token = forced.filter(|_| is_last).unwrap_or(token);
                 row.tokens.push(token);
                 row.exits.extend(given.exit);
                 let verdict = watcher.token(row.prompt, token, given.signals.as_deref());

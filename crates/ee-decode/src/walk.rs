@@ -1,13 +1,13 @@
 //! Decoding with early exits: each row goes through as many layers as its rule lets it.
 //!
 //! All rules, policies and heads run through here. Rows that leave are taken out of the stream, and what stays is
-//! as if it had been alone. The prompt is read by every layer, so that the first new token never leaves early.
-//! Decoding is greedy.
+//! as if it had been alone. A prompt is read by every layer, so that the first new token never leaves early, unless
+//! an encoder reads the prompts: then it may. Decoding is greedy.
 
 use burn::tensor::Tensor;
 use ee_models::kernels::Rows;
 use ee_models::signal::{NotFinite, Signals, ideal_exit};
-use ee_models::{Decoder, Stream, WeightBytes};
+use ee_models::{Block, Decoder, Stream, WeightBytes};
 
 use crate::ask::Asking;
 use crate::clock::{Clock, Part};
@@ -69,8 +69,9 @@ impl<'s> Leaving<'s> {
     fn advance(&mut self, run: &mut Run<'_>, stream: Stream) -> Result<Vec<Given>, NotFinite> {
         let stream = stream.in_cache_rows((0..run.rows.len()).collect());
         let number = run.rows[0].tokens.len();
-        // The prompt's pass gives the first one: every layer runs for it, whatever the policy.
-        let may_leave = number >= self.settings.min_tokens.max(1);
+        // A prompt's pass gives the first one: every layer runs for it, whatever the policy.
+        let reads_prompts = run.lane.model.opening().is_empty();
+        let may_leave = number >= self.settings.min_tokens.max(usize::from(reads_prompts));
         let taken = match self.settings.rule.rule {
             Rule::Ideal if may_leave => self.look_back(run, stream),
             _ => self.look_ahead(run, stream, may_leave),
@@ -144,6 +145,7 @@ impl<'s> Leaving<'s> {
     fn look_back(&mut self, run: &mut Run<'_>, stream: Stream) -> Result<Vec<Given>, NotFinite> {
         let (model, layers, n_rows) = (run.lane.model, run.lane.depth(), stream.n_rows());
         let exits: Vec<usize> = self.settings.exits.iter().copied().chain([layers]).collect();
+        let start = stream.placement.as_ref().expect("a decoder's stream has a place").start;
         let mut states = Vec::with_capacity(exits.len());
         let mut streams = vec![stream];
         for index in 0..layers {
@@ -176,24 +178,29 @@ impl<'s> Leaving<'s> {
                 let rows: Vec<usize> =
                     (0..n_rows).filter(|&row| taken[row].exit == Some(exit)).collect();
                 if !rows.is_empty() {
-                    self.take_back(run, exit, &rows, state);
+                    self.take_back(run, (exit, start), &rows, state);
                 }
             }
         }
         Ok(taken)
     }
 
-    /// Forgets what some rows computed of the step's token above an exit.
-    fn take_back(&mut self, run: &mut Run<'_>, exit: usize, rows: &[usize], state: &Tensor<2>) {
+    /// Forgets what some rows computed of the step's token, which stands at slot `start`, above an exit.
+    fn take_back(
+        &mut self,
+        run: &mut Run<'_>,
+        (exit, start): (usize, usize),
+        rows: &[usize],
+        state: &Tensor<2>,
+    ) {
         let lane = &mut run.lane;
-        let start = lane.filled();
         for index in exit..lane.depth() {
             for &row in rows {
                 lane.cache.layer(index).crop_row(row, start);
             }
         }
         let padding = rows.iter().map(|&row| lane.cache.padding()[row]).collect();
-        let block = lane.block(padding, 1, Rows::Few);
+        let block = Block { start, ..lane.block(padding, 1, Rows::Few) };
         let stream = lane.model.resume_block(select(state, rows), &block);
         self.left(run, exit, &stream.in_cache_rows(rows.into()));
     }

@@ -8,12 +8,17 @@
 //! rows go on at one slot: no key moves, the row's padding and its shift, slot less place in memory, grow by
 //! as much.
 
+mod memory;
+mod places;
+
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 
+pub use self::memory::MemoryKv;
+use self::places::Places;
 use crate::indices::indices;
-use crate::kernels::{self, CachePlace};
+use crate::kernels::{self, CachePlace, Move};
 
 /// The cache of a batch: one [`LayerKv`] per layer.
 #[derive(Clone, Debug)]
@@ -21,57 +26,7 @@ pub struct KvCache {
     layers: Vec<LayerKv>,
     padding: Arc<[usize]>,
     shifts: Arc<[usize]>,
-    capacity: usize,
-}
-
-/// Keys and values of an encoder's states in one layer. Rows of a batch may share them: what rows attend to is not
-/// copied when rows are.
-#[derive(Clone, Debug)]
-pub struct MemoryKv {
-    /// `[texts * width, heads * head_dim]`
-    pub key: Tensor<2>,
-    /// As `key`.
-    pub value: Tensor<2>,
-    /// Tokens of each text.
-    lengths: Arc<[usize]>,
-    /// Tokens per text, padding included.
-    width: usize,
-    /// The text that each row of the cache attends to.
-    texts: Arc<[usize]>,
-}
-
-impl MemoryKv {
-    /// What a layer projects of an encoder's states, one text per row, of these lengths and padded to `width`.
-    pub fn new(lengths: Arc<[usize]>, width: usize, key: Tensor<2>, value: Tensor<2>) -> Self {
-        let texts = (0..lengths.len()).collect();
-        Self { key, value, lengths, width, texts }
-    }
-
-    /// Tokens per text, padding included.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Tokens of the texts that some rows of the cache attend to, all if absent.
-    pub fn lengths(&self, rows: Option<&[usize]>) -> Vec<usize> {
-        self.of_rows(rows, |text| self.lengths[text])
-    }
-
-    /// Where those texts begin, counted in tokens.
-    pub fn origins(&self, rows: Option<&[usize]>) -> Arc<[isize]> {
-        self.of_rows(rows, |text| (text * self.width) as isize)
-    }
-
-    fn of_rows<T, C: FromIterator<T>>(
-        &self,
-        rows: Option<&[usize]>,
-        of_text: impl Fn(usize) -> T,
-    ) -> C {
-        match rows {
-            Some(rows) => rows.iter().map(|&row| of_text(self.texts[row])).collect(),
-            None => self.texts.iter().map(|&text| of_text(text)).collect(),
-        }
-    }
+    places: Places,
 }
 
 impl KvCache {
@@ -87,15 +42,17 @@ impl KvCache {
         let slots = padding.len() * capacity;
         let empty = || Some(Tensor::<2>::zeros([slots, d_kv], device));
         let (lens, shifts) = (vec![0; padding.len()], Arc::from(vec![0; padding.len()]));
+        let places = Places::in_order(padding.len());
         let layer = |_| LayerKv {
             key: empty(),
             value: empty(),
             shifts: Arc::clone(&shifts),
+            places: places.clone(),
             capacity,
             lens: lens.clone(),
             memory: None,
         };
-        Self { layers: (0..n_layers).map(layer).collect(), padding, shifts, capacity }
+        Self { layers: (0..n_layers).map(layer).collect(), padding, shifts, places }
     }
 
     /// The cache of layer `index`.
@@ -113,28 +70,25 @@ impl KvCache {
     /// # Panics
     /// If there is not one text per row.
     pub fn remember(&mut self, index: usize, memory: MemoryKv) {
-        assert_eq!(memory.texts.len(), self.padding.len(), "texts, one per row");
+        assert_eq!(memory.n_rows(), self.padding.len(), "texts, one per row");
         self.layers[index].memory = Some(memory);
     }
 
-    /// Keeps the given rows alone, in the given order; a row may be named several times.
+    /// Keeps the given rows alone, in the given order; a row may be named several times. On the CPU only what copies
+    /// of a row hold is moved.
     ///
     /// # Panics
     /// If a row is not there.
     pub fn keep(&mut self, rows: &[usize]) {
-        let slots = rows.iter().flat_map(|row| row * self.capacity..(row + 1) * self.capacity);
-        let slots = indices(slots, &self.layers[0].key().device());
+        let mut places = self.places.keep(rows);
+        for layer in &mut self.layers {
+            places = layer.keep(rows, places);
+        }
+        self.places = places;
         self.padding = rows.iter().map(|&row| self.padding[row]).collect();
         self.shifts = rows.iter().map(|&row| self.shifts[row]).collect();
         for layer in &mut self.layers {
             layer.shifts = self.shifts.clone();
-            let keep =
-                |tensor: Option<Tensor<2>>| tensor.map(|tensor| tensor.select(0, slots.clone()));
-            (layer.key, layer.value) = (keep(layer.key.take()), keep(layer.value.take()));
-            layer.lens = rows.iter().map(|&row| layer.lens[row]).collect();
-            if let Some(memory) = &mut layer.memory {
-                memory.texts = rows.iter().map(|&row| memory.texts[row]).collect();
-            }
         }
     }
 
@@ -165,6 +119,7 @@ pub struct LayerKv {
     value: Option<Tensor<2>>,
     /// Per row, the number of a slot less its place in memory.
     shifts: Arc<[usize]>,
+    places: Places,
     capacity: usize,
     /// Slots filled so far, per row.
     lens: Vec<usize>,
@@ -236,14 +191,57 @@ impl LayerKv {
     /// Where slot 0 of some rows, of all if absent, lies in memory, counted in slots: before the beginning
     /// where the first slots hold no token. `None` where all rows follow each other.
     pub fn origins(&self, rows: Option<&[usize]>) -> Option<Arc<[isize]>> {
-        if rows.is_none() && self.shifts.iter().all(|&shift| shift == 0) {
+        let is_shifted = || self.shifts.iter().any(|&shift| shift > 0);
+        if rows.is_none() && self.places.are_in_order() && !is_shifted() {
             return None;
         }
-        let origin = |row: usize| (row * self.capacity) as isize - self.shifts[row] as isize;
         Some(match rows {
-            Some(rows) => rows.iter().map(|&row| origin(row)).collect(),
-            None => (0..self.lens.len()).map(origin).collect(),
+            Some(rows) => rows.iter().map(|&row| self.origin(row)).collect(),
+            None => (0..self.lens.len()).map(|row| self.origin(row)).collect(),
         })
+    }
+
+    fn origin(&self, row: usize) -> isize {
+        (self.places.of_rows[row] * self.capacity) as isize - self.shifts[row] as isize
+    }
+
+    /// See [`KvCache::keep`]; gives the places that the rows have.
+    fn keep(&mut self, rows: &[usize], places: Places) -> Places {
+        let grows = places.n > self.places.n;
+        let moves: Vec<Move> = (rows.iter().zip(&places.of_rows[..]))
+            .filter(|&(&row, &to)| grows || self.places.of_rows[row] != to)
+            .map(|(&row, &to)| Move {
+                from: self.places.of_rows[row] * self.capacity,
+                to: to * self.capacity,
+                n: self.lens[row] - self.shifts[row],
+            })
+            .collect();
+        let n_slots = places.n * self.capacity;
+        let copy = |tensor: Option<Tensor<2>>| {
+            kernels::copy_slots(tensor.expect("a cache is whole between writes"), &moves, n_slots)
+        };
+        let places = match (copy(self.key.take()), copy(self.value.take())) {
+            (Ok(key), Ok(value)) => {
+                (self.key, self.value) = (Some(key), Some(value));
+                places
+            }
+            (Ok(key) | Err(key), Ok(value) | Err(value)) => {
+                let slots = rows.iter().flat_map(|&row| {
+                    let from = self.places.of_rows[row] * self.capacity;
+                    from..from + self.capacity
+                });
+                let slots = indices(slots, &key.device());
+                self.key = Some(key.select(0, slots.clone()));
+                self.value = Some(value.select(0, slots));
+                Places::in_order(rows.len())
+            }
+        };
+        self.places = places.clone();
+        self.lens = rows.iter().map(|&row| self.lens[row]).collect();
+        if let Some(memory) = &mut self.memory {
+            memory.keep(rows);
+        }
+        places
     }
 
     /// Keys and values that stand at the slots from `start` on in some rows.
@@ -257,7 +255,7 @@ impl LayerKv {
         let mut slots = Vec::with_capacity(rows.len() * width);
         for &row in rows {
             assert!(start + width <= self.lens[row], "row {row} holds {} slots", self.lens[row]);
-            let from = row * self.capacity + start - self.shifts[row];
+            let from = self.places.of_rows[row] * self.capacity + start - self.shifts[row];
             slots.extend(from..from + width);
         }
         let key = self.key();
@@ -295,96 +293,4 @@ impl LayerKv {
 }
 
 #[cfg(test)]
-mod tests {
-    use burn::tensor::TensorData;
-
-    use super::*;
-
-    fn values(tensor: Tensor<2>) -> Vec<f32> {
-        tensor.into_data().try_into_vec().unwrap()
-    }
-
-    fn block(values: Vec<f32>) -> Tensor<2> {
-        let n = values.len();
-        Tensor::from_data(TensorData::new(values, [n, 1]), &Device::flex())
-    }
-
-    #[test]
-    fn blocks_follow_each_other_and_rows_can_go() {
-        let device = Device::flex();
-        let mut cache = KvCache::new(1, 1, 4, Arc::from([0, 1]), &device);
-        let layer = cache.layer(0);
-        layer.append_rows(None, block(vec![1., 2., 3., 4.]), block(vec![5., 6., 7., 8.]), 0, 2);
-        layer.append_rows(None, block(vec![9., 10.]), block(vec![11., 12.]), 2, 1);
-        assert_eq!(values(layer.key()), [1., 2., 9., 0., 3., 4., 10., 0.]);
-        assert_eq!(values(layer.value()), [5., 6., 11., 0., 7., 8., 12., 0.]);
-        cache.keep(&[1]);
-        assert_eq!(&cache.padding()[..], [1]);
-        let layer = cache.layer(0);
-        layer.crop(1);
-        layer.append_rows(None, block(vec![20.]), block(vec![21.]), 1, 1);
-        assert_eq!(values(layer.key()), [3., 20., 10., 0.]);
-        assert_eq!(layer.len(), 2);
-    }
-
-    #[test]
-    fn rows_hold_different_numbers_of_slots() {
-        let device = Device::flex();
-        let mut cache = KvCache::new(1, 1, 3, Arc::from([0, 0]), &device);
-        let layer = cache.layer(0);
-        layer.append_rows(None, block(vec![1., 2.]), block(vec![3., 4.]), 0, 1);
-        layer.append_rows(Some(&[1]), block(vec![5., 6.]), block(vec![7., 8.]), 1, 2);
-        assert_eq!((layer.lens(), layer.len()), (&[1, 3][..], 1));
-        let [key, value] = layer.block(&[1, 0], 0, 1);
-        assert_eq!((values(key), values(value)), (vec![2., 1.], vec![4., 3.]));
-        layer.crop_row(1, 2);
-        layer.append_rows(Some(&[1]), block(vec![9.]), block(vec![10.]), 2, 1);
-        assert_eq!(values(layer.key()), [1., 0., 0., 2., 5., 9.]);
-        assert_eq!(values(layer.value()), [3., 0., 0., 4., 7., 10.]);
-    }
-
-    #[test]
-    #[should_panic(expected = "slots are filled in order")]
-    fn a_row_cannot_skip_a_slot() {
-        let device = Device::flex();
-        let mut cache = KvCache::new(1, 1, 3, Arc::from([0, 0]), &device);
-        let one = || Tensor::<2>::zeros([1, 1], &device);
-        cache.layer(0).append_rows(Some(&[0]), one(), one(), 0, 1);
-        cache.layer(0).append_rows(Some(&[1]), one(), one(), 1, 1);
-    }
-
-    #[test]
-    fn rows_kept_twice_attend_to_the_same_text() {
-        let device = Device::flex();
-        let mut cache = KvCache::new(1, 1, 1, Arc::from([0, 0]), &device);
-        let hidden = Tensor::<2>::zeros([6, 1], &device);
-        cache.remember(0, MemoryKv::new(Arc::from([3, 2]), 3, hidden.clone(), hidden));
-        cache.keep(&[1, 1, 0]);
-        let memory = cache.layer(0).memory().unwrap();
-        assert_eq!(
-            (memory.lengths(None), &memory.origins(None)[..]),
-            (vec![2, 2, 3], &[3, 3, 0][..])
-        );
-        assert_eq!(&memory.origins(Some(&[2]))[..], [0]);
-    }
-
-    #[test]
-    fn rows_that_fall_behind_go_on_at_the_common_slot() {
-        let device = Device::flex();
-        let mut cache = KvCache::new(1, 1, 5, Arc::from([0, 1, 0]), &device);
-        let tokens = || block(vec![1., 2., 3., 4., 5., 6., 7., 8., 9.]);
-        cache.layer(0).append_rows(None, tokens(), tokens(), 0, 3);
-        // The second row takes one token of three, the others all.
-        cache.fall_behind(&[0, 2, 0]);
-        assert_eq!(&cache.padding()[..], [0, 3, 0]);
-        assert_eq!(cache.layer(0).origins(None).as_deref(), Some(&[0, 3, 10][..]));
-        let more = || block(vec![10., 11., 12.]);
-        cache.layer(0).append_rows(None, more(), more(), 3, 1);
-        let expected = [1., 2., 3., 10., 0., 4., 11., 6., 0., 0., 7., 8., 9., 12., 0.];
-        assert_eq!(values(cache.layer(0).key()), expected);
-        cache.keep(&[1]);
-        let layer = cache.layer(0);
-        layer.append_rows(None, block(vec![13.]), block(vec![13.]), 4, 1);
-        assert_eq!(values(layer.value()), [4., 11., 13., 0., 0.]);
-    }
-}
+mod tests;

@@ -1,9 +1,8 @@
 //! Beams on a decoder that reads its prompts itself.
 
-use ee_models::arch::llama::Llama;
-use ee_models::{Decoder, ExitModel};
+use ee_models::Decoder;
 
-use super::prompts;
+use super::{models, prompts};
 use crate::beam::{BeamOptions, Hypothesis, RULES, beams, by_name};
 use crate::generate::{Unwatched, generate, generate_from};
 use crate::sample::{LAYERS, NEW, VOCABULARY, model, options};
@@ -13,12 +12,12 @@ fn beam(size: usize, rule: &str) -> BeamOptions {
     BeamOptions { n_best: size, ..options }
 }
 
-fn found(model: &Llama, prompts: &[Vec<u32>], options: &BeamOptions) -> Vec<Vec<Hypothesis>> {
+fn found(model: &dyn Decoder, prompts: &[Vec<u32>], options: &BeamOptions) -> Vec<Vec<Hypothesis>> {
     beams(model, prompts, options).unwrap()
 }
 
 /// Σ log p of a text by the model's logits of the whole text.
-fn sum_of(model: &Llama, prompt: &[u32], tokens: &[u32]) -> f64 {
+fn sum_of(model: &dyn Decoder, prompt: &[u32], tokens: &[u32]) -> f64 {
     (0..tokens.len())
         .map(|at| {
             let text = [prompt, &tokens[..at]].concat();
@@ -69,24 +68,27 @@ fn scores_are_sums_of_log_probabilities_by_length_and_texts_differ() {
 
 #[test]
 fn nothing_depends_on_the_batch() {
-    let model = model();
-    let prompts: Vec<Vec<u32>> = (0..16).map(|at| crate::sample::prompt(1 + at % 7, at)).collect();
-    for rule in RULES {
-        for (size, min_new_tokens) in [(1, 0), (3, 2), (5, 4), (8, 0)] {
-            let max_length = (size == 5).then_some((1.5, 5.0));
-            let options = BeamOptions { min_new_tokens, max_length, ..beam(size, rule.name()) };
-            let together = found(&model, &prompts, &options);
-            for (prompt, together) in prompts.iter().zip(together) {
-                let alone = found(&model, std::slice::from_ref(prompt), &options).remove(0);
-                assert_eq!(alone, together, "{}, beam {size}", rule.name());
-                let ends = |tokens: &Vec<u32>| {
-                    tokens.iter().position(|token| options.ends.contains(token))
-                };
-                for Hypothesis { tokens, .. } in &alone {
-                    assert!(ends(tokens).is_none_or(|end| end + 1 == tokens.len()));
-                    assert!(ends(tokens).is_none_or(|end| end >= min_new_tokens));
-                    let most = if size == 5 { prompt.len() * 3 / 2 + 6 } else { NEW };
-                    assert!(tokens.len() <= most);
+    for model in models() {
+        let model = &*model;
+        let prompts: Vec<Vec<u32>> =
+            (0..16).map(|at| crate::sample::prompt(1 + at % 7, at)).collect();
+        for rule in RULES {
+            for (size, min_new_tokens) in [(1, 0), (3, 2), (5, 4), (8, 0)] {
+                let max_length = (size == 5).then_some((1.5, 5.0));
+                let options = BeamOptions { min_new_tokens, max_length, ..beam(size, rule.name()) };
+                let together = found(model, &prompts, &options);
+                for (prompt, together) in prompts.iter().zip(together) {
+                    let alone = found(model, std::slice::from_ref(prompt), &options).remove(0);
+                    assert_eq!(alone, together, "{}, beam {size}", rule.name());
+                    let ends = |tokens: &Vec<u32>| {
+                        tokens.iter().position(|token| options.ends.contains(token))
+                    };
+                    for Hypothesis { tokens, .. } in &alone {
+                        assert!(ends(tokens).is_none_or(|end| end + 1 == tokens.len()));
+                        assert!(ends(tokens).is_none_or(|end| end >= min_new_tokens));
+                        let most = if size == 5 { prompt.len() * 3 / 2 + 6 } else { NEW };
+                        assert!(tokens.len() <= most);
+                    }
                 }
             }
         }

@@ -6,8 +6,7 @@ mod steps;
 use std::ops::ControlFlow;
 
 use crate::generate::{Unwatched, Watcher, generate};
-use ee_models::ExitModel;
-use ee_models::arch::llama::Llama;
+use ee_models::Decoder;
 use ee_models::gate::LinearGate;
 use ee_models::signal::{Agreement, Signal};
 
@@ -23,20 +22,31 @@ fn prompts() -> Vec<Vec<u32>> {
     [(7, 1), (3, 2), (1, 3), (7, 4)].map(|(n, seed)| prompt(n, seed)).to_vec()
 }
 
-fn settings(model: &Llama, rule: &str, policy: &str, head: &str) -> Settings {
+/// What is tested.
+fn models() -> [Box<dyn Decoder>; 1] {
+    [Box::new(model())]
+}
+
+/// Whether the first token may leave.
+fn is_pair(model: &dyn Decoder) -> bool {
+    model.encoder().is_some()
+}
+
+/// Where an encoder reads the prompts, all tokens may leave, else those after the second.
+fn settings(model: &dyn Decoder, rule: &str, policy: &str, head: &str) -> Settings {
     let weight = model.head_weight().matrix.narrow(0, 0, LAYERS);
     Settings {
         rule: rule.parse().unwrap(),
         policy: policy::by_name(policy).unwrap(),
         head: head.parse().unwrap(),
         exits: (1..LAYERS).collect(),
-        min_tokens: 2,
+        min_tokens: if is_pair(model) { 0 } else { 2 },
         fitted: Some(std::sync::Arc::new(LinearGate::new(weight, vec![0.3; LAYERS]))),
     }
 }
 
 /// Every rule, gates at a threshold at which some tokens leave early, at different exits where that can be.
-fn firing(model: &Llama) -> Vec<String> {
+fn firing(model: &dyn Decoder) -> Vec<String> {
     let gates = gates::all_rules().map(|gate| {
         let Range { never, always } = gate.range(ExitSpace { layers: LAYERS, labels: VOCABULARY });
         let typed = (12..=20).map(|step| {
@@ -61,33 +71,35 @@ fn heads() -> Vec<String> {
     HEADS.iter().map(|head| format!("{}{}", head.name(), number(head.has_number()))).collect()
 }
 
-fn run(model: &Llama, prompts: &[Vec<u32>], settings: &Settings) -> Decoded {
+fn run(model: &dyn Decoder, prompts: &[Vec<u32>], settings: &Settings) -> Decoded {
     decode(model, prompts, &options(), (settings, Clock::new(model.device())), &mut Unwatched)
         .unwrap()
 }
 
 /// Whether the rule fits the head.
-fn goes(settings: &Settings, model: &Llama) -> bool {
+fn goes(settings: &Settings, model: &dyn Decoder) -> bool {
     settings.check(model).is_ok()
 }
 
 #[test]
 fn where_no_gate_fires_every_policy_is_plain_decoding() {
-    let model = model();
-    let plain = generate(&model, &prompts(), &options(), &mut Unwatched).unwrap();
-    assert!(
-        plain.iter().any(|text| text.len() < NEW) && plain.iter().any(|text| text.len() == NEW)
-    );
-    for policy in POLICIES {
-        for head in heads() {
-            for rule in ["none", "fixed:5", "confidence:0.999999", "cosine:0.999999"] {
-                let settings = settings(&model, rule, policy.name(), &head);
-                if !goes(&settings, &model) {
-                    continue;
+    for model in models() {
+        let model = &*model;
+        let plain = generate(model, &prompts(), &options(), &mut Unwatched).unwrap();
+        assert!(
+            plain.iter().any(|text| text.len() < NEW) && plain.iter().any(|text| text.len() == NEW)
+        );
+        for policy in POLICIES {
+            for head in heads() {
+                for rule in ["none", "fixed:5", "confidence:0.999999", "cosine:0.999999"] {
+                    let settings = settings(model, rule, policy.name(), &head);
+                    if !goes(&settings, model) {
+                        continue;
+                    }
+                    let found = run(model, &prompts(), &settings);
+                    assert_eq!(found.tokens, plain, "{rule}, {}, {head}", policy.name());
+                    assert!(found.exits.concat().iter().all(|&exit| exit == LAYERS));
                 }
-                let found = run(&model, &prompts(), &settings);
-                assert_eq!(found.tokens, plain, "{rule}, {}, {head}", policy.name());
-                assert!(found.exits.concat().iter().all(|&exit| exit == LAYERS));
             }
         }
     }
@@ -95,25 +107,30 @@ fn where_no_gate_fires_every_policy_is_plain_decoding() {
 
 #[test]
 fn rows_of_a_batch_leave_as_if_alone() {
-    let model = model();
     let mut different = 0;
-    for policy in POLICIES {
-        for head in heads() {
-            for rule in firing(&model) {
-                let settings = settings(&model, &rule, policy.name(), &head);
-                if !goes(&settings, &model) {
-                    continue;
+    for model in models() {
+        let model = &*model;
+        for policy in POLICIES {
+            for head in heads() {
+                for rule in firing(model) {
+                    let settings = settings(model, &rule, policy.name(), &head);
+                    if !goes(&settings, model) {
+                        continue;
+                    }
+                    let together = run(model, &prompts(), &settings);
+                    for (row, prompt) in prompts().into_iter().enumerate() {
+                        let alone = run(model, &[prompt], &settings);
+                        let name = format!("{rule}, {}, {head}, row {row}", policy.name());
+                        assert_eq!(alone.exits[0], together.exits[row], "{name}");
+                        assert_eq!(alone.tokens[0], together.tokens[row], "{name}");
+                    }
+                    let exits = together.exits.concat();
+                    assert!(
+                        rule == "none" || exits.iter().any(|&exit| exit < LAYERS),
+                        "{rule} fires"
+                    );
+                    different += usize::from(exits.iter().any(|&exit| exit != exits[0]));
                 }
-                let together = run(&model, &prompts(), &settings);
-                for (row, prompt) in prompts().into_iter().enumerate() {
-                    let alone = run(&model, &[prompt], &settings);
-                    let name = format!("{rule}, {}, {head}, row {row}", policy.name());
-                    assert_eq!(alone.exits[0], together.exits[row], "{name}");
-                    assert_eq!(alone.tokens[0], together.tokens[row], "{name}");
-                }
-                let exits = together.exits.concat();
-                assert!(rule == "none" || exits.iter().any(|&exit| exit < LAYERS), "{rule} fires");
-                different += usize::from(exits.iter().any(|&exit| exit != exits[0]));
             }
         }
     }
@@ -122,64 +139,71 @@ fn rows_of_a_batch_leave_as_if_alone() {
 
 #[test]
 fn a_pruned_head_leaves_only_where_the_whole_head_would() {
-    let model = model();
-    for rule in ["confidence:0.4", "margin:0.2", "patience:1"] {
-        let whole = settings(&model, rule, "full", "full");
-        let full = run(&model, &prompts(), &whole);
-        // All outputs are candidates: nothing is lost.
-        let all = settings(&model, rule, "full", &format!("pruned:{VOCABULARY}"));
-        assert_eq!(run(&model, &prompts(), &all).exits, full.exits, "{rule}");
-        let few = run(&model, &prompts(), &settings(&model, rule, "full", "pruned:4"));
-        assert_eq!(few.tokens, full.tokens);
-        let later =
-            few.exits.concat().iter().zip(full.exits.concat()).all(|(few, full)| *few >= full);
-        assert!(
-            rule == "patience:1" || later,
-            "{rule}: confirmed means the whole head would have left"
-        );
+    for model in models() {
+        let model = &*model;
+        for rule in ["confidence:0.4", "margin:0.2", "patience:1"] {
+            let whole = settings(model, rule, "full", "full");
+            let full = run(model, &prompts(), &whole);
+            // All outputs are candidates: nothing is lost.
+            let all = settings(model, rule, "full", &format!("pruned:{VOCABULARY}"));
+            assert_eq!(run(model, &prompts(), &all).exits, full.exits, "{rule}");
+            let few = run(model, &prompts(), &settings(model, rule, "full", "pruned:4"));
+            assert_eq!(few.tokens, full.tokens);
+            let later =
+                few.exits.concat().iter().zip(full.exits.concat()).all(|(few, full)| *few >= full);
+            assert!(
+                rule == "patience:1" || later,
+                "{rule}: confirmed means the whole head would have left"
+            );
+        }
     }
 }
 
 #[test]
 fn a_gate_leaves_last_at_one_end_first_at_the_other_and_is_monotone_between() {
-    let model = model();
-    let gates = ["confidence", "margin", "cosine", "learned"].map(|name| (name, 1.0, -1.001));
-    for (name, never, always) in gates.into_iter().chain([("entropy", 0.0, 4.2)]) {
-        // The first token never leaves.
-        let mut before = vec![LAYERS + 1; prompts().len() * (NEW - 1)];
-        for step in 0..=10 {
-            let threshold = never + (always - never) * step as f32 / 10.0;
-            let rule = format!("{name}:{threshold}");
-            // Tokens do not depend on exits that take no effect; a threshold that never fires is refused.
-            let settings = Settings { min_tokens: 0, ..settings(&model, &rule, "full", "full") };
-            if step == 0 {
-                assert!(!goes(&settings, &model), "{rule}");
-                continue;
+    for model in models() {
+        let model = &*model;
+        let gates = ["confidence", "margin", "cosine", "learned"].map(|name| (name, 1.0, -1.001));
+        for (name, never, always) in gates.into_iter().chain([("entropy", 0.0, 4.2)]) {
+            // The first token never leaves, unless there is an encoder.
+            let mut before = vec![LAYERS + 1; prompts().len() * (NEW - 1)];
+            for step in 0..=10 {
+                let threshold = never + (always - never) * step as f32 / 10.0;
+                let rule = format!("{name}:{threshold}");
+                // Tokens do not depend on exits that take no effect; a threshold that never fires is refused.
+                let settings = Settings { min_tokens: 0, ..settings(model, &rule, "full", "full") };
+                if step == 0 {
+                    assert!(!goes(&settings, model), "{rule}");
+                    continue;
+                }
+                let exits = run(model, &prompts(), &settings).exits;
+                let now: Vec<usize> = exits.iter().flat_map(|exits| exits[1..].to_vec()).collect();
+                assert!(now.iter().zip(&before).all(|(now, before)| now <= before), "{rule}");
+                before = now;
             }
-            let exits = run(&model, &prompts(), &settings).exits;
-            let now: Vec<usize> = exits.iter().flat_map(|exits| exits[1..].to_vec()).collect();
-            assert!(now.iter().zip(&before).all(|(now, before)| now <= before), "{rule}");
-            before = now;
+            assert!(before.iter().all(|&exit| exit == 1), "{name}");
         }
-        assert!(before.iter().all(|&exit| exit == 1), "{name}");
     }
 }
 
 #[test]
 fn exits_are_read_where_they_are_wanted() {
-    let model = model();
-    for rule in firing(&model).into_iter().filter(|rule| !rule.starts_with("fixed")) {
-        let settings =
-            Settings { exits: vec![2, 4], ..settings(&model, &rule, "recompute", "full") };
-        let found = run(&model, &prompts(), &settings).exits.concat();
-        assert!(found.iter().all(|exit| [2, 4, LAYERS].contains(exit)), "{rule}: {found:?}");
+    for model in models() {
+        let model = &*model;
+        for rule in firing(model).into_iter().filter(|rule| !rule.starts_with("fixed")) {
+            let settings =
+                Settings { exits: vec![2, 4], ..settings(model, &rule, "recompute", "full") };
+            let found = run(model, &prompts(), &settings).exits.concat();
+            assert!(found.iter().all(|exit| [2, 4, LAYERS].contains(exit)), "{rule}: {found:?}");
+        }
+        let first: Vec<usize> = run(model, &prompts(), &settings(model, "fixed:1", "copy", "full"))
+            .exits
+            .iter()
+            .flat_map(|exits| exits.iter().take(2).copied())
+            .collect();
+        let expected = if is_pair(model) { 1 } else { LAYERS };
+        assert!(first.iter().all(|&exit| exit == expected), "where the first two leave");
     }
-    let first: Vec<usize> = run(&model, &prompts(), &settings(&model, "fixed:1", "copy", "full"))
-        .exits
-        .iter()
-        .flat_map(|exits| exits.iter().take(2).copied())
-        .collect();
-    assert!(first.iter().all(|&exit| exit == LAYERS), "the first two never leave");
 }
 
 /// Keeps the ideal exit of every token.
@@ -206,19 +230,23 @@ impl Watcher for IdealExits {
 
 #[test]
 fn ideal_exits_without_effect_are_those_of_a_trace() {
-    let model = model();
-    let mut traced = IdealExits::default();
-    let tokens = generate(&model, &prompts(), &options(), &mut traced).unwrap();
-    let settings = Settings { min_tokens: 0, ..settings(&model, "ideal", "full", "full") };
-    let found = run(&model, &prompts(), &settings);
-    // The first token never leaves, under `full` as under every policy.
-    let mut expected = traced.0;
-    assert!(expected.iter().any(|exits| exits[0] < LAYERS));
-    expected.iter_mut().for_each(|exits| exits[0] = LAYERS);
-    assert_eq!((found.exits, found.tokens), (expected, tokens.clone()));
-    // Exact keys and values under exits that take effect: the same tokens, and after the first the same exits.
-    let exact = Settings { policy: policy::by_name("deferred").unwrap(), ..settings };
-    assert_eq!(run(&model, &prompts(), &exact).tokens, tokens);
+    for model in models() {
+        let model = &*model;
+        let mut traced = IdealExits::default();
+        let tokens = generate(model, &prompts(), &options(), &mut traced).unwrap();
+        let settings = Settings { min_tokens: 0, ..settings(model, "ideal", "full", "full") };
+        let found = run(model, &prompts(), &settings);
+        // A prompt's token never leaves, under `full` as under every policy.
+        let mut expected = traced.0;
+        assert!(expected.iter().any(|exits| exits[0] < LAYERS));
+        if !is_pair(model) {
+            expected.iter_mut().for_each(|exits| exits[0] = LAYERS);
+        }
+        assert_eq!((found.exits, found.tokens), (expected, tokens.clone()));
+        // Exact keys and values under exits that take effect: the same tokens, and after the first the same exits.
+        let exact = Settings { policy: policy::by_name("deferred").unwrap(), ..settings };
+        assert_eq!(run(model, &prompts(), &exact).tokens, tokens);
+    }
 }
 
 #[test]

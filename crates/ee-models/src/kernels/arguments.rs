@@ -33,6 +33,17 @@ pub struct CachePlace {
     pub start: usize,
 }
 
+/// Slots of a cache that are copied from one place to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// The first of them.
+    pub from: usize,
+    /// Where it goes; nothing else is copied from there.
+    pub to: usize,
+    /// How many.
+    pub n: usize,
+}
+
 impl CachePlace {
     /// Where the first token of a row of the block lies in memory, in slots; `origins` as in
     /// [`AttentionShape`].

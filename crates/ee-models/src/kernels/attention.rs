@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::arguments::{AttentionShape, CachePlace, Rotary};
+use super::arguments::{AttentionShape, CachePlace, Move, Rotary};
 use super::{flex, plain};
 
 /// dropout(softmax(scale · Q Kᵀ + bias)) V per head; 0 for queries that are padding or see nothing.
@@ -35,6 +35,23 @@ pub fn write_cache(
 ) -> Tensor<2> {
     flex::write_cache(cache, &block, place, origins)
         .unwrap_or_else(|cache| plain::write_cache(cache, block, place, origins))
+}
+
+/// Copies some slots of a cache; in place where nothing else holds it. Where it is to have more slots than it has, into
+/// a new one, which holds nothing else.
+///
+/// # Shapes
+/// `cache` `[slots, d]` → `[max(slots, n_slots), d]`
+///
+/// # Errors
+/// The cache as it was, where it is on another backend than the CPU's.
+#[expect(clippy::result_large_err, reason = "what is declined is given back")]
+pub fn copy_slots(
+    cache: Tensor<2>,
+    moves: &[Move],
+    n_slots: usize,
+) -> Result<Tensor<2>, Tensor<2>> {
+    flex::copy_slots(cache, moves, n_slots)
 }
 
 /// Rotates every head of every row by the row's angles, first half against second.

@@ -17,9 +17,9 @@ use burn::tensor::{Int, Tensor};
 
 pub use arguments::{
     Activation, AdamW, AdamWTensors, AttentionShape, CachePlace, Dropout, HeadGradients, HeadLoss,
-    Rotary, RowStatistics, Rows, Scoring, Sight, Weight,
+    Move, Rotary, RowStatistics, Rows, Scoring, Sight, Weight,
 };
-pub use attention::{attention, rotate, write_cache};
+pub use attention::{attention, copy_slots, rotate, write_cache};
 pub use head::{head_loss, pull, row_statistics};
 pub use linear::{activate, feed_forward, project, settle, silu_product};
 pub use norm::{add_rms_norm, layer_norm, residual_norm, rms_norm};

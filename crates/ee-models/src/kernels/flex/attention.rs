@@ -5,7 +5,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use ee_kernels::{AttentionGradients, AttentionInputs};
 
-use super::super::arguments::{AttentionShape, CachePlace};
+use super::super::arguments::{AttentionShape, CachePlace, Move};
 use super::{Operation, apply, dims, input, numbers, optional, present, primitive, values};
 
 pub(in crate::kernels) fn attention(
@@ -85,6 +85,30 @@ pub(in crate::kernels) fn write_cache(
         assert!(from < n_slots, "row {row}: place {from} of a cache of {n_slots} slots");
         let at = from * d;
         slots_of[at..at + block.len()].copy_from_slice(block);
+    }
+    Ok(Tensor::from_primitive::<Flex>(slots))
+}
+
+/// Gives the cache back where it declines.
+#[expect(clippy::result_large_err, reason = "what is declined is given back")]
+pub(in crate::kernels) fn copy_slots(
+    cache: Tensor<2>,
+    moves: &[Move],
+    n_slots: usize,
+) -> Result<Tensor<2>, Tensor<2>> {
+    let Some(mut slots) = numbers(&cache) else { return Err(cache) };
+    let [there, d] = dims(&slots);
+    if n_slots > there {
+        let mut more = vec![0.0; n_slots * d];
+        for &Move { from, to, n } in moves {
+            more[to * d..(to + n) * d].copy_from_slice(&values(&slots)[from * d..(from + n) * d]);
+        }
+        return Ok(Tensor::from_primitive::<Flex>(primitive(more, [n_slots, d])));
+    }
+    drop(cache);
+    let numbers = slots.storage_mut::<f32>();
+    for &Move { from, to, n } in moves {
+        numbers.copy_within(from * d..(from + n) * d, to * d);
     }
     Ok(Tensor::from_primitive::<Flex>(slots))
 }

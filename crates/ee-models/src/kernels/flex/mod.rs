@@ -13,7 +13,7 @@ mod norm;
 mod optimizer;
 mod rotary;
 
-pub(super) use attention::{attention, write_cache};
+pub(super) use attention::{attention, copy_slots, write_cache};
 pub(super) use embedding::{dropout, embedding};
 pub(super) use feed_forward::{activate, feed_forward, silu_product};
 pub(super) use head::{head_loss, pull, row_statistics};

@@ -311,14 +311,7 @@ impl RunConfig {
             training: learning::training(&root.section("training")),
             validation: learning::writing(&root.section("validation")),
         };
-        if let ModelConfig::Pair(pair) = &config.model {
-            if pair.tokenizer.is_some() == config.tokenizer.is_some() {
-                let message = "expected either its folder, `model.tokenizer`, or how it is learnt, [tokenizer]";
-                root.complain("tokenizer", message);
-            }
-        } else if config.tokenizer.is_some() {
-            root.complain("tokenizer", "is learnt for a new encoder-decoder alone");
-        }
+        pairs::check(&root, &config.model, config.tokenizer.as_ref());
         document.finish()?;
         Ok(config)
     }

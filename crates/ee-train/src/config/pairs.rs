@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use ee_models::arch::seq2seq::{Dropouts, FAMILIES, MARIAN, Seq2SeqFamily, Sharing};
+use ee_models::arch::seq2seq::{Dropouts, FAMILIES, MARIAN, Seq2SeqFamily, Sharing, Start};
 use ee_models::kernels::Activation;
 use ee_tasks::config::Section;
 use ee_tasks::{BpeSettings, BpeSize};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::ModelConfig;
 use super::numbers::{optional_size, size, within};
 use super::sections::resolve;
 
@@ -48,8 +49,10 @@ pub(crate) struct PairConfig {
     pub(crate) positions: usize,
     /// Of embeddings and of what a layer's parts add.
     pub(crate) dropout: f64,
-    pub(crate) attention_dropout: f64,
-    pub(crate) activation_dropout: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) attention_dropout: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) activation_dropout: Option<f64>,
     #[serde(serialize_with = "activation_name")]
     pub(crate) activation: Activation,
     #[serde(serialize_with = "sharing_name")]
@@ -63,12 +66,15 @@ impl PairConfig {
         family(self.family).expect("checked where it was read")
     }
 
-    pub(crate) fn dropouts(&self) -> Dropouts {
+    /// The dropouts of a model that starts like this: of T5's there is one for everything, of others attention and
+    /// activation are not dropped unless that is asked for.
+    pub(crate) fn dropouts(&self, start: Start) -> Dropouts {
+        let everywhere = if start == Start::T5 { self.dropout } else { 0.0 };
         Dropouts {
             hidden: self.dropout,
-            attention: self.attention_dropout,
-            activation: self.activation_dropout,
-            head: 0.0,
+            attention: self.attention_dropout.unwrap_or(everywhere),
+            activation: self.activation_dropout.unwrap_or(everywhere),
+            head: everywhere,
         }
     }
 }
@@ -105,6 +111,7 @@ pub(super) fn pair(section: &Section<'_>, folder: &Path) -> PairConfig {
     let probability = |key, default| {
         within(section, key, default, |p| (0.0..1.0).contains(&p), "0 or more, below 1")
     };
+    let stated = |key| section.has(key).then(|| probability(key, 0.0));
     let families: Vec<_> =
         FAMILIES.iter().map(|family| (family.facts.model_type, family.facts.model_type)).collect();
     let activations: Vec<_> = Activation::names()
@@ -122,11 +129,34 @@ pub(super) fn pair(section: &Section<'_>, folder: &Path) -> PairConfig {
         inner: optional_size(section, "inner").unwrap_or(4 * d_model),
         positions: size(section, "positions", Some(512)),
         dropout: probability("dropout", 0.1),
-        attention_dropout: probability("attention_dropout", 0.0),
-        activation_dropout: probability("activation_dropout", 0.0),
+        attention_dropout: stated("attention_dropout"),
+        activation_dropout: stated("activation_dropout"),
         activation: section.choice("activation", &activations, Activation::Relu),
         sharing: section.choice("sharing", SHARINGS, Sharing::All),
         scale_embedding: section.or("scale_embedding", true),
+    }
+}
+
+/// Complains where the tokenizer is stated twice or not at all, or does not fit the model.
+pub(super) fn check(root: &Section<'_>, model: &ModelConfig, learnt: Option<&LearntConfig>) {
+    match model {
+        ModelConfig::Pair(pair) if pair.tokenizer.is_some() == learnt.is_some() => {
+            let message =
+                "expected either its folder, `model.tokenizer`, or how it is learnt, [tokenizer]";
+            root.complain("tokenizer", message);
+        }
+        ModelConfig::Pair(pair) => {
+            let has_two = learnt.is_some_and(|LearntConfig(settings)| !settings.joined);
+            if has_two && pair.sharing.shares_tables() {
+                let message =
+                    "two dictionaries have no table in common, expected `decoder` or `nothing`";
+                root.section("model").complain("sharing", message);
+            }
+        }
+        _ if learnt.is_some() => {
+            root.complain("tokenizer", "is learnt for a new encoder-decoder alone");
+        }
+        _ => {}
     }
 }
 

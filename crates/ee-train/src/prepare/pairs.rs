@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ee_models::arch::SpecialTokens;
 use ee_models::arch::seq2seq::{
-    self, Options, Positions, Seq2Seq, Seq2SeqConfig, Seq2SeqSizes, Tokens,
+    self, Dropouts, Options, Positions, Seq2Seq, Seq2SeqConfig, Seq2SeqSizes, Tokens,
 };
 use ee_tasks::{GenerationTask, TextExample, TextTokenizer, train_bpe};
 use rayon::prelude::*;
@@ -180,6 +180,12 @@ impl Start<'_> {
             ModelConfig::Pair(pair) => {
                 let vocabularies =
                     [tokenizer.prompt_vocabulary_size(), tokenizer.vocabulary_size()];
+                if pair.sharing.shares_tables() && vocabularies[0] != vocabularies[1] {
+                    let [source, target] = vocabularies;
+                    return Err(Error::Mismatch(format!(
+                        "model.sharing: dictionaries of {source} and {target} pieces have no table in common"
+                    )));
+                }
                 let end = tokenizer.end_id().ok_or_else(|| {
                     Error::Mismatch("the tokenizer has no token that ends a text".to_owned())
                 })?;
@@ -203,15 +209,10 @@ impl PairConfig {
         end: u32,
         padding: Option<u32>,
     ) -> ee_models::Result<Seq2SeqConfig> {
-        let further = usize::from(padding.is_none());
-        let [source, target] = match self.sharing.shares_tables() {
-            true => [vocabularies[0].max(vocabularies[1]); 2],
-            false => vocabularies,
-        };
-        let padding = padding.map_or(source.max(target), |padding| padding as usize);
-        let [source_vocabulary, target_vocabulary] = match further {
-            0 => [source, target],
-            _ => [padding + 1; 2],
+        let [source, target] = vocabularies;
+        let (padding, [source_vocabulary, target_vocabulary]) = match padding {
+            Some(padding) => (padding as usize, vocabularies),
+            None => (source.max(target), [source.max(target) + 1; 2]),
         };
         let tokens = Tokens {
             start: end,
@@ -230,7 +231,7 @@ impl PairConfig {
             heads: self.heads,
             inner: self.inner,
             positions: self.positions,
-            dropouts: self.dropouts(),
+            dropouts: Dropouts::default(),
             activation: self.activation,
             padding,
         };
@@ -239,7 +240,12 @@ impl PairConfig {
         // Where positions are added to them, tokens' vectors must not vanish beside them.
         let adds = !matches!(options.positions, Positions::Relative { .. } | Positions::None);
         let scale_embedding = adds && self.scale_embedding;
-        Seq2SeqConfig::of_options(family, &Options { scale_embedding, ..options }, &tokens)
+        let dropouts = self.dropouts(options.start);
+        Seq2SeqConfig::of_options(
+            family,
+            &Options { scale_embedding, dropouts, ..options },
+            &tokens,
+        )
     }
 }
 

@@ -303,6 +303,14 @@ fn alone(root: &Path) -> Vec<Case> {
         loaded.map(|_| ()).map_err(|error| format!("{:#}", anyhow::Error::from(error)))
     };
     let older = fairseq("fairseq-old-tiny");
+    let pair = |folder: &Path| {
+        let tokenizer = ee_tasks::TextTokenizer::of_pair(folder).map_err(|e| e.to_string())?;
+        let ids = tokenizer.encode_answer("the old house 12%").map_err(|e| e.to_string())?;
+        let read = tokenizer.encode_prompt("das alte Haus").and_then(|_| tokenizer.decode(&ids));
+        read.map(|_| ()).map_err(|error| error.to_string())
+    };
+    let side =
+        |name, folder: &str, file, kind| case(name, &fairseq(folder), file, kind, Box::new(pair));
     vec![
         case(
             "fairseq",
@@ -316,6 +324,13 @@ fn alone(root: &Path) -> Vec<Case> {
             ..case("older fairseq", &older, "model.pt", Kind::Leading, Box::new(load))
         },
         case("dictionary", &older, "dict.en.txt", Kind::Text, Box::new(load)),
+        side("dictionary of words", "tokenizer-fairseq", "dict.de.txt", Kind::Text),
+        side("codes", "tokenizer-fairseq", "bpecodes", Kind::Text),
+        side("fsmt dictionary", "tokenizer-fsmt", "vocab-src.json", Kind::Json),
+        side("fsmt merges", "tokenizer-fsmt", "merges.txt", Kind::Text),
+        side("marian pieces", "tokenizer-marian", "source.spm", Kind::Leading),
+        side("marian dictionary", "tokenizer-marian", "vocab.json", Kind::Json),
+        side("t5 pieces", "tokenizer-t5", "spiece.model", Kind::Leading),
         case("archive", &archive, "pytorch_model.bin", Kind::Binary, Box::new(weights)),
         case("vocabulary of bytes", &pieces, "vocab.json", Kind::Json, Box::new(spell)),
         case("merges", &pieces, "merges.txt", Kind::Text, Box::new(spell)),

@@ -322,3 +322,26 @@ fn numbers_that_are_not_finite_are_placed() {
         world.fail(&words, 1, &["new token 0", &format!("{exit} {nan}")]);
     }
 }
+
+#[test]
+fn a_checkpoint_of_fairseq_is_a_folder_as_any_other() {
+    let world = world();
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");
+    let folder = golden.join("fairseq-tiny");
+    let folder = folder.display();
+    let words = format!("generate --model {folder} --prompt w7 --max-new-tokens 4");
+    let (said, noted) = world.say(&words);
+    assert!(noted.contains("checkpoint_best.pt is read, a checkpoint of fairseq"), "{noted}");
+    // Whole words of dict.en.txt, those that end in `@@` joined to what follows.
+    assert!(said.contains('w'), "{said}");
+    world.write("dev.de", "w1 w7\nw0 w2\n");
+    world.write("dev.en", "w3 w4\nw5\n");
+    for command in
+        ["trace --output fairseq.parquet", "decode --gate confidence:0.5 --output decode"]
+    {
+        world.succeed(&format!("{command} --model {folder} --task task.toml"));
+    }
+    let trace = read(&world, "fairseq.parquet");
+    assert_eq!(trace.facts.layers, 3);
+    assert_eq!(trace.facts.generation.as_ref().unwrap().vocabulary, 40);
+}

@@ -8,6 +8,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use burn::tensor::Device;
+use ee_models::arch::seq2seq::load;
+use ee_models::checkpoint::Precision;
+use ee_tasks::TextTokenizer;
 use playground::{Playground, listing, stderr, succeeded};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -275,4 +279,42 @@ fn pairs_that_cannot_be_learned_are_named() {
         playground.refused("refused", flags, code, &[expected]);
         assert!(!playground.path("refused").exists());
     }
+}
+
+#[test]
+fn checkpoints_of_fairseq_are_fine_tuned_and_written_as_transformers_has_them() {
+    let playground = pairs();
+    let golden = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name);
+        format!("[model]\npath = '{}'\n", path.display())
+    };
+    let run = fs::read_to_string(playground.path("run.toml")).unwrap();
+    let rest = &run[run.find("[task]").unwrap()..];
+    let lines = |step: usize| -> String {
+        (0..12).map(|at| format!("w{} w{} w{}\n", at % 7, at * step % 5, at % 3)).collect()
+    };
+    for (file, step) in [("train.src", 2), ("dev.src", 2), ("train.tgt", 3), ("dev.tgt", 3)] {
+        playground.write(file, lines(step));
+    }
+    for (name, family) in [("fairseq-tiny", "fsmt"), ("fairseq-prenorm-tiny", "m2m_100")] {
+        playground.write("run.toml", golden(name) + rest);
+        let output = playground.train(name, &["--set", "training.epochs=20"]);
+        succeeded(&output);
+        let message = stderr(&output);
+        assert!(message.contains("pt is read, a checkpoint of fairseq"), "{message}");
+        let best = format!("{name}/best");
+        assert_eq!(playground.json(&format!("{best}/config.json"))["model_type"], family);
+        let written = playground.path(&best);
+        let tokenizer = TextTokenizer::of_pair(&written).unwrap();
+        assert_eq!(tokenizer.encode_prompt("w0 w3 x").unwrap(), [4, 7, 3, 2]);
+        let loaded = load(&written, Precision::F32, &Device::flex()).unwrap();
+        assert_eq!(loaded.config.tokens.start, 2);
+        let found = losses(&playground, name);
+        assert!(found.last() < found.first(), "{name}: {found:?}");
+        // What was written is a start, too.
+        playground.write("run.toml", format!("[model]\npath = '{}'\n{rest}", written.display()));
+        succeeded(&playground.train(&format!("{name}-on"), &["--set", "training.epochs=1"]));
+    }
+    playground.write("run.toml", golden("fairseq-learned-tiny") + rest);
+    playground.refused("learned", &[], 1, &["can be used and not be written"]);
 }

@@ -32,8 +32,7 @@ pub(super) fn is_pair(config: &RunConfig) -> Result<bool> {
         ModelConfig::Pair(_) => true,
         ModelConfig::Scratch(_) => false,
         ModelConfig::Checkpoint { path, .. } => {
-            let found = ee_models::arch::of_folder(path)?.facts().model_type;
-            seq2seq::FAMILIES.iter().any(|family| family.facts.model_type == found)
+            seq2seq::is_known(ee_models::arch::of_folder(path)?.facts().model_type)
         }
     })
 }
@@ -79,7 +78,7 @@ impl Start<'_> {
         let train = read(&config.task.train_split, config.task.limit)?;
         let validation = read(&split, config.task.validation_limit)?;
         let (folder, learnt) = self.tokenizer(&train)?;
-        let tokenizer = TextTokenizer::of_pair(&folder.path)?;
+        let tokenizer = self.sides(&folder.path)?;
         let mut optimizer = AdamW::new(config.optimizer);
         let (mut loaded, resumed) =
             self.model(&mut optimizer, |start| start.new_pair(&tokenizer))?;
@@ -174,6 +173,18 @@ impl Start<'_> {
         Ok((folder, Some(said)))
     }
 
+    /// The tokenizer of a folder, whose dictionaries a checkpoint may tell apart.
+    fn sides(&self, folder: &Path) -> Result<TextTokenizer> {
+        let languages = match &self.config.model {
+            ModelConfig::Checkpoint { path, .. } => Seq2SeqConfig::read(path)?.languages,
+            _ => None,
+        };
+        Ok(match languages {
+            Some(languages) => TextTokenizer::of_languages(folder, &languages)?,
+            None => TextTokenizer::of_pair(folder)?,
+        })
+    }
+
     fn new_pair(&self, tokenizer: &TextTokenizer) -> Result<Loaded<Seq2Seq>> {
         let (precision, device) = (self.config.precision, &self.devices[0]);
         match &self.config.model {
@@ -193,7 +204,9 @@ impl Start<'_> {
                 Ok(seq2seq::random(config, self.config.seed, precision, device).into())
             }
             ModelConfig::Checkpoint { path, .. } => {
-                Ok(seq2seq::load(path, precision, device)?.into())
+                let loaded = seq2seq::load(path, precision, device)?;
+                loaded.config.check_written()?;
+                Ok(loaded.into())
             }
             ModelConfig::Scratch(_) => unreachable!("a model without an encoder"),
         }

@@ -27,7 +27,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 pub use self::config::Seq2SeqConfig;
 pub(super) use self::config::fairseq;
 pub use self::encoder::Encoder;
-pub use self::family::{BART, FAMILIES, FSMT, MARIAN, Seq2SeqFamily};
+pub use self::family::{BART, FAMILIES, FSMT, MARIAN, Seq2SeqFamily, is_known};
 use self::initial::Matrix;
 pub use self::load::{Loaded, load, random};
 pub use self::options::{Dropouts, NormKind, Options, Positions, Sharing, StackSizes, Start};

@@ -30,6 +30,12 @@ use crate::checkpoint::{Keys, Naming};
 /// Every family of encoder-decoders.
 pub const FAMILIES: &[&Seq2SeqFamily] = &[&MARIAN, &BART, &MBART, &M2M_100, &FSMT, &t5::T5];
 
+/// Whether models of a family are encoder-decoders, those included that come from fairseq's own files alone.
+pub fn is_known(model_type: &str) -> bool {
+    let known = |family: &&Seq2SeqFamily| family.facts.model_type == model_type;
+    FAMILIES.iter().chain([&&FAIRSEQ]).any(known)
+}
+
 const KIND: &str = "an encoder-decoder that generates";
 
 /// How an encoder-decoder's files differ from others'.

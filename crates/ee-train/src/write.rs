@@ -8,7 +8,6 @@ use std::cmp::Reverse;
 
 use ee_decode::beam::{BeamOptions, RULES, beams};
 use ee_models::Decoder;
-use ee_tasks::metrics::text;
 use ee_tasks::{GenerationTask, TextExample, TextMetric, TextTokenizer};
 
 use crate::config::WritingConfig;
@@ -40,7 +39,7 @@ impl Writer {
         ends: &[u32],
         fit: impl Fn(Vec<u32>, usize) -> Result<Vec<u32>>,
     ) -> Result<Self> {
-        let metric = text::by_name(&config.metric, false)?;
+        let metric = task.build_metric(&config.metric, false)?;
         let examples = &examples[..config.limit.unwrap_or(examples.len()).min(examples.len())];
         let (mut prompts, mut references) = (Vec::new(), Vec::new());
         for example in examples {

@@ -249,6 +249,17 @@ fn pairs_that_cannot_be_learned_are_named() {
         message.contains("1 training examples are longer than 16 tokens on a side"),
         "{message}"
     );
+    let even =
+        [&short[..], &["--set", "task.max_ratio=1.5", "--set", "task.max_length=32"]].concat();
+    let message = stderr(&playground.train("even", &even));
+    let expected = "1 training examples have a side more than 1.5 times as long as the other";
+    assert!(message.contains(expected), "{message}");
+    playground.refused(
+        "ratio",
+        &["--set", "task.max_ratio=0.5"],
+        1,
+        &["`task.max_ratio`: expected 1 or more"],
+    );
     playground.refused(
         "none",
         &["--set", "task.max_length=1"],

@@ -154,7 +154,7 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
             let what = format!("interrupted after {place} whole texts");
             return Err(EvalError::Interrupted { what });
         }
-        let answer = scoring.answer(&generated.text);
+        let answer = scoring.answer(example, &generated.text);
         statistics.push(scoring.statistics(answer, &example.references)?);
     }
     show_scores(&request, &scoring, &statistics);

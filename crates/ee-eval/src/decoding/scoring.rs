@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ee_tasks::{GenerationTask, TextMetric};
+use ee_tasks::{GenerationTask, TextExample, TextMetric};
 
 use crate::error::Result;
 
@@ -33,9 +33,9 @@ impl Scoring {
         &self.metrics
     }
 
-    /// What of a generated text counts.
-    pub(crate) fn answer<'t>(&self, text: &'t str) -> &'t str {
-        self.task.as_ref().map_or(text, |task| task.answer(text))
+    /// What of the text generated for an example counts.
+    pub(crate) fn answer<'t>(&self, example: &TextExample, text: &'t str) -> &'t str {
+        self.task.as_ref().map_or(text, |task| task.answer_to(example, text))
     }
 
     /// The metrics' statistics of an answer.
@@ -79,7 +79,13 @@ mod tests {
     #[test]
     fn texts_without_a_task_have_no_scores() {
         let scoring = Scoring::of(None, false);
-        assert_eq!(scoring.answer("a. b"), "a. b");
+        let example = TextExample {
+            prompt: String::new(),
+            response: String::new(),
+            references: vec![],
+            line: 1,
+        };
+        assert_eq!(scoring.answer(&example, "a. b"), "a. b");
         assert!(scoring.statistics("a", &["a".to_owned()]).unwrap().is_empty());
     }
 

@@ -67,7 +67,7 @@ pub(super) fn scored(material: &Material, way: &Tried<Found>) -> Result<Texts> {
     let mut outputs = Vec::with_capacity(material.prompts.len());
     for (place, (number, example)) in material.request.examples.iter().enumerate() {
         let generated = &found.texts[place];
-        let text = material.scoring.answer(&generated.text).to_owned();
+        let text = material.scoring.answer(example, &generated.text).to_owned();
         outputs.push(Output {
             example: *number,
             prompt: example.prompt.clone(),

@@ -147,12 +147,10 @@ impl GenerationTask {
         }
     }
 
-    /// The task's metrics; the first one leads. Where the task detokenizes, they see detokenized texts, except for
-    /// those of tokens (`bleu:none`), and their signatures say so.
+    /// The task's metrics; the first one leads.
     ///
     /// # Errors
-    /// A metric that runs programs where the user did not allow that (`allow_code_execution`), or where it
-    /// is not safe.
+    /// As [`GenerationTask::build_metric`].
     pub fn build_metrics(
         &self,
         allow_code_execution: bool,
@@ -160,10 +158,12 @@ impl GenerationTask {
         self.metrics.iter().map(|name| self.build_metric(name, allow_code_execution)).collect()
     }
 
-    /// One of them.
+    /// The metric of that name on this task's texts. Where the task detokenizes, it sees detokenized texts, unless it
+    /// is one of tokens (`bleu:none`), and its signature says so.
     ///
     /// # Errors
-    /// As [`GenerationTask::build_metrics`].
+    /// An unknown name, and a metric that runs programs where the user did not allow that
+    /// (`allow_code_execution`), or where it is not safe.
     pub fn build_metric(
         &self,
         name: &str,
@@ -190,6 +190,11 @@ impl GenerationTask {
     pub fn answer<'t>(&self, generated: &'t str) -> &'t str {
         let ends = self.stop.iter().filter_map(|stop| generated.find(stop.as_str()));
         &generated[..ends.min().unwrap_or(generated.len())]
+    }
+
+    /// The same of the text generated for an example; an empty line of parallel text has the empty answer.
+    pub fn answer_to<'t>(&self, example: &TextExample, generated: &'t str) -> &'t str {
+        if example.is_blank() { "" } else { self.answer(generated) }
     }
 
     /// Reads a split from `data_dir`, or from the data folder that the task file states.

@@ -147,6 +147,9 @@ pub(crate) struct TaskConfig {
     pub(crate) validation_split: Option<String>,
     /// Longer inputs are cut to this many tokens; running text is cut into rows of it.
     pub(crate) max_length: usize,
+    /// How many times as long as the other a side of a pair may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_ratio: Option<f64>,
     /// Whether short rows of text are joined up to `max_length`.
     pub(crate) packing: bool,
     /// Learn from the first examples alone.

@@ -124,10 +124,18 @@ pub(super) fn task(section: &Section<'_>, folder: &Path) -> TaskConfig {
         train_split: section.or("train_split", "train".to_owned()),
         validation_split: section.optional("validation_split"),
         max_length: size(section, "max_length", Some(128)),
+        max_ratio: max_ratio(section),
         packing: section.or("packing", false),
         limit: optional_above_zero(section, "limit"),
         validation_limit: optional_above_zero(section, "validation_limit"),
     }
+}
+
+fn max_ratio(section: &Section<'_>) -> Option<f64> {
+    let ratio = section.optional::<f64>("max_ratio");
+    let message = "expected 1 or more: how many times as long as the other a side may be";
+    section.require("max_ratio", ratio.is_none_or(|ratio| ratio >= 1.0), message);
+    ratio
 }
 
 /// A task file, or files of running text in the data folder, else beside the run file.

@@ -10,6 +10,7 @@ use ee_models::arch::SpecialTokens;
 use ee_models::arch::seq2seq::{
     self, Dropouts, Options, Positions, Seq2Seq, Seq2SeqConfig, Seq2SeqSizes, Tokens,
 };
+use ee_tasks::parallel::{PairLimits, Unfit};
 use ee_tasks::{GenerationTask, TextExample, TextTokenizer, train_bpe};
 use rayon::prelude::*;
 
@@ -92,7 +93,8 @@ impl Start<'_> {
         let Tokens { start, forced_beginning, ref special, .. } = loaded.config.tokens;
         let opening: Vec<u32> = std::iter::once(start).chain(forced_beginning).collect();
         let ends = special.ends.clone();
-        let reader = Reader { tokenizer: &tokenizer, max_length: config.task.max_length };
+        let (max_length, max_ratio) = (config.task.max_length, config.task.max_ratio);
+        let reader = Reader { tokenizer: &tokenizer, max_length, max_ratio };
         let rows = |examples: &[TextExample], what, notices: &mut Vec<String>| {
             Ok::<_, Error>(Split::pairs(reader.pairs(examples, what, notices)?, &opening))
         };
@@ -265,6 +267,7 @@ impl PairConfig {
 struct Reader<'a> {
     tokenizer: &'a TextTokenizer,
     max_length: usize,
+    max_ratio: Option<f64>,
 }
 
 impl Reader<'_> {
@@ -280,21 +283,35 @@ impl Reader<'_> {
             Ok(Pair { source, target: self.tokenizer.encode_answer(&example.response)? })
         };
         let encoded: Vec<Pair> = examples.par_iter().map(encode).collect::<Result<_>>()?;
+        // The end token is not counted where lengths are compared.
+        let longest = self.max_length.saturating_sub(1);
+        let limits = PairLimits { tokens: 1..=longest, max_ratio: self.max_ratio };
         let (mut pairs, mut empty, mut long) = (Vec::new(), Vec::new(), Vec::new());
+        let mut uneven = Vec::new();
         for (example, pair) in examples.iter().zip(encoded) {
             let sides = [&example.prompt, &example.response];
-            if pair.source.is_empty() || sides.iter().any(|text| text.trim().is_empty()) {
-                empty.push(example.line);
-            } else if pair.source.len().max(pair.target.len()) > self.max_length {
-                long.push(example.line);
-            } else {
-                pairs.push(pair);
+            let has_empty = sides.iter().any(|text| text.trim().is_empty());
+            let [source, target] =
+                [&pair.source, &pair.target].map(|ids| ids.len().saturating_sub(1));
+            match limits.check(source, target) {
+                _ if has_empty => empty.push(example.line),
+                Ok(()) => pairs.push(pair),
+                Err(Unfit::Empty | Unfit::Short) => empty.push(example.line),
+                Err(Unfit::Long) => long.push(example.line),
+                Err(Unfit::Ratio) => uneven.push(example.line),
             }
         }
         let max_length = self.max_length;
         for (lines, why) in [
             (empty, "have an empty side".to_owned()),
             (long, format!("are longer than {max_length} tokens on a side")),
+            (
+                uneven,
+                format!(
+                    "have a side more than {} times as long as the other",
+                    self.max_ratio.unwrap_or(1.0)
+                ),
+            ),
         ] {
             if !lines.is_empty() {
                 let (n, lines) = (lines.len(), named_lines(&lines));

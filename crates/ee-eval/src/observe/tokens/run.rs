@@ -47,10 +47,10 @@ pub(super) fn greedy(
         TextWatcher::new(subject, batch.len(), &work.task.stop, true, interrupt, &mut silent);
     generate(subject.model(), &prompts, &options, &mut watcher)
         .map_err(|error| EvalError::of_batch(error, |row| batch[row].number as usize))?;
-    let rows = watcher.finish()?.into_iter().map(|generated| Rows {
+    let rows = watcher.finish()?.into_iter().zip(batch).map(|(generated, prepared)| Rows {
         tokens: generated.tokens,
         signals: generated.signals,
-        text: work.task.answer(&generated.text).to_owned(),
+        text: work.task.answer_to(&prepared.example, &generated.text).to_owned(),
         has_ended: generated.has_ended,
     });
     Ok(rows.collect())

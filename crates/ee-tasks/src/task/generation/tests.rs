@@ -300,6 +300,8 @@ references = ["dev.en"]
         let data = folder(&[("dev.de", source), ("dev.en", references)]);
         task(text).read_split("dev", Some(data.path()), None).expect("a split")
     };
+    let blank = &split("\n", "\n").examples[0];
+    assert_eq!(task(text).answer_to(blank, "Yes."), "");
     let marked = split("\u{FEFF}eins\r\n\r\nzwei\r\n", "\u{FEFF}one\r\n\r\ntwo\r\n");
     let plain = split("eins\n\nzwei\n", "one\n\ntwo\n");
     assert_eq!(marked, plain);

@@ -53,6 +53,14 @@ impl Pair {
             let [source, target] = words::fairseq(folder, languages)?;
             return Ok(Self::new(Arc::new(source), Arc::new(target)));
         }
+        if has(words::PIECES) && !has("tokenizer.json") {
+            let message = format!(
+                "found {} without tokenizer.json or dict.*.txt, expected one of them: the pieces alone do not say \
+                 where languages and special tokens are",
+                words::PIECES
+            );
+            return Err(Error::file(folder, message));
+        }
         let [source, target, dictionary] = pieces::MARIAN.map(has);
         let explains = ["tokenizer.json", pieces::T5, "merges.txt"];
         if source || target || (dictionary && !explains.into_iter().any(has)) {

@@ -129,6 +129,8 @@ fn unusable_folders_are_explained() {
     );
     let one = message(&[("tokenizer.source.json", &source()), ("tokenizer_config.json", SETTINGS)]);
     assert!(one.contains("tokenizer.target.json: "), "{one}");
+    let pieces = message(&[("sentencepiece.bpe.model", ""), ("vocab.json", "{}")]);
+    assert!(pieces.contains("found sentencepiece.bpe.model without tokenizer.json"), "{pieces}");
     let endless = source().replace("</s>", "[SEP]");
     let folder = fixture::folder(&[("tokenizer.json", &endless)]);
     let endless = TextTokenizer::of_pair(folder.path()).expect("a sound tokenizer");

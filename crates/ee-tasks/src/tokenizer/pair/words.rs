@@ -22,7 +22,7 @@ pub(in crate::tokenizer) const FSMT: [&str; 2] = ["vocab-src.json", "vocab-tgt.j
 /// Names under which BPE codes are found beside fairseq's dictionaries.
 pub(in crate::tokenizer) const CODES: [&str; 4] = ["bpecodes", "code", "codes", "bpe.codes"];
 /// The same of SentencePiece.
-const PIECES: &str = "sentencepiece.bpe.model";
+pub(super) const PIECES: &str = "sentencepiece.bpe.model";
 /// Words that every dictionary of fairseq begins with.
 const FIRST: [&str; 4] = ["<s>", "<pad>", "</s>", "<unk>"];
 

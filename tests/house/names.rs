@@ -60,9 +60,9 @@ const OTHER_MEANINGS: &[(&str, &str, &str)] = &[
         "roberta",
         "a model_type that implies a tokenizer",
     ),
-    ("crates/ee-train/src/config/sections.rs", "patience", "validations without a better score"),
+    ("crates/ee-train/src/config/learning.rs", "patience", "validations without a better score"),
     (
-        "crates/ee-train/src/config/sections.rs",
+        "crates/ee-train/src/config/learning.rs",
         "recompute",
         "the former key of gradient checkpointing",
     ),

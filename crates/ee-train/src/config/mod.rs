@@ -377,6 +377,11 @@ impl ScratchConfig {
     }
 }
 
+fn resolve(folder: &Path, path: PathBuf) -> PathBuf {
+    let joined = folder.join(path);
+    std::path::absolute(&joined).unwrap_or(joined)
+}
+
 fn is_zero(number: &f64) -> bool {
     *number == 0.0
 }

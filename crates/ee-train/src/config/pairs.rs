@@ -9,9 +9,8 @@ use ee_tasks::{BpeSettings, BpeSize};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::ModelConfig;
 use super::numbers::{optional_size, size, within};
-use super::sections::resolve;
+use super::{ModelConfig, resolve};
 
 /// The keys that encoder-decoders alone have: each of them tells that the model is one.
 pub(super) const KEYS: [&str; 8] = [

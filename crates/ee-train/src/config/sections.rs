@@ -5,13 +5,8 @@ use std::path::{Path, PathBuf};
 use ee_tasks::config::Section;
 
 use super::numbers::{optional_above_zero, optional_size, size, within};
-use super::pairs;
 use super::{Lessons, LoraConfig, ModelConfig, ScratchConfig, TaskConfig};
-
-pub(super) fn resolve(folder: &Path, path: PathBuf) -> PathBuf {
-    let joined = folder.join(path);
-    std::path::absolute(&joined).unwrap_or(joined)
-}
+use super::{pairs, resolve};
 
 pub(super) fn model(section: &Section<'_>, folder: &Path) -> ModelConfig {
     const SIZES: [&str; 10] = [

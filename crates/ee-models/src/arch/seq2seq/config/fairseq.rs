@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::super::family::{BART, FAIRSEQ, FSMT, M2M_100, MBART, Seq2SeqFamily};
+use super::super::family::{FAIRSEQ, FSMT, Seq2SeqFamily, WRITTEN_FOR_FAIRSEQ};
 use super::super::options::{Dropouts, Options, Positions, Sharing, StackSizes};
 use super::super::tokens::Tokens;
 use super::Seq2SeqConfig;
@@ -15,9 +15,6 @@ use crate::arch::SpecialTokens;
 use crate::checkpoint::{Fairseq, Keys};
 use crate::error::Result;
 use crate::kernels::Activation;
-
-/// The families that a checkpoint may be written back as.
-const WRITTEN_AS: [&Seq2SeqFamily; 4] = [&FSMT, &M2M_100, &BART, &MBART];
 
 /// Ids that every dictionary begins with.
 const BEGINNING: u32 = 0;
@@ -135,7 +132,7 @@ impl Seq2SeqConfig {
             read += &format!("; not read: {}", others.join(", "));
         }
         let tokens = tokens();
-        let written = WRITTEN_AS
+        let written = WRITTEN_FOR_FAIRSEQ
             .into_iter()
             .find_map(|family| Self::of_options(family, &options, &tokens).ok());
         let config = written.unwrap_or_else(|| Self {

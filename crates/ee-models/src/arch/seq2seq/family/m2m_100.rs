@@ -6,7 +6,7 @@ use crate::arch::seq2seq::tokens::TokenDefaults;
 use crate::kernels::Activation;
 
 /// M2M100 (Fan et al. 2021): fairseq's Transformer with pre-norm and a last norm.
-pub(in crate::arch) const M2M_100: Seq2SeqFamily = Seq2SeqFamily {
+pub(super) const M2M_100: Seq2SeqFamily = Seq2SeqFamily {
     facts: facts("m2m_100", "M2M100ForConditionalGeneration"),
     names: Names { final_bias: None, ..BART_NAMES },
     usual: SINUSOIDAL,

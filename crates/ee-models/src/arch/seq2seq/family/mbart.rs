@@ -4,7 +4,7 @@ use crate::arch::seq2seq::options::Options;
 use crate::arch::seq2seq::tokens::TokenDefaults;
 
 /// mBART (Liu et al. 2020): BART with pre-norm and a last norm.
-pub(in crate::arch) const MBART: Seq2SeqFamily = Seq2SeqFamily {
+pub(super) const MBART: Seq2SeqFamily = Seq2SeqFamily {
     facts: facts("mbart", "MBartForConditionalGeneration"),
     usual: PRE_NORM,
     read: |keys| keys::read(keys, &PRE_NORM, keys::one_vocabulary),

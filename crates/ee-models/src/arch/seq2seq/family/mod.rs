@@ -18,9 +18,7 @@ use serde_json::{Map, Value};
 pub use self::bart::BART;
 pub(in crate::arch) use self::fairseq::FAIRSEQ;
 pub use self::fsmt::FSMT;
-pub(in crate::arch) use self::m2m_100::M2M_100;
 pub use self::marian::MARIAN;
-pub(in crate::arch) use self::mbart::MBART;
 use super::names::Names;
 use super::options::Options;
 use super::tokens::TokenDefaults;
@@ -28,7 +26,12 @@ use crate::arch::Facts;
 use crate::checkpoint::{Keys, Naming};
 
 /// Every family of encoder-decoders.
-pub const FAMILIES: &[&Seq2SeqFamily] = &[&MARIAN, &BART, &MBART, &M2M_100, &FSMT, &t5::T5];
+pub const FAMILIES: &[&Seq2SeqFamily] =
+    &[&MARIAN, &BART, &mbart::MBART, &m2m_100::M2M_100, &FSMT, &t5::T5];
+
+/// The families that a checkpoint of fairseq may be written back as.
+pub(super) const WRITTEN_FOR_FAIRSEQ: [&Seq2SeqFamily; 4] =
+    [&FSMT, &m2m_100::M2M_100, &BART, &mbart::MBART];
 
 /// Whether models of a family are encoder-decoders, those included that come from fairseq's own files alone.
 pub fn is_known(model_type: &str) -> bool {

@@ -34,7 +34,7 @@ step "Table 2 and Figure 8: $folder/report"
 
 for objective in plain joint; do
     model=(--model "$folder/$objective/best")
-    exits=$(sed -n 's/.*"decoder_layers": \([0-9]*\).*/\1/p' "$folder/$objective/best/config.json")
+    exits=$(sed -n 's/.*"decoder_layers": *\([0-9]*\).*/\1/p' "$folder/$objective/best/config.json")
     gates=()
     for ((exit = 1; exit < exits; exit++)); do gates+=(--gate "fixed:$exit"); done
     step "every exit of the $objective model with beams: $folder/$objective-beams"

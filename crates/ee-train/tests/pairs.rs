@@ -257,7 +257,7 @@ fn pairs_that_cannot_be_learned_are_named() {
     playground.refused(
         "ratio",
         &["--set", "task.max_ratio=0.5"],
-        1,
+        2,
         &["`task.max_ratio`: expected 1 or more"],
     );
     playground.refused(

@@ -71,7 +71,8 @@ mod tests {
     use super::*;
 
     fn split(lengths: &[usize]) -> Split {
-        let row = |&n: &usize| CausalRow { ids: vec![1; n], learned: vec![1..n] };
+        let row =
+            |&n: &usize| CausalRow { ids: vec![1; n], learned: std::iter::once(1..n).collect() };
         Split::causal(lengths.iter().map(row).collect())
     }
 

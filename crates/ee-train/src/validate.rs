@@ -17,7 +17,7 @@ const PERPLEXITY: &str = "perplexity";
 pub(crate) enum Measure {
     Labels(LabelMeasure),
     /// Perplexity and accuracy of learned tokens; a metric of what the model writes leads where it is to write.
-    Tokens(Option<Writer>),
+    Tokens(Option<Box<Writer>>),
 }
 
 pub(crate) struct LabelMeasure {

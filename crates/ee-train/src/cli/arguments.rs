@@ -87,11 +87,14 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
     /// Fine-tuning steps of a BERT, whose feed-forward network is 4 times as wide as its hidden state
-    EncoderTrain(EncoderTrain),
+    #[command(name = "encoder-train")]
+    Encoder(EncoderTrain),
     /// Training steps of a Llama, every position predicting the next token
-    DecoderTrain(DecoderTrain),
+    #[command(name = "decoder-train")]
+    Decoder(DecoderTrain),
     /// Training steps of an encoder-decoder (a Marian) with smoothed labels; `--layers` are the decoder's
-    TranslationTrain(TranslationTrain),
+    #[command(name = "translation-train")]
+    Translation(TranslationTrain),
 }
 
 impl RunFlags {

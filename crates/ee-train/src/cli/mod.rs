@@ -42,9 +42,9 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         None => return train(&arguments.training),
         Some(Command::Plan { run, memory }) => plan::print(&run.config()?, memory)?,
         Some(Command::Gate(flags)) => gate::print(&gate::train_gate(&flags)?),
-        Some(Command::Bench(Bench::EncoderTrain(flags))) => print(&bench::encoder_train(flags)?),
-        Some(Command::Bench(Bench::DecoderTrain(flags))) => print(&bench::decoder_train(flags)?),
-        Some(Command::Bench(Bench::TranslationTrain(flags))) => {
+        Some(Command::Bench(Bench::Encoder(flags))) => print(&bench::encoder_train(flags)?),
+        Some(Command::Bench(Bench::Decoder(flags))) => print(&bench::decoder_train(flags)?),
+        Some(Command::Bench(Bench::Translation(flags))) => {
             print(&bench::translation_train(flags)?);
         }
     }

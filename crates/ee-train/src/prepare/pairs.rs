@@ -103,7 +103,7 @@ impl Start<'_> {
         let writer = match &config.validation {
             Some(writing) => {
                 let fit = |ids, _| Ok(reader.shortened(ids));
-                Some(Writer::new(writing, task, &validation, &tokenizer, &ends, fit)?)
+                Some(Box::new(Writer::new(writing, task, &validation, &tokenizer, &ends, fit)?))
             }
             None => None,
         };

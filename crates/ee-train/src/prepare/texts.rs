@@ -71,7 +71,7 @@ impl Start<'_> {
                         task.max_new_tokens
                     ))),
                 };
-                Some(Writer::new(writing, task, &examples, &tokenizer, ends, fit)?)
+                Some(Box::new(Writer::new(writing, task, &examples, &tokenizer, ends, fit)?))
             }
         };
         let measure = Measure::Tokens(writer);

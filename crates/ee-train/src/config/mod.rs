@@ -1,9 +1,8 @@
 //! The run file: what to train, on what, and how.
 //!
-//! It is checked whole, and all complaints come at once. Paths in it, and in `--set`, which writes a
-//! value into it, are relative to the file's folder, so that a file works from anywhere; paths in flags
-//! are relative to the working directory. What is resolved here is written into the run folder with
-//! absolute paths and can be run again as it stands.
+//! It is checked whole, and all complaints come at once. Paths in it, and in `--set`, which writes a value into it, are
+//! relative to the file's folder, so that a file works from anywhere; paths in flags are relative to the working
+//! directory. What is resolved here is written into the run folder with absolute paths and can be run again as it stands.
 
 mod learning;
 mod numbers;

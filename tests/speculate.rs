@@ -9,17 +9,21 @@ use burn::tensor::{Device, Tensor};
 use ee_decode::clock::Clock;
 use ee_decode::generate::{Choice, Options, Sampling, Unwatched, Watcher, generate};
 use ee_decode::speculate::{Adaptive, Plan, Speculated, Strategy, Tally, speculate};
+use ee_decode::{Settings, decode};
 use ee_models::arch::llama::{LLAMA, Llama, LlamaConfig, LlamaSizes};
-use ee_models::checkpoint::RandomParameters;
+use ee_models::checkpoint::{Precision, RandomParameters};
 use ee_models::kernels::Rows;
 use ee_models::layers::{Initial, ParameterSource};
 use ee_models::signal::{Agreement, Signal};
-use ee_models::{Decoder, ExitModel};
+use ee_models::{Decoder, ExitModel, arch};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const GOLDENS: [&str; 5] =
     ["llama-tiny", "llama3-tiny", "llama-linear-tiny", "qwen2-tiny", "mistral-tiny"];
+
+/// Encoder-decoders: post-norm and pre-norm, all kinds of positions, with tokens that are forced and ruled out.
+const PAIRS: [&str; 5] = ["marian-tiny", "bart-tiny", "mbart-tiny", "m2m100-tiny", "t5-tiny"];
 
 /// Draws parameters at random, and makes the layers above an exit change the state little.
 struct Damped {
@@ -75,7 +79,7 @@ fn adaptive(n_layers: usize) -> Strategy {
 }
 
 fn speculated(
-    model: &Llama,
+    model: &dyn Decoder,
     prompts: &[Vec<u32>],
     options: &Options,
     strategy: &mut Strategy,
@@ -97,7 +101,7 @@ fn prompts(random: &mut ChaCha8Rng, n: usize, longest: usize, vocabulary: usize)
 }
 
 /// The plain continuation of each prompt alone.
-fn alone(model: &Llama, prompts: &[Vec<u32>], options: &Options) -> Vec<Vec<u32>> {
+fn alone(model: &dyn Decoder, prompts: &[Vec<u32>], options: &Options) -> Vec<Vec<u32>> {
     let one = |prompt: &Vec<u32>| {
         let prompt = std::slice::from_ref(prompt);
         generate(model, prompt, options, &mut Unwatched).unwrap().remove(0)
@@ -105,30 +109,55 @@ fn alone(model: &Llama, prompts: &[Vec<u32>], options: &Options) -> Vec<Vec<u32>
     prompts.iter().map(one).collect()
 }
 
-fn models() -> Vec<Llama> {
-    let mut models: Vec<Llama> =
-        GOLDENS.map(|name| goldens::decoder(&goldens::folder(name)).model).into();
-    models.extend((0..3).map(|seed| damped(80, 6, 2 + seed % 3, 0.3, seed as u64)));
+fn models() -> Vec<Box<dyn Decoder>> {
+    let stored =
+        |name| Box::new(goldens::decoder(&goldens::folder(name)).model) as Box<dyn Decoder>;
+    let mut models = GOLDENS.map(stored).into_iter().collect::<Vec<_>>();
+    models.extend(
+        (0..3).map(|seed| {
+            Box::new(damped(80, 6, 2 + seed % 3, 0.3, seed as u64)) as Box<dyn Decoder>
+        }),
+    );
     models
 }
 
-/// Checks at least `n` random prompts, in batches of any size with settings of any kind.
-fn check(n: usize, seed: u64, strategy: impl Fn(&mut ChaCha8Rng, usize) -> Strategy) -> Tally {
+fn pairs() -> Vec<Box<dyn Decoder>> {
+    let stored = |name| arch::decoder(&goldens::folder(name), Precision::Stored, &Device::flex());
+    PAIRS.map(|name| stored(name).unwrap().model).into()
+}
+
+/// A model with at least one prompt that it can continue, and how.
+type Draw<'m> = (&'m dyn Decoder, Vec<Vec<u32>>, Options);
+
+/// A batch of any size with settings of any kind.
+fn draw<'m>(random: &mut ChaCha8Rng, models: &'m [Box<dyn Decoder>]) -> Draw<'m> {
+    let model = &*models[random.random_range(0..models.len())];
+    let (batch, mut new) = (random.random_range(1..=8), random.random_range(1..=24));
+    while model.longest_prompt(new) == 0 {
+        new -= 1;
+    }
+    let longest = model.longest_prompt(new).min(24);
+    let prompts = prompts(random, batch, longest, model.prompt_vocabulary());
+    // Some texts end early, most where all tokens of a residue class end them.
+    let class = random.random_range(0..40);
+    let ends = (0..model.vocabulary_size() as u32).filter(|id| id % 20 == class).collect();
+    (model, prompts, options(new, ends))
+}
+
+/// Checks at least `n` random prompts.
+fn check(
+    models: &[Box<dyn Decoder>],
+    (n, seed): (usize, u64),
+    strategy: impl Fn(&mut ChaCha8Rng, usize) -> Strategy,
+) -> Tally {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let models = models();
     let mut tally = Tally::default();
     while tally.texts < n {
-        let model = &models[random.random_range(0..models.len())];
-        let (batch, new) = (random.random_range(1..=8), random.random_range(1..=24));
-        let vocabulary = model.vocabulary_size();
-        let prompts = prompts(&mut random, batch, 24, vocabulary);
-        // Some texts end early, most where all tokens of a residue class end them.
-        let class = random.random_range(0..40);
-        let ends = (0..vocabulary as u32).filter(|id| id % 20 == class).collect();
-        let options = options(new, ends);
+        let (model, prompts, options) = draw(&mut random, models);
         let mut strategy = strategy(&mut random, model.n_layers());
         let found = speculated(model, &prompts, &options, &mut strategy);
         let expected = alone(model, &prompts, &options);
+        let (batch, new) = (prompts.len(), options.max_new_tokens);
         assert_eq!(found.texts, expected, "batch {batch}, {new} new tokens, {strategy:?}");
         let later = expected.iter().map(|text| text.len() - 1).sum::<usize>();
         assert_eq!(found.tally.round_tokens, later);
@@ -139,7 +168,7 @@ fn check(n: usize, seed: u64, strategy: impl Fn(&mut ChaCha8Rng, usize) -> Strat
 
 #[test]
 fn fixed_plans_equal_plain_decoding_over_a_thousand_prompts() {
-    let tally = check(1000, 1, |random, n_layers| {
+    let tally = check(&models(), (1000, 1), |random, n_layers| {
         fixed(random.random_range(1..n_layers), random.random_range(0..=6))
     });
     // Drafts were accepted and rejected, and rounds gave more than a token each.
@@ -149,8 +178,49 @@ fn fixed_plans_equal_plain_decoding_over_a_thousand_prompts() {
 }
 
 #[test]
+fn fixed_plans_equal_plain_decoding_of_encoder_decoders_over_a_thousand_prompts() {
+    let tally = check(&pairs(), (1000, 3), |random, n_layers| {
+        fixed(random.random_range(1..n_layers), random.random_range(0..=6))
+    });
+    let agreement = tally.agreement().unwrap();
+    assert!(agreement > 0.05 && agreement < 0.95, "{agreement}");
+    assert!(tally.tokens_per_round() > 1.1, "{}", tally.tokens_per_round());
+    check(&pairs(), (200, 4), |_, n_layers| adaptive(n_layers));
+}
+
+#[test]
+fn deferred_layers_give_the_full_models_tokens_over_a_thousand_prompts() {
+    let (pairs, mut random, mut texts) = (pairs(), ChaCha8Rng::seed_from_u64(8), 0);
+    let (mut early, mut first, mut all) = (0, 0, 0);
+    while texts < 1000 {
+        let (model, prompts, options) = draw(&mut random, &pairs);
+        let settings = Settings {
+            // The exits of a rule that keeps every token; later tokens attend to what was deferred.
+            rule: "ideal".parse().unwrap(),
+            policy: ee_decode::policy::by_name("deferred").unwrap(),
+            head: "full".parse().unwrap(),
+            exits: (1..model.n_layers()).collect(),
+            min_tokens: random.random_range(0..2),
+            fitted: None,
+        };
+        let way = (&settings, Clock::default());
+        let found = decode(model, &prompts, &options, way, &mut Unwatched).unwrap();
+        assert_eq!(found.tokens, alone(model, &prompts, &options), "{settings:?}");
+        texts += prompts.len();
+        for exits in &found.exits {
+            let leaves = |exit: &usize| *exit < model.n_layers();
+            first += usize::from(leaves(&exits[0]));
+            early += exits.iter().filter(|exit| leaves(exit)).count();
+            all += exits.len();
+        }
+    }
+    // Tokens left early, the first of a text among them.
+    assert!(first > 100 && early * 10 > all, "{first} first ones, {early} of {all}");
+}
+
+#[test]
 fn adaptive_plans_equal_plain_decoding() {
-    let tally = check(300, 2, |_, n_layers| adaptive(n_layers));
+    let tally = check(&models(), (300, 2), |_, n_layers| adaptive(n_layers));
     assert!(tally.plans.keys().any(|plan| plan.drafts > 0), "{:?}", tally.plans);
     assert!(tally.plans.keys().any(|plan| plan.drafts == 0), "{:?}", tally.plans);
 }

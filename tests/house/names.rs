@@ -23,12 +23,14 @@ fn registries() -> Vec<Registry> {
     let gates = ee_decode::gates::rules().map(|gate| gate.name());
     let policies = ee_decode::policy::POLICIES.iter().map(|policy| policy.name());
     let heads = ee_decode::head::HEADS.iter().map(|head| head.name());
+    let rules = ee_decode::beam::RULES.iter().map(|rule| rule.name());
     let families = ee_models::arch::families().map(|family| family.facts().model_type);
     let objectives = ee_models::loss::OBJECTIVES.iter().map(|objective| objective.name);
     vec![
         registry("gate", "crates/ee-decode/src/gates/", gates.collect()),
         registry("K/V policy", "crates/ee-decode/src/policy/", policies.collect()),
         registry("head", "crates/ee-decode/src/head/", heads.collect()),
+        registry("rule of beams", "crates/ee-decode/src/beam/rules/", rules.collect()),
         registry("family", "crates/ee-models/src/arch/", families.collect()),
         registry("metric", "crates/ee-tasks/src/metrics/", ee_tasks::metrics::names().collect()),
         registry(

@@ -123,9 +123,11 @@ impl Decoder for Seq2Seq {
 
     fn embed_block(&self, tokens: &[u32], block: &Block) -> Stream {
         let Block { width, start, ref padding, .. } = *block;
-        // Padding has no position; it gets 0, which is not read.
+        // Padding has no position; it gets 0, which is not read. Neither is what rows near their longest length are given
+        // beyond it, where others of a batch draft further: it gets the last one.
+        let last = self.max_positions() - 1;
         let positions = padding.iter().flat_map(|&before| {
-            (start..start + width).map(move |slot| Some(slot.saturating_sub(before)))
+            (start..start + width).map(move |slot| Some(slot.saturating_sub(before).min(last)))
         });
         let hidden = self.decoder.embed(self.target_table(), tokens, positions, None);
         self.place(hidden, block)

@@ -206,6 +206,7 @@ impl LayerKv {
     }
 
     /// See [`KvCache::keep`]; gives the places that the rows have.
+    #[expect(clippy::result_large_err, reason = "what is declined is given back")]
     fn keep(&mut self, rows: &[usize], places: Places) -> Places {
         let grows = places.n > self.places.n;
         let moves: Vec<Move> = (rows.iter().zip(&places.of_rows[..]))

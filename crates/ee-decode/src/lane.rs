@@ -38,10 +38,8 @@ impl Options {
     /// # Errors
     /// An empty prompt, one that leaves no room for its new tokens, an unknown token.
     pub fn check(&self, model: &dyn Decoder, prompts: &[Vec<u32>]) -> Result<(), Error> {
-        let numbered = prompts.iter().enumerate();
-        numbered
-            .map(|(row, prompt)| check_prompt(model, row, prompt, self.max_new_tokens))
-            .collect()
+        let mut numbered = prompts.iter().enumerate();
+        numbered.try_for_each(|(row, prompt)| check_prompt(model, row, prompt, self.max_new_tokens))
     }
 }
 

@@ -80,11 +80,11 @@ fn decoders_are_compared_in_one_folder() {
     world.succeed("ideal --trace compared/traces/plain.parquet --output again");
     let again = world.results("again");
     assert_eq!(again["summaries"][0]["ideal"], results["models"]["plain"]["summary"]["ideal"]);
-    for name in ["report.md", "live.csv", "policies.csv", "gates.csv", "places.csv"] {
+    for name in ["report.md", "live.csv", "policies.csv", "gates.csv", "places.csv", "table1.csv"] {
         assert!(world.path("compared").join(name).is_file(), "{name}");
     }
     let page = world.read("compared/report.html");
-    for part in ["Figure 8", "Figure 9", "K/V policies alone", "lossless"] {
+    for part in ["Table 1", "Figure 9", "K/V policies alone", "lossless"] {
         assert!(page.contains(part), "{part}");
     }
     for foreign in ["<script", "<link", "src=", "url(", "@import"] {

@@ -103,7 +103,7 @@ impl Lanes for Portable {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::transpose_16;
+pub(super) use x86::{transpose_8, transpose_16};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -230,6 +230,29 @@ mod x86 {
         let quad = _mm_add_ps(_mm256_castps256_ps128(numbers), _mm256_extractf128_ps::<1>(numbers));
         let pair = _mm_add_ps(quad, _mm_movehl_ps(quad, quad));
         _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
+    }
+
+    /// Transposes 8 registers in place.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(crate) fn transpose_8(rows: &mut [__m256; 8]) {
+        let mut pairs = [_mm256_setzero_ps(); 8];
+        for i in 0..4 {
+            pairs[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+            pairs[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+        }
+        let mut quads = [_mm256_setzero_ps(); 8];
+        for i in 0..2 {
+            let [a, b, c, d] = [pairs[4 * i], pairs[4 * i + 1], pairs[4 * i + 2], pairs[4 * i + 3]];
+            quads[4 * i] = _mm256_shuffle_ps::<0x44>(a, c);
+            quads[4 * i + 1] = _mm256_shuffle_ps::<0xEE>(a, c);
+            quads[4 * i + 2] = _mm256_shuffle_ps::<0x44>(b, d);
+            quads[4 * i + 3] = _mm256_shuffle_ps::<0xEE>(b, d);
+        }
+        for i in 0..4 {
+            rows[i] = _mm256_permute2f128_ps::<0x20>(quads[i], quads[4 + i]);
+            rows[4 + i] = _mm256_permute2f128_ps::<0x31>(quads[i], quads[4 + i]);
+        }
     }
 
     /// Transposes 16 registers in place.

@@ -6,23 +6,27 @@
 //! each other. Each number of Y is one sum in one order (see `tile`): a row gives the same bits alone and in
 //! any batch. For many rows packed panels ([`super::gemm`]) are faster.
 
+mod input;
+mod sums;
 mod tile;
 mod weight;
+mod wide;
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use self::tile::{COLUMNS, Tile, Tiles, WIDE, tallest, tiles};
+use self::input::Input;
+use self::sums::SUMS;
+use self::tile::{COLUMNS, Tile, Tiles, lanes, tallest, tiles};
 pub use self::weight::WeightData;
+use self::wide::{BLOCK, WideTile};
 use super::disjoint::Disjoint;
 use super::scratch::with_scratch;
 use super::sizes::product;
 
 /// Multiplications below which a product stays on its thread: it would be over before another thread woke.
 const SERIAL: usize = 1 << 15;
-/// Numbers of a cache line: rows of X begin with one, or every register's load would touch two.
-const LINE: usize = 16;
 /// Tasks per thread, so that threads end at about the same time.
 const TASKS_PER_THREAD: usize = 4;
 
@@ -52,12 +56,9 @@ pub fn linear_few_rows(
     if rows == 0 {
         return assert!(projections.iter().all(|part| part.out.is_empty()), "results of no rows");
     }
-    let stride = inputs.next_multiple_of(LINE);
-    with_scratch(rows * stride, |aligned| {
-        aligned.chunks_exact_mut(stride).zip(input.chunks_exact(inputs)).for_each(|(into, row)| {
-            into[..inputs].copy_from_slice(row);
-        });
-        let parts = projections.iter_mut().map(|part| Part::new(rows, inputs, aligned, part));
+    with_scratch(Input::size(rows, inputs), |numbers| {
+        let rows = Input::new((rows, inputs), (tallest(), lanes()), input, numbers);
+        let parts = projections.iter_mut().map(|part| Part::new(rows, part));
         compute(input.len(), &parts.collect::<Vec<_>>());
     });
 }
@@ -102,10 +103,8 @@ fn each_part<'p>(
 
 /// One checked projection.
 struct Part<'a> {
-    rows: usize,
-    depth: usize,
+    input: Input<'a>,
     columns: usize,
-    input: &'a [f32],
     weight: WeightData<'a>,
     bias: Option<&'a [f32]>,
     out: Disjoint<'a>,
@@ -113,12 +112,8 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn new(
-        rows: usize,
-        depth: usize,
-        input: &'a [f32],
-        projection: &'a mut Projection<'_>,
-    ) -> Self {
+    fn new(input: Input<'a>, projection: &'a mut Projection<'_>) -> Self {
+        let Input { rows, depth, .. } = input;
         let columns = projection.out.len() / rows;
         assert_eq!(projection.out.len(), rows * columns, "numbers in the result of a projection");
         assert_eq!(projection.weight.len(), product([columns, depth]), "numbers in the weight");
@@ -128,42 +123,83 @@ impl<'a> Part<'a> {
         let Projection { weight, bias, .. } = *projection;
         let tiles = tiles(weight);
         let out = Disjoint::new(projection.out);
-        Self { rows, depth, columns, input, weight, bias, out, tiles }
+        Self { input, columns, weight, bias, out, tiles }
     }
 
     /// Computes some columns of all rows.
     fn compute(&self, columns: Range<usize>) {
-        // Tiles of about the same height: eight rows are four and four.
-        let tiles = self.rows.div_ceil(tallest());
-        let cut = |index: usize| index * self.rows / tiles;
-        let width = if self.rows < WIDE { 1 } else { COLUMNS };
-        let mut column = columns.start;
-        while column < columns.end {
-            let width = if column + width <= columns.end { width } else { 1 };
-            for tile in 0..tiles {
-                self.compute_tile(cut(tile)..cut(tile + 1), column, width);
-            }
-            column += width;
+        if !self.input.is_packed() {
+            return columns.for_each(|column| self.compute_narrow(column));
         }
+        let Input { depth, tiles, .. } = self.input;
+        let kept = if depth <= BLOCK { 1 } else { tiles };
+        let of_tile = SUMS * tallest() * COLUMNS * lanes();
+        with_scratch(kept * of_tile, |partial| {
+            let partial = Disjoint::new(partial);
+            let mut column = columns.start;
+            while column < columns.end {
+                let width = if column + COLUMNS <= columns.end { COLUMNS } else { 1 };
+                for from in (0..depth).step_by(BLOCK) {
+                    for tile in 0..tiles {
+                        let partial = partial.at(tile % kept * of_tile);
+                        self.compute_wide(tile, column..column + width, from, partial);
+                    }
+                }
+                column += width;
+            }
+        });
     }
 
-    fn compute_tile(&self, rows: Range<usize>, column: usize, width: usize) {
-        let at = column * self.depth * self.weight.width();
-        let stride = self.depth.next_multiple_of(LINE);
+    /// Where a row of the weight begins.
+    fn weight_at(&self, column: usize) -> *const u8 {
+        let at = column * self.input.depth * self.weight.width();
+        self.weight.start().wrapping_add(at)
+    }
+
+    fn bias_at(&self, column: usize) -> *const f32 {
+        self.bias.map_or(std::ptr::null(), |bias| bias[column..].as_ptr())
+    }
+
+    /// One column of the one or two rows.
+    fn compute_narrow(&self, column: usize) {
+        let Input { rows, depth, .. } = self.input;
         let tile = Tile {
-            depth: self.depth,
-            input: self.input[rows.start * stride..].as_ptr(),
-            input_stride: stride,
-            // SAFETY: the column is one of the weight's rows, whose number was checked.
-            weight: unsafe { self.weight.start().add(at) },
-            bias: self.bias.map_or(std::ptr::null(), |bias| bias[column..].as_ptr()),
-            out: self.out.at(rows.start * self.columns + column),
+            depth,
+            input: self.input.at(0),
+            input_stride: self.input.stride(),
+            weight: self.weight_at(column),
+            bias: self.bias_at(column),
+            out: self.out.at(column),
             out_stride: self.columns,
         };
-        let function = self.tiles[rows.len() - 1][usize::from(width > 1)];
-        // SAFETY: rows and columns lie within input, weight and result, whose sizes were checked, and no
-        // two tasks have a column in common.
-        unsafe { function(&tile) };
+        // SAFETY: rows and column lie within input, weight and result, whose sizes were checked, and no two
+        // tasks have a column in common.
+        unsafe { self.tiles.narrow[rows - 1](&tile) };
+    }
+
+    /// A block of some columns of a tile's rows.
+    fn compute_wide(&self, tile: usize, columns: Range<usize>, from: usize, partial: *mut f32) {
+        let Input { depth, tiles, .. } = self.input;
+        let (row, end) = (self.input.first(tile), self.input.first(tile + 1));
+        let (column, weight) = (columns.start, self.weight_at(columns.start));
+        // Tiles share the asking for what is next: the next block of these columns, or the next columns.
+        let next = if from + BLOCK < depth { from + BLOCK } else { columns.len() * depth };
+        let of_step = SUMS * lanes();
+        let share = (of_step * self.weight.width()).div_ceil(tiles);
+        let ahead = next * self.weight.width() + tile * share * (depth.min(BLOCK) / of_step);
+        let what = WideTile {
+            depth,
+            from,
+            input: self.input.at(row),
+            weight,
+            ahead: (weight.wrapping_add(ahead), share),
+            partial,
+            bias: self.bias_at(column),
+            out: self.out.at(row * self.columns + column),
+            out_stride: self.columns,
+        };
+        // SAFETY: as for a narrow tile; `partial` holds the sums of the tallest tile.
+        unsafe { self.tiles.wide[end - row - 1][usize::from(columns.len() > 1)](&what) };
     }
 }
 

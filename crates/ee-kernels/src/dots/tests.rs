@@ -24,9 +24,16 @@ fn expected(rows: usize, inputs: usize, x: &[f32], w: &[f32]) -> Vec<f64> {
 
 #[test]
 fn every_format_and_size_equals_plain_sums() {
-    for [rows, inputs, outputs] in
-        [[1, 1, 1], [1, 16, 9], [2, 33, 4], [5, 172, 64], [6, 40, 31], [13, 64, 7], [70, 300, 401]]
-    {
+    for [rows, inputs, outputs] in [
+        [1, 1, 1],
+        [1, 16, 9],
+        [2, 33, 4],
+        [5, 172, 64],
+        [6, 40, 31],
+        [13, 64, 7],
+        [70, 300, 401],
+        [7, 1100, 9],
+    ] {
         let (x, w) = (numbers(rows * inputs, 1), numbers(outputs * inputs, 2));
         let halves: Vec<f16> = w.iter().map(|&w| f16::from_f32(w)).collect();
         let brains: Vec<bf16> = w.iter().map(|&w| bf16::from_f32(w)).collect();
@@ -68,7 +75,12 @@ fn weights_that_share_an_input_are_one_product() {
 
 #[test]
 fn a_row_has_the_same_bits_in_any_batch_and_on_any_threads() {
-    let (inputs, outputs) = (203, 517);
+    // Rows of one block and of several.
+    same_bits(203, 517);
+    same_bits(2 * BLOCK + 203, 41);
+}
+
+fn same_bits(inputs: usize, outputs: usize) {
     let (x, w) = (numbers(41 * inputs, 1), numbers(outputs * inputs, 2));
     let all = product(41, inputs, &x, WeightData::F32(&w));
     for rows in 1..=9 {

@@ -3,24 +3,20 @@
 //!
 //! With one or two rows of input the time is that of reading, and a tile takes one row of the weight: one
 //! stream from memory, which the machine fetches ahead by itself, twice as fast as four side by side. With
-//! more rows the time is that of loading registers, and a tile takes four rows of the weight, one of the
-//! four sums of every pair at a time. Where step k is added depends on k alone, whatever the tile, so that a
-//! number of the result has the same bits in a product of one row and in one of a hundred.
+//! more rows tiles are wide (see `wide`).
 
+use super::sums::{SUMS, add_rest};
 use super::weight::{Format, WeightData};
+use super::wide::{WideTile, wide_tile};
 use crate::InstructionSet;
-use crate::lanes::{Lanes, Portable, prefetch_second};
+use crate::lanes::{Lanes, Portable};
 
-/// Rows of the input in the tallest tile that is compiled: 24 of AVX-512's 32 registers are sums then.
-const ROWS: usize = 6;
-/// Registers of partial sums for one pair of rows: enough to hide the latency of an addition.
-const SUMS: usize = 4;
+/// Rows of the input from which tiles are wide.
+pub(super) const WIDE: usize = 3;
 /// Rows of the weight in a wide tile.
 pub(super) const COLUMNS: usize = 4;
-/// Rows of the input from which a wide tile is the faster one.
-pub(super) const WIDE: usize = 3;
-/// Numbers of the widest register.
-const WIDEST: usize = 16;
+/// Rows of the input in the tallest tile that is compiled.
+const ROWS: usize = 6;
 
 /// What one tile reads and writes.
 pub(super) struct Tile {
@@ -38,45 +34,62 @@ pub(super) struct Tile {
     pub(super) out_stride: usize,
 }
 
-/// A tile of a certain number of rows, compiled for an instruction set and a format of weights.
+/// A tile compiled for an instruction set and a format of weights.
 ///
 /// # Safety
 /// The machine has the instruction set, and the tile's pointers are valid for what its fields say.
-pub(super) type TileFunction = unsafe fn(&Tile);
+pub(super) type TileFunction<T> = unsafe fn(&T);
 
-/// The tiles of one instruction set and one format: for 1, 2, … rows, with one row of the weight and with
-/// [`COLUMNS`].
-pub(super) type Tiles = [[TileFunction; 2]; ROWS];
+/// The tiles of one instruction set and one format.
+pub(super) struct Tiles {
+    /// For 1, 2, … rows and one row of the weight.
+    pub(super) narrow: [TileFunction<Tile>; WIDE - 1],
+    /// For 1, 2, … rows, with one row of the weight and with [`COLUMNS`].
+    pub(super) wide: [[TileFunction<WideTile>; 2]; ROWS],
+}
 
-/// Rows of the tallest tile whose sums the machine's registers hold.
+/// Rows of the tallest tile whose sums the machine's registers hold, beside what they are made of.
 pub(super) fn tallest() -> usize {
     match InstructionSet::detect() {
-        InstructionSet::Avx512 => ROWS,
-        _ => ROWS / 3,
+        InstructionSet::Avx512 => 6,
+        InstructionSet::Avx2 => 3,
+        InstructionSet::Portable => 2,
+    }
+}
+
+/// Numbers of the machine's registers.
+pub(super) fn lanes() -> usize {
+    match InstructionSet::detect() {
+        InstructionSet::Avx512 => 16,
+        InstructionSet::Avx2 => 8,
+        InstructionSet::Portable => Portable::WIDTH,
     }
 }
 
 /// The tiles for the machine and a weight.
 pub(super) fn tiles(weight: WeightData<'_>) -> &'static Tiles {
     macro_rules! table {
-        ($function:ident, $format:ty) => {{
-            const TILES: &Tiles = &[
-                [$function::<$format, 1, 1>, $function::<$format, 1, COLUMNS>],
-                [$function::<$format, 2, 1>, $function::<$format, 2, COLUMNS>],
-                [$function::<$format, 3, 1>, $function::<$format, 3, COLUMNS>],
-                [$function::<$format, 4, 1>, $function::<$format, 4, COLUMNS>],
-                [$function::<$format, 5, 1>, $function::<$format, 5, COLUMNS>],
-                [$function::<$format, 6, 1>, $function::<$format, 6, COLUMNS>],
-            ];
+        ($module:ident, $format:ty) => {{
+            const TILES: &Tiles = &Tiles {
+                narrow: [$module::narrow::<$format, 1>, $module::narrow::<$format, 2>],
+                wide: [
+                    [$module::wide::<$format, 1, 1>, $module::wide::<$format, 1, COLUMNS>],
+                    [$module::wide::<$format, 2, 1>, $module::wide::<$format, 2, COLUMNS>],
+                    [$module::wide::<$format, 3, 1>, $module::wide::<$format, 3, COLUMNS>],
+                    [$module::wide::<$format, 4, 1>, $module::wide::<$format, 4, COLUMNS>],
+                    [$module::wide::<$format, 5, 1>, $module::wide::<$format, 5, COLUMNS>],
+                    [$module::wide::<$format, 6, 1>, $module::wide::<$format, 6, COLUMNS>],
+                ],
+            };
             TILES
         }};
     }
     macro_rules! tables {
-        ($function:ident) => {
+        ($module:ident) => {
             match weight {
-                WeightData::F32(_) => table!($function, f32),
-                WeightData::F16(_) => table!($function, half::f16),
-                WeightData::Bf16(_) => table!($function, half::bf16),
+                WeightData::F32(_) => table!($module, f32),
+                WeightData::F16(_) => table!($module, half::f16),
+                WeightData::Bf16(_) => table!($module, half::bf16),
             }
         };
     }
@@ -89,110 +102,34 @@ pub(super) fn tiles(weight: WeightData<'_>) -> &'static Tiles {
     }
 }
 
+/// Defines the tiles of an instruction set.
+macro_rules! tiles_of {
+    ($module:ident, $register:ty $(, $features:literal)?) => {
+        mod $module {
+            use super::{Format, Tile, WideTile, tile, wide_tile};
+
+            $(#[target_feature(enable = $features)])?
+            pub(super) unsafe fn narrow<F: Format, const ROWS: usize>(what: &Tile) {
+                // SAFETY: the caller's promise.
+                unsafe { tile::<$register, F, ROWS>(what) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            pub(super) unsafe fn wide<F: Format, const ROWS: usize, const COLUMNS: usize>(
+                what: &WideTile,
+            ) {
+                // SAFETY: the caller's promise.
+                unsafe { wide_tile::<$register, F, ROWS, COLUMNS>(what) }
+            }
+        }
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-unsafe fn avx512<F: Format, const ROWS: usize, const COLUMNS: usize>(what: &Tile) {
-    // SAFETY: the caller's promise.
-    unsafe { either::<std::arch::x86_64::__m512, F, ROWS, COLUMNS>(what) }
-}
-
+tiles_of!(avx512, std::arch::x86_64::__m512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c");
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn avx2<F: Format, const ROWS: usize, const COLUMNS: usize>(what: &Tile) {
-    // SAFETY: the caller's promise.
-    unsafe { either::<std::arch::x86_64::__m256, F, ROWS, COLUMNS>(what) }
-}
-
-unsafe fn portable<F: Format, const ROWS: usize, const COLUMNS: usize>(what: &Tile) {
-    // SAFETY: the caller's promise.
-    unsafe { either::<Portable, F, ROWS, COLUMNS>(what) }
-}
-
-/// See [`TileFunction`].
-#[inline(always)]
-unsafe fn either<V: Lanes, F: Format, const ROWS: usize, const COLUMNS: usize>(what: &Tile) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if COLUMNS == 1 { tile::<V, F, ROWS>(what) } else { wide_tile::<V, F, ROWS, COLUMNS>(what) }
-    }
-}
-
-/// A tile of several rows of the weight.
-///
-/// # Safety
-/// As [`TileFunction`].
-#[inline(always)]
-unsafe fn wide_tile<V: Lanes, F: Format, const ROWS: usize, const COLUMNS: usize>(what: &Tile) {
-    let depth = what.depth;
-    let weight = what.weight.cast::<F>();
-    let whole = depth / (SUMS * V::WIDTH) * (SUMS * V::WIDTH);
-    // SAFETY: the caller's promise; every access stays in the rows, and prefetches read nothing.
-    unsafe {
-        let mut partial = [[[V::splat(0.0); SUMS]; COLUMNS]; ROWS];
-        // The next tile's rows lie behind this one's: they are asked for from first to last, as one stream.
-        let mut ahead = weight.wrapping_add(COLUMNS * depth).cast::<f32>();
-        for sum in 0..SUMS {
-            let mut sums = [[V::splat(0.0); COLUMNS]; ROWS];
-            let mut step = sum * V::WIDTH;
-            while step < whole {
-                let mut numbers = [V::splat(0.0); COLUMNS];
-                for (column, number) in numbers.iter_mut().enumerate() {
-                    *number = F::load::<V>(weight.add(column * depth + step));
-                }
-                for line in 0..(COLUMNS * V::WIDTH * size_of::<F>()).div_ceil(64) {
-                    prefetch_second(ahead.wrapping_add(16 * line));
-                }
-                ahead = ahead.wrapping_add(COLUMNS * V::WIDTH * size_of::<F>() / 4);
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let input = V::load(what.input.add(row * what.input_stride + step));
-                    for column in 0..COLUMNS {
-                        sums[column] = input.mul_add(numbers[column], sums[column]);
-                    }
-                }
-                step += SUMS * V::WIDTH;
-            }
-            for (partial, sums) in partial.iter_mut().zip(&sums) {
-                for (partial, value) in partial.iter_mut().zip(sums) {
-                    partial[sum] = *value;
-                }
-            }
-        }
-        for (row, partial) in partial.iter().enumerate() {
-            for (column, sums) in partial.iter().enumerate() {
-                let mut total = sums[0].add(sums[1]).add(sums[2].add(sums[3]));
-                let input = what.input.add(row * what.input_stride);
-                total = add_rest::<V, F>(total, input, weight.add(column * depth), whole, depth);
-                let bias = if what.bias.is_null() { 0.0 } else { *what.bias.add(column) };
-                *what.out.add(row * what.out_stride + column) = total.sum() + bias;
-            }
-        }
-    }
-}
-
-/// A total with the steps from `from` on, fewer than four registers hold.
-///
-/// # Safety
-/// As [`TileFunction`].
-#[inline(always)]
-unsafe fn add_rest<V: Lanes, F: Format>(
-    mut total: V,
-    input: *const f32,
-    weight: *const F,
-    from: usize,
-    depth: usize,
-) -> V {
-    let mut step = from;
-    while step < depth {
-        let n = (depth - step).min(V::WIDTH);
-        // SAFETY: the caller's promise; `n` numbers are left in both rows.
-        unsafe {
-            let number = load_some::<V, F>(weight.add(step), n);
-            total = load_some::<V, f32>(input.add(step), n).mul_add(number, total);
-        }
-        step += n;
-    }
-    total
-}
+tiles_of!(avx2, std::arch::x86_64::__m256, "avx2,fma,f16c");
+tiles_of!(portable, crate::lanes::Portable);
 
 /// A tile of one row of the weight.
 ///
@@ -230,28 +167,9 @@ unsafe fn tile<V: Lanes, F: Format, const ROWS: usize>(what: &Tile) {
         }
         let bias = if what.bias.is_null() { 0.0 } else { *what.bias };
         for (row, total) in totals.iter().enumerate() {
-            let input = what.input.add(row * what.input_stride);
-            let total = add_rest::<V, F>(*total, input, weight, step, depth);
+            let input = what.input.add(row * what.input_stride + step);
+            let total = add_rest::<V, F>(*total, input, weight.add(step), depth - step);
             *what.out.add(row * what.out_stride) = total.sum() + bias;
         }
-    }
-}
-
-/// The first `n` numbers of a register, zeros after them.
-///
-/// # Safety
-/// As [`TileFunction`]; `n` numbers can be read.
-#[inline(always)]
-unsafe fn load_some<V: Lanes, F: Format>(from: *const F, n: usize) -> V {
-    // SAFETY: the caller's promise; `numbers` holds the widest register.
-    unsafe {
-        if n == V::WIDTH {
-            return F::load::<V>(from);
-        }
-        let mut numbers = [0.0_f32; WIDEST];
-        for (at, number) in numbers[..n].iter_mut().enumerate() {
-            *number = (*from.add(at)).into();
-        }
-        V::load(numbers.as_ptr())
     }
 }

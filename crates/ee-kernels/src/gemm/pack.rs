@@ -39,6 +39,21 @@ pub(super) unsafe fn pack_panel(
         unsafe { clear(panel, width.next_multiple_of(16).min(stride), depth, stride) };
         return;
     }
+    #[cfg(target_arch = "x86_64")]
+    if set == InstructionSet::Avx2 {
+        for at in (0..width).step_by(8) {
+            let (some, room) = ((width - at).min(8), (stride - at).min(8));
+            // SAFETY: the caller's promise, for the lines from `at` on.
+            unsafe {
+                let from = start.add(at * lines.line_stride);
+                let to = panel.add(at);
+                transpose_8_lines(from, lines.line_stride, some, depth, room, stride, to);
+            }
+        }
+        // SAFETY: inside the panel.
+        unsafe { clear(panel, width.next_multiple_of(8).min(stride), depth, stride) };
+        return;
+    }
     let _ = set;
     // SAFETY: the caller's promise, in blocks of steps so that each line's cache line is used whole.
     unsafe {
@@ -152,6 +167,65 @@ unsafe fn transpose_lines(
             transpose_16(&mut block);
             for (step, &row) in block.iter().enumerate().take(steps) {
                 _mm512_mask_storeu_ps(panel.add((from + step) * stride), columns, row);
+            }
+        }
+    }
+}
+
+/// Packs up to 8 contiguous lines, 8 steps at a time; places up to `room` become 0.
+///
+/// # Safety
+/// As [`pack_panel`], with `lines <= room <= 8`.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn transpose_8_lines(
+    start: *const f32,
+    line_stride: usize,
+    lines: usize,
+    depth: usize,
+    room: usize,
+    stride: usize,
+    panel: *mut f32,
+) {
+    use std::arch::x86_64::{
+        _mm_castps_pd, _mm_storel_pd, _mm_storeu_ps, _mm256_castps256_ps128, _mm256_extractf128_ps,
+        _mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+    };
+
+    use crate::lanes::transpose_8;
+
+    let whole = depth / 8 * 8;
+    // SAFETY: loads are of lines and steps that exist, stores of the panel's room.
+    unsafe {
+        for from in (0..whole).step_by(8) {
+            let mut block = [_mm256_setzero_ps(); 8];
+            for (line, row) in block.iter_mut().enumerate().take(lines) {
+                *row = _mm256_loadu_ps(start.add(line * line_stride + from));
+            }
+            transpose_8(&mut block);
+            for (step, &row) in block.iter().enumerate() {
+                let to = panel.add((from + step) * stride);
+                match room {
+                    8 => _mm256_storeu_ps(to, row),
+                    6 => {
+                        _mm_storeu_ps(to, _mm256_castps256_ps128(row));
+                        _mm_storel_pd(
+                            to.add(4).cast(),
+                            _mm_castps_pd(_mm256_extractf128_ps::<1>(row)),
+                        );
+                    }
+                    _ => {
+                        let mut numbers = [0.0_f32; 8];
+                        _mm256_storeu_ps(numbers.as_mut_ptr(), row);
+                        to.copy_from_nonoverlapping(numbers.as_ptr(), room);
+                    }
+                }
+            }
+        }
+        for step in whole..depth {
+            for line in 0..room {
+                let number = if line < lines { *start.add(line * line_stride + step) } else { 0.0 };
+                *panel.add(step * stride + line) = number;
             }
         }
     }

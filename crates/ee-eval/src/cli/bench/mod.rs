@@ -6,6 +6,7 @@ mod encoder;
 mod exits;
 mod promise;
 mod speculate;
+mod translate;
 
 use clap::{Args, Subcommand};
 use ee_models::arch::llama::{LLAMA, LlamaConfig, LlamaSizes, Loaded, random};
@@ -46,6 +47,9 @@ enum Benchmark {
     /// Self-speculation beside plain decoding with a Llama of random weights whose layers above the draft exit
     /// change little; prints one JSON line.
     Speculate(speculate::Flags),
+    /// Translating with an encoder-decoder of Marian's shape and random weights, greedily or with beams; prints one
+    /// JSON line.
+    Translate(translate::Flags),
     /// How often what `recommend` recommends in simulated worlds is what it is said to be; prints one JSON line.
     Promise(promise::Flags),
 }
@@ -58,6 +62,7 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
         Benchmark::Decode(flags) => decoder::decode(flags)?,
         Benchmark::Exits(flags) => exits::run(flags)?,
         Benchmark::Speculate(flags) => speculate::run(flags)?,
+        Benchmark::Translate(flags) => translate::run(flags)?,
         Benchmark::Promise(flags) => promise::run(flags)?,
     };
     ee_files::say!("{line}");

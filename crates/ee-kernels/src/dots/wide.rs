@@ -75,8 +75,8 @@ pub(super) unsafe fn wide_tile<V: Lanes, F: Format, const ROWS: usize, const COL
                 }
                 for column in 0..COLUMNS {
                     let number = F::load::<V>(at.add(column * depth));
-                    for row in 0..ROWS {
-                        sums[row][column] = rows[row].mul_add(number, sums[row][column]);
+                    for (sums, row) in sums.iter_mut().zip(rows) {
+                        sums[column] = row.mul_add(number, sums[column]);
                     }
                 }
                 input = input.add(ROWS * V::WIDTH);

@@ -30,6 +30,16 @@ fn planned_mib(playground: &Playground, more: &[&str]) -> f64 {
     line.split_whitespace().nth(3).unwrap().parse::<f64>().unwrap() * 1024.0
 }
 
+/// The most memory that a run took.
+fn peak_mib(playground: &Playground, output: &str) -> f64 {
+    let log = std::fs::read_to_string(playground.path(output).join("log.jsonl")).unwrap();
+    let peaks = log.lines().filter_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["clock"]["peak_memory_mib"].as_f64()
+    });
+    peaks.fold(0.0, f64::max)
+}
+
 #[test]
 fn plans_are_within_a_tenth_of_what_runs_take() {
     let wide = "layers = 6\nd_model = 320\nheads = 5\ninner = 864";
@@ -43,13 +53,17 @@ fn plans_are_within_a_tenth_of_what_runs_take() {
         ];
         for (run, more) in runs.into_iter().take(if name == "wide" { 3 } else { 1 }) {
             // A joint run takes what a plain one takes: a plan need not be told.
-            succeeded(&playground.train(run, &[&["--joint"], more].concat()));
-            let log = std::fs::read_to_string(playground.path(run).join("log.jsonl")).unwrap();
-            let peaks = log.lines().filter_map(|line| {
-                let line: serde_json::Value = serde_json::from_str(line).unwrap();
-                line["clock"]["peak_memory_mib"].as_f64()
-            });
-            let measured = peaks.fold(0.0, f64::max);
+            // What threads free and take at once moves a peak by a fifth where layers run again: the middle of three.
+            let times = if run == "checkpointed" { 3 } else { 1 };
+            let mut peaks: Vec<f64> = (0..times)
+                .map(|time| {
+                    let output = format!("{run}-{time}");
+                    succeeded(&playground.train(&output, &[&["--joint"], more].concat()));
+                    peak_mib(&playground, &output)
+                })
+                .collect();
+            peaks.sort_by(f64::total_cmp);
+            let measured = peaks[times / 2];
             let ratio = planned_mib(&playground, more) / measured;
             eprintln!("{name}, {run}: planned / measured = {ratio:.3} of {measured:.0} MiB");
             assert!((0.9..=1.1).contains(&ratio), "{name}, {run}: {ratio} of {measured} MiB");

@@ -5,6 +5,7 @@ mod circles;
 mod floors;
 mod modules;
 mod names;
+mod reached;
 mod sizes;
 mod source;
 mod unsafe_code;

@@ -294,5 +294,4 @@ pub(crate) fn agreement_per_exit(trace: &Trace) -> Vec<f64> {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

@@ -119,6 +119,14 @@ impl EvalError {
         |source| Self::Io { action: "read", path: path.to_owned(), source }
     }
 
+    /// What the engine says of a batch, as [`EvalError::of_batch`].
+    pub(crate) fn of_examples(self, example: impl FnOnce(usize) -> usize) -> Self {
+        match self {
+            Self::Model(error) => Self::of_batch(error, example),
+            other => other,
+        }
+    }
+
     /// What ee-models says of a batch, in the numbers of its examples; `example` gives a row's.
     pub(crate) fn of_batch(
         error: impl Into<ee_models::Error>,

@@ -19,4 +19,13 @@ impl Interrupt {
     pub(crate) fn is_pressed(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// Ends work of which nothing is kept.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.is_pressed() {
+            let what = "interrupted: nothing is kept".to_owned();
+            return Err(EvalError::Interrupted { what });
+        }
+        Ok(())
+    }
 }

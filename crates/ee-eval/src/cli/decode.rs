@@ -203,7 +203,7 @@ fn show(results: &DecodeResults, subject: &DecoderSubject, flags: &Flags) -> Res
     let is_terminal = std::io::stdout().is_terminal();
     let shown = flags.shown(results.plain.outputs.len());
     if is_terminal && shown > 0 {
-        ee_files::say!("exits {}\n", legend(results.facts.layers).terminal());
+        ee_files::say!("exits {}\n", legend(results.facts.run.layers).terminal());
     }
     for passage in report::passages(results, subject.tokenizer(), shown)? {
         ee_files::say!("{}", passage.title);

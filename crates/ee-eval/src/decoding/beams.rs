@@ -62,10 +62,7 @@ impl Beams {
             ..BeamOptions::new(size, rule.0, reach.max_new_tokens, ends)
         };
         let found = beam::beams(subject.model(), prompts, &options);
-        let found = found.map_err(|error| match EvalError::from(error) {
-            EvalError::Model(error) => EvalError::of_batch(error, number),
-            other => other,
-        })?;
+        let found = found.map_err(|error| EvalError::from(error).of_examples(number))?;
         let of_prompt = |hypotheses: Vec<Hypothesis>| {
             hypotheses.into_iter().map(|of| found_text(subject, of, reach.stop)).collect()
         };

@@ -148,12 +148,8 @@ impl<'a> Prompts<'a> {
             ends: ends.to_vec(),
             first_number: batch[0] as u64,
         };
-        let named = |error: EvalError| match error {
-            EvalError::Model(error) => {
-                EvalError::of_batch(error, |row| self.material.number(batch[row]))
-            }
-            other => other,
-        };
+        let number = |row: usize| self.material.number(batch[row]);
+        let named = |error: EvalError| error.of_examples(number);
         let mut said = Said::default();
         match runner {
             Runner::Plain => {
@@ -170,10 +166,7 @@ impl<'a> Prompts<'a> {
                 said.tally = found.tally;
             }
         }
-        if self.interrupt.is_pressed() {
-            let what = "interrupted: nothing is kept".to_owned();
-            return Err(EvalError::Interrupted { what });
-        }
+        self.interrupt.check()?;
         Ok(said)
     }
 }

@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 
 use ee_decode::ExitRule;
 use ee_decode::rule::Rule;
-use ee_models::loss::Objective;
 use serde::Serialize;
 
 use super::fidelity::Fidelity;
 use super::lengths::mean_rows;
-use super::material::Material;
+use super::material::{Material, RunFacts};
 use super::outputs::Output;
 use super::rounds::{Lap, Tried, Work, tried};
 use super::texts::{Prompts, scored};
@@ -26,7 +25,6 @@ use crate::interrupt::Interrupt;
 use crate::machine::Load;
 use crate::pace::{Pace, Timed};
 use crate::subject::DecoderSubject;
-use crate::trace::{MetricFacts, facts};
 
 /// Everything of one call.
 #[derive(Debug, Serialize)]
@@ -41,24 +39,9 @@ pub(crate) struct BeamResults {
 /// What was run, on what, and how.
 #[derive(Debug, Serialize)]
 pub(crate) struct BeamFacts {
-    pub(crate) model: String,
-    pub(crate) checkpoint_sha256: String,
-    pub(crate) architecture: String,
-    #[serde(with = "facts::objective")]
-    pub(crate) objective: Option<Objective>,
-    pub(crate) layers: usize,
-    /// Layers of the encoder that reads the prompts, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) encoder_layers: Option<usize>,
-    pub(crate) task: Option<[String; 2]>,
-    pub(crate) metrics: Vec<MetricFacts>,
-    pub(crate) max_new_tokens: usize,
+    #[serde(flatten)]
+    pub(crate) run: RunFacts,
     pub(crate) beam: Beams,
-    pub(crate) batch: usize,
-    pub(crate) rounds: usize,
-    pub(crate) weights: String,
-    pub(crate) device: String,
-    pub(crate) version: String,
 }
 
 /// The search at one exit.
@@ -110,7 +93,8 @@ pub(crate) fn run(
         let run = BeamRun::of(material, (rule, exit), tried, &plain_timed, runs.first())?;
         runs.push(run);
     }
-    Ok(BeamResults { facts: facts_of(subject, material, beams), load, runs })
+    let facts = BeamFacts { run: RunFacts::of(subject, material), beam: beams };
+    Ok(BeamResults { facts, load, runs })
 }
 
 /// The exit of a rule that applies to beams.
@@ -128,27 +112,6 @@ fn depth(rule: &ExitRule, layers: usize) -> Result<usize> {
             );
             Err(EvalError::Setting { reason })
         }
-    }
-}
-
-fn facts_of(subject: &DecoderSubject, material: &Material, beam: Beams) -> BeamFacts {
-    let request = &material.request;
-    BeamFacts {
-        model: subject.folder().display().to_string(),
-        checkpoint_sha256: subject.checksum().to_owned(),
-        architecture: subject.architecture().to_owned(),
-        objective: subject.objective(),
-        layers: subject.model().n_layers(),
-        encoder_layers: subject.encoder_layers(),
-        task: request.task.as_ref().map(|task| [task.name.clone(), request.split.clone()]),
-        metrics: material.metric_facts(),
-        max_new_tokens: request.max_new_tokens,
-        beam,
-        batch: material.terms.batch,
-        rounds: material.terms.rounds,
-        weights: subject.weights().to_owned(),
-        device: subject.device().to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
 
@@ -208,10 +171,7 @@ impl Searches<'_> {
         };
         let number = |row: usize| material.number(batches[place][row]);
         let found = self.beams.search(subject, &prompts[place], reach, number)?;
-        if interrupt.is_pressed() {
-            let what = "interrupted: nothing is kept".to_owned();
-            return Err(EvalError::Interrupted { what });
-        }
+        interrupt.check()?;
         Ok(found.into_iter().map(|mut best| best.remove(0)).collect())
     }
 }

@@ -13,7 +13,7 @@ use crate::words::count;
 
 /// A line per exit.
 pub(crate) fn table(results: &BeamResults) -> Table {
-    let metrics = &results.facts.metrics;
+    let metrics = &results.facts.run.metrics;
     let row = |run: &BeamRun| {
         let tokens: usize = run.outputs.iter().map(|of| of.output.tokens.len()).sum();
         let (n, rounds) = (run.outputs.len(), run.pace.speed_up_by_round);
@@ -44,7 +44,7 @@ pub(crate) fn table(results: &BeamResults) -> Table {
         "tokens/s | speed-up | lowest | highest | equal tokens | same tokens | tokens per text | repeated 4-grams | \
          unfinished",
     ));
-    let facts = &results.facts;
+    let facts = &results.facts.run;
     Table {
         file: "beams",
         title: format!("Beam search, {}", beams(results)),
@@ -89,33 +89,13 @@ pub(crate) fn texts(results: &BeamResults, shown: usize) -> String {
 
 /// What a reader should know of the times.
 pub(crate) fn notices(results: &BeamResults) -> Vec<String> {
-    pace::notices(results.load, results.facts.rounds).collect()
+    pace::notices(results.load, results.facts.run.rounds).collect()
 }
 
 /// Writes `results.json`, the table as CSV and the page; returns the path of `report.html`.
 pub(crate) fn write(results: &BeamResults, folder: &Path) -> Result<PathBuf> {
     write_json(&folder.join("results.json"), results)?;
-    let facts = &results.facts;
-    let sha: String = facts.checkpoint_sha256.chars().take(12).collect();
-    let what = match &facts.task {
-        Some([task, split]) => format!("{task} {split}"),
-        None => "the command line".to_owned(),
-    };
-    let metrics: Vec<&str> = facts.metrics.iter().map(|metric| &*metric.signature).collect();
-    let source = format!(
-        "{} ({}, SHA-256 {sha}…, weights in {}), {} of {what}, at most {} each, batch {}, {} on {} with ee-eval {}; \
-         metrics: {}.",
-        facts.model,
-        facts.architecture,
-        facts.weights,
-        count(results.runs[0].outputs.len(), "text"),
-        count(facts.max_new_tokens, "new token"),
-        facts.batch,
-        count(facts.rounds, "round"),
-        facts.device,
-        facts.version,
-        metrics.join("; "),
-    );
+    let source = results.facts.run.source(results.runs[0].outputs.len(), "");
     let page = Page {
         title: "Beam search".into(),
         findings: vec![],

@@ -4,11 +4,10 @@ pub(crate) mod report;
 
 use ee_decode::Settings;
 use ee_decode::rule::Rule;
-use ee_models::loss::Objective;
 use serde::Serialize;
 
 use super::fidelity::Fidelity;
-use super::material::Material;
+use super::material::{Material, RunFacts};
 use super::outputs::Texts;
 use super::record::{Shares, Trial, Trials};
 use super::way::Way;
@@ -17,7 +16,6 @@ use crate::interrupt::Interrupt;
 use crate::machine::{Load, MOST_READ, read_bandwidth};
 use crate::pace::{Pace, Timed};
 use crate::subject::DecoderSubject;
-use crate::trace::{MetricFacts, facts};
 
 /// Everything of one call.
 #[derive(Debug, Serialize)]
@@ -34,31 +32,16 @@ pub(crate) struct DecodeResults {
 /// What was run, on what, and how.
 #[derive(Debug, Serialize)]
 pub(crate) struct DecodeFacts {
-    pub(crate) model: String,
-    pub(crate) checkpoint_sha256: String,
-    pub(crate) architecture: String,
-    #[serde(with = "facts::objective")]
-    pub(crate) objective: Option<Objective>,
-    pub(crate) layers: usize,
-    /// Layers of the encoder that reads the prompts, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) encoder_layers: Option<usize>,
-    pub(crate) task: Option<[String; 2]>,
-    pub(crate) metrics: Vec<MetricFacts>,
-    pub(crate) max_new_tokens: usize,
+    #[serde(flatten)]
+    pub(crate) run: RunFacts,
     pub(crate) min_tokens: usize,
     /// The exits before the last at which gates are read.
     pub(crate) exits: Vec<usize>,
     /// How the head is read before the last exit.
     pub(crate) head: String,
-    pub(crate) batch: usize,
-    pub(crate) rounds: usize,
-    pub(crate) weights: String,
-    pub(crate) device: String,
     /// Bytes per second at which all threads together read as much memory as the weights take; none on
     /// other devices than the CPU.
     pub(crate) read_bytes_per_second: Option<f64>,
-    pub(crate) version: String,
 }
 
 /// One rule with one policy.
@@ -115,29 +98,16 @@ pub(crate) fn run(
 }
 
 fn facts_of(subject: &DecoderSubject, material: &Material, settings: &Settings) -> DecodeFacts {
-    let (model, request) = (subject.model(), &material.request);
+    let model = subject.model();
     let bytes = model.weight_bytes();
     let weights = model.n_layers() * bytes.layer + bytes.head;
     DecodeFacts {
-        model: subject.folder().display().to_string(),
-        checkpoint_sha256: subject.checksum().to_owned(),
-        architecture: subject.architecture().to_owned(),
-        objective: subject.objective(),
-        layers: model.n_layers(),
-        encoder_layers: subject.encoder_layers(),
-        task: request.task.as_ref().map(|task| [task.name.clone(), request.split.clone()]),
-        metrics: material.metric_facts(),
-        max_new_tokens: request.max_new_tokens,
+        run: RunFacts::of(subject, material),
         min_tokens: settings.min_tokens,
         exits: settings.exits.clone(),
         head: settings.head.to_string(),
-        batch: material.terms.batch,
-        rounds: material.terms.rounds,
-        weights: subject.weights().to_owned(),
-        device: subject.device().to_owned(),
         read_bytes_per_second: (subject.device() == "cpu")
             .then(|| read_bandwidth(weights.min(MOST_READ), 3)),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
 
@@ -158,7 +128,7 @@ impl RunResults {
             histogram: left.histogram,
             speed: DecodeSpeed {
                 tokens_per_second,
-                plain_tokens_per_second: plain.tokens_per_second(facts.rounds),
+                plain_tokens_per_second: plain.tokens_per_second(facts.run.rounds),
                 pace,
                 step_speed_up,
                 step_seconds: left.steps.steps.as_secs_f64(),

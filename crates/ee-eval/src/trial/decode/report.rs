@@ -16,7 +16,6 @@ use crate::report::table::{Cell, Table, columns};
 use crate::trace::facts::never_leaving;
 use crate::trial::on_prompts;
 use crate::trial::outputs::{Output, Texts};
-use crate::words::count;
 
 /// Texts per run that the page shows.
 const SHOWN: usize = 20;
@@ -58,9 +57,9 @@ pub(crate) fn speed(results: &DecodeResults) -> Table {
              their weights had to be read from memory.",
             results.plain.outputs.len(),
             rows(results),
-            results.facts.batch,
-            results.facts.rounds,
-            on_prompts(results.facts.encoder_layers.is_some()),
+            results.facts.run.batch,
+            results.facts.run.rounds,
+            on_prompts(results.facts.run.encoder_layers.is_some()),
         ),
         columns: columns(
             "gate | K/V | average exit | tokens/s | plain tokens/s | speed-up | lowest | highest | without prompts | \
@@ -75,14 +74,14 @@ pub(crate) fn notices(results: &DecodeResults) -> Vec<String> {
     let of_runs = results.runs.iter().flat_map(|run| {
         run.notices.iter().map(move |notice| format!("{} with {}: {notice}", run.gate, run.kv))
     });
-    of_runs.chain(pace::notices(results.load, results.facts.rounds)).collect()
+    of_runs.chain(pace::notices(results.load, results.facts.run.rounds)).collect()
 }
 
 /// Which texts were decoded.
 fn rows(results: &DecodeResults) -> String {
     let first = results.plain.outputs.first().map_or(0, |output| output.example);
     let last = results.plain.outputs.last().map_or(0, |output| output.example);
-    match &results.facts.task {
+    match &results.facts.run.task {
         Some([task, split]) => format!("{task} {split}, examples {first} to {last}"),
         None => "from the command line".to_owned(),
     }
@@ -94,9 +93,9 @@ pub(crate) fn fidelity(results: &DecodeResults) -> Table {
         "gate | K/V | same tokens as the full model | first divergence | equal tokens | \
              repeated 4-grams | unfinished",
     );
-    header.extend(results.facts.metrics.iter().map(|metric| metric.name.clone()));
+    header.extend(results.facts.run.metrics.iter().map(|metric| metric.name.clone()));
     let of_texts = |texts: &Texts| {
-        let scores = results.facts.metrics.iter().map(|metric| {
+        let scores = results.facts.run.metrics.iter().map(|metric| {
             let score = texts.scores.iter().find(|score| score.name == metric.name);
             Cell::optional(score.and_then(|score| score.score), 4)
         });
@@ -146,7 +145,7 @@ pub(crate) fn passages(
         .map(|(run, output)| {
             let title = format!("{} with {}: {}", run.gate, run.kv, shortened(&output.prompt));
             let tokens = pieces(tokenizer, output)?;
-            Ok(Passage { title, tokens, layers: results.facts.layers })
+            Ok(Passage { title, tokens, layers: results.facts.run.layers })
         })
         .collect()
 }
@@ -189,29 +188,12 @@ pub(crate) fn shortened(prompt: &str) -> String {
 
 fn page(results: &DecodeResults) -> Page {
     let facts = &results.facts;
-    let sha: String = facts.checkpoint_sha256.chars().take(12).collect();
-    let what = match &facts.task {
-        Some([task, split]) => format!("{task} {split}"),
-        None => "the command line".to_owned(),
-    };
-    let metrics: Vec<&str> = facts.metrics.iter().map(|metric| &*metric.signature).collect();
-    let source = format!(
-        "{} ({}, SHA-256 {sha}…, weights in {}), {} of {what}, at most {} each, the first {} never \
-         leaving, gates read at {:?} by head {}, batch {}, {} on {} with ee-eval {}; metrics: {}.",
-        facts.model,
-        facts.architecture,
-        facts.weights,
-        count(results.plain.outputs.len(), "text"),
-        count(facts.max_new_tokens, "new token"),
-        never_leaving(facts.min_tokens, facts.encoder_layers.is_some()),
-        facts.exits,
-        facts.head,
-        facts.batch,
-        count(facts.rounds, "round"),
-        facts.device,
-        facts.version,
-        metrics.join("; "),
+    let leaving = never_leaving(facts.min_tokens, facts.run.encoder_layers.is_some());
+    let how = format!(
+        "the first {leaving} never leaving, gates read at {:?} by head {}, ",
+        facts.exits, facts.head
     );
+    let source = facts.run.source(results.plain.outputs.len(), &how);
     Page {
         title: "Early exit while decoding".into(),
         findings: vec![],

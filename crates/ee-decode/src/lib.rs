@@ -3,7 +3,8 @@
 //! [`generate`] is plain decoding. [`walk`] lets tokens leave early: one loop for every rule ([`rule`]), every
 //! policy for the keys and values of skipped layers ([`policy`]) and every way to read the head ([`head`]);
 //! texts may differ from the full model's. [`speculate`] drafts with the first layers and verifies with all:
-//! lossless. [`beam`] goes on with the best few beginnings of every text. This crate knows no command line, no file formats but a gate's, and no task.
+//! lossless. [`beam`] goes on with the best few beginnings of every text. This crate knows no command line, no file
+//! formats but a gate's, and no task.
 
 mod ask;
 pub mod beam;
@@ -29,5 +30,5 @@ pub use error::{Error, Result};
 pub use head::HeadChoice;
 pub use policy::PolicyChoice;
 pub use rule::ExitRule;
-pub use settings::Settings;
+pub use settings::{Settings, never_leaving};
 pub use walk::{Decoded, decode};

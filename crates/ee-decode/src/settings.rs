@@ -28,6 +28,12 @@ pub struct Settings {
     pub fitted: Option<Arc<LinearGate>>,
 }
 
+/// Tokens at a text's beginning that never leave, where these many were asked for: a prompt's own pass, which runs every
+/// layer, gives the first one, unless an encoder reads the prompts.
+pub fn never_leaving(min_tokens: usize, has_encoder: bool) -> usize {
+    if has_encoder { min_tokens } else { min_tokens.max(1) }
+}
+
 impl Settings {
     /// The exits that gates can choose from, with the last one, and the outputs of the head.
     pub fn space(&self, model: &dyn Decoder) -> ExitSpace {

@@ -18,7 +18,7 @@ pub use crate::lane::Decoded;
 use crate::lane::{Given, Options, Run, Way, run, select};
 use crate::policy::Filling;
 use crate::rule::Rule;
-use crate::settings::Settings;
+use crate::settings::{Settings, never_leaving};
 use crate::watch::Watcher;
 
 /// Continues every prompt greedily, as [`crate::generate::generate`] does; of the options the choice is
@@ -69,9 +69,8 @@ impl<'s> Leaving<'s> {
     fn advance(&mut self, run: &mut Run<'_>, stream: Stream) -> Result<Vec<Given>, NotFinite> {
         let stream = stream.in_cache_rows((0..run.rows.len()).collect());
         let number = run.rows[0].tokens.len();
-        // A prompt's pass gives the first one: every layer runs for it, whatever the policy.
-        let reads_prompts = run.lane.model.opening().is_empty();
-        let may_leave = number >= self.settings.min_tokens.max(usize::from(reads_prompts));
+        let has_encoder = !run.lane.model.opening().is_empty();
+        let may_leave = number >= never_leaving(self.settings.min_tokens, has_encoder);
         let taken = match self.settings.rule.rule {
             Rule::Ideal if may_leave => self.look_back(run, stream),
             _ => self.look_ahead(run, stream, may_leave),

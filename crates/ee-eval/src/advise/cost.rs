@@ -24,9 +24,13 @@ pub(crate) struct Cost<'a> {
 impl Cost<'_> {
     /// Seconds of plain decoding.
     pub(crate) fn plain(&self) -> f64 {
-        let Times { layer, head, .. } = *self.times;
         let steps = self.trace.position.iter().filter(|&&position| position > 0).count();
-        self.prompts() + steps as f64 * (self.trace.layers() as f64 * layer + head)
+        self.prompts() + steps as f64 * self.step()
+    }
+
+    /// Seconds of a step of plain decoding.
+    fn step(&self) -> f64 {
+        self.trace.layers() as f64 * self.times.layer + self.times.head
     }
 
     /// Seconds where row r leaves at `exits[r]`, found by a gate that is asked in this way.
@@ -47,7 +51,11 @@ impl Cost<'_> {
         let mut seconds = self.prompts();
         for (row, &exit) in exits.iter().enumerate() {
             if self.trace.position[row] == 0 {
-                continue;
+                if !may_leave[row] {
+                    continue;
+                }
+                // A prompt's time holds all layers of the first token, which may leave where there is an encoder.
+                seconds -= self.step();
             }
             let reads = match may_leave[row] {
                 true => watched.read_at().iter().filter(|&&read| read <= exit).count(),
@@ -191,6 +199,21 @@ mod tests {
             cost.exits(&watched, &never, &states, Kv::Nothing),
             100.0 + 7.0 + 3.0 * (4.0 + 3.0 * 0.25 + 3.0)
         );
+    }
+
+    #[test]
+    fn behind_an_encoder_the_first_token_may_leave_too() {
+        let (mut trace, times) = (trace(), times());
+        trace.facts.generation.as_mut().unwrap().encoder_layers = Some(2);
+        let cost = Cost { trace: &trace, times: &times };
+        let watched = Watched::new(&trace, &[1, 2, 3], 0).unwrap();
+        // All five leave at exit 1 after one read; a prompt's 100 hold 4 layers and a head.
+        let sure = watched.exits("confidence:0.5".parse().unwrap());
+        let seconds = cost.exits(&watched, &sure, &asked([3.0, 3.0, 0.0, 0.0]), Kv::Nothing);
+        assert_eq!(seconds, 100.0 - 7.0 + 5.0 * (1.0 + 3.0));
+        let shut = vec![4; 5];
+        let unasked = asked([0.0; 4]);
+        assert_eq!(cost.exits(&watched, &shut, &unasked, Kv::Nothing), cost.plain());
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl<'a> Source<'a> {
     ) -> Result<Option<Observed>> {
         let Wanted { keep, min_tokens, .. } = *self.settings;
         let mut texts = examples(half);
-        texts.retain(|rows| rows.len() > min_tokens.max(1));
+        texts.retain(|rows| rows.len() > half.facts.never_leaving(min_tokens));
         if texts.is_empty() || half.layers() < 2 {
             return Ok(None);
         }

@@ -12,7 +12,6 @@ use crate::output::write_json;
 use crate::report::plot::Plot;
 use crate::report::table::{Cell, Table, columns};
 use crate::report::{Page, provenance};
-use crate::trace::facts::never_leaving;
 use crate::trial::outputs::Output;
 use crate::trial::quality::Quality;
 use crate::trial::way::listed;
@@ -76,16 +75,11 @@ pub(crate) fn table(found: &Recommendation) -> Table {
             100.0 * found.confidence,
             count(found.calibration_texts, "other text"),
             found.state_texts,
-            on_prompts(has_encoder(found)),
+            on_prompts(found.trace.encoder_layers().is_some()),
         ),
         columns: columns(&header),
         rows: rows.collect(),
     }
-}
-
-fn has_encoder(found: &Recommendation) -> bool {
-    let facts = found.trace.generation.as_ref();
-    facts.is_some_and(|facts| facts.encoder_layers.is_some())
 }
 
 /// Which texts were timed.
@@ -224,7 +218,7 @@ pub(crate) fn write(found: &Recommendation, folder: &Path) -> Result<PathBuf> {
         count(found.trials.plain.outputs.len(), "text"),
         found.held_out_texts - found.trials.plain.outputs.len().min(found.held_out_texts),
         count(found.trials.max_new_tokens, "new token"),
-        never_leaving(found.min_tokens, has_encoder(found)),
+        found.trace.never_leaving(found.min_tokens),
         count(found.trials.rounds, "round"),
         found.trials.device,
         found.weights,

@@ -7,9 +7,9 @@
 use burn::tensor::Tensor;
 use ee_decode::gates::{Gate, StateView};
 use ee_decode::lane::Lane;
-use ee_models::Decoder;
 use ee_models::gate::LinearGate;
 use ee_models::kernels::Rows;
+use ee_models::{Decoder, Stream};
 
 use crate::certify::examples;
 use crate::error::{EvalError, Result};
@@ -17,7 +17,8 @@ use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::trace::Trace;
 
-/// Numbers of every row of a trace at the exits 1..N; NaN at a text's first token, which never leaves.
+/// Numbers of every row of a trace at the exits 1..N; NaN at a text's first token where no encoder reads the prompts: it
+/// never leaves.
 #[derive(Debug, Clone)]
 pub(crate) struct StateNumbers {
     /// Exits before the last.
@@ -52,11 +53,11 @@ impl StateNumbers {
             // The last token of a text is not an input.
             let tokens = &trace.gold[rows.start..rows.end - 1];
             let mut wrong = None;
-            run(model, prompt, tokens, |exit, before, state| {
+            run(model, prompt, tokens, |first, exit, before, state| {
                 for (gate, (_, numbers)) in gates.iter().zip(&mut of_gates) {
                     let view =
                         StateView { exit, before: before.clone(), state: state.clone(), fitted };
-                    for (row, number) in (rows.start + 1..).zip(gate.numbers(view)) {
+                    for (row, number) in (rows.start + first..).zip(gate.numbers(view)) {
                         numbers[row * exits + exit - 1] = number;
                         // NaN means a row that never leaves: a state must not say so.
                         if !number.is_finite() {
@@ -95,26 +96,35 @@ impl StateNumbers {
 }
 
 /// Runs some tokens after a prompt through all layers but the last, whose state no gate reads; `see` is given each
-/// exit with the tokens' states one layer before and there, `[tokens, d_model]`.
+/// exit with the states one layer before and there, `[tokens, d_model]`, and which new token the first of them gave.
+/// Where an encoder reads the prompt, the decoder's opening gives the first one in a step like any other.
 fn run(
     model: &dyn Decoder,
     prompt: &[u32],
     tokens: &[u32],
-    mut see: impl FnMut(usize, &Tensor<2>, &Tensor<2>),
+    mut see: impl FnMut(usize, usize, &Tensor<2>, &Tensor<2>),
 ) {
-    if tokens.is_empty() {
+    let opens = !model.opening().is_empty();
+    if tokens.is_empty() && !opens {
         return;
     }
-    let before_last = 0..model.n_layers() - 1;
-    let (mut lane, read) = Lane::begin((model, model.n_layers()), &[prompt.to_vec()], tokens.len());
-    lane.layers(before_last.clone(), read, |_, _| ());
-    // The bits of steps, as where `deferred` layers are made up for.
-    let stream = lane.embed(tokens, 0, Rows::Few);
-    let mut before = stream.hidden.clone();
-    lane.layers(before_last, stream, |exit, stream| {
-        see(exit, &before, &stream.hidden);
-        before = stream.hidden.clone();
-    });
+    let whole = (model, model.n_layers());
+    let (mut lane, read) = Lane::begin(whole, &[prompt.to_vec()], tokens.len());
+    let mut pass = |lane: &mut Lane<'_>, stream: Stream, first: Option<usize>| {
+        let mut before = stream.hidden.clone();
+        lane.layers(0..model.n_layers() - 1, stream, |exit, stream| {
+            if let Some(first) = first {
+                see(first, exit, &before, &stream.hidden);
+                before = stream.hidden.clone();
+            }
+        });
+    };
+    pass(&mut lane, read, opens.then_some(0));
+    if !tokens.is_empty() {
+        // The bits of steps, as where `deferred` layers are made up for.
+        let stream = lane.embed(tokens, 0, Rows::Few);
+        pass(&mut lane, stream, Some(1));
+    }
 }
 
 fn same(key: &'static str, found: usize, expected: usize) -> Result<()> {

@@ -16,7 +16,6 @@ use crate::exits::sweep::{Agreement, RowScores, WholeTexts, best, curve_of};
 use crate::gates::Numbers;
 use crate::report::table::{Cell, threshold};
 use crate::trace::Trace;
-use crate::trace::facts::never_leaving;
 
 /// A trace as gates see it while decoding: read at some exits, the first tokens never leaving.
 pub(crate) struct Watched<'t> {
@@ -88,8 +87,7 @@ impl<'t> Watched<'t> {
     pub(crate) fn of_any(trace: &'t Trace, exits: &[usize], min_tokens: usize) -> Result<Self> {
         let facts = trace.facts.generation.as_ref();
         let limit = facts.map_or(1, |facts| facts.max_new_tokens);
-        let has_encoder = facts.is_some_and(|facts| facts.encoder_layers.is_some());
-        let first = never_leaving(min_tokens, has_encoder);
+        let first = trace.facts.never_leaving(min_tokens);
         let rows: Vec<usize> =
             (0..trace.rows()).filter(|&row| trace.position[row] as usize >= first).collect();
         if rows.is_empty() {

@@ -52,12 +52,6 @@ pub struct GenerationFacts {
     pub encoder_layers: Option<usize>,
 }
 
-/// Tokens at a text's beginning that never leave, where these many were asked for: the first never does where all layers
-/// read the prompt, not an encoder.
-pub(crate) fn never_leaving(min_tokens: usize, has_encoder: bool) -> usize {
-    if has_encoder { min_tokens } else { min_tokens.max(1) }
-}
-
 impl GenerationFacts {
     /// Whether a text's last token may be one that the model did not choose: the end of a text of the longest length.
     pub(crate) fn may_be_forced(&self, position: u32) -> bool {
@@ -209,6 +203,16 @@ impl TraceFacts {
                 Err(EvalError::OtherTrace { key, expected: expected.into(), found: found.into() })
             }
         }
+    }
+
+    /// Layers of the encoder that reads the prompts, where there is one.
+    pub(crate) fn encoder_layers(&self) -> Option<usize> {
+        self.generation.as_ref().and_then(|generation| generation.encoder_layers)
+    }
+
+    /// [`ee_decode::never_leaving`] of these texts.
+    pub(crate) fn never_leaving(&self, min_tokens: usize) -> usize {
+        ee_decode::never_leaving(min_tokens, self.encoder_layers().is_some())
     }
 
     /// How many values a prediction may have: labels, or entries of the vocabulary.

@@ -45,7 +45,7 @@ pub(super) use ee_decode::rule::IDEAL;
 impl TextResults {
     /// Layers of the encoder, where there is one.
     pub(super) fn encoder_layers(&self) -> Option<usize> {
-        self.summary.trace.generation.as_ref().and_then(|facts| facts.encoder_layers)
+        self.summary.trace.encoder_layers()
     }
 
     /// Layers in words: the encoder's before the decoder's, which are the exits.

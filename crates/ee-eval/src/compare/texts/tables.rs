@@ -4,11 +4,10 @@ use super::paper;
 use super::results::{IDEAL, TextComparison, TextResults};
 use crate::report::table::{Cell, Table, columns};
 use crate::tokens::shallowest;
-use crate::trace::facts::never_leaving;
 use crate::trace::facts::objective::word;
 use crate::trial::{Place, Trial, Way, on_prompts};
 use crate::words::count;
-use ee_decode::policy;
+use ee_decode::{never_leaving, policy};
 
 /// Every table, in reading order.
 pub(super) fn all(comparison: &TextComparison) -> Vec<Table> {

@@ -1,5 +1,5 @@
 //! Ideal exits of any number of traces side by side: models, tasks, classifications and generated text in
-//! one table, in the shape of the paper's Tables 1, 7 and 8.
+//! one table, in the shape of the paper's Tables 1, 2, 7 and 8.
 //!
 //! Everything is a function of the traces and of the texts beside them; no model is loaded. Files of
 //! one run (the same checkpoint, task, split and mode) are merged as shards. A score comes from the

@@ -4,11 +4,11 @@ use super::{Generated, MetricScore, Summary};
 use crate::report::table::{Cell, Table};
 use crate::trace::facts::objective::word;
 
-/// One line per trace, in the shape of the paper's Tables 1, 7 and 8.
+/// One line per trace, in the shape of the paper's Tables 1, 2, 7 and 8.
 pub(crate) fn table(summaries: &[Summary]) -> Table {
     Table::of(
         "ideal",
-        "Ideal exits (the paper's Tables 1, 7 and 8)",
+        "Ideal exits (the paper's Tables 1, 2, 7 and 8)",
         "The ideal exit is the shallowest that already gives the last exit's answer: Max and Avg are the deepest and \
          the mean one in layers, Perc the share of predictions that leave before the last exit. Predictions are \
          new tokens of generated text, else examples. Scores are the full model's, \

@@ -8,10 +8,9 @@ use ee_decode::clock::Clock;
 use ee_decode::gates::{self, GATES, STATE_GATES};
 use ee_decode::generate::{Options, Unwatched, Watcher, generate};
 use ee_decode::policy::by_name;
-use ee_decode::sample::{LAYERS, NEW, VOCABULARY, model, options, prompt};
+use ee_decode::sample::{LAYERS, NEW, VOCABULARY, model, options, pair, prompt};
 use ee_decode::{Settings, decode};
-use ee_models::ExitModel;
-use ee_models::arch::llama::Llama;
+use ee_models::Decoder;
 use ee_models::gate::LinearGate;
 use ee_models::signal::{Agreement, Signal};
 
@@ -48,7 +47,7 @@ impl Watcher for Recorder {
 }
 
 /// The model's greedy texts as a trace.
-fn traced(model: &Llama) -> Trace {
+fn traced(model: &dyn Decoder) -> Trace {
     let mut recorder = Recorder::default();
     generate(model, &prompts(), &options(), &mut recorder).unwrap();
     let tokens = recorder.0.concat();
@@ -66,24 +65,26 @@ fn traced(model: &Llama) -> Trace {
     };
     let lengths: Vec<u32> = recorder.0.iter().map(|text| text.len() as u32).collect();
     let mut trace = sample::as_text(trace, &lengths);
-    trace.facts.generation.as_mut().unwrap().max_new_tokens = NEW;
+    let facts = trace.facts.generation.as_mut().unwrap();
+    facts.max_new_tokens = NEW;
+    facts.encoder_layers = model.encoder().map(|encoder| encoder.n_layers());
     let of_prompt = |&example: &u32| prompts()[example as usize].len() as u32;
     trace.prompt_tokens = trace.example.iter().map(of_prompt).collect();
     trace
 }
 
-fn fitted(model: &Llama) -> Arc<LinearGate> {
+fn fitted(model: &dyn Decoder) -> Arc<LinearGate> {
     let weight = model.head_weight().matrix.narrow(0, 0, LAYERS);
     Arc::new(LinearGate::new(weight, vec![0.3; LAYERS]))
 }
 
-fn observed(model: &Llama, trace: &Trace) -> StateNumbers {
+fn observed(model: &dyn Decoder, trace: &Trace) -> StateNumbers {
     let gate = fitted(model);
     let gates = (STATE_GATES, Some(&*gate));
     StateNumbers::observe(model, trace, &prompts(), gates, &Interrupt::default()).unwrap()
 }
 
-fn settings(model: &Llama, rule: ExitRule, exits: &[usize], policy: &str) -> Settings {
+fn settings(model: &dyn Decoder, rule: ExitRule, exits: &[usize], policy: &str) -> Settings {
     Settings {
         rule,
         policy: by_name(policy).unwrap(),
@@ -114,30 +115,39 @@ fn rules() -> Vec<ExitRule> {
 
 #[test]
 fn tokens_leave_as_predicted() {
-    let model = model();
-    let trace = traced(&model);
-    let states = observed(&model, &trace);
+    // Some tokens leave and others do not, of every rule, at either set of exits.
+    assert_eq!(leave_as_predicted(&model(), 2), [2 * rules().len(), 0]);
+}
+
+#[test]
+fn behind_an_encoder_the_first_tokens_leave_as_predicted() {
+    let [split, first] = leave_as_predicted(&pair(), 0);
+    assert!(split > 8 && first > 8, "{split} settings, {first} first tokens by their states");
+}
+
+/// In how many settings some tokens leave and others do not, and how many first tokens gates on states let leave.
+fn leave_as_predicted(model: &dyn Decoder, min_tokens: usize) -> [usize; 2] {
+    let (mut split, mut first) = (0, 0);
+    let trace = traced(model);
+    let states = observed(model, &trace);
     assert!(trace.rows() > 100 && trace.rows() < NEW * prompts().len());
     for exits in [vec![1, 2, 3, 4], vec![2, 4]] {
-        let watched = Watched::new(&trace, &exits, 2).unwrap().with_states(Some(&states));
+        let watched = Watched::new(&trace, &exits, min_tokens).unwrap().with_states(Some(&states));
         for rule in rules() {
             let predicted = watched.exits(rule);
             let live = |policy| {
-                let settings = settings(&model, rule, &exits, policy);
-                decode(
-                    &model,
-                    &prompts(),
-                    &options(),
-                    (&settings, Clock::default()),
-                    &mut Unwatched,
-                )
-                .unwrap()
+                let settings = Settings { min_tokens, ..settings(model, rule, &exits, policy) };
+                decode(model, &prompts(), &options(), (&settings, Clock::default()), &mut Unwatched)
+                    .unwrap()
             };
             // Exits that take no effect: every token.
             let full = live("full");
             assert_eq!(full.exits.concat(), predicted, "{rule} at {exits:?}");
             let different = predicted.iter().filter(|&&exit| exit < LAYERS).count();
-            assert!(different > 5 && different < trace.rows() - 10, "{rule}: {different}");
+            split += usize::from(different > 5 && different < trace.rows() - 10);
+            if rule.gate().is_some_and(|(open, _)| open.gate.is_on_states()) {
+                first += full.exits.iter().filter(|exits| exits[0] < LAYERS).count();
+            }
             // Exits that do: up to the first token that leaves.
             for policy in ["deferred", "recompute", "copy"] {
                 for (ours, full) in live(policy).exits.iter().zip(&full.exits) {
@@ -148,6 +158,7 @@ fn tokens_leave_as_predicted() {
             }
         }
     }
+    [split, first]
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ee_decode::head::HEADS;
+use ee_decode::never_leaving;
 use ee_decode::policy::POLICIES;
 use ee_tasks::TextTokenizer;
 
@@ -13,7 +14,6 @@ use crate::pace;
 use crate::report::Page;
 use crate::report::passage::Passage;
 use crate::report::table::{Cell, Table, columns};
-use crate::trace::facts::never_leaving;
 use crate::trial::on_prompts;
 use crate::trial::outputs::{Output, Texts};
 

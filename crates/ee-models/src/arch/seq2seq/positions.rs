@@ -9,15 +9,18 @@ use super::options::Positions;
 use crate::indices::indices;
 use crate::kernels;
 
-/// Sinusoids of the positions that were asked for so far, in powers of two.
+/// Positions whose sinusoids are kept at most: a configuration may state any number of them.
+const KEPT: usize = 4096;
+
+/// Sinusoids: those of the positions that the model was made for are kept, up to [`KEPT`] of them.
 #[derive(Clone, Debug)]
 pub(super) struct Sinusoids {
     kind: Positions,
     d_model: usize,
     padding: usize,
-    /// Those of the positions that the model was made for, made when they are first asked for.
+    /// The kept ones, made when they are first asked for.
     usual: Arc<OnceLock<Vec<f32>>>,
-    max_positions: usize,
+    n_kept: usize,
 }
 
 impl Sinusoids {
@@ -29,8 +32,8 @@ impl Sinusoids {
         max_positions: usize,
     ) -> Option<Self> {
         let is_sinusoidal = matches!(kind, Positions::Marian | Positions::Fairseq);
-        let usual = Arc::new(OnceLock::new());
-        is_sinusoidal.then_some(Self { kind, d_model, padding, usual, max_positions })
+        let (usual, n_kept) = (Arc::new(OnceLock::new()), max_positions.min(KEPT));
+        is_sinusoidal.then_some(Self { kind, d_model, padding, usual, n_kept })
     }
 
     /// The vectors of some tokens; one without a position has 0.
@@ -41,7 +44,7 @@ impl Sinusoids {
     ) -> Tensor<2> {
         let d = self.d_model;
         let usual = self.usual.get_or_init(|| {
-            let mut table = vec![0.0; self.max_positions * d];
+            let mut table = vec![0.0; self.n_kept * d];
             for (position, vector) in table.chunks_exact_mut(d).enumerate() {
                 self.fill(position, vector);
             }
@@ -102,8 +105,13 @@ struct Buckets {
 }
 
 impl RelativeBias {
-    pub(super) fn new(table: Param<Tensor<2>>, distance: usize, is_bidirectional: bool) -> Self {
-        let [n, _] = table.dims();
+    /// `table` may have no values yet.
+    pub(super) fn new(
+        table: Param<Tensor<2>>,
+        n: usize,
+        distance: usize,
+        is_bidirectional: bool,
+    ) -> Self {
         Self { table, numbers: Buckets { n, distance, is_bidirectional } }
     }
 
@@ -114,9 +122,13 @@ impl RelativeBias {
     pub(super) fn of(&self, first: usize, queries: usize, keys: usize) -> Tensor<3> {
         let table = self.table.val();
         let [_, heads] = table.dims();
-        let slots =
-            (first..first + queries).flat_map(|query| (0..keys).map(move |key| (query, key)));
-        let buckets = slots.map(|(query, key)| self.numbers.of(key as i64 - query as i64));
+        // Of every distance once, from that of the last query and the first key on.
+        let last = (first + queries).saturating_sub(1);
+        let distances = 0..(last + keys).saturating_sub(first);
+        let of_distances: Vec<usize> =
+            distances.map(|at| self.numbers.of(at as i64 - last as i64)).collect();
+        let of_query = |query: usize| &of_distances[last - query..][..keys];
+        let buckets = (first..first + queries).flat_map(of_query).copied();
         let buckets = indices(buckets, &table.device());
         kernels::embedding(table, buckets).transpose().reshape([heads, queries, keys])
     }
@@ -178,5 +190,33 @@ mod tests {
         assert!(fairseq[..4].iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6));
         let far = of(Positions::Marian, 20);
         assert!((far[0] - 20_f32.sin()).abs() < 1e-6, "beyond the usual ones");
+    }
+
+    #[test]
+    fn a_model_of_any_number_of_positions_keeps_a_few_sinusoids() {
+        let many = Sinusoids::new(Positions::Marian, 4, 1, i32::MAX as usize).unwrap();
+        let asked = [Some(3), Some(KEPT)];
+        let at = many.at(asked.into_iter(), &Device::flex()).into_data();
+        assert_eq!(many.usual.get().unwrap().len(), KEPT * 4);
+        let few = Sinusoids::new(Positions::Marian, 4, 1, 2).unwrap();
+        assert_eq!(few.at(asked.into_iter(), &Device::flex()).into_data(), at);
+    }
+
+    #[test]
+    fn a_bias_is_that_of_the_distance_of_its_query_and_key() {
+        let numbers = Buckets { n: 8, distance: 16, is_bidirectional: true };
+        let table: Vec<f32> = (0..16).map(|value| value as f32).collect();
+        let table = Tensor::<2>::from_data(TensorData::new(table, [8, 2]), &Device::flex());
+        let bias = RelativeBias { table: Param::from_tensor(table), numbers };
+        for (first, queries, keys) in [(0, 5, 5), (3, 2, 5), (7, 1, 8), (0, 1, 1)] {
+            let found: Vec<f32> = bias.of(first, queries, keys).into_data().try_into_vec().unwrap();
+            for head in 0..2 {
+                for (query, key) in (0..queries).flat_map(|q| (0..keys).map(move |k| (q, k))) {
+                    let bucket = numbers.of(key as i64 - (first + query) as i64);
+                    let expected = (2 * bucket + head) as f32;
+                    assert_eq!(found[(head * queries + query) * keys + key], expected);
+                }
+            }
+        }
     }
 }

@@ -254,7 +254,7 @@ fn relative_positions(
     let initial: Initial = options.initial(Matrix::PositionBias, sizes);
     let mut scope = scope.enter(names.relative);
     let table = scope.matrix("weight", [buckets, sizes.heads], initial);
-    Some(RelativeBias::new(table, distance, !is_decoder))
+    Some(RelativeBias::new(table, buckets, distance, !is_decoder))
 }
 
 impl Layer {

@@ -27,51 +27,69 @@ impl SpecialTokens {
         json: &Map<String, Value>,
         vocab_size: usize,
     ) -> (Vec<String>, Vec<String>) {
-        let (mut wrong, mut notices) = (Vec::new(), Vec::new());
-        let mut ids = |key: &str| {
-            let value = json.get(key).filter(|value| !value.is_null())?;
-            let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-            if !values.iter().all(|value| value.is_i64() || value.is_u64()) {
-                wrong.push(format!("'{key}' must be token ids, found {value}"));
-                return None;
-            }
-            let usable = |value: &Value| value.as_u64().filter(|&id| id < vocab_size as u64);
-            let ids: Vec<u32> = values.iter().filter_map(usable).map(|id| id as u32).collect();
-            if ids.len() < values.len() {
-                notices.push(format!(
-                    "'{key}' {value}: an id outside the vocabulary of {vocab_size} never occurs"
-                ));
-            }
-            Some(ids)
-        };
-        if let Some(beginning) = ids("bos_token_id") {
+        let mut reader = IdReader::new(json, vocab_size);
+        if let Some(beginning) = reader.ids("bos_token_id") {
             self.beginning = beginning.first().copied();
         }
-        if let Some(ends) = ids("eos_token_id") {
+        if let Some(ends) = reader.ids("eos_token_id") {
             self.ends = ends;
         }
-        (wrong, notices)
+        (reader.wrong, reader.notices)
     }
 }
 
-/// The tokens that `config.json` states, with the family's where it has no such key; and what never occurs.
+/// Token ids of a file, read key by key.
+pub(in crate::arch) struct IdReader<'a> {
+    pub(in crate::arch) json: &'a Map<String, Value>,
+    pub(in crate::arch) vocab_size: usize,
+    /// What is no token id.
+    pub(in crate::arch) wrong: Vec<String>,
+    /// What never occurs.
+    pub(in crate::arch) notices: Vec<String>,
+}
+
+impl<'a> IdReader<'a> {
+    pub(in crate::arch) fn new(json: &'a Map<String, Value>, vocab_size: usize) -> Self {
+        Self { json, vocab_size, wrong: Vec::new(), notices: Vec::new() }
+    }
+
+    /// The ids under a key, within the vocabulary; `None` where there is none or null.
+    pub(in crate::arch) fn ids(&mut self, key: &str) -> Option<Vec<u32>> {
+        let value = self.json.get(key).filter(|value| !value.is_null())?;
+        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        if !values.iter().all(|value| value.is_i64() || value.is_u64()) {
+            self.wrong.push(format!("'{key}' must be token ids, found {value}"));
+            return None;
+        }
+        let vocab_size = self.vocab_size;
+        let usable = |value: &Value| value.as_u64().filter(|&id| id < vocab_size as u64);
+        let ids: Vec<u32> = values.iter().filter_map(usable).map(|id| id as u32).collect();
+        if ids.len() < values.len() {
+            self.notices.push(format!(
+                "'{key}' {value}: an id outside the vocabulary of {vocab_size} never occurs"
+            ));
+        }
+        Some(ids)
+    }
+}
+
+/// The tokens that `config.json` states, with the family's beginning and end where it has no such key; and what never
+/// occurs.
 pub(in crate::arch) fn of_config(
     keys: &mut Keys<'_>,
     json: &Map<String, Value>,
     vocab_size: usize,
-    defaults: Option<[u32; 2]>,
+    [first, last]: [Option<u32>; 2],
 ) -> (SpecialTokens, Vec<String>) {
     let mut special = SpecialTokens::default();
     let (wrong, notices) = special.take(json, vocab_size);
     wrong.into_iter().for_each(|wrong| keys.complain(wrong));
-    if let Some([first, last]) = defaults {
-        let known = |id: &u32| (*id as usize) < vocab_size;
-        if !keys.has("bos_token_id") {
-            special.beginning = Some(first).filter(known);
-        }
-        if !keys.has("eos_token_id") {
-            special.ends = Some(last).filter(known).into_iter().collect();
-        }
+    let known = |id: &u32| (*id as usize) < vocab_size;
+    if !keys.has("bos_token_id") {
+        special.beginning = first.filter(known);
+    }
+    if !keys.has("eos_token_id") {
+        special.ends = last.filter(known).into_iter().collect();
     }
     (special, notices)
 }

@@ -90,7 +90,8 @@ impl LlamaConfig {
         let biases = (family.biases)(&mut keys);
         let (sliding_window, windowed) = (family.windows)(&mut keys, layers);
         let rope = rope::read(&mut keys, head_dim, positions);
-        let (special, notices) = special::of_config(&mut keys, &json, vocab_size, family.special);
+        let usual = family.special.map_or([None; 2], |special| special.map(Some));
+        let (special, notices) = special::of_config(&mut keys, &json, vocab_size, usual);
         let dropout = keys.or_null("attention_dropout", |keys, key| keys.dropout(key, 0.0));
         let not_negative = |x: f64| x >= 0.0;
         let config = Self {

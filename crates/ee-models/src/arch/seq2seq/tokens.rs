@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::arch::{SpecialTokens, special};
+use crate::arch::SpecialTokens;
+use crate::arch::special::{self, IdReader};
 use crate::checkpoint::Keys;
 
 /// What a decoder's texts begin and end with, and what they never hold.
@@ -35,35 +36,8 @@ pub(in crate::arch) struct TokenDefaults {
     pub(super) never_padding: bool,
 }
 
-/// What a file says of tokens, read key by key.
-struct Reader<'a> {
-    json: &'a Map<String, Value>,
-    vocabulary: usize,
-    /// What is no token id.
-    wrong: Vec<String>,
-    notices: Vec<String>,
-}
-
-impl Reader<'_> {
-    /// The ids under a key, within the vocabulary; `None` where there is none or null.
-    fn ids(&mut self, key: &str) -> Option<Vec<u32>> {
-        let value = self.json.get(key).filter(|value| !value.is_null())?;
-        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-        if !values.iter().all(|value| value.is_i64() || value.is_u64()) {
-            self.wrong.push(format!("'{key}' must be token ids, found {value}"));
-            return None;
-        }
-        let known = |value: &Value| value.as_u64().filter(|&id| id < self.vocabulary as u64);
-        let ids: Vec<u32> = values.iter().filter_map(known).map(|id| id as u32).collect();
-        if ids.len() < values.len() {
-            self.notices.push(format!(
-                "'{key}' {value}: an id outside the vocabulary of {} never occurs",
-                self.vocabulary
-            ));
-        }
-        Some(ids)
-    }
-
+/// What a decoder's files say besides the ids of [`IdReader`].
+impl IdReader<'_> {
     fn id(&mut self, key: &str) -> Option<u32> {
         self.ids(key)?.first().copied()
     }
@@ -92,7 +66,7 @@ impl Reader<'_> {
         };
         for word in words {
             match word.as_slice() {
-                [id] if id.as_u64().is_some_and(|id| id < self.vocabulary as u64) => {
+                [id] if id.as_u64().is_some_and(|id| id < self.vocab_size as u64) => {
                     never.extend(id.as_u64().map(|id| id as u32));
                 }
                 _ => self.notices.push(format!(
@@ -114,15 +88,10 @@ impl Tokens {
         padding: usize,
         vocabulary: usize,
     ) -> (Self, Vec<String>) {
-        let (mut special, mut notices) = special::of_config(keys, json, vocabulary, None);
+        let usual = [defaults.beginning, Some(defaults.end)];
+        let (special, mut notices) = special::of_config(keys, json, vocabulary, usual);
         let known = |id: &u32| (*id as usize) < vocabulary;
-        if !keys.has("bos_token_id") {
-            special.beginning = defaults.beginning.filter(known);
-        }
-        if !keys.has("eos_token_id") {
-            special.ends = Some(defaults.end).filter(known).into_iter().collect();
-        }
-        let mut reader = Reader { json, vocabulary, wrong: Vec::new(), notices: Vec::new() };
+        let mut reader = IdReader::new(json, vocabulary);
         let key = "decoder_start_token_id";
         let stated = reader.id(key);
         let start = stated.or_else(|| (defaults.start)(padding as u32, special.beginning));
@@ -164,8 +133,7 @@ impl Tokens {
             return Vec::new();
         }
         let (mut wrong, mut notices) = self.special.take(generation, vocabulary);
-        let json = generation;
-        let mut reader = Reader { json, vocabulary, wrong: Vec::new(), notices: Vec::new() };
+        let mut reader = IdReader::new(generation, vocabulary);
         if let Some(start) = reader.id("decoder_start_token_id") {
             self.start = start;
         }

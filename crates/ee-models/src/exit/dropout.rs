@@ -1,3 +1,5 @@
+use crate::kernels::Dropout;
+
 /// From which every dropout mask of one forward pass follows, so that a resumed run draws the same masks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DropoutKey(u64);
@@ -22,6 +24,16 @@ impl DropoutKey {
     pub fn part(self, number: usize) -> Self {
         Self::new(&[self.0, number as u64])
     }
+}
+
+/// The dropout of one place of the model, as [`DropoutKey::site`] numbers them; none outside training.
+pub(crate) fn dropout_at(
+    key: Option<DropoutKey>,
+    probability: f32,
+    layer: usize,
+    site: u64,
+) -> Dropout {
+    key.map_or(Dropout::NONE, |key| Dropout { probability, seed: key.site(layer, site) })
 }
 
 /// The finalizer of splitmix64 (Steele, Lea & Flood 2014): every input bit reaches every output bit.

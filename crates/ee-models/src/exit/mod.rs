@@ -11,5 +11,6 @@ mod stream;
 
 pub use self::batch::Batch;
 pub use self::dropout::DropoutKey;
+pub(crate) use self::dropout::dropout_at;
 pub use self::model::{Backbone, Decoder, ExitModel, Sublayer, WeightBytes};
 pub use self::stream::{Block, Memory, Placement, Stream};

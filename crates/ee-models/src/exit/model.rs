@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor};
 use super::{Batch, Block, DropoutKey, Stream};
 use crate::cache::{KvCache, LayerKv};
 use crate::kernels::{self, Rows, Weight};
+use crate::layers::Linear;
 
 /// A part of a layer with a residual sum of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -210,6 +211,16 @@ pub struct WeightBytes {
     pub key_value: usize,
     /// The head.
     pub head: usize,
+}
+
+impl WeightBytes {
+    /// Of the matrices of one layer, of those that keys and values are projected by, and of the head.
+    pub(crate) fn of(layer: &[&Linear], key_value: &[&Linear], head: &Weight) -> Self {
+        let bytes = |matrix: &Tensor<2>| matrix.shape().num_elements() * matrix.dtype().size();
+        let sum =
+            |linear: &[&Linear]| linear.iter().map(|linear| bytes(&linear.weight.val())).sum();
+        Self { layer: sum(layer), key_value: sum(key_value), head: bytes(&head.matrix) }
+    }
 }
 
 #[cfg(test)]

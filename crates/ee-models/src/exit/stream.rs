@@ -62,8 +62,8 @@ pub struct Placement {
     pub padding: Arc<[usize]>,
     /// The angles of each token's position, where positions rotate queries and keys.
     pub rotary: Option<Rotary>,
-    /// What is added to the tokens' scores of the slots up to the last of them, where positions are biases, `[heads,
-    /// width, slots]`; a layer makes its own if absent.
+    /// What is added to the tokens' scores of the slots up to the last of them, where positions are biases and slots are
+    /// a cache's, `[heads, width, slots]`; without a cache each layer makes its own.
     pub bias: Option<Tensor<3>>,
     /// How weights are read.
     pub rows: Rows,
@@ -91,6 +91,11 @@ impl Stream {
     /// Number of rows.
     pub fn n_rows(&self) -> usize {
         self.lengths.len()
+    }
+
+    /// Where a decoder's tokens stand.
+    pub(crate) fn placement(&self) -> &Placement {
+        self.placement.as_ref().expect("a decoder's stream knows where its tokens stand")
     }
 
     /// The state of each row's first token, `[batch, d_model]`.

@@ -16,7 +16,7 @@ pub use self::config::{BertSizes, EncoderConfig};
 pub use self::family::{BERT, EncoderFamily, FAMILIES};
 pub use self::labels::{LabelMismatch, LabelOrder, TaskLabels};
 pub use self::load::{Head, Loaded, load, random};
-use crate::exit::{Backbone, Batch, DropoutKey, ExitModel, Stream, Sublayer};
+use crate::exit::{Backbone, Batch, DropoutKey, ExitModel, Stream, Sublayer, dropout_at};
 use crate::indices::indices;
 use crate::kernels::{self, AttentionShape, Dropout, Rows, Weight};
 use crate::layers::{Embedding, FeedForward, Linear, ParameterSource, ResidualNorm, Scope};
@@ -185,11 +185,6 @@ mod site {
     pub(super) const EMBEDDING: u64 = 3;
     pub(super) const BEFORE_HEAD: u64 = 4;
     pub(super) const IN_HEAD: u64 = 5;
-}
-
-/// The dropout of one place; none outside training.
-fn dropout_at(key: Option<DropoutKey>, probability: f32, layer: usize, site: u64) -> Dropout {
-    key.map_or(Dropout::NONE, |key| Dropout { probability, seed: key.site(layer, site) })
 }
 
 impl Backbone for EncoderBackbone {

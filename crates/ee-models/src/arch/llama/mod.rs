@@ -185,7 +185,7 @@ impl LlamaBackbone {
         capacity: usize,
         origins: Option<Arc<[isize]>>,
     ) -> AttentionShape {
-        let Placement { start, padding, .. } = placement(stream);
+        let Placement { start, padding, .. } = stream.placement();
         let Numbers { heads, kv_heads, head_dim, windows, .. } = &self.numbers;
         let held = |(&from, length): (&usize, &usize)| from..start + length;
         let held = padding.iter().zip(stream.lengths.iter()).map(held).collect();
@@ -222,17 +222,9 @@ impl LlamaBackbone {
     fn attended(&self, index: usize, stream: &Stream) -> Tensor<2> {
         let layer = &self.layers[index];
         let normed = layer.attention_norm.forward(stream.hidden.clone());
-        let [query, key, value] = layer.attention_inputs(normed, placement(stream));
+        let [query, key, value] = layer.attention_inputs(normed, stream.placement());
         kernels::attention(query, key, value, None, &self.shape(index, stream, stream.width, None))
     }
-}
-
-fn matrix_bytes(matrix: &Tensor<2>) -> usize {
-    matrix.shape().num_elements() * matrix.dtype().size()
-}
-
-fn placement(stream: &Stream) -> &Placement {
-    stream.placement.as_ref().expect("a decoder's stream knows where its tokens stand")
 }
 
 impl Backbone for LlamaBackbone {
@@ -261,7 +253,7 @@ impl Backbone for LlamaBackbone {
 
     fn sublayer(&self, index: usize, sublayer: Sublayer, stream: Stream) -> Stream {
         let layer = &self.layers[index];
-        let rows = placement(&stream).rows;
+        let rows = stream.placement().rows;
         let added = match sublayer {
             Sublayer::SelfAttention => layer.output.forward(self.attended(index, &stream), rows),
             Sublayer::FeedForward => {
@@ -279,7 +271,7 @@ impl Backbone for LlamaBackbone {
     /// The sum of both parts with the residual sum between them and its norm in one pass.
     fn layer(&self, index: usize, stream: Stream) -> Stream {
         let attended = self.attended(index, &stream);
-        let rows = placement(&stream).rows;
+        let rows = stream.placement().rows;
         let hidden = self.layers[index].finish(stream.hidden.clone(), attended, rows);
         Stream { hidden, ..stream }
     }
@@ -330,7 +322,7 @@ impl Decoder for Llama {
 
     fn layer_with(&self, index: usize, stream: Stream, cache: &mut LayerKv) -> Stream {
         let layer = &self.backbone.layers[index];
-        let placement = placement(&stream);
+        let placement = stream.placement();
         let normed = layer.attention_norm.forward(stream.hidden.clone());
         let [query, key, value] = layer.attention_inputs(normed, placement);
         let rows = placement.cache_rows.as_deref();
@@ -344,7 +336,7 @@ impl Decoder for Llama {
 
     fn write_kv(&self, index: usize, stream: &Stream, cache: &mut LayerKv) {
         let layer = &self.backbone.layers[index];
-        let placement = placement(stream);
+        let placement = stream.placement();
         let normed = layer.attention_norm.forward(stream.hidden.clone());
         let layers = [&layer.key, &layer.value];
         let [key, value] = Linear::forward_all(layers, normed, placement.rows);
@@ -354,14 +346,8 @@ impl Decoder for Llama {
     }
 
     fn weight_bytes(&self) -> WeightBytes {
-        let bytes = |matrices: &[&Linear]| -> usize {
-            matrices.iter().map(|matrix| matrix_bytes(&matrix.weight.val())).sum()
-        };
         let Layer { query, key, value, output, gate, up, down, .. } = &self.backbone.layers[0];
-        WeightBytes {
-            layer: bytes(&[query, key, value, output, gate, up, down]),
-            key_value: bytes(&[key, value]),
-            head: matrix_bytes(&self.head_weight().matrix),
-        }
+        let layer = [query, key, value, output, gate, up, down];
+        WeightBytes::of(&layer, &[key, value], &self.head_weight())
     }
 }

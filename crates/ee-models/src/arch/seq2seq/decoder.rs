@@ -9,7 +9,6 @@ use super::parts::Attention;
 use crate::cache::{KvCache, LayerKv, MemoryKv};
 use crate::exit::{Backbone, Batch, Block, Decoder, ExitModel, Placement, Stream, WeightBytes};
 use crate::kernels::{self, AttentionShape, Dropout, Rows};
-use crate::layers::Linear;
 
 impl Seq2Seq {
     /// A block of states at its slots.
@@ -59,14 +58,6 @@ impl Seq2Seq {
         let attended = kernels::attention(query, key, value, None, &shape);
         part.output.forward(attended, placement.rows)
     }
-}
-
-fn placement(stream: &Stream) -> &Placement {
-    stream.placement.as_ref().expect("a decoder's stream knows where its tokens stand")
-}
-
-fn bytes(matrix: &Tensor<2>) -> usize {
-    matrix.shape().num_elements() * matrix.dtype().size()
 }
 
 impl Decoder for Seq2Seq {
@@ -139,7 +130,7 @@ impl Decoder for Seq2Seq {
 
     fn layer_with(&self, index: usize, stream: Stream, cache: &mut LayerKv) -> Stream {
         let layer = &self.decoder.layers[index];
-        let placement = placement(&stream);
+        let placement = stream.placement();
         let (own, cross) = (&layer.attention, layer.cross_attention());
         let (added, shape) = Self::attended(own, &stream, placement, cache);
         let state = own.residual.after(added, stream.hidden.clone(), Dropout::NONE);
@@ -154,7 +145,7 @@ impl Decoder for Seq2Seq {
 
     fn write_kv(&self, index: usize, stream: &Stream, cache: &mut LayerKv) {
         let part = &self.decoder.layers[index].attention;
-        let placement = placement(stream);
+        let placement = stream.placement();
         let normed = part.residual.before(&stream.hidden);
         let [key, value] = part.keys_and_values(normed, placement.rows);
         let rows = placement.cache_rows.as_deref();
@@ -163,13 +154,7 @@ impl Decoder for Seq2Seq {
 
     fn weight_bytes(&self) -> WeightBytes {
         let layer = &self.decoder.layers[0];
-        let sum = |matrices: &[&Linear]| -> usize {
-            matrices.iter().map(|matrix| bytes(&matrix.weight.val())).sum()
-        };
-        WeightBytes {
-            layer: sum(&layer.matrices_of_step()),
-            key_value: sum(&[&layer.attention.key, &layer.attention.value]),
-            head: bytes(&self.head_weight().matrix),
-        }
+        let key_value = [&layer.attention.key, &layer.attention.value];
+        WeightBytes::of(&layer.matrices_of_step(), &key_value, &self.head_weight())
     }
 }

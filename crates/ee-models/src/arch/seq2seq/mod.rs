@@ -32,9 +32,11 @@ use self::initial::Matrix;
 pub use self::load::{Loaded, load, random};
 pub use self::options::{Dropouts, NormKind, Options, Positions, Sharing, StackSizes, Start};
 pub use self::sizes::Seq2SeqSizes;
-use self::stack::{Stack, dropout_at, no_padding, site, whole_positions};
+use self::stack::{Stack, site, whole_positions};
 pub use self::tokens::Tokens;
-use crate::exit::{Backbone, Batch, DropoutKey, ExitModel, Placement, Stream, Sublayer};
+use crate::exit::{
+    Backbone, Batch, DropoutKey, ExitModel, Placement, Stream, Sublayer, dropout_at,
+};
 use crate::kernels::{self, Rows, Weight};
 use crate::layers::{Embedding, Linear, ParameterSource, Scope};
 
@@ -52,6 +54,9 @@ pub struct Seq2Seq {
     head: Option<Linear>,
     /// Added to the logits and not trained, `[1, vocabulary]`.
     final_bias: Option<Param<Tensor<2>>>,
+    /// Added to the logits where an answer is chosen, if any token never is one; a constant, which goes where the
+    /// model goes, `[vocabulary]`.
+    never: Option<Tensor<1>>,
     #[module(skip)]
     numbers: Numbers,
 }
@@ -61,13 +66,11 @@ pub struct Seq2Seq {
 struct Numbers {
     /// What the head reads is multiplied by it.
     head_scale: f64,
-    head_dropout: f64,
+    head_dropout: f32,
     max_positions: usize,
     /// The tokens that a text begins with.
     opening: Vec<u32>,
     forced_end: Option<u32>,
-    /// What is added to the logits where an answer is chosen, if any token never is one.
-    never: Option<Vec<f32>>,
 }
 
 impl Seq2Seq {
@@ -92,19 +95,21 @@ impl Seq2Seq {
         let final_bias =
             names.final_bias.and_then(|name| root.stored_matrix(name, [1, vocabulary]));
         let head_scale = (options.d_model as f64).powf(-0.5);
+        // Of a table that may have no values yet.
+        let device = encoder.table.weight.lazy_device();
         Self {
             encoder,
             table,
             decoder,
             head,
             final_bias: final_bias.map(|bias| bias.set_require_grad(false)),
+            never: never(&config.tokens.never, vocabulary, &device),
             numbers: Numbers {
                 head_scale: if options.scale_head { head_scale } else { 1.0 },
-                head_dropout: options.dropouts.head,
+                head_dropout: options.dropouts.head as f32,
                 max_positions: options.max_positions(),
                 opening: config.tokens.opening(),
                 forced_end: config.tokens.forced_end,
-                never: never(&config.tokens.never, vocabulary),
             },
         }
     }
@@ -115,11 +120,11 @@ impl Seq2Seq {
     }
 }
 
-fn never(tokens: &[u32], vocabulary: usize) -> Option<Vec<f32>> {
+fn never(tokens: &[u32], vocabulary: usize, device: &Device) -> Option<Tensor<1>> {
     (!tokens.is_empty()).then(|| {
         let mut bias = vec![0.0; vocabulary];
         tokens.iter().for_each(|&token| bias[token as usize] = NEVER);
-        bias
+        Tensor::from_data(TensorData::new(bias, [vocabulary]), device)
     })
 }
 
@@ -140,7 +145,7 @@ impl Backbone for Seq2Seq {
         let hidden = self.decoder.embed(self.target_table(), tokens, positions, dropout);
         let placement = Placement {
             start: 0,
-            padding: no_padding(rows),
+            padding: std::iter::repeat_n(0, rows).collect(),
             rotary: None,
             bias: None,
             rows: Rows::Many,
@@ -198,9 +203,7 @@ impl ExitModel for Seq2Seq {
 
     fn answer_weight(&self) -> Weight {
         let Weight { matrix, bias } = self.head_weight();
-        let Some(never) = &self.numbers.never else { return Weight { matrix, bias } };
-        let never = TensorData::new(never.clone(), [never.len()]);
-        let never = Tensor::<1>::from_data(never, &matrix.device());
+        let Some(never) = self.never.clone() else { return Weight { matrix, bias } };
         let bias = match bias {
             Some(bias) => bias + never,
             None => never,

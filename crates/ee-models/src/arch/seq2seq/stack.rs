@@ -1,7 +1,5 @@
 //! A stack of layers, an encoder's or a decoder's.
 
-use std::sync::Arc;
-
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 
@@ -10,7 +8,7 @@ use super::names::StackNames;
 use super::options::{Dropouts, Options, Positions, StackSizes};
 use super::parts::{Attention, FeedForward, Norm};
 use super::positions::{RelativeBias, Sinusoids};
-use crate::exit::{DropoutKey, Memory, Stream, Sublayer};
+use crate::exit::{DropoutKey, Memory, Stream, Sublayer, dropout_at};
 use crate::indices::indices;
 use crate::kernels::{self, AttentionShape, Dropout, Rows};
 use crate::layers::{Embedding, Linear, ParameterSource, Scope};
@@ -60,19 +58,6 @@ pub(super) mod site {
     pub(super) const OUTPUT: u64 = 5;
     pub(super) const EMBEDDING: u64 = 6;
     pub(in super::super) const HEAD: u64 = 7;
-}
-
-/// The dropout of one place; none outside training.
-pub(super) fn dropout_at(
-    key: Option<DropoutKey>,
-    probability: f64,
-    layer: usize,
-    site: u64,
-) -> Dropout {
-    key.map_or(Dropout::NONE, |key| Dropout {
-        probability: probability as f32,
-        seed: key.site(layer, site),
-    })
 }
 
 impl Stack {
@@ -152,7 +137,7 @@ impl Stack {
             (None, Some(vectors)) => words + vectors,
             (None, None) => words,
         };
-        let drop = dropout_at(dropout, dropouts.hidden, 0, site::EMBEDDING);
+        let drop = dropout_at(dropout, dropouts.hidden as f32, 0, site::EMBEDDING);
         kernels::dropout(hidden, drop)
     }
 
@@ -173,7 +158,8 @@ impl Stack {
     pub(super) fn sublayer(&self, index: usize, sublayer: Sublayer, stream: Stream) -> Stream {
         let layer = &self.layers[index];
         let Dropouts { hidden, attention, activation, .. } = self.numbers.dropouts;
-        let drop = |probability, site| dropout_at(stream.dropout, probability, index, site);
+        let drop =
+            |probability: f64, site| dropout_at(stream.dropout, probability as f32, index, site);
         let state = stream.hidden.clone();
         let rows = stream.placement.as_ref().map_or(Rows::Many, |placement| placement.rows);
         let hidden = match sublayer {
@@ -293,9 +279,4 @@ impl Layer {
 /// Rows of whole texts, one behind the other.
 pub(super) fn whole_positions(rows: usize, width: usize) -> impl Iterator<Item = Option<usize>> {
     (0..rows).flat_map(move |_| (0..width).map(Some))
-}
-
-/// Where no row has padding.
-pub(super) fn no_padding(rows: usize) -> Arc<[usize]> {
-    std::iter::repeat_n(0, rows).collect()
 }

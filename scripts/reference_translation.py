@@ -18,6 +18,7 @@ import json
 import math
 import random
 import shutil
+import sys
 import time
 import tomllib
 from pathlib import Path
@@ -40,7 +41,8 @@ def arguments():
 
 
 def encode(path, tokenizer):
-    lines = path.read_text(encoding="utf-8").splitlines()
+    # str.splitlines would end lines at characters that are part of a text.
+    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     return [encoding.ids for encoding in tokenizer.encode_batch(lines)]
 
 
@@ -104,6 +106,18 @@ def main():
     flags = arguments()
     recipe = tomllib.loads((flags.run / "config.toml").read_text())
     training, optimizer, schedule = recipe["training"], recipe["optimizer"], recipe["schedule"]
+    told_otherwise = {
+        "objective": recipe["objective"] != "final",
+        "schedule.kind": schedule["kind"] != "inverse_sqrt",
+        "training.batch_tokens": "batch_tokens" not in training,
+        "training.batches_per_step": training.get("batches_per_step", 1) != 1,
+        "training.max_steps": "max_steps" in training,
+        "training.evaluate_every_steps": "evaluate_every_steps" in training,
+        "task.max_ratio": "max_ratio" in recipe["task"],
+        "task.limit": "limit" in recipe["task"],
+    }
+    if any(told_otherwise.values()):
+        sys.exit(f"not repeated here: {', '.join(key for key, is_so in told_otherwise.items() if is_so)}")
     torch.manual_seed(flags.seed)
     torch.set_num_threads(flags.threads)
     generator = random.Random(flags.seed)
@@ -114,7 +128,7 @@ def main():
     initialise(model, config.pad_token_id)
     model.train()
     longest = recipe["task"]["max_length"]
-    pairs = list(zip(encode(flags.source, tokenizer), encode(flags.target, tokenizer)))
+    pairs = list(zip(encode(flags.source, tokenizer), encode(flags.target, tokenizer), strict=True))
     pairs = [pair for pair in pairs if min(map(len, pair)) > 1 and max(map(len, pair)) <= longest]
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     decay = [weight for weight in weights if weight.dim() > 1 or optimizer.get("decay_all", False)]

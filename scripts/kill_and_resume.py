@@ -4,7 +4,7 @@
     cargo build --release -p ee-train
     python scripts/kill_and_resume.py [--kills 100] [--seed 0] [--config FILE.toml ...] [-- flags of ee-train]
 
-Without --config it trains a tiny classifier and a tiny decoder on the corpora that ship with the project.
+Without --config it trains a tiny classifier, decoder and encoder-decoder on the corpora that ship with the project.
 Each run is trained once undisturbed, then repeatedly with every attempt killed after a random part
 of an attempt's time, until the last step is reached. Checkpoints are saved after every few steps, so
 that kills fall into the writing and the clearing of them too. Between attempts the links `last` and
@@ -29,9 +29,16 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY = {"reviews": ["d_model=16", "layers=2", "heads=2"], "numbers": ["d_model=16", "layers=2", "heads=2", "inner=32"]}
-TINY_RUN = ["task.limit=96", "task.validation_limit=16", "training.epochs=1000", "training.max_steps=24",
-            "training.batch=8", "training.evaluate_every_steps=4"]
+SIZES = ["model.d_model=16", "model.heads=2"]
+DECODER = ["training.sample_tokens=4", "model.inner=32"]
+TINY = {
+    "reviews": ["model.layers=2", "training.batch=8"],
+    "numbers": [*DECODER, "model.layers=2", "training.batch=8"],
+    "numbers-pairs": [*DECODER, "model.encoder_layers=2", "model.decoder_layers=2", "training.batch_tokens=256",
+                      "training.average_checkpoints=2"],
+}
+TINY_RUN = [*SIZES, "task.limit=96", "task.validation_limit=16", "training.epochs=1000", "training.max_steps=24",
+            "training.evaluate_every_steps=4"]
 
 
 def parse_flags():
@@ -51,9 +58,8 @@ def commands(flags):
     if flags.config:
         return [(path.stem, [flags.binary, "--config", path, *every, *flags.further]) for path in flags.config]
     found = []
-    for name, sizes in TINY.items():
-        values = TINY_RUN + [f"model.{size}" for size in sizes] + (["training.sample_tokens=4"] if name == "numbers" else [])
-        sets = [word for value in values for word in ("--set", value)]
+    for name, values in TINY.items():
+        sets = [word for value in TINY_RUN + values for word in ("--set", value)]
         found.append((name, [flags.binary, "--config", ROOT / f"configs/train/{name}.toml", *sets, *every, *flags.further]))
     return found
 
@@ -64,7 +70,9 @@ def train(command, output, resume):
 
 
 def digest(run):
-    return hashlib.sha256((run / "last/model.safetensors").read_bytes()).hexdigest()
+    """The hash of the last weights, and of the average where there is one."""
+    weights = [run / folder / "model.safetensors" for folder in ("last", "average")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in weights if path.is_file())).hexdigest()
 
 
 def logged_losses(run):
@@ -152,6 +160,8 @@ def compare(run, whole):
     if logged_losses(run) != logged_losses(whole):
         return "logs differ"
     names = {os.readlink(run / link).split("/")[1] for link in ("last", "best") if (run / link).is_symlink()}
+    state = json.loads((run / "last/training_state.json").read_text())
+    names |= {f"step-{step:08}" for step in state.get("to_average", [])}
     left = {path.name for path in (run / "checkpoints").iterdir()} - names - {"notes"}
     left |= {path.name for path in run.iterdir() if path.name.startswith(".")}
     return f"left over: {sorted(left)}" if left else None

@@ -76,8 +76,12 @@ pub fn prepare(config: RunConfig, output: &Path, resume: bool) -> Result<Prepare
     Start::new(config, output, resume)?.begin_texts(&texts)
 }
 
-/// Refuses a model that these lessons are none for.
+/// Refuses a model that these lessons are none for, and what is said of pairs alone.
 fn refuse_encoder_decoder(config: &RunConfig, why: &str) -> Result<()> {
+    if config.task.max_ratio.is_some() {
+        let message = "task.max_ratio compares the two sides of an encoder-decoder's examples";
+        return Err(Error::Mismatch(message.to_owned()));
+    }
     match &config.model {
         ModelConfig::Pair(_) => {
             Err(Error::Mismatch(format!("[model] describes an encoder-decoder: {why}")))

@@ -51,11 +51,11 @@ impl Sampler {
         tokenizer: &TextTokenizer,
         ends: &[u32],
         new_tokens: usize,
-        positions: usize,
+        model: &dyn Decoder,
     ) -> Result<Option<Self>> {
         let Some(example) = example else { return Ok(None) };
         let ids = tokenizer.encode_prompt(&example.prompt)?;
-        if ids.len().max(new_tokens) > positions {
+        if ids.len() > model.longest_prompt(new_tokens) {
             return Ok(None);
         }
         Ok(Self::of_ids(example.prompt.clone(), ids, tokenizer, ends, new_tokens))

@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 
-use ee_decode::beam::{BeamOptions, RULES, beams};
+use ee_decode::beam::{self, BeamOptions, RULES, beams};
 use ee_models::Decoder;
 use ee_tasks::{GenerationTask, TextExample, TextMetric, TextTokenizer};
 
@@ -60,6 +60,11 @@ impl Writer {
         };
         let (task, tokenizer, batch) = (task.clone(), tokenizer.clone(), config.batch);
         Ok(Self { metric, task, tokenizer, prompts, references, options, batch })
+    }
+
+    /// Refuses beams and lengths that the model has no room for, which would else end the run at its first validation.
+    pub(crate) fn check(&self, model: &dyn Decoder) -> Result<()> {
+        Ok(beam::check(model, &self.prompts, &self.options)?)
     }
 
     /// The metric's name.

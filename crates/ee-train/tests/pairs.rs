@@ -272,6 +272,10 @@ fn pairs_that_cannot_be_learned_are_named() {
         1,
         &["training.batch_tokens is 2, the longest example has"],
     );
+    playground.write(
+        "run.toml",
+        fs::read_to_string(playground.path("run.toml")).unwrap().replace("[1.0, 2]", "[1.0, 9]"),
+    );
     for (flags, code, expected) in [
         (&["--set", "task.max_length=33"][..], 1, "33"),
         (
@@ -280,6 +284,13 @@ fn pairs_that_cannot_be_learned_are_named() {
             "no table in common",
         ),
         (&["--set", "lora.rank=2"], 1, "lora is a setting of decoders without an encoder"),
+        // Known before the first step, not at the first validation.
+        (
+            &["--set", "model.positions=9", "--set", "task.max_length=9"],
+            1,
+            "do not fit the model's 9 positions",
+        ),
+        (&["--set", "validation.beam=100"], 1, "a beam of 100 looks at"),
         (&["--set", "task.packing=true"], 1, "learns pairs"),
         (&["--set", "model.tokenizer=x"], 2, "either its folder"),
         (&["--set", "model.layers=2"], 2, "model.layers"),
@@ -290,6 +301,40 @@ fn pairs_that_cannot_be_learned_are_named() {
         playground.refused("refused", flags, code, &[expected]);
         assert!(!playground.path("refused").exists());
     }
+}
+
+#[test]
+fn a_token_that_is_forced_before_answers_takes_a_position() {
+    let playground = pairs();
+    let bart = ["--set", "model.family=bart", "--set", "model.positions=9"];
+    let short = [
+        "--set",
+        "training.epochs=1",
+        "--set",
+        "training.sample_tokens=9",
+        "--set",
+        "task.max_length=9",
+        "--set",
+        "validation.max_length=[0.0, 5]",
+    ];
+    // A word is one token or two: some answer has nine with its end.
+    let repeated: String = (1..10).map(|n| vec!["a"; n].join(" ") + "\n").collect();
+    for file in ["train.src", "train.tgt", "dev.src", "dev.tgt"] {
+        playground.write(file, &repeated);
+    }
+    succeeded(&playground.train("run", &[&bart[..], &short].concat()));
+    playground.copy("run/best", "forced");
+    for name in ["config.json", "generation_config.json"] {
+        let mut json = playground.json(&format!("forced/{name}"));
+        json["forced_bos_token_id"] = 3.into();
+        playground.write(&format!("forced/{name}"), json.to_string());
+    }
+    let text = fs::read_to_string(playground.path("run.toml")).unwrap();
+    let task = &text[text.find("[task]").unwrap()..];
+    playground.write("run.toml", format!("[model]\npath = 'forced'\n{task}"));
+    let output = playground.train("tuned", &short);
+    succeeded(&output);
+    assert!(stderr(&output).contains("are longer than 9 tokens on a side"), "{}", stderr(&output));
 }
 
 #[test]

@@ -64,6 +64,14 @@ pub fn beams(
     }
 }
 
+/// Refuses what [`beams`] would refuse before its search.
+///
+/// # Errors
+/// Options that make no sense for the model or one of the prompts.
+pub fn check(model: &dyn Decoder, prompts: &[Vec<u32>], options: &BeamOptions) -> Result<()> {
+    options.check(model, prompts, &never(model)).map(drop)
+}
+
 /// Tokens that are no answer: their bias says so.
 fn never(model: &dyn Decoder) -> Vec<u32> {
     const RULED_OUT: f32 = -1e29;

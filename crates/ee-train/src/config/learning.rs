@@ -45,6 +45,10 @@ pub(super) fn schedule(section: &Section<'_>) -> ScheduleConfig {
     };
     let from = |rate: f64| rate >= 0.0 && rate.is_finite();
     let warm_up_from = within(section, "warm_up_from", 0.0, from, "0 or more");
+    if warm_up_from != 0.0 && warm_up == WarmUp::Steps(0) {
+        let message = "begins a warm-up, expected warm_up_steps or warm_up_ratio beside it";
+        section.complain("warm_up_from", message);
+    }
     if kind == ScheduleKind::InverseSqrt && !matches!(warm_up, WarmUp::Steps(1..)) {
         section.complain(
             "warm_up_steps",

@@ -144,7 +144,8 @@ pub(crate) struct TaskConfig {
     /// The split whose scores choose the best checkpoint; without it, the task's evaluation split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) validation_split: Option<String>,
-    /// Longer inputs are cut to this many tokens; running text is cut into rows of it.
+    /// Longer inputs are cut to this many tokens, and running text into rows of it; pairs with a longer side are left
+    /// out.
     pub(crate) max_length: usize,
     /// How many times as long as the other a side of a pair may be.
     #[serde(skip_serializing_if = "Option::is_none")]

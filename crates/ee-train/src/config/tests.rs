@@ -141,7 +141,11 @@ fn what_cannot_be_learned_or_written_is_refused() {
             "`schedule.warm_up_steps`: the inverse square root starts after",
         ),
         (
-            "[schedule]\nwarm_up_from = -1",
+            "[schedule]\nwarm_up_from = 1e-7",
+            "`schedule.warm_up_from`: begins a warm-up, expected warm_up_steps",
+        ),
+        (
+            "[schedule]\nwarm_up_from = -1\nwarm_up_steps = 2",
             "`schedule.warm_up_from`: expected a number 0 or more, found -1",
         ),
         ("[validation]\nbeam = 2", "`validation.metric`: missing"),

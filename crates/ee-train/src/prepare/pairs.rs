@@ -94,7 +94,8 @@ impl Start<'_> {
         let opening: Vec<u32> = std::iter::once(start).chain(forced_beginning).collect();
         let ends = special.ends.clone();
         let (max_length, max_ratio) = (config.task.max_length, config.task.max_ratio);
-        let reader = Reader { tokenizer: &tokenizer, max_length, max_ratio };
+        let forced = opening.len() - 1;
+        let reader = Reader { tokenizer: &tokenizer, max_length, max_ratio, forced };
         let rows = |examples: &[TextExample], what, notices: &mut Vec<String>| {
             Ok::<_, Error>(Split::pairs(reader.pairs(examples, what, notices)?, &opening))
         };
@@ -103,14 +104,14 @@ impl Start<'_> {
         let writer = match &config.validation {
             Some(writing) => {
                 let fit = |ids, _| Ok(reader.shortened(ids));
-                Some(Box::new(Writer::new(writing, task, &validation, &tokenizer, &ends, fit)?))
+                let writer = Writer::new(writing, task, &validation, &tokenizer, &ends, fit)?;
+                writer.check(&loaded.model)?;
+                Some(Box::new(writer))
             }
             None => None,
         };
-        let (new_tokens, positions) =
-            (config.training.sample_tokens, max_positions.unwrap_or(usize::MAX));
-        let sampler =
-            Sampler::of_pair(validation.first(), &tokenizer, &ends, new_tokens, positions)?;
+        let (model, new_tokens) = (&loaded.model, config.training.sample_tokens);
+        let sampler = Sampler::of_pair(validation.first(), &tokenizer, &ends, new_tokens, model)?;
         let lesson = Lesson {
             task: task.name.clone(),
             validation_split: Some(split),
@@ -268,6 +269,8 @@ struct Reader<'a> {
     tokenizer: &'a TextTokenizer,
     max_length: usize,
     max_ratio: Option<f64>,
+    /// Tokens that the decoder says before every answer.
+    forced: usize,
 }
 
 impl Reader<'_> {
@@ -295,6 +298,9 @@ impl Reader<'_> {
                 [&pair.source, &pair.target].map(|ids| ids.len().saturating_sub(1));
             match limits.check(source, target) {
                 _ if has_empty => empty.push(example.line),
+                Ok(()) if pair.target.len() + self.forced > self.max_length => {
+                    long.push(example.line);
+                }
                 Ok(()) => pairs.push(pair),
                 Err(Unfit::Empty | Unfit::Short) => empty.push(example.line),
                 Err(Unfit::Long) => long.push(example.line),

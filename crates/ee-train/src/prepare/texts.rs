@@ -71,7 +71,9 @@ impl Start<'_> {
                         task.max_new_tokens
                     ))),
                 };
-                Some(Box::new(Writer::new(writing, task, &examples, &tokenizer, ends, fit)?))
+                let writer = Writer::new(writing, task, &examples, &tokenizer, ends, fit)?;
+                writer.check(&loaded.model)?;
+                Some(Box::new(writer))
             }
         };
         let measure = Measure::Tokens(writer);

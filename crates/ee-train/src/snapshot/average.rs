@@ -52,6 +52,7 @@ impl Checkpoints {
         for entry in fs::read_dir(&unfinished).map_err(Error::io("cannot read", &unfinished))? {
             sync(&entry.map_err(Error::io("cannot read", &unfinished))?.path())?;
         }
+        sync(&unfinished)?;
         let folder = self.beside(AVERAGE);
         make_way(&folder)?;
         fs::rename(&unfinished, &folder).map_err(Error::io("cannot write", &folder))?;

@@ -75,9 +75,12 @@ fn weights_that_share_an_input_are_one_product() {
 
 #[test]
 fn a_row_has_the_same_bits_in_any_batch_and_on_any_threads() {
-    // Rows of one block and of several.
+    // Rows of one block and of several, whole and cut, and of less than a register.
     same_bits(203, 517);
     same_bits(2 * BLOCK + 203, 41);
+    for inputs in [3, BLOCK - 1, BLOCK, BLOCK + 3, 2 * BLOCK] {
+        same_bits(inputs, 9);
+    }
 }
 
 fn same_bits(inputs: usize, outputs: usize) {

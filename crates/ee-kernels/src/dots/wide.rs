@@ -63,7 +63,8 @@ pub(super) unsafe fn wide_tile<V: Lanes, F: Format, const ROWS: usize, const COL
             }
             let mut ahead = what.ahead.0.wrapping_add(sum * depth * size_of::<F>());
             let mut input = what.input.add((sum * all + steps.start) * ROWS * V::WIDTH);
-            let mut at = weight.add(steps.start * stride + sum * V::WIDTH);
+            // Before the first step and after the last it may lie beyond the weight.
+            let mut at = weight.wrapping_add(steps.start * stride + sum * V::WIDTH);
             for _ in steps.clone() {
                 for line in 0..(stride * size_of::<F>()).div_ceil(64) {
                     prefetch_second(ahead.wrapping_add(64 * line).cast());
@@ -80,7 +81,7 @@ pub(super) unsafe fn wide_tile<V: Lanes, F: Format, const ROWS: usize, const COL
                     }
                 }
                 input = input.add(ROWS * V::WIDTH);
-                at = at.add(stride);
+                at = at.wrapping_add(stride);
             }
             for (row, sums) in sums.iter().enumerate() {
                 for (column, value) in sums.iter().enumerate() {

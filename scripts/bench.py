@@ -4,12 +4,12 @@
     cargo build --release
     python scripts/bench.py [--rounds 3] [--only encoder-trace] [--layers 12 --dim 768 …]
 
-The sizes are those of the encoders; decoders have their own defaults on both sides.
+The sizes are those of the encoders; decoders and translation have their own defaults on both sides.
 
-Each round runs ours, then PyTorch's (then ONNX Runtime's plain forward, for the trace), so that a
-machine that slows down slows all of them; a ratio is the median of the rounds' ratios. Builds
-nothing: the binaries are those of CARGO_TARGET_DIR, or of target/. Prints a Markdown table;
-`--output FILE` also writes every run's JSON line.
+Each round runs ours, then PyTorch's or, of translating, CTranslate2's (then ONNX Runtime's plain
+forward, for the trace), so that a machine that slows down slows all of them; a ratio is the median
+of the rounds' ratios. Builds nothing: the binaries are those of CARGO_TARGET_DIR, or of target/.
+Prints a Markdown table; `--output FILE` also writes every run's JSON line.
 """
 
 import argparse
@@ -22,6 +22,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# What is learned by a step, the same on both sides: 64 pairs of 32 tokens.
+PAIRS = ["--layers", "6", "--dim", "512", "--seq", "32", "--batch", "64", "--dropout", "0.1"]
 WORKS = {
     "encoder-trace": ("ee-eval", ["encoder-trace"]),
     "encoder-train": ("ee-train", ["encoder-train"]),
@@ -31,6 +33,16 @@ WORKS = {
     "decoder-trace": ("ee-eval", ["decoder-trace"]),
     "decode": ("ee-eval", ["decode"]),
     "decode, F16 weights": ("ee-eval", ["decode", "--weights", "f16"]),
+    "translate": ("ee-eval", ["translate"]),
+    "translate, 16 texts": ("ee-eval", ["translate", "--batch", "16"]),
+    "translate, beam of 5": ("ee-eval", ["translate", "--beam", "5"]),
+    "translation-train": ("ee-train", ["translation-train", *PAIRS]),
+    "translation-train --joint": ("ee-train", ["translation-train", "--joint", *PAIRS]),
+}
+# Scripts that do one verb's work alone, and whose engine it is.
+SCRIPTS = {
+    "translate": ("CTranslate2", "bench_ctranslate2.py"),
+    "translation-train": ("PyTorch", "bench_torch_translation.py"),
 }
 # PyTorch's fastest format on a CPU is F32: what F16 weights are compared with, too.
 THEIRS = {"decode, F16 weights": ["decode"]}
@@ -69,13 +81,16 @@ def contenders(work, flags):
     if work.startswith("encoder"):
         sizes = [text for key in SHAPE for text in (f"--{key}", str(getattr(flags, key)))]
     threads = ["--threads", str(flags.threads)]
-    python = [sys.executable, str(ROOT / "scripts" / "bench_torch.py")]
+    theirs = THEIRS.get(work, verb)
+    engine, script = SCRIPTS.get(verb[0], ("PyTorch", "bench_torch.py"))
+    if verb[0] in SCRIPTS:
+        theirs = theirs[1:]
     commands = {
         # Ours takes its threads from the environment, see `run`.
         "ours": [binary(name), "bench", *verb, *sizes],
-        "PyTorch": [*python, *THEIRS.get(work, verb), *sizes, *threads],
+        engine: [sys.executable, str(ROOT / "scripts" / script), *theirs, *sizes, *threads],
     }
-    if work == "decoder-train --joint":
+    if work in ("decoder-train --joint", "translation-train --joint"):
         commands["PyTorch, --checkpoint"] = [*commands["PyTorch"], "--checkpoint"]
     if work == "encoder-trace" and importlib.util.find_spec("onnxruntime"):
         script = str(ROOT / "scripts" / "bench_onnx.py")

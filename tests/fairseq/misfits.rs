@@ -127,6 +127,18 @@ fn what_a_pickle_would_run_is_not_run() {
 }
 
 #[test]
+fn a_part_of_another_storage_is_told() {
+    // The first storage of 768 numbers; what it is a part of stands where there is nothing as a rule.
+    let message = refused(b"M\x00\x03Ntq:Q", b"M\x00\x03(X\x01\0\0\x000K\x10M\x00\x03ttq:Q");
+    assert!(
+        message.contains(
+            "'encoder.layers.0.self_attn.in_proj_weight' is stored as a part of another storage"
+        ),
+        "{message}"
+    );
+}
+
+#[test]
 fn files_of_other_programs_are_told() {
     let folder = copy("fairseq-old-tiny");
     let written = |bytes: &[u8]| {

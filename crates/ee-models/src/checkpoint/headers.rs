@@ -22,7 +22,7 @@ pub(super) struct Entry {
 /// Where the numbers of a tensor are in its file.
 #[derive(Debug)]
 pub(super) enum Place {
-    /// Bytes of a safetensors file.
+    /// Bytes of the file.
     Range { start: u64, length: usize },
     /// A tensor of a PyTorch archive.
     Archive(Box<pytorch_reader::Tensor>),

@@ -93,6 +93,17 @@ impl Weights {
         }
     }
 
+    /// Whether two tensors are the same bytes of a file.
+    pub(super) fn are_one(&self, names: [&str; 2]) -> bool {
+        let range = |name: &str| {
+            let (file, Entry { shape, format, place }) = self.entries.get(name)?;
+            let Place::Range { start, length } = place else { return None };
+            Some((file, shape, format, start, length))
+        };
+        let [one, other] = names.map(range);
+        one.is_some() && one == other
+    }
+
     /// All names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)

@@ -215,9 +215,7 @@ impl CheckpointParameters {
             return nothing();
         }
         self.weights.data(&stored, precision).unwrap_or_else(|error| {
-            let reason = std::error::Error::source(&error);
-            let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
-            self.complaints.push(format!("{error}{reason}"));
+            self.complaints.push(chain(&error));
             nothing()
         })
     }
@@ -266,14 +264,24 @@ impl CheckpointParameters {
         if !self.used.insert(copy.clone()) || !self.complaints.is_empty() {
             return;
         }
+        // torch.save writes a table that is shared once; it is not read again.
+        if self.stored_name(name).is_some_and(|held| self.weights.are_one([&held, &copy])) {
+            return;
+        }
         match self.weights.data(&copy, self.precision) {
             Ok(other) if other == *data => {}
             Ok(_) => self.complaints.push(format!(
                 "'{copy}' is not '{name}', and the configuration says that they are one table"
             )),
-            Err(error) => self.complaints.push(error.to_string()),
+            Err(error) => self.complaints.push(chain(&error)),
         }
     }
+}
+
+/// An error and its reason, where it has one.
+fn chain(error: &Error) -> String {
+    let reason = std::error::Error::source(error);
+    reason.map_or_else(|| error.to_string(), |reason| format!("{error}: {reason}"))
 }
 
 impl ParameterSource for CheckpointParameters {

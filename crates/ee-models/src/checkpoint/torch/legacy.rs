@@ -11,6 +11,9 @@ use super::{LONGEST, Storage, StorageName, TorchFile, element};
 /// The magic number 0x1950a86a20f9469cfc6c, the lowest byte first.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
+/// Bytes that are read at first: pickles are short as a rule, and the numbers behind them are not wanted here.
+const FIRST: u64 = 1 << 20;
+
 /// Whether the first bytes of a file hold the magic number.
 pub(super) fn is_magic(head: &[u8]) -> bool {
     head.windows(MAGIC.len()).any(|bytes| bytes == MAGIC)
@@ -19,21 +22,19 @@ pub(super) fn is_magic(head: &[u8]) -> bool {
 /// Reads a file of `size` bytes. An error is a complaint about it.
 pub(super) fn open(mut file: File, size: u64) -> Result<TorchFile, String> {
     let mut head = Vec::new();
-    let read = file.by_ref().take(LONGEST).read_to_end(&mut head);
-    read.map_err(|error| error.to_string())?;
-    let mut at = 0;
-    let mut next = || {
-        let (pickle, length) = Pickle::read(&head[at..])?;
-        at += length;
-        Ok::<_, String>(pickle)
+    let mut read = |length: u64| {
+        let read = file.by_ref().take(length).read_to_end(&mut head);
+        read.map_err(|error| error.to_string())?;
+        pickles(&head)
     };
-    let [_magic, _version, machine, saved, keys] = [next()?, next()?, next()?, next()?, next()?];
+    let found = read(FIRST).or_else(|_| read(LONGEST - FIRST))?;
+    let ([_magic, _version, machine, saved, keys], mut start) = found;
     if machine.root().get("little_endian").and_then(Value::truth) == Some(false) {
         return Err("its numbers begin with their highest byte".to_owned());
     }
     let sizes = sizes(&saved);
     let keys = keys.root().items().ok_or("its keys of storages are no list")?;
-    let (mut start, mut storages) = (at as u64, HashMap::new());
+    let mut storages = HashMap::new();
     drop(head);
     for key in keys {
         let key = key.text().ok_or("a key of its storages is no text")?;
@@ -50,6 +51,17 @@ pub(super) fn open(mut file: File, size: u64) -> Result<TorchFile, String> {
         start = end;
     }
     Ok(TorchFile { pickle: saved, storages })
+}
+
+/// The pickles with which a file begins, and their length.
+fn pickles(head: &[u8]) -> Result<([Pickle; 5], u64), String> {
+    let mut at = 0;
+    let mut next = || {
+        let (pickle, length) = Pickle::read(&head[at..])?;
+        at += length;
+        Ok::<_, String>(pickle)
+    };
+    Ok(([next()?, next()?, next()?, next()?, next()?], at as u64))
 }
 
 /// Bytes that a number of each storage takes.

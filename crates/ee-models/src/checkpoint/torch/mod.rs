@@ -120,7 +120,13 @@ impl TorchFile {
 
     /// The storage that a value names, and what it holds.
     fn storage(&self, value: Value<'_>) -> std::result::Result<(Element, Storage), String> {
-        let named = value.outside().and_then(StorageName::of);
+        let outside = value.outside();
+        // The last of the older form, where a storage is a part of another one.
+        let view = outside.and_then(Value::first::<6>).map(|[.., view]| view);
+        if view.is_some_and(|view| !view.is_none()) {
+            return Err("is stored as a part of another storage, which is not read".to_owned());
+        }
+        let named = outside.and_then(StorageName::of);
         let StorageName { class, key } = named.ok_or("is broken: it names no storage")?;
         let element = element(class).ok_or_else(|| format!("is stored as {class}"))?;
         let storage = self.storages.get(&key);
@@ -151,16 +157,17 @@ fn is_tensor(value: Value<'_>) -> bool {
 
 /// Whether a tensor's numbers lie one behind the other, the last axis fastest.
 fn lie_in_a_row(shape: &[usize], strides: &[usize]) -> bool {
+    if shape.len() != strides.len() || shape.contains(&0) {
+        return shape.len() == strides.len();
+    }
     let mut expected = 1;
     let mut axes = shape.iter().zip(strides).rev();
-    let is_empty = shape.contains(&0);
-    let fits = axes.all(|(&size, &stride)| {
+    axes.all(|(&size, &stride)| {
         let fits = size == 1 || stride == expected;
         // Its product is the number of elements, which fit the file.
-        expected *= size.max(1);
+        expected *= size;
         fits
-    });
-    shape.len() == strides.len() && (is_empty || fits)
+    })
 }
 
 /// What a class of storages holds.
@@ -193,6 +200,8 @@ mod tests {
             (&[2, 3], &[6, 1], false),
             (&[1, 3], &[9, 1], true),
             (&[2, 0], &[7, 7], true),
+            // A product that no number holds.
+            (&[0, 1 << 40, 1 << 40], &[0, 1 << 40, 1], true),
             (&[], &[], true),
             (&[2], &[0], false),
             (&[2], &[1, 1], false),

@@ -30,6 +30,6 @@ pub use metrics::{Interval, Metric};
 pub use moses::Detokenization;
 pub use task::{AnyTask, Example, GenerationTask, Split, Task, TextExample, TextSplit};
 pub use tokenizer::{
-    BpeSettings, BpeSize, Encoding, LearntBpe, PromptedEncoding, TextStream, TextTokenizer,
-    Tokenizer, train_bpe,
+    BpeSettings, BpeSize, Encoding, LearntBpe, PromptedEncoding, SpecialOrder, TextStream,
+    TextTokenizer, Tokenizer, train_bpe,
 };

@@ -24,7 +24,7 @@ mod text;
 use std::fs;
 use std::path::Path;
 
-pub use learn::{BpeSettings, BpeSize, LearntBpe, train_bpe};
+pub use learn::{BpeSettings, BpeSize, LearntBpe, SpecialOrder, train_bpe};
 use rayon::prelude::*;
 pub use stream::TextStream;
 pub use text::{PromptedEncoding, TextTokenizer};

@@ -2,9 +2,8 @@
 //!
 //! The merges are learnt by `tokenizers`' trainer. Decided: words begin with `▁`, as in SentencePiece, so that a
 //! text comes back with its spaces; runs of punctuation are cut off words; texts are put into composed characters
-//! (NFC), with one space between words. The end token has id 0, the unknown one 1 and padding the last, as in
-//! Marian's checkpoints: their decoders start with padding, which is never generated, so that nothing but the last
-//! row of a table has to be told apart.
+//! (NFC), with one space between words. Where the special tokens stand is the model's concern, see
+//! [`SpecialOrder`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,6 +24,7 @@ use crate::error::Error;
 const END: &str = "</s>";
 const UNKNOWN: &str = "<unk>";
 const PADDING: &str = "<pad>";
+const BEGINNING: &str = "<s>";
 /// How often two pieces must stand together to become one, as in subword-nmt.
 const LEAST_COUNT: u64 = 2;
 
@@ -40,6 +40,31 @@ pub struct BpeSettings {
     pub shared_merges: bool,
     /// Whether texts are lower-cased.
     pub lowercase: bool,
+    /// Where the special tokens stand.
+    pub order: SpecialOrder,
+}
+
+/// The ids of a dictionary's special tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpecialOrder {
+    /// `</s>` 0, `<unk>` 1, `<pad>` the last, as in Marian's checkpoints.
+    Marian,
+    /// `<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3: for models whose positions are counted from the padding's id.
+    Fairseq,
+}
+
+impl SpecialOrder {
+    /// Those before the pieces and those after them.
+    fn around(self) -> [&'static [&'static str]; 2] {
+        match self {
+            Self::Marian => [&[END, UNKNOWN], &[PADDING]],
+            Self::Fairseq => [&[BEGINNING, PADDING, END, UNKNOWN], &[]],
+        }
+    }
+
+    fn n_tokens(self) -> usize {
+        self.around().concat().len()
+    }
 }
 
 /// The size of a byte-pair encoding.
@@ -53,7 +78,7 @@ pub enum BpeSize {
 
 impl BpeSettings {
     /// Takes them from a section of a run file: `kind = "bpe"`, `merges` or `vocabulary`, `joined` (true),
-    /// `shared_merges` (as `joined`), `lowercase` (false). Faults are noted in the section.
+    /// `shared_merges` (as `joined`), `lowercase` (false); the order is Marian's. Faults are noted in the section.
     pub fn from_section(section: &Section<'_>) -> Self {
         section.choice("kind", &[("bpe", ())], ());
         let sizes = ["merges", "vocabulary"].map(|key| section.optional::<usize>(key));
@@ -74,7 +99,8 @@ impl BpeSettings {
         let shared_merges = section.or("shared_merges", joined);
         let message = "a joined dictionary has shared merges, expected true";
         section.require("shared_merges", shared_merges || !joined, message);
-        Self { size, joined, shared_merges, lowercase: section.or("lowercase", false) }
+        let (lowercase, order) = (section.or("lowercase", false), SpecialOrder::Marian);
+        Self { size, joined, shared_merges, lowercase, order }
     }
 }
 
@@ -84,6 +110,7 @@ pub struct LearntBpe {
     /// `tokenizer.json` of the source, and of the target where it is another.
     files: Vec<String>,
     sizes: [usize; 2],
+    order: SpecialOrder,
 }
 
 impl LearntBpe {
@@ -103,13 +130,16 @@ impl LearntBpe {
             1 => &["tokenizer.json"],
             _ => &[pair::SOURCE, pair::TARGET],
         };
-        let settings = json!({
+        let mut settings = json!({
             "tokenizer_class": "PreTrainedTokenizerFast",
             "eos_token": END,
             "unk_token": UNKNOWN,
             "pad_token": PADDING,
             "clean_up_tokenization_spaces": false,
         });
+        if self.order == SpecialOrder::Fairseq {
+            settings["bos_token"] = BEGINNING.into();
+        }
         let settings = (&"tokenizer_config.json", format!("{settings:#}\n"));
         for (name, content) in names.iter().zip(self.files.iter().cloned()).chain([settings]) {
             let path = folder.join(name);
@@ -131,7 +161,7 @@ pub fn train_bpe<T: AsRef<str> + Sync>(
     let learnt = || match settings {
         BpeSettings { shared_merges: true, joined, .. } => {
             let both = Words::of(settings, source.iter().chain(target))?;
-            let merges = both.learn(settings.size)?;
+            let merges = both.learn(settings)?;
             if *joined {
                 return Ok(vec![merges]);
             }
@@ -142,8 +172,8 @@ pub fn train_bpe<T: AsRef<str> + Sync>(
             sides.into_iter().collect()
         }
         _ => {
-            let sides = [source, target]
-                .map(|texts| Words::of(settings, texts.iter())?.learn(settings.size));
+            let sides =
+                [source, target].map(|texts| Words::of(settings, texts.iter())?.learn(settings));
             sides.into_iter().collect()
         }
     };
@@ -151,9 +181,9 @@ pub fn train_bpe<T: AsRef<str> + Sync>(
         Error::Request(format!("cannot learn a byte-pair encoding: {message}"))
     })?;
     let sizes = [learnt.first(), learnt.last()]
-        .map(|merges| merges.map_or(0, |merges| merges.pieces.len() + 3));
+        .map(|merges| merges.map_or(0, |merges| merges.pieces.len() + settings.order.n_tokens()));
     let files = learnt.iter().map(|merges| merges.file(settings)).collect();
-    Ok(LearntBpe { files, sizes })
+    Ok(LearntBpe { files, sizes, order: settings.order })
 }
 
 /// The words of texts and how often each occurs.
@@ -187,17 +217,18 @@ impl Words {
         }
     }
 
-    fn learn(&self, size: BpeSize) -> Result<Merges, String> {
+    fn learn(&self, settings: &BpeSettings) -> Result<Merges, String> {
+        let n_special = settings.order.n_tokens();
         let characters: BTreeSet<char> = self.counts.keys().flat_map(|word| word.chars()).collect();
-        let n_pieces = match size {
+        let n_pieces = match settings.size {
             BpeSize::Merges(merges) => characters.len() + merges,
-            BpeSize::Vocabulary(size) if size < characters.len() + 3 => {
+            BpeSize::Vocabulary(size) if size < characters.len() + n_special => {
                 return Err(format!(
-                    "a vocabulary of {size} has no room for the texts' {} characters and 3 special tokens",
+                    "a vocabulary of {size} has no room for the texts' {} characters and {n_special} special tokens",
                     characters.len()
                 ));
             }
-            BpeSize::Vocabulary(size) => size - 3,
+            BpeSize::Vocabulary(size) => size - n_special,
         };
         Merges::learn(self, n_pieces)
     }
@@ -251,16 +282,19 @@ impl Merges {
 
     /// `tokenizer.json`.
     fn file(&self, settings: &BpeSettings) -> String {
-        let names = [END, UNKNOWN].into_iter().chain(self.pieces.iter().map(String::as_str));
-        let names: Vec<&str> = names.chain([PADDING]).collect();
+        let [before, after] = settings.order.around();
+        let pieces = self.pieces.iter().map(String::as_str);
+        let names = before.iter().copied().chain(pieces).chain(after.iter().copied());
+        let names: Vec<&str> = names.collect();
         let ids: Map<String, Value> =
             (0..).zip(&names).map(|(id, name)| ((*name).to_owned(), Value::from(id))).collect();
-        let added = [END, UNKNOWN, PADDING].map(|name| {
+        let added = [before, after].concat().into_iter().map(|name| {
             json!({
                 "id": ids[name], "content": name, "single_word": false, "lstrip": false,
                 "rstrip": false, "normalized": false, "special": true,
             })
         });
+        let added: Vec<Value> = added.collect();
         let end = json!({"SpecialToken": {"id": END, "type_id": 0}});
         let text = |id, kind| json!({"Sequence": {"id": id, "type_id": kind}});
         let file = json!({
@@ -274,7 +308,7 @@ impl Merges {
                 "type": "TemplateProcessing",
                 "single": [text("A", 0), end],
                 "pair": [text("A", 0), end, text("B", 0), end],
-                "special_tokens": {END: {"id": END, "ids": [0], "tokens": [END]}},
+                "special_tokens": {END: {"id": END, "ids": [ids[END]], "tokens": [END]}},
             },
             "decoder": space(),
             "model": {

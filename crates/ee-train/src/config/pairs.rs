@@ -88,7 +88,7 @@ pub(crate) struct LearntConfig(pub(crate) BpeSettings);
 
 impl Serialize for LearntConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let BpeSettings { size, joined, shared_merges, lowercase } = self.0;
+        let BpeSettings { size, joined, shared_merges, lowercase, order: _ } = self.0;
         let mut table = serializer.serialize_map(None)?;
         match size {
             BpeSize::Merges(merges) => table.serialize_entry("merges", &merges)?,

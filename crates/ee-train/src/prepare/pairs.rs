@@ -11,7 +11,7 @@ use ee_models::arch::seq2seq::{
     self, Dropouts, Options, Positions, Seq2Seq, Seq2SeqConfig, Seq2SeqSizes, Tokens,
 };
 use ee_tasks::parallel::{PairLimits, Unfit};
-use ee_tasks::{GenerationTask, TextExample, TextTokenizer, train_bpe};
+use ee_tasks::{BpeSettings, GenerationTask, SpecialOrder, TextExample, TextTokenizer, train_bpe};
 use rayon::prelude::*;
 
 use super::texts::named_lines;
@@ -162,7 +162,11 @@ impl Start<'_> {
             self.config.tokenizer.as_ref().expect("a run file states one of both");
         let texts = |text: fn(&TextExample) -> &str| train.iter().map(text).collect::<Vec<_>>();
         let sides = [texts(|example| &example.prompt), texts(|example| &example.response)];
-        let learnt = train_bpe(settings, &sides[0], &sides[1])?;
+        let ModelConfig::Pair(pair) = &self.config.model else {
+            unreachable!("only new encoder-decoders learn a tokenizer")
+        };
+        let settings = BpeSettings { order: pair.special_order()?, ..settings.clone() };
+        let learnt = train_bpe(&settings, &sides[0], &sides[1])?;
         let name = format!("ee-train-tokenizer-{:016x}", rand::random::<u64>());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).map_err(Error::io("cannot create", &path))?;
@@ -217,6 +221,15 @@ impl Start<'_> {
 }
 
 impl PairConfig {
+    /// Where a learnt dictionary has its special tokens: fairseq counts positions from the padding's id.
+    fn special_order(&self) -> ee_models::Result<SpecialOrder> {
+        let positions = self.model([1; 2], 0, None)?.options.positions;
+        Ok(match positions {
+            Positions::Fairseq => SpecialOrder::Fairseq,
+            _ => SpecialOrder::Marian,
+        })
+    }
+
     /// A new model with tables of these sizes. As fairseq's decoders, it starts with the token that ends texts; a
     /// tokenizer without padding gets a row more for it.
     pub(crate) fn model(

@@ -20,7 +20,8 @@ const TARGET: [&str; 6] = [
 ];
 
 fn settings(size: BpeSize, joined: bool) -> BpeSettings {
-    BpeSettings { size, joined, shared_merges: joined, lowercase: false }
+    let order = SpecialOrder::Marian;
+    BpeSettings { size, joined, shared_merges: joined, lowercase: false, order }
 }
 
 fn learnt(settings: &BpeSettings) -> LearntBpe {
@@ -129,7 +130,8 @@ fn settings_are_read_and_checked() {
             size: BpeSize::Merges(10_000),
             joined: false,
             shared_merges: true,
-            lowercase: true
+            lowercase: true,
+            order: SpecialOrder::Marian,
         })
     );
     assert_eq!(

@@ -10,6 +10,7 @@
 //! - `spiece.model`: T5, one for both sides;
 //! - `vocab.json` and `merges.txt`: BART, one for both sides.
 
+mod dictionary;
 mod pieces;
 pub(super) mod words;
 

@@ -3,7 +3,8 @@
 //! A file of version 0.1 has the end of a word, `</w>`, as a symbol of its own; in version 0.2, and in the
 //! `merges.txt` of FSMT folders, the last character carries it. A dictionary has no say in the cut.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::path::Path;
 
 use crate::error::Error;
@@ -13,11 +14,13 @@ const END: &str = "</w>";
 /// What a piece that does not end a word ends with.
 const SEPARATOR: &str = "@@";
 
+/// The places in the file of two symbols, by the left one and the right one.
+type Ranks = HashMap<String, HashMap<String, usize>>;
+
 /// The merges of a file.
 #[derive(Debug)]
 pub(super) struct Codes {
-    /// Two symbols and their place in the file.
-    ranks: HashMap<(String, String), usize>,
+    ranks: Ranks,
     /// Whether the end of a word is a symbol of its own.
     separate_end: bool,
 }
@@ -40,7 +43,7 @@ impl Codes {
                 }
             };
         }
-        let mut ranks = HashMap::new();
+        let mut ranks = Ranks::new();
         for (rank, (number, line)) in lines.enumerate() {
             let symbols = line.trim_matches(['\r', '\n', ' ']).split(' ').collect::<Vec<_>>();
             let [left, right] = symbols[..] else {
@@ -48,7 +51,7 @@ impl Codes {
                     format!("expected two symbols with a space between them, found {line:?}");
                 return Err(Error::line(path, number, message));
             };
-            ranks.entry((left.to_owned(), right.to_owned())).or_insert(rank);
+            ranks.entry(left.to_owned()).or_default().entry(right.to_owned()).or_insert(rank);
         }
         Ok(Self { ranks, separate_end })
     }
@@ -56,7 +59,7 @@ impl Codes {
     /// Reads the `merges.txt` of an FSMT folder, whose lines may end with a count.
     pub(super) fn of_merges(path: &Path) -> Result<Self, Error> {
         let text = text::read(path)?;
-        let mut ranks = HashMap::new();
+        let mut ranks = Ranks::new();
         for (rank, (number, line)) in (1..).zip(text.lines()).enumerate() {
             if line.starts_with("#version") {
                 continue;
@@ -68,39 +71,47 @@ impl Codes {
                 return Err(Error::line(path, number, message));
             };
             // transformers keeps the last of several.
-            ranks.insert((left.to_owned(), right.to_owned()), rank);
+            ranks.entry(left.to_owned()).or_default().insert(right.to_owned(), rank);
         }
         Ok(Self { ranks, separate_end: false })
     }
 
     /// The pieces of a word; the last of them ends with `</w>`.
     pub(super) fn cut(&self, word: &str) -> Vec<String> {
-        let mut symbols: Vec<String> = word.chars().map(String::from).collect();
-        match symbols.last_mut() {
-            Some(last) if !self.separate_end => last.push_str(END),
-            _ => symbols.push(END.to_owned()),
+        let text = format!("{word}{END}");
+        let mut begins: Vec<usize> = word.char_indices().map(|(at, _)| at).collect();
+        if self.separate_end || begins.is_empty() {
+            begins.push(word.len());
         }
-        while let Some([left, right]) = self.best(&symbols) {
-            let mut joined: Vec<String> = Vec::with_capacity(symbols.len());
-            let mut rest = symbols.into_iter().peekable();
-            while let Some(symbol) = rest.next() {
-                match rest.next_if(|next| symbol == left && *next == right) {
-                    Some(next) => joined.push(symbol + &next),
-                    None => joined.push(symbol),
+        let mut symbols = Symbols::new(&text, &begins);
+        let mut agenda: BinaryHeap<_> =
+            (0..begins.len()).filter_map(|left| self.merge(&symbols, left)).collect();
+        while let Some(Reverse((rank, ..))) = agenda.peek() {
+            // All places of two symbols are joined, from the left, before another two are looked for.
+            let rank = *rank;
+            let mut joined = Vec::new();
+            while let Some(merge) = agenda.peek().filter(|merge| merge.0.0 == rank) {
+                let Reverse((_, left, ends)) = *merge;
+                agenda.pop();
+                if symbols.join(left, ends) {
+                    joined.push(left);
                 }
             }
-            symbols = joined;
+            for left in joined {
+                let before = symbols.before[left];
+                agenda.extend(before.and_then(|before| self.merge(&symbols, before)));
+                agenda.extend(self.merge(&symbols, left));
+            }
         }
-        symbols
+        symbols.texts().map(str::to_owned).collect()
     }
 
-    /// The two neighbours that were joined first while learning.
-    fn best(&self, symbols: &[String]) -> Option<[String; 2]> {
-        let ranked = symbols.windows(2).filter_map(|two| {
-            let pair = (two[0].clone(), two[1].clone());
-            Some((*self.ranks.get(&pair)?, pair))
-        });
-        ranked.min().map(|(_, (left, right))| [left, right])
+    /// What makes one of a symbol and the next, where the file joins them.
+    fn merge(&self, symbols: &Symbols<'_>, left: usize) -> Option<Merge> {
+        let [middle, end] = symbols.ends(left)?;
+        let [first, second] = [symbols.begins[left]..middle, middle..end];
+        let rank = self.ranks.get(&symbols.text[first])?.get(&symbols.text[second])?;
+        Some(Reverse((*rank, left, [middle, end])))
     }
 
     /// A line of words as subword-nmt prints it: `@@` after each piece that does not end a word.
@@ -122,3 +133,55 @@ impl Codes {
         printed.join(" ")
     }
 }
+
+/// A merge's rank, the number of the left symbol, and where both symbols end: the lowest rank first, then the
+/// leftmost.
+type Merge = Reverse<(usize, usize, [usize; 2])>;
+
+/// The symbols of a word, each named by the number of the character that it begins with.
+struct Symbols<'t> {
+    text: &'t str,
+    begins: &'t [usize],
+    before: Vec<Option<usize>>,
+    /// The number of the next symbol, that of characters after the last; `None` where the symbol before has it.
+    after: Vec<Option<usize>>,
+}
+
+impl<'t> Symbols<'t> {
+    fn new(text: &'t str, begins: &'t [usize]) -> Self {
+        let before = (0..begins.len()).map(|at| at.checked_sub(1)).collect();
+        Self { text, begins, before, after: (1..=begins.len()).map(Some).collect() }
+    }
+
+    fn begin(&self, at: usize) -> usize {
+        self.begins.get(at).copied().unwrap_or(self.text.len())
+    }
+
+    /// Where a symbol and the next one end.
+    fn ends(&self, left: usize) -> Option<[usize; 2]> {
+        let right = self.after[left]?;
+        let after = (*self.after.get(right)?)?;
+        Some([self.begin(right), self.begin(after)])
+    }
+
+    /// Makes one of a symbol and the next if they still end where they did.
+    fn join(&mut self, left: usize, ends: [usize; 2]) -> bool {
+        if self.ends(left) != Some(ends) {
+            return false;
+        }
+        let after = self.after[left].and_then(|right| self.after[right].take());
+        self.after[left] = after;
+        if let Some(before) = after.and_then(|after| self.before.get_mut(after)) {
+            *before = Some(left);
+        }
+        true
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &'t str> {
+        let all = self.begins.iter().enumerate();
+        all.filter_map(|(at, begin)| Some(&self.text[*begin..self.begin(self.after[at]?)]))
+    }
+}
+
+#[cfg(test)]
+mod tests;

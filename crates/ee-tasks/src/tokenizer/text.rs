@@ -60,10 +60,10 @@ impl TextTokenizer {
         Ok(Self { sides: Sides::One(Box::new(Library::open(folder, "tokenizer.json", None)?)) })
     }
 
-    /// Takes an encoder-decoder's tokenizer from a checkpoint folder, whatever files it has: in order,
-    /// `tokenizer.source.json` and `tokenizer.target.json` (a dictionary for each side), `source.spm`,
-    /// `target.spm` and `vocab.json` (Marian; `target_vocab.json` where the target's is another),
+    /// Takes an encoder-decoder's tokenizer from a checkpoint folder, whatever files it has; of several the first
+    /// of these counts: `tokenizer.source.json` and `tokenizer.target.json` (a dictionary for each side),
     /// `vocab-src.json`, `vocab-tgt.json` and `merges.txt` (FSMT), `dict.*.txt` with BPE codes (fairseq),
+    /// `source.spm`, `target.spm` and `vocab.json` (Marian; `target_vocab.json` where the target's is another),
     /// `tokenizer.json` (one for both), `spiece.model` (T5), or `vocab.json` and `merges.txt` (BART).
     ///
     /// What the encoder reads is [`TextTokenizer::encode_prompt`], what the decoder writes is

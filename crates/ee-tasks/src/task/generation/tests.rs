@@ -173,20 +173,24 @@ fn a_list_fills_a_placeholder_one_a_line() {
     assert_eq!(examples(&text, "dev", &data())[0].prompt, "Q: 8\neight\nA:");
 }
 
-#[test]
-fn parallel_files_give_sources_with_all_their_references() {
-    let text = r#"
+/// A task of sources and references line by line.
+const PARALLEL: &str = r#"
 name = "translation"
 kind = "generation"
 format = "parallel"
-prompt = "{source} ="
+prompt = "{source}"
 metrics = ["bleu"]
 max_new_tokens = 8
 
 [splits.dev]
 source = "dev.de"
-references = ["dev.a.en", "dev.b.en"]
+references = ["dev.en"]
 "#;
+
+#[test]
+fn parallel_files_give_sources_with_all_their_references() {
+    let bare = PARALLEL.replace("[\"dev.en\"]", "[\"dev.a.en\", \"dev.b.en\"]");
+    let text = &bare.replace("{source}", "{source} =");
     let files = [
         ("dev.de", "eins\u{2028}\r\n\nzwei"),
         ("dev.a.en", "one\n\ntwo\n"),
@@ -201,7 +205,6 @@ references = ["dev.a.en", "dev.b.en"]
         seen,
         [("eins\u{2028} =", &expected[0][..]), (" =", &expected[1]), ("zwei =", &expected[2])]
     );
-    let bare = text.replace("{source} =", "{source}");
     let kept = examples(&bare, "dev", &folder(&files));
     let blank: Vec<_> =
         kept.iter().map(|example| (example.prompt.as_str(), example.is_blank())).collect();
@@ -284,24 +287,12 @@ fn every_fault_of_a_task_file_is_reported_at_once() {
 
 #[test]
 fn an_empty_line_of_parallel_text_is_named_and_files_may_have_marks_and_carriage_returns() {
-    let text = r#"
-name = "translation"
-kind = "generation"
-format = "parallel"
-prompt = "{source}"
-metrics = ["bleu"]
-max_new_tokens = 8
-
-[splits.dev]
-source = "dev.de"
-references = ["dev.en"]
-"#;
     let split = |source: &str, references: &str| {
         let data = folder(&[("dev.de", source), ("dev.en", references)]);
-        task(text).read_split("dev", Some(data.path()), None).expect("a split")
+        task(PARALLEL).read_split("dev", Some(data.path()), None).expect("a split")
     };
     let blank = &split("\n", "\n").examples[0];
-    assert_eq!(task(text).answer_to(blank, "Yes."), "");
+    assert_eq!(task(PARALLEL).answer_to(blank, "Yes."), "");
     let marked = split("\u{FEFF}eins\r\n\r\nzwei\r\n", "\u{FEFF}one\r\n\r\ntwo\r\n");
     let plain = split("eins\n\nzwei\n", "one\n\ntwo\n");
     assert_eq!(marked, plain);
@@ -314,19 +305,8 @@ references = ["dev.en"]
 
 #[test]
 fn detokenized_texts_are_scored_and_the_signature_says_so() {
-    let text = r#"
-name = "translation"
-kind = "generation"
-format = "parallel"
-prompt = "{source}"
-metrics = ["bleu:none", "bleu"]
-detokenize = "moses:en"
-max_new_tokens = 8
-
-[splits.dev]
-source = "dev.de"
-references = ["dev.en"]
-"#;
+    let metrics = "[\"bleu:none\", \"bleu\"]\ndetokenize = \"moses:en\"";
+    let text = &PARALLEL.replace("[\"bleu\"]", metrics);
     let (hypothesis, reference) = ("it &apos;s a sm@@ all dog .", "it's a small dog.");
     let scores = |text: &str| {
         let metrics = task(text).build_metrics(false).expect("metrics");

@@ -62,6 +62,28 @@ fn texts_come_back_from_their_pieces_and_end_is_first_and_padding_last() {
 }
 
 #[test]
+fn fairseq_s_order_has_its_padding_second_on_both_sides() {
+    for joined in [true, false] {
+        let marian = settings(BpeSize::Merges(30), joined);
+        let fairseq = BpeSettings { order: SpecialOrder::Fairseq, ..marian.clone() };
+        let [marian, fairseq] = [marian, fairseq].map(|settings| learnt(&settings));
+        assert_eq!(fairseq.sizes(), marian.sizes().map(|size| size + 1), "`<s>` too");
+        let [marian, fairseq] = [marian, fairseq].map(|bpe| tokenizer(&bpe));
+        assert_eq!((fairseq.padding_id(), fairseq.end_id()), (Some(1), Some(2)));
+        assert_eq!(fairseq.encode_answer("<s><pad></s>").expect("ids"), [0, 1, 2, 2]);
+        for text in TARGET.into_iter().chain(["日本"]) {
+            let [usual, ids] = [&marian, &fairseq].map(|side| side.encode_answer(text));
+            let moved: Vec<u32> = usual.expect("ids").iter().map(|id| id + 2).collect();
+            let ids = ids.expect("ids");
+            assert_eq!(ids, moved, "{text}");
+        }
+    }
+    let small =
+        BpeSettings { order: SpecialOrder::Fairseq, ..settings(BpeSize::Vocabulary(50), true) };
+    assert_eq!(learnt(&small).sizes(), [50; 2]);
+}
+
+#[test]
 fn sizes_are_as_asked_for() {
     let characters: BTreeSet<char> =
         SOURCE.iter().chain(&TARGET).flat_map(|text| text.chars()).collect();

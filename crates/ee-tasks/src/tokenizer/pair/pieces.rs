@@ -5,17 +5,16 @@
 //! of `vocab.json`, which both sides share unless there is a `target_vocab.json`; the ids of its `.spm` files mean
 //! nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
-use serde_json::Value;
 use tokenizers::AddedToken;
 
+use super::dictionary::{self, Dictionary, Spelled, Spelling};
 use crate::error::Error;
-use crate::text::{self, is_space};
+use crate::text::is_space;
 use crate::tokenizer::sentencepiece::{SPACE, SentencePiece};
 use crate::tokenizer::settings::Settings;
-use crate::tokenizer::side::Side;
 
 /// T5's file.
 pub(super) const T5: &str = "spiece.model";
@@ -27,15 +26,8 @@ const MARIAN_TARGET: &str = "target_vocab.json";
 #[derive(Debug)]
 pub(super) struct Pieces {
     model: SentencePiece,
-    /// Where the ids come from.
-    path: PathBuf,
-    ids: HashMap<String, u32>,
-    names: HashMap<u32, String>,
     /// Tokens that are not cut, the longest first.
     whole: Vec<AddedToken>,
-    special: BTreeSet<u32>,
-    unknown: u32,
-    end: u32,
     kind: Kind,
 }
 
@@ -51,7 +43,7 @@ enum Kind {
 }
 
 /// Both sides of a Marian folder.
-pub(super) fn marian(folder: &Path) -> Result<[Pieces; 2], Error> {
+pub(super) fn marian(folder: &Path) -> Result<[Spelled<Pieces>; 2], Error> {
     if let Some(missing) = MARIAN.iter().find(|name| !folder.join(name).is_file()) {
         let there = MARIAN.iter().find(|name| folder.join(name).is_file());
         let message = format!("no {missing} beside {}", there.unwrap_or(&"the model"));
@@ -63,14 +55,20 @@ pub(super) fn marian(folder: &Path) -> Result<[Pieces; 2], Error> {
     let [source_model, target_model, source] = MARIAN.map(|name| folder.join(name));
     let target = if has_own { target } else { source.clone() };
     let side = |model: &Path, dictionary: &Path| {
-        let ids = dictionary_of(dictionary)?;
-        Pieces::new(SentencePiece::open(model)?, dictionary, ids, &settings, Kind::Marian)
+        let ids = dictionary::read(dictionary)?;
+        Pieces::with_dictionary(
+            SentencePiece::open(model)?,
+            dictionary,
+            ids,
+            &settings,
+            Kind::Marian,
+        )
     };
     Ok([side(&source_model, &source)?, side(&target_model, &target)?])
 }
 
 /// The one tokenizer of a T5 folder.
-pub(super) fn t5(folder: &Path) -> Result<Pieces, Error> {
+pub(super) fn t5(folder: &Path) -> Result<Spelled<Pieces>, Error> {
     let path = folder.join(T5);
     let settings = Settings::read(folder, None)?;
     let legacy = settings.truth("legacy").unwrap_or(true);
@@ -81,7 +79,7 @@ pub(super) fn t5(folder: &Path) -> Result<Pieces, Error> {
     let n_extra = settings.n_extra_ids();
     let last = model.n_pieces() + n_extra;
     ids.extend((0..n_extra).map(|extra| (sentinel(extra), (last - 1 - extra) as u32)));
-    Pieces::new(model, &path, ids, &settings, Kind::T5 { legacy })
+    Pieces::with_dictionary(model, &path, ids, &settings, Kind::T5 { legacy })
 }
 
 /// T5's token for the gap number `extra`.
@@ -89,26 +87,14 @@ fn sentinel(extra: usize) -> String {
     format!("<extra_id_{extra}>")
 }
 
-pub(super) fn dictionary_of(path: &Path) -> Result<HashMap<String, u32>, Error> {
-    let object = text::json_object(path)?;
-    let entry = |(piece, id): (String, Value)| match id
-        .as_u64()
-        .and_then(|id| u32::try_from(id).ok())
-    {
-        Some(id) => Ok((piece, id)),
-        None => Err(Error::file(path, format!("expected an id for piece `{piece}`, found {id}"))),
-    };
-    object.into_iter().map(entry).collect()
-}
-
 impl Pieces {
-    fn new(
+    fn with_dictionary(
         model: SentencePiece,
         path: &Path,
         mut ids: HashMap<String, u32>,
         settings: &Settings,
         kind: Kind,
-    ) -> Result<Self, Error> {
+    ) -> Result<Spelled<Self>, Error> {
         let name = |key, customary: &str| settings.token(key).unwrap_or(customary).to_owned();
         let [end, unknown, padding] =
             [("eos_token", "</s>"), ("unk_token", "<unk>"), ("pad_token", "<pad>")]
@@ -128,21 +114,38 @@ impl Pieces {
             let token = AddedToken::from(content.clone(), true);
             whole.entry(content).or_insert(token).special = true;
         }
-        let id = |name: &str| {
-            ids.get(name).copied().ok_or_else(|| {
-                Error::file(path, format!("no special token `{name}` in the dictionary"))
-            })
-        };
-        let (end, unknown) = (id(&end)?, id(&unknown)?);
         let mut whole: Vec<AddedToken> = whole.into_values().collect();
         whole.sort_by_key(|token| std::cmp::Reverse(token.content.len()));
         let special = whole.iter().filter(|token| token.special);
-        let special = special.filter_map(|token| ids.get(&token.content).copied()).collect();
-        let names = ids.iter().map(|(piece, id)| (*id, piece.clone())).collect();
-        Ok(Self { model, path: path.to_owned(), ids, names, whole, special, unknown, end, kind })
+        let special = special.map(|token| token.content.as_str());
+        let rows = ids.into_iter().collect();
+        let dictionary = Dictionary::new(path, rows, [&unknown, &end], special)?;
+        Ok(Spelled { dictionary, spelling: Self { model, whole, kind } })
     }
 
-    fn encode(&self, text: &str) -> Vec<u32> {
+    /// The pieces of a text between tokens that are not cut.
+    fn cut(&self, dictionary: &Dictionary, text: &str, pieces: &mut Vec<String>) {
+        match self.kind {
+            Kind::Marian => {
+                let code = text.starts_with(">>").then(|| text.find("<<")).flatten();
+                let (code, text) = text.split_at(code.map_or(0, |at| at + 2));
+                pieces.extend((!code.is_empty()).then(|| code.to_owned()));
+                pieces.extend(self.model.encode(text));
+            }
+            // Without a prefix of its own the model would drop a space that begins a text: it is hidden.
+            Kind::T5 { legacy: false } if text.starts_with([' ', '▁']) => {
+                let unknown = dictionary.unknown();
+                let n_hidden = self.model.encode(unknown).len();
+                let hidden = self.model.encode(&format!("{unknown}{text}"));
+                pieces.extend(hidden.into_iter().skip(n_hidden));
+            }
+            Kind::T5 { .. } => pieces.extend(self.model.encode(text)),
+        }
+    }
+}
+
+impl Spelling for Pieces {
+    fn pieces(&self, dictionary: &Dictionary, text: &str) -> Vec<String> {
         let mut pieces = Vec::new();
         let spaced = match self.kind {
             Kind::T5 { legacy: false } if !text.is_empty() => {
@@ -153,84 +156,26 @@ impl Pieces {
         for part in parts(&spaced, &self.whole) {
             match part {
                 Part::Whole(token) => pieces.push(token.to_owned()),
-                Part::Text(text) => self.cut(text, &mut pieces),
+                Part::Text(text) => self.cut(dictionary, text, &mut pieces),
             }
         }
-        let is_special =
-            |name: &String| self.ids.get(name).is_some_and(|id| self.special.contains(id));
         if self.kind == (Kind::T5 { legacy: false })
             && pieces.len() > 1
             && pieces[0] == SPACE
-            && is_special(&pieces[1])
+            && dictionary.is_special(&pieces[1])
         {
             pieces.remove(0);
         }
-        let id = |piece: &String| self.ids.get(piece).copied().unwrap_or(self.unknown);
-        let mut ids: Vec<u32> = pieces.iter().map(id).collect();
-        if self.kind == Kind::Marian || ids.last() != Some(&self.end) {
-            ids.push(self.end);
-        }
-        ids
+        pieces
     }
 
-    /// The pieces of a text between tokens that are not cut.
-    fn cut(&self, text: &str, pieces: &mut Vec<String>) {
-        match self.kind {
-            Kind::Marian => {
-                let code = text.starts_with(">>").then(|| text.find("<<")).flatten();
-                let (code, text) = text.split_at(code.map_or(0, |at| at + 2));
-                pieces.extend((!code.is_empty()).then(|| code.to_owned()));
-                pieces.extend(self.model.encode(text));
-            }
-            // Without a prefix of its own the model would drop a space that begins a text: it is hidden.
-            Kind::T5 { legacy: false } if text.starts_with([' ', '▁']) => {
-                let unknown = self.names.get(&self.unknown).map_or("", String::as_str);
-                let n_hidden = self.model.encode(unknown).len();
-                let hidden = self.model.encode(&format!("{unknown}{text}"));
-                pieces.extend(hidden.into_iter().skip(n_hidden));
-            }
-            Kind::T5 { .. } => pieces.extend(self.model.encode(text)),
-        }
-    }
-}
-
-impl Side for Pieces {
-    fn source(&self, text: &str) -> Result<Vec<u32>, Error> {
-        Ok(self.encode(text))
+    fn text(&self, pieces: &[&str]) -> String {
+        let text = self.model.decode(pieces.iter().copied());
+        text.replace(SPACE, " ").trim_matches(is_space).to_owned()
     }
 
-    fn answer(&self, text: &str) -> Result<Vec<u32>, Error> {
-        Ok(self.encode(text))
-    }
-
-    fn decode(&self, ids: &[u32]) -> Result<String, Error> {
-        let pieces = ids.iter().filter(|id| !self.special.contains(id));
-        let pieces = pieces.filter_map(|id| self.names.get(id)).map(String::as_str);
-        Ok(self.model.decode(pieces).replace(SPACE, " ").trim_matches(is_space).to_owned())
-    }
-
-    fn name(&self, id: u32) -> Option<String> {
-        self.names.get(&id).cloned()
-    }
-
-    fn is_silent(&self, id: u32) -> bool {
-        self.special.contains(&id) || !self.names.contains_key(&id)
-    }
-
-    fn beginning_id(&self) -> Option<u32> {
-        None
-    }
-
-    fn end_id(&self) -> Option<u32> {
-        Some(self.end)
-    }
-
-    fn size(&self) -> usize {
-        self.names.keys().max().map_or(0, |largest| *largest as usize + 1)
-    }
-
-    fn path(&self) -> &Path {
-        &self.path
+    fn ends_once(&self) -> bool {
+        self.kind != Kind::Marian
     }
 }
 

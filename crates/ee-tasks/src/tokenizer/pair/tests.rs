@@ -116,6 +116,59 @@ fn decoders_and_pairs_are_not_taken_for_each_other() {
     assert_eq!(decoder.prompt_vocabulary_size(), 8);
 }
 
+/// Copies the files of a golden folder but its golden values.
+fn copied(name: &str) -> tempfile::TempDir {
+    let copy = fixture::folder(&[]);
+    for entry in std::fs::read_dir(fixture::golden(name)).expect("there") {
+        let path = entry.expect("an entry").path();
+        let file = path.file_name().and_then(|name| name.to_str()).expect("a name");
+        if file != "golden.json" {
+            fixture::write(&copy, file, std::fs::read(&path).expect("there"));
+        }
+    }
+    copy
+}
+
+#[test]
+fn of_several_kinds_of_files_the_more_telling_counts() {
+    let text = "The play";
+    let own = |name: &str| {
+        let tokenizer = TextTokenizer::of_pair(&fixture::golden(name)).expect("a sound folder");
+        tokenizer.encode_prompt(text).expect("ids")
+    };
+    // A converted `tokenizer.json` lies beside the files of many of Marian's checkpoints, and beside T5's.
+    let alone = fixture::folder(&[("tokenizer.json", &source())]);
+    let alone = TextTokenizer::of_pair(alone.path()).expect("a sound folder");
+    let of_json = alone.encode_prompt(text).expect("ids");
+    for (name, expected) in [
+        ("tokenizer-marian", own("tokenizer-marian")),
+        ("tokenizer-fsmt", own("tokenizer-fsmt")),
+        ("tokenizer-fairseq", own("tokenizer-fairseq")),
+        ("tokenizer-t5", of_json.clone()),
+    ] {
+        let folder = copied(name);
+        fixture::write(&folder, "tokenizer.json", source());
+        let tokenizer = TextTokenizer::of_pair(folder.path()).expect("a sound folder");
+        assert_eq!(tokenizer.encode_prompt(text).expect("ids"), expected, "{name}");
+        assert_ne!(own(name), of_json, "{name}");
+    }
+}
+
+#[test]
+fn lines_of_any_kind_are_cut_in_their_length() {
+    let folders = ["tokenizer-marian", "tokenizer-t5", "tokenizer-fairseq", "tokenizer-fsmt"];
+    for name in folders {
+        let tokenizer = TextTokenizer::of_pair(&fixture::golden(name)).expect("a sound folder");
+        for part in
+            ["hund", "a ", "日", ".", ". ", "  ", "\u{A0}", "-a", "',\"", "<", "</s>", "½", "5,"]
+        {
+            let text = part.repeat(50_000 / part.chars().count());
+            let ids = tokenizer.encode_prompt(&text).expect("ids");
+            tokenizer.decode(&ids).expect("a text");
+        }
+    }
+}
+
 #[test]
 fn unusable_folders_are_explained() {
     let message = |files: &[(&str, &str)]| {

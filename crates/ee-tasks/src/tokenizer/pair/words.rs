@@ -5,16 +5,16 @@
 //! them, where it has a `sentencepiece.bpe.model`, by that. An FSMT folder says the same with `vocab-src.json`,
 //! `vocab-tgt.json` and `merges.txt`, and its texts are normalised and tokenized by Moses' rules on the way.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
 
-use super::pieces::dictionary_of;
+use super::dictionary::{self, Dictionary, Spelled, Spelling};
 use crate::error::Error;
 use crate::moses;
 use crate::text::{self, is_space, joined_words};
 use crate::tokenizer::sentencepiece::{SPACE, SentencePiece};
 use crate::tokenizer::settings::Settings;
-use crate::tokenizer::side::Side;
 use crate::tokenizer::subword::Codes;
 
 /// FSMT's dictionaries.
@@ -26,39 +26,34 @@ pub(super) const PIECES: &str = "sentencepiece.bpe.model";
 /// Words that every dictionary of fairseq begins with.
 const FIRST: [&str; 4] = ["<s>", "<pad>", "</s>", "<unk>"];
 
-#[derive(Debug)]
-pub(super) struct Words {
-    path: PathBuf,
-    ids: HashMap<String, u32>,
-    names: HashMap<u32, String>,
-    special: BTreeSet<u32>,
-    unknown: u32,
-    end: u32,
-    cut: Cut,
-}
-
 /// How texts become entries of the dictionary.
-#[derive(Debug)]
-enum Cut {
-    Words,
-    Codes(Codes),
-    Pieces(Box<SentencePiece>),
-    Fsmt { codes: Codes, language: String, lowercase: bool },
+#[derive(Debug, Clone)]
+pub(super) enum Words {
+    /// As they stand.
+    Whole,
+    Codes(Arc<Codes>),
+    Pieces(Arc<SentencePiece>),
+    Fsmt {
+        codes: Arc<Codes>,
+        language: String,
+        lowercase: bool,
+    },
 }
 
 /// Both sides of an FSMT folder.
-pub(super) fn fsmt(folder: &Path) -> Result<[Words; 2], Error> {
+pub(super) fn fsmt(folder: &Path) -> Result<[Spelled<Words>; 2], Error> {
     let settings = Settings::read(folder, None)?;
     let languages = languages(folder, &settings).ok_or_else(|| {
         let message = "no languages, expected `langs` with two of them in tokenizer_config.json";
         Error::file(folder, message)
     })?;
     let lowercase = settings.truth("do_lower_case").unwrap_or(false);
+    let codes = Arc::new(Codes::of_merges(&folder.join("merges.txt"))?);
     let side = |at: usize| {
         let path = folder.join(FSMT[at]);
-        let words = dictionary_of(&path)?.into_iter().collect();
-        let codes = Codes::of_merges(&folder.join("merges.txt"))?;
-        let cut = Cut::Fsmt { codes, language: languages[at].clone(), lowercase };
+        let words = dictionary::read(&path)?;
+        let codes = codes.clone();
+        let cut = Words::Fsmt { codes, language: languages[at].clone(), lowercase };
         let named = |key, customary| settings.token(key).unwrap_or(customary).to_owned();
         let special = [
             named("bos_token", FIRST[0]),
@@ -66,7 +61,7 @@ pub(super) fn fsmt(folder: &Path) -> Result<[Words; 2], Error> {
             named("sep_token", FIRST[2]),
             named("unk_token", FIRST[3]),
         ];
-        Words::new(path, words, special, cut)
+        cut.with_dictionary(&path, words, &special)
     };
     Ok([side(0)?, side(1)?])
 }
@@ -95,7 +90,10 @@ pub(in crate::tokenizer) fn dictionaries(folder: &Path) -> Vec<(String, PathBuf)
 }
 
 /// Both sides of a fairseq folder; `stated` are its languages where the caller knows them.
-pub(super) fn fairseq(folder: &Path, stated: Option<&[String; 2]>) -> Result<[Words; 2], Error> {
+pub(super) fn fairseq(
+    folder: &Path,
+    stated: Option<&[String; 2]>,
+) -> Result<[Spelled<Words>; 2], Error> {
     let all = dictionaries(folder);
     let settings = Settings::read(folder, None)?;
     let said = stated.cloned().or_else(|| languages(folder, &settings));
@@ -121,20 +119,21 @@ pub(super) fn fairseq(folder: &Path, stated: Option<&[String; 2]>) -> Result<[Wo
         }
         (None, []) => return Err(Error::file(folder, "no dictionary, expected dict.*.txt")),
     };
+    let cut = fairseq_cut(folder)?;
     let [source, target] = paths.map(|path| {
         let words = fairseq_dictionary(&path)?;
-        Words::new(path, words, FIRST.map(str::to_owned), fairseq_cut(folder)?)
+        cut.clone().with_dictionary(&path, words, &FIRST.map(str::to_owned))
     });
     Ok([source?, target?])
 }
 
-fn fairseq_cut(folder: &Path) -> Result<Cut, Error> {
+fn fairseq_cut(folder: &Path) -> Result<Words, Error> {
     let codes = CODES.iter().map(|name| folder.join(name)).find(|path| path.is_file());
     let pieces = folder.join(PIECES);
     Ok(match codes {
-        Some(codes) => Cut::Codes(Codes::read(&codes)?),
-        None if pieces.is_file() => Cut::Pieces(Box::new(SentencePiece::open(&pieces)?)),
-        None => Cut::Words,
+        Some(codes) => Words::Codes(Arc::new(Codes::read(&codes)?)),
+        None if pieces.is_file() => Words::Pieces(Arc::new(SentencePiece::open(&pieces)?)),
+        None => Words::Whole,
     })
 }
 
@@ -168,41 +167,47 @@ fn fairseq_dictionary(path: &Path) -> Result<Vec<(String, u32)>, Error> {
 
 impl Words {
     /// `special`: beginning, padding, end, unknown.
-    fn new(
-        path: PathBuf,
+    fn with_dictionary(
+        self,
+        path: &Path,
         words: Vec<(String, u32)>,
-        special: [String; 4],
-        cut: Cut,
-    ) -> Result<Self, Error> {
-        let names = words.iter().map(|(word, id)| (*id, word.clone())).collect();
-        // Of a word that is there twice the last row counts.
-        let ids: HashMap<String, u32> = words.into_iter().collect();
-        let id = |name: &String| {
-            ids.get(name).copied().ok_or_else(|| {
-                Error::file(&path, format!("no special token `{name}` in the dictionary"))
-            })
-        };
-        let [_, _, end, unknown] = &special;
-        let (end, unknown) = (id(end)?, id(unknown)?);
-        let special = special.iter().filter_map(|name| ids.get(name).copied()).collect();
-        Ok(Self { path, ids, names, special, unknown, end, cut })
+        special: &[String; 4],
+    ) -> Result<Spelled<Self>, Error> {
+        let [_, _, end, unknown] = special;
+        let names = special.iter().map(String::as_str);
+        let dictionary = Dictionary::new(path, words, [unknown, end], names)?;
+        Ok(Spelled { dictionary, spelling: self })
     }
+}
 
-    fn pieces(&self, text: &str) -> Vec<String> {
+impl Spelling for Words {
+    fn pieces(&self, _: &Dictionary, text: &str) -> Vec<String> {
         let split = |text: &str| {
             let words = text.split(is_space).filter(|word| !word.is_empty());
             words.map(str::to_owned).collect()
         };
-        match &self.cut {
-            Cut::Words => split(text),
-            Cut::Codes(codes) => split(&codes.segmented(text)),
-            Cut::Pieces(model) => model.encode(text),
-            Cut::Fsmt { codes, language, lowercase } => {
+        match self {
+            Self::Whole => split(text),
+            Self::Codes(codes) => split(&codes.segmented(text)),
+            Self::Pieces(model) => model.encode(text),
+            Self::Fsmt { codes, language, lowercase } => {
                 let text = if *lowercase { text.to_lowercase() } else { text.to_owned() };
                 let text = moses::without_other_punctuation(&text);
                 let text = without_controls(&moses::normalized(&text, language));
                 let words: Vec<String> = split(&moses::tokenize(&text, language, true));
                 words.iter().flat_map(|word| codes.cut(word)).collect()
+            }
+        }
+    }
+
+    fn text(&self, words: &[&str]) -> String {
+        match self {
+            Self::Whole => words.join(" "),
+            Self::Codes(_) => joined_words(&words.join(" ")),
+            Self::Pieces(_) => words.concat().replace(SPACE, " ").trim_matches(is_space).to_owned(),
+            Self::Fsmt { language, .. } => {
+                let words = words.iter().map(|word| word.replace(' ', "").replace("</w>", " "));
+                moses::detokenize(&words.collect::<String>(), language)
             }
         }
     }
@@ -213,59 +218,8 @@ fn without_controls(text: &str) -> String {
     CONTROLS.replace_all(text, "").into_owned()
 }
 
-static CONTROLS: std::sync::LazyLock<regex::Regex> =
-    std::sync::LazyLock::new(|| regex::Regex::new(r"\p{C}").expect("a sound pattern"));
-
-impl Side for Words {
-    fn source(&self, text: &str) -> Result<Vec<u32>, Error> {
-        let pieces = self.pieces(text);
-        let ids = pieces.iter().map(|piece| self.ids.get(piece).copied().unwrap_or(self.unknown));
-        Ok(ids.chain([self.end]).collect())
-    }
-
-    fn answer(&self, text: &str) -> Result<Vec<u32>, Error> {
-        self.source(text)
-    }
-
-    fn decode(&self, ids: &[u32]) -> Result<String, Error> {
-        let words = ids.iter().filter(|id| !self.special.contains(id));
-        let words: Vec<&str> =
-            words.filter_map(|id| self.names.get(id)).map(String::as_str).collect();
-        Ok(match &self.cut {
-            Cut::Words => words.join(" "),
-            Cut::Codes(_) => joined_words(&words.join(" ")),
-            Cut::Pieces(_) => words.concat().replace(SPACE, " ").trim_matches(is_space).to_owned(),
-            Cut::Fsmt { language, .. } => {
-                let words = words.iter().map(|word| word.replace(' ', "").replace("</w>", " "));
-                moses::detokenize(&words.collect::<String>(), language)
-            }
-        })
-    }
-
-    fn name(&self, id: u32) -> Option<String> {
-        self.names.get(&id).cloned()
-    }
-
-    fn is_silent(&self, id: u32) -> bool {
-        self.special.contains(&id) || !self.names.contains_key(&id)
-    }
-
-    fn beginning_id(&self) -> Option<u32> {
-        None
-    }
-
-    fn end_id(&self) -> Option<u32> {
-        Some(self.end)
-    }
-
-    fn size(&self) -> usize {
-        self.names.keys().max().map_or(0, |largest| *largest as usize + 1)
-    }
-
-    fn path(&self) -> &Path {
-        &self.path
-    }
-}
+static CONTROLS: LazyLock<regex::Regex> =
+    LazyLock::new(|| regex::Regex::new(r"\p{C}").expect("a sound pattern"));
 
 #[cfg(test)]
 mod tests;

@@ -3,17 +3,23 @@
 # encoder's exits, gates and speed are reported; a decoder's also its K/V policies and speculation, and what to use
 # with the joint one.
 #
-# usage: scripts/quickstart.sh [encoder|decoder] [FOLDER]
+# usage: scripts/quickstart.sh [encoder|decoder [FOLDER]]
 #        the results go to FOLDER, by default runs/quickstart or runs/quickstart-decoder
 set -euo pipefail
 cd "$(dirname "$0")/.."
-kind=encoder
-case "${1:-}" in encoder | decoder) kind=$1; shift ;; esac
+kind=${1:-encoder}
+case $kind in
+encoder | decoder) ;;
+*)
+    echo "quickstart.sh: unknown kind '$kind', expected encoder or decoder" >&2
+    exit 2
+    ;;
+esac
 if [ "$kind" = encoder ]; then
-    task=reviews folder=${1:-runs/quickstart} flags=()
+    task=reviews folder=${2:-runs/quickstart} flags=()
 else
     # Answers are a few tokens long: with the usual four first tokens that never leave, little would be left to leave.
-    task=numbers folder=${1:-runs/quickstart-decoder} flags=(--min-tokens 1 --limit 300 --speed-rows 60)
+    task=numbers folder=${2:-runs/quickstart-decoder} flags=(--min-tokens 1 --limit 300 --speed-rows 60)
 fi
 
 step() { printf '\n== %s\n' "$1" >&2; }

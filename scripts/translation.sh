@@ -6,9 +6,12 @@
 #        DATA is where the task's files lie; RUN is a run file by name (multi30k-de-en, iwslt14-de-en, wmt14-en-de), by
 #        default multi30k-de-en; the results go to FOLDER, by default runs/RUN. Checkpoints that are there are kept.
 set -euo pipefail
+refuse() { echo "translation.sh: $1" >&2; exit 2; }
+[ -d "${1:-}" ] || refuse "'${1:-}' is no folder, expected where the task's files lie"
 data=$(realpath "$1")
 cd "$(dirname "$0")/.."
 run=${3:-multi30k-de-en}
+[ -f "configs/train/$run.toml" ] || refuse "configs/train/$run.toml is not there"
 folder=${2:-runs/$run}
 task=configs/tasks/$(sed -n 's|^file = "../tasks/\(.*\)"|\1|p' "configs/train/$run.toml")
 

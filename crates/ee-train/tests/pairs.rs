@@ -251,7 +251,8 @@ fn a_new_model_that_counts_positions_from_its_padding_has_fairseq_s_special_toke
         // The decoder's first vector is its token's row, scaled, and the sinusoids of position 2: sin 2, sin 2f, ..., cos 2.
         let loaded = load(&best, Precision::F32, &Device::flex()).unwrap();
         let batch = Batch::new(vec![5], vec![0], vec![1], 1).unwrap();
-        let found = loaded.model.embed(&batch, None).hidden.into_data().to_vec::<f32>().unwrap();
+        let found =
+            loaded.model.embed(&batch, None).hidden.into_data().try_to_vec::<f32>().unwrap();
         let width = found.len();
         let table = &tensors(&best.join("model.safetensors"))["model.decoder.embed_tokens.weight"];
         let row = &table[5 * width..6 * width];

@@ -84,10 +84,12 @@ def initialise(model, padding):
             torch.nn.init.xavier_uniform_(weight, gain=2**-0.5 if inner else 1.0)
 
 
-def rate(schedule, peak, step):
+def rate(schedule, peak, step, steps):
     start, warm_up = schedule.get("warm_up_from", 0.0), schedule["warm_up_steps"]
     if step < warm_up:
         return start + (peak - start) * step / warm_up
+    if schedule["kind"] == "linear":
+        return peak * max(0.0, 1 - (step - warm_up) / max(1, steps - warm_up))
     return peak * math.sqrt(warm_up / step)
 
 
@@ -108,7 +110,7 @@ def main():
     training, optimizer, schedule = recipe["training"], recipe["optimizer"], recipe["schedule"]
     told_otherwise = {
         "objective": recipe["objective"] != "final",
-        "schedule.kind": schedule["kind"] != "inverse_sqrt",
+        "schedule.kind": schedule["kind"] not in ("inverse_sqrt", "linear"),
         "training.batch_tokens": "batch_tokens" not in training,
         "training.batches_per_step": training.get("batches_per_step", 1) != 1,
         "training.max_steps": "max_steps" in training,
@@ -138,9 +140,11 @@ def main():
         groups, lr=0.0, betas=(optimizer["beta_1"], optimizer["beta_2"]), eps=optimizer["epsilon"]
     )
     step, last, started = 0, [], time.time()
-    for epoch in range(training["epochs"]):
+    epochs = [batches(pairs, training["batch_tokens"], generator) for _ in range(training["epochs"])]
+    steps = sum(map(len, epochs))
+    for epoch, order in enumerate(epochs):
         plain_sum, tokens = 0.0, 0
-        for batch in batches(pairs, training["batch_tokens"], generator):
+        for batch in order:
             source = padded([pairs[row][0] for row in batch], config.pad_token_id)
             labels = padded([pairs[row][1] for row in batch], -100)
             inputs = padded([[config.decoder_start_token_id, *pairs[row][1][:-1]] for row in batch], config.pad_token_id)
@@ -148,7 +152,7 @@ def main():
             logits = model(input_ids=source, attention_mask=mask, decoder_input_ids=inputs, use_cache=False).logits
             loss, plain, n = loss_of(logits, labels, training.get("label_smoothing", 0.0))
             for group in adam.param_groups:
-                group["lr"] = rate(schedule, optimizer["learning_rate"], step)
+                group["lr"] = rate(schedule, optimizer["learning_rate"], step, steps)
             adam.zero_grad(set_to_none=True)
             (loss / n).backward()
             if optimizer["max_gradient_norm"] > 0:

@@ -35,6 +35,7 @@ def arguments():
     parser.add_argument("--source", type=Path, required=True, help="training texts, one a line")
     parser.add_argument("--target", type=Path, required=True, help="their translations")
     parser.add_argument("--output", type=Path, required=True, help="the folder that is written")
+    parser.add_argument("--stop-after", type=int, help="end after so many epochs of the recipe's, its schedule unchanged")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
@@ -142,7 +143,7 @@ def main():
     step, last, started = 0, [], time.time()
     epochs = [batches(pairs, training["batch_tokens"], generator) for _ in range(training["epochs"])]
     steps = sum(map(len, epochs))
-    for epoch, order in enumerate(epochs):
+    for epoch, order in enumerate(epochs[: flags.stop_after]):
         plain_sum, tokens = 0.0, 0
         for batch in order:
             source = padded([pairs[row][0] for row in batch], config.pad_token_id)

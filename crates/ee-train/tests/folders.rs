@@ -37,12 +37,14 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 const SHORT: [&str; 2] = ["--set", "training.max_steps=2"];
 
-/// Starts a run that ends only when it is told to, and waits for its first step.
+/// Starts a run that ends only when it is told to, and waits until `run.json` names its first checkpoint: from then on
+/// the run leaves that file as it is.
 fn endless(playground: &Playground, output: &str) -> std::process::Child {
     let mut command = playground.command(output, &["--set", "training.epochs=1000000"]);
-    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let log = playground.path(output).join("log.jsonl");
-    while fs::metadata(&log).map_or(0, |file| file.len()) == 0 {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let facts = playground.path(output).join("run.json");
+    while !fs::read_to_string(&facts).is_ok_and(|text| text.contains("\"first_checkpoint\"")) {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended by itself");
         std::thread::sleep(Duration::from_millis(10));
     }
     child

@@ -116,7 +116,10 @@ pub fn of_folder(folder: &Path) -> Result<&'static dyn Family> {
 /// # Errors
 /// As [`of_folder`] and [`Family::backbone`].
 pub fn backbone(folder: &Path, precision: Precision, device: &Device) -> Result<Box<dyn Backbone>> {
-    of_folder(folder)?.backbone(folder, precision, device)
+    match seq2seq::Opened::fairseq(folder)? {
+        Some(opened) => opened.backbone(folder, precision, device),
+        None => of_folder(folder)?.backbone(folder, precision, device),
+    }
 }
 
 /// Loads a checkpoint folder as what continues texts, as [`Family::decoder`].
@@ -124,7 +127,10 @@ pub fn backbone(folder: &Path, precision: Precision, device: &Device) -> Result<
 /// # Errors
 /// As [`of_folder`] and [`Family::decoder`].
 pub fn decoder(folder: &Path, precision: Precision, device: &Device) -> Result<LoadedDecoder> {
-    of_folder(folder)?.decoder(folder, precision, device)
+    match seq2seq::Opened::fairseq(folder)? {
+        Some(opened) => opened.decoder(folder, precision, device),
+        None => of_folder(folder)?.decoder(folder, precision, device),
+    }
 }
 
 /// The family that a configuration names; `path` is what complaints name.

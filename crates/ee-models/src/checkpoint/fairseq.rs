@@ -26,6 +26,17 @@ const FIRST: usize = 4;
 /// Bytes or items of no option that says anything of a model. A hostile file may name one long value often.
 const LONGEST: usize = 256;
 
+#[cfg(test)]
+thread_local! {
+    static READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// How many files this thread has read.
+#[cfg(test)]
+pub(crate) fn files_read() -> usize {
+    READ.get()
+}
+
 /// A checkpoint but for its numbers.
 #[derive(Debug)]
 pub(crate) struct Fairseq {
@@ -51,6 +62,8 @@ impl Fairseq {
     }
 
     pub(super) fn read(path: PathBuf, others: Vec<String>) -> Result<Self> {
+        #[cfg(test)]
+        READ.set(READ.get() + 1);
         let file = TorchFile::open(&path)?;
         let complain = |complaint: String| Error::Weights { path: path.clone(), complaint };
         let root = file.root();
@@ -74,9 +87,9 @@ impl Fairseq {
         Ok(Self { path, others, arguments, entries })
     }
 
-    /// The tensors by name.
-    pub(super) fn into_entries(self) -> Vec<(String, Entry)> {
-        self.entries
+    /// The file, and its tensors by name, each of which it has once.
+    pub(super) fn into_tensors(self) -> (PathBuf, Vec<(String, Entry)>) {
+        (self.path, self.entries)
     }
 
     /// The shape of a tensor.

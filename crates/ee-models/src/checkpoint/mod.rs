@@ -20,6 +20,8 @@ mod torch;
 mod write;
 
 pub(crate) use fairseq::Fairseq;
+#[cfg(test)]
+pub(crate) use fairseq::files_read as fairseq_files_read;
 pub(crate) use json::{Keys, read_json};
 pub use read::Weights;
 pub(crate) use source::{CheckpointParameters, Stack};

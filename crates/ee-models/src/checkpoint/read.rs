@@ -46,13 +46,21 @@ impl Weights {
         Self::of_files(folder, Form::Safetensors, vec![path.to_owned()])
     }
 
+    /// The tensors of a checkpoint of fairseq that is read already.
+    pub(crate) fn of_fairseq(found: Fairseq) -> Self {
+        let (path, tensors) = found.into_tensors();
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let entries = tensors.into_iter().map(|(name, entry)| (name, (0, entry))).collect();
+        Self { folder, files: vec![path], entries }
+    }
+
     fn of_files(folder: &Path, form: Form, files: Vec<PathBuf>) -> Result<Self> {
         let mut entries: BTreeMap<String, (usize, Entry)> = BTreeMap::new();
         for (number, path) in files.iter().enumerate() {
             let found = match form {
                 Form::Safetensors => headers::safetensors(path)?,
                 Form::Archive => headers::archive(path)?,
-                Form::Fairseq => Fairseq::read(path.clone(), Vec::new())?.into_entries(),
+                Form::Fairseq => Fairseq::read(path.clone(), Vec::new())?.into_tensors().1,
             };
             for (name, entry) in found {
                 if let Some((other, _)) = entries.insert(name.clone(), (number, entry)) {

@@ -58,19 +58,20 @@ impl CheckpointParameters {
         device: &Device,
     ) -> Result<Self> {
         let stack = Stack { key: "num_hidden_layers", names: naming.layers, layers };
-        Self::open_stacks(folder, naming, &[stack], precision, device)
+        let weights = Weights::open(folder)?;
+        Self::of_stacks((folder, weights), naming, &[stack], precision, device)
     }
 
-    /// The same of several stacks of layers.
-    pub(crate) fn open_stacks(
-        folder: &Path,
+    /// The same of several stacks of layers, in a folder's weights.
+    pub(crate) fn of_stacks(
+        (folder, weights): (&Path, Weights),
         naming: Naming,
         stacks: &[Stack],
         precision: Precision,
         device: &Device,
     ) -> Result<Self> {
         let source = Self {
-            weights: Weights::open(folder)?,
+            weights,
             naming,
             precision,
             device: device.clone(),

@@ -43,7 +43,7 @@ impl Seq2SeqConfig {
     /// is asked for is not supported.
     pub fn read(folder: &Path) -> Result<Self> {
         if let Some(found) = Fairseq::open(folder)? {
-            return Self::of_fairseq(found);
+            return Self::of_fairseq(&found);
         }
         let path = folder.join("config.json");
         let mut config = Self::from_json(read_json(&path)?, &path)?;
@@ -102,6 +102,11 @@ impl Seq2SeqConfig {
             return Err(Error::Config { path: path.to_owned(), complaint });
         }
         Ok(config)
+    }
+
+    /// States the languages, source first, by which the files of the model's tokenizer are told apart.
+    pub fn name_languages(&mut self, languages: &[String; 2]) {
+        self.json.insert("langs".into(), json!(languages));
     }
 
     /// Whether the files are fairseq's own.

@@ -29,6 +29,7 @@ pub(super) use self::config::fairseq;
 pub use self::encoder::Encoder;
 pub use self::family::{BART, FAMILIES, FSMT, MARIAN, Seq2SeqFamily, is_known};
 use self::initial::Matrix;
+pub(super) use self::load::Opened;
 pub use self::load::{Loaded, load, random};
 pub use self::options::{Dropouts, NormKind, Options, Positions, Sharing, StackSizes, Start};
 pub use self::sizes::Seq2SeqSizes;

@@ -107,10 +107,10 @@ impl Seq2SeqConfig {
     ///
     /// # Errors
     /// When its options are those of another model, or do not fit each other or the dictionaries.
-    pub(in crate::arch::seq2seq) fn of_fairseq(found: Fairseq) -> Result<Self> {
-        let Fairseq { path, others, arguments, .. } = &found;
+    pub(in crate::arch::seq2seq) fn of_fairseq(found: &Fairseq) -> Result<Self> {
+        let Fairseq { path, others, arguments, .. } = found;
         let mut keys = Keys::new(arguments);
-        let (options, notice) = options(&mut keys, &found);
+        let (options, notice) = options(&mut keys, found);
         let languages = ["source_lang", "target_lang"].map(|key| {
             let language = keys.text(key);
             if language.is_none() && !keys.has(key) {
@@ -159,7 +159,7 @@ impl Seq2SeqConfig {
 /// As [`Seq2SeqConfig::read`].
 pub(in crate::arch) fn of_folder(folder: &Path) -> Result<Option<&'static Seq2SeqFamily>> {
     let found = Fairseq::open(folder)?;
-    found.map(|found| Seq2SeqConfig::of_fairseq(found).map(|config| config.family)).transpose()
+    found.map(|found| Seq2SeqConfig::of_fairseq(&found).map(|config| config.family)).transpose()
 }
 
 fn tokens() -> Tokens {

@@ -34,6 +34,8 @@ pub(super) struct Pair {
     pub(super) target: Arc<dyn Side>,
     /// Rows of the source's and of the target's embedding, where they are known.
     rows: [Option<usize>; 2],
+    /// By which the files are told apart, source first; none where nothing has to be.
+    pub(super) languages: Option<[String; 2]>,
 }
 
 impl Pair {
@@ -47,12 +49,10 @@ impl Pair {
             return Ok(Self::new(Arc::new(source?), Arc::new(target?)));
         }
         if words::FSMT.into_iter().any(has) {
-            let [source, target] = words::fsmt(folder)?;
-            return Ok(Self::new(Arc::new(source), Arc::new(target)));
+            return words::fsmt(folder).map(Self::of_words);
         }
         if !words::dictionaries(folder).is_empty() {
-            let [source, target] = words::fairseq(folder, languages)?;
-            return Ok(Self::new(Arc::new(source), Arc::new(target)));
+            return words::fairseq(folder, languages).map(Self::of_words);
         }
         if has(words::PIECES) && !has("tokenizer.json") {
             let message = format!(
@@ -87,7 +87,11 @@ impl Pair {
     }
 
     fn new(source: Arc<dyn Side>, target: Arc<dyn Side>) -> Self {
-        Self { source, target, rows: [None; 2] }
+        Self { source, target, rows: [None; 2], languages: None }
+    }
+
+    fn of_words(([source, target], languages): words::Sides) -> Self {
+        Self { languages: Some(languages), ..Self::new(Arc::new(source), Arc::new(target)) }
     }
 
     /// For a model with so many rows in its source's and its target's embedding.

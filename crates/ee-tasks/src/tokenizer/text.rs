@@ -84,6 +84,14 @@ impl TextTokenizer {
         Ok(Self { sides: Sides::Two(Pair::open(folder, Some(languages))?) })
     }
 
+    /// The languages, source first, by which an encoder-decoder's files are told apart; none where they need not be.
+    pub fn languages(&self) -> Option<&[String; 2]> {
+        match &self.sides {
+            Sides::One(_) => None,
+            Sides::Two(pair) => pair.languages.as_ref(),
+        }
+    }
+
     /// The same for a model whose embedding has `rows` rows: a text with a token beyond them is an error.
     #[must_use]
     pub fn for_rows(self, rows: usize) -> Self {

@@ -72,6 +72,7 @@ impl Start<'_> {
     pub(super) fn begin_pairs(self, task: &GenerationTask) -> Result<Prepared> {
         let config = &self.config;
         self.check_pairs(task)?;
+        let stated = self.stated()?;
         let read = |name: &str, limit| {
             Ok::<_, Error>(task.read_split(name, config.task.data_dir.as_deref(), limit)?.examples)
         };
@@ -79,16 +80,16 @@ impl Start<'_> {
         let train = read(&config.task.train_split, config.task.limit)?;
         let validation = read(&split, config.task.validation_limit)?;
         let (folder, learnt) = self.tokenizer(&train)?;
-        let tokenizer = self.sides(&folder.path)?;
+        // A checkpoint may tell its dictionaries apart.
+        let tokenizer = match stated.and_then(|config| config.languages) {
+            Some(languages) => TextTokenizer::of_languages(&folder.path, &languages)?,
+            None => TextTokenizer::of_pair(&folder.path)?,
+        };
         let mut optimizer = AdamW::new(config.optimizer);
         let (mut loaded, resumed) =
             self.model(&mut optimizer, |start| start.new_pair(&tokenizer))?;
         loaded.notices.extend(learnt);
-        let Options { source_vocabulary, target_vocabulary, max_positions, .. } =
-            loaded.config.options;
-        if let Some(positions) = max_positions {
-            super::check_length(config.task.max_length, positions)?;
-        }
+        let Options { source_vocabulary, target_vocabulary, .. } = loaded.config.options;
         let tokenizer = tokenizer.for_rows_of(source_vocabulary, target_vocabulary);
         let Tokens { start, forced_beginning, ref special, .. } = loaded.config.tokens;
         let opening: Vec<u32> = std::iter::once(start).chain(forced_beginning).collect();
@@ -180,16 +181,22 @@ impl Start<'_> {
         Ok((folder, Some(said)))
     }
 
-    /// The tokenizer of a folder, whose dictionaries a checkpoint may tell apart.
-    fn sides(&self, folder: &Path) -> Result<TextTokenizer> {
-        let languages = match &self.config.model {
-            ModelConfig::Checkpoint { path, .. } => Seq2SeqConfig::read(path)?.languages,
-            _ => None,
+    /// What the checkpoint says that is started from, if there is one. Texts that are longer than the model's positions
+    /// are refused here, before anything is read or learnt.
+    fn stated(&self) -> Result<Option<Seq2SeqConfig>> {
+        let (stated, positions) = match &self.config.model {
+            ModelConfig::Checkpoint { path, .. } => {
+                let config = Seq2SeqConfig::read(path)?;
+                let positions = config.options.max_positions;
+                (Some(config), positions)
+            }
+            ModelConfig::Pair(pair) => (None, pair.without_dictionary()?.options.max_positions),
+            ModelConfig::Scratch(_) => unreachable!("a model without an encoder"),
         };
-        Ok(match languages {
-            Some(languages) => TextTokenizer::of_languages(folder, &languages)?,
-            None => TextTokenizer::of_pair(folder)?,
-        })
+        if let Some(positions) = positions {
+            super::check_length(self.config.task.max_length, positions)?;
+        }
+        Ok(stated)
     }
 
     fn new_pair(&self, tokenizer: &TextTokenizer) -> Result<Loaded<Seq2Seq>> {
@@ -207,7 +214,10 @@ impl Start<'_> {
                 let end = tokenizer.end_id().ok_or_else(|| {
                     Error::Mismatch("the tokenizer has no token that ends a text".to_owned())
                 })?;
-                let config = pair.model(vocabularies, end, tokenizer.padding_id())?;
+                let mut config = pair.model(vocabularies, end, tokenizer.padding_id())?;
+                if let Some(languages) = tokenizer.languages() {
+                    config.name_languages(languages);
+                }
                 Ok(seq2seq::random(config, self.config.seed, precision, device).into())
             }
             ModelConfig::Checkpoint { path, .. } => {
@@ -223,11 +233,15 @@ impl Start<'_> {
 impl PairConfig {
     /// Where a learnt dictionary has its special tokens: fairseq counts positions from the padding's id.
     fn special_order(&self) -> ee_models::Result<SpecialOrder> {
-        let positions = self.model([1; 2], 0, None)?.options.positions;
-        Ok(match positions {
+        Ok(match self.without_dictionary()?.options.positions {
             Positions::Fairseq => SpecialOrder::Fairseq,
             _ => SpecialOrder::Marian,
         })
+    }
+
+    /// A new model before the sizes of its tables are known.
+    fn without_dictionary(&self) -> ee_models::Result<Seq2SeqConfig> {
+        self.model([1; 2], 0, None)
     }
 
     /// A new model with tables of these sizes. As fairseq's decoders, it starts with the token that ends texts; a

@@ -40,8 +40,11 @@ pub(super) enum Words {
     },
 }
 
+/// Both sides, source first, and their languages.
+pub(super) type Sides = ([Spelled<Words>; 2], [String; 2]);
+
 /// Both sides of an FSMT folder.
-pub(super) fn fsmt(folder: &Path) -> Result<[Spelled<Words>; 2], Error> {
+pub(super) fn fsmt(folder: &Path) -> Result<Sides, Error> {
     let settings = Settings::read(folder, None)?;
     let languages = languages(folder, &settings).ok_or_else(|| {
         let message = "no languages, expected `langs` with two of them in tokenizer_config.json";
@@ -63,7 +66,7 @@ pub(super) fn fsmt(folder: &Path) -> Result<[Spelled<Words>; 2], Error> {
         ];
         cut.with_dictionary(&path, words, &special)
     };
-    Ok([side(0)?, side(1)?])
+    Ok(([side(0)?, side(1)?], languages))
 }
 
 /// The languages that a folder's settings or configuration name.
@@ -90,19 +93,13 @@ pub(in crate::tokenizer) fn dictionaries(folder: &Path) -> Vec<(String, PathBuf)
 }
 
 /// Both sides of a fairseq folder; `stated` are its languages where the caller knows them.
-pub(super) fn fairseq(
-    folder: &Path,
-    stated: Option<&[String; 2]>,
-) -> Result<[Spelled<Words>; 2], Error> {
+pub(super) fn fairseq(folder: &Path, stated: Option<&[String; 2]>) -> Result<Sides, Error> {
     let all = dictionaries(folder);
     let settings = Settings::read(folder, None)?;
     let said = stated.cloned().or_else(|| languages(folder, &settings));
-    let paths = match (&said, &all[..]) {
-        (Some(languages), _) => {
-            languages.clone().map(|language| folder.join(format!("dict.{language}.txt")))
-        }
-        (None, [(_, one)]) => [one.clone(), one.clone()],
-        (None, [(_, first), rest @ ..]) => {
+    let languages = match (said, &all[..]) {
+        (Some(languages), _) => languages,
+        (None, [(language, first), rest @ ..]) => {
             let content = text::read(first)?;
             for (_, path) in rest {
                 if text::read(path)? != content {
@@ -115,16 +112,17 @@ pub(super) fn fairseq(
                     return Err(Error::file(folder, message));
                 }
             }
-            [first.clone(), first.clone()]
+            [language.clone(), language.clone()]
         }
         (None, []) => return Err(Error::file(folder, "no dictionary, expected dict.*.txt")),
     };
     let cut = fairseq_cut(folder)?;
-    let [source, target] = paths.map(|path| {
+    let [source, target] = languages.each_ref().map(|language| {
+        let path = folder.join(format!("dict.{language}.txt"));
         let words = fairseq_dictionary(&path)?;
         cut.clone().with_dictionary(&path, words, &FIRST.map(str::to_owned))
     });
-    Ok([source?, target?])
+    Ok(([source?, target?], languages))
 }
 
 fn fairseq_cut(folder: &Path) -> Result<Words, Error> {

@@ -110,6 +110,7 @@ fn words_alone_are_taken_as_they_stand() {
     assert_eq!(tokenizer.encode_answer("").expect("ids"), [2]);
     assert_eq!(tokenizer.decode(&[4, 5, 6, 2]).expect("a text"), "ein@@ hund .");
     assert_eq!(tokenizer.vocabulary_size(), 7);
+    assert_eq!(tokenizer.languages(), Some(&["de", "de"].map(str::to_owned)));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Whole runs of encoder-decoders: from nothing, from a checkpoint, by tokens, averaged, killed and resumed.
 
+mod dictionaries;
+#[path = "../playground/mod.rs"]
 mod playground;
 
 use std::collections::BTreeMap;
@@ -11,7 +13,6 @@ use std::time::{Duration, Instant};
 use burn::tensor::Device;
 use ee_models::arch::seq2seq::load;
 use ee_models::checkpoint::Precision;
-use ee_models::{Backbone, Batch};
 use ee_tasks::TextTokenizer;
 use playground::{Playground, listing, stderr, succeeded};
 use safetensors::SafeTensors;
@@ -230,36 +231,6 @@ fn two_dictionaries_and_other_families_are_learned() {
         succeeded(&playground.train(name, &flags));
         let found = losses(&playground, name);
         assert!(found.last() < found.first(), "{name}: {found:?}");
-    }
-}
-
-#[test]
-fn a_new_model_that_counts_positions_from_its_padding_has_fairseq_s_special_tokens() {
-    let playground = pairs();
-    let family = ["--set", "training.epochs=1", "--set", "model.family=fsmt"];
-    let apart = ["--set", "tokenizer.joined=false", "--set", "model.sharing=decoder"];
-    for (name, flags) in [("one", family.to_vec()), ("two", [family, apart].concat())] {
-        succeeded(&playground.train(name, &flags));
-        let best = playground.path(&format!("{name}/best"));
-        let config = playground.json(&format!("{name}/best/config.json"));
-        assert_eq!([&config["pad_token_id"], &config["eos_token_id"]], [1, 2], "{name}");
-        let tokenizer = TextTokenizer::of_pair(&best).unwrap();
-        assert_eq!((tokenizer.padding_id(), tokenizer.end_id()), (Some(1), Some(2)), "{name}");
-        let sizes = [tokenizer.prompt_vocabulary_size(), tokenizer.vocabulary_size()];
-        assert_eq!([&config["src_vocab_size"], &config["tgt_vocab_size"]], sizes, "{name}");
-
-        // The decoder's first vector is its token's row, scaled, and the sinusoids of position 2: sin 2, sin 2f, ..., cos 2.
-        let loaded = load(&best, Precision::F32, &Device::flex()).unwrap();
-        let batch = Batch::new(vec![5], vec![0], vec![1], 1).unwrap();
-        let found =
-            loaded.model.embed(&batch, None).hidden.into_data().try_to_vec::<f32>().unwrap();
-        let width = found.len();
-        let table = &tensors(&best.join("model.safetensors"))["model.decoder.embed_tokens.weight"];
-        let row = &table[5 * width..6 * width];
-        let positions: Vec<f32> =
-            found.iter().zip(row).map(|(all, row)| all - row * (width as f32).sqrt()).collect();
-        assert!((positions[0] - 2_f32.sin()).abs() < 1e-5, "{name}: {positions:?}");
-        assert!((positions[width / 2] - 2_f32.cos()).abs() < 1e-5, "{name}: {positions:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ee_decode::policy;
 
-use super::paper::figure;
+use super::paper::Kind;
 use super::results::{IDEAL, TextComparison, TextResults};
 use super::tables::by_policy;
 use crate::exits::oracle::Ideal;
@@ -28,7 +28,10 @@ pub(super) fn all(comparison: &TextComparison) -> Vec<Plot> {
             comparison,
             (
                 "gate_distance",
-                &format!("Distance of each gate from the ideal exit ({})", figure(comparison)),
+                &format!(
+                    "Distance of each gate from the ideal exit ({})",
+                    Kind::of(comparison).figure()
+                ),
             ),
             (
                 "distance (layers)",
@@ -40,7 +43,10 @@ pub(super) fn all(comparison: &TextComparison) -> Vec<Plot> {
             comparison,
             (
                 "gate_speed_up",
-                &format!("Speed-up of each gate with recompute ({})", figure(comparison)),
+                &format!(
+                    "Speed-up of each gate with recompute ({})",
+                    Kind::of(comparison).figure()
+                ),
             ),
             (
                 "speed-up in time (×)",

@@ -1,13 +1,13 @@
 //! The tables of a comparison of decoders.
 
-use super::paper;
+use super::paper::{self, Kind};
 use super::results::{IDEAL, TextComparison, TextResults};
 use crate::report::table::{Cell, Table, columns};
 use crate::tokens::shallowest;
 use crate::trace::facts::objective::word;
-use crate::trial::{Place, Trial, Way, on_prompts};
+use crate::trial::{Place, Trial, Way};
 use crate::words::count;
-use ee_decode::{never_leaving, policy};
+use ee_decode::policy;
 
 /// Every table, in reading order.
 pub(super) fn all(comparison: &TextComparison) -> Vec<Table> {
@@ -76,7 +76,7 @@ pub(super) fn headline(comparison: &TextComparison) -> Table {
              decoding: of the fastest true early exit that kept {:.0} % of the quality on the texts decoded, whose texts may \
              differ, and of speculation, which is lossless.",
             100.0 * comparison.keep,
-            never_leaving(comparison.min_tokens, paper::has_encoder(comparison)),
+            Kind::of(comparison).never_leaving(comparison.min_tokens),
             100.0 * comparison.keep,
         ),
         &format!(
@@ -111,7 +111,7 @@ fn gates(comparison: &TextComparison) -> Table {
          that leave before and after their ideal exit. Speed-ups are those of the gate with {} and its faster head, where it \
          could open, on the texts that are decoded for real. {}",
             policy::DEFAULT.name(),
-            on_prompts(paper::has_encoder(comparison)),
+            Kind::of(comparison).on_prompts(),
         ),
         "model | gate | threshold | average exit | equal tokens | distance to ideal | premature | \
              late | speed-up | without prompts",
@@ -187,7 +187,7 @@ fn live(comparison: &TextComparison) -> Table {
              that differ. {}",
             count(n, "text"),
             count(rounds, "round"),
-            on_prompts(paper::has_encoder(comparison)),
+            Kind::of(comparison).on_prompts(),
         ),
         &format!(
             "model | kind | gate | K/V | head | tokens/s | plain tokens/s | speed-up | lowest | highest | without prompts | rows per step | \

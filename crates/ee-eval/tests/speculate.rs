@@ -31,6 +31,9 @@ fn greedy_texts_are_those_of_generate_and_results_hold_together() {
         assert_eq!(results["differing_texts"], 0);
         assert_eq!((&results["texts"], &results["batch"]), (&EXAMPLES.into(), &3.into()));
         assert_eq!((&results["layers"], &results["rounds"]), (&4.into(), &3.into()));
+        // The facts of every way of decoding.
+        assert_eq!(results["task"], serde_json::json!(["echo", "dev"]));
+        assert_eq!(results["metrics"][0]["name"], "chrf");
         // No token ends a text here.
         assert_eq!(results["speculation"]["tokens"], 3 * EXAMPLES * 12);
         assert_eq!(results["plain"]["tokens"], 3 * EXAMPLES * 12);

@@ -84,7 +84,7 @@ pub(super) fn run(flags: &Flags) -> Result<()> {
         let lead = flags.generate.lead(&subject, &output.prompt);
         ee_files::say!("{lead}{}", output.whole);
     }
-    for notice in pace::notices(results.load, results.rounds) {
+    for notice in pace::notices(results.load, results.facts.rounds) {
         ee_files::note!("notice: {notice}");
     }
     let table = speculate::table(&results);

@@ -9,7 +9,7 @@ use ee_decode::generate::{Choice, Sampling};
 use ee_decode::speculate::{Plan, Tally};
 use serde::Serialize;
 
-use super::material::Material;
+use super::material::{Material, RunFacts};
 use super::outputs::Texts;
 use super::record::{Trials, on_prompts};
 use super::way::{Way, draft_words};
@@ -25,19 +25,9 @@ use crate::trace::TextRecord;
 /// One run of `ee-eval speculate`.
 #[derive(Debug, Serialize)]
 pub(crate) struct SpeculateResults {
-    model: String,
-    checkpoint_sha256: String,
-    layers: usize,
-    /// Layers of the encoder that reads the prompts, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    encoder_layers: Option<usize>,
-    weights: String,
-    device: String,
-    task: Option<String>,
+    #[serde(flatten)]
+    pub(crate) facts: RunFacts,
     texts: usize,
-    batch: usize,
-    pub(crate) rounds: usize,
-    max_new_tokens: usize,
     /// Whether the most probable token is taken; drawn ones follow from the seed.
     greedy: bool,
     temperature: Option<f64>,
@@ -68,7 +58,6 @@ pub(crate) struct SpeculateResults {
     same_tokens: Option<bool>,
     differing_texts: Option<usize>,
     scores: Vec<MetricScores>,
-    version: String,
 }
 
 /// How fast a way of decoding was, in all rounds.
@@ -147,24 +136,15 @@ pub(crate) fn run(
     let mut trials = super::run(subject, material, &[Way::Speculation(plan)], interrupt)?;
     let trial = trials.trials.remove(0);
     let tally = trial.drafted.expect("tokens are drafted").tally;
-    let (terms, request) = (material.terms, &material.request);
+    let terms = material.terms;
     let sampling = match terms.choice {
         Choice::Greedy => None,
         Choice::Sample(sampling) => Some(sampling),
     };
     let (greedy, rounds) = (sampling.is_none(), terms.rounds);
     let results = SpeculateResults {
-        model: subject.folder().display().to_string(),
-        checkpoint_sha256: subject.checksum().to_owned(),
-        layers: subject.model().n_layers(),
-        encoder_layers: subject.encoder_layers(),
-        weights: subject.weights().to_owned(),
-        device: subject.device().to_owned(),
-        task: request.task.as_ref().map(|task| task.name.clone()),
+        facts: RunFacts::of(subject, material),
         texts: trial.texts.outputs.len(),
-        batch: terms.batch,
-        rounds,
-        max_new_tokens: request.max_new_tokens,
         greedy,
         temperature: sampling.map(|Sampling { temperature, .. }| temperature),
         seed: sampling.map_or(0, |Sampling { seed, .. }| seed),
@@ -185,7 +165,6 @@ pub(crate) fn run(
         same_tokens: greedy.then_some(trial.fidelity.same_tokens),
         differing_texts: greedy.then_some(trial.fidelity.differing_texts),
         scores: scores(&trial.texts, &trials.plain),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     Ok((results, trial.texts))
 }
@@ -338,9 +317,9 @@ pub(crate) fn table(results: &SpeculateResults) -> Table {
             "Lossless: the texts are the full model's. Both ways ran in turn on {} texts, batch {}, {} rounds; the ratio is of the \
              medians of a batch's rounds. {}",
             r.texts,
-            r.batch,
-            r.rounds,
-            on_prompts(r.encoder_layers.is_some()),
+            r.facts.batch,
+            r.facts.rounds,
+            on_prompts(r.facts.encoder_layers.is_some()),
         ),
         columns: vec!["lossless".into(), "plain".into(), "speculation".into()],
         rows,

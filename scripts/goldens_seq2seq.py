@@ -7,7 +7,7 @@
 For each of MODELS, random fp32 weights (see tests/golden/README.md):
     config.json, generation_config.json, model.safetensors    as `save_pretrained` writes them
     golden.json                                               inputs and what the model makes of them
-    gradients-joint.safetensors, gradients-final.safetensors  of some: d(loss)/d(parameter), smoothed
+    gradients-joint.safetensors, of some gradients-final      d(loss)/d(parameter), smoothed
 Exits are the decoder's layers: the state after each, through the last norm where there is one, and the head. Eager
 attention, dropout 0, one thread. Label smoothing is fairseq's: ε / (V - 1) for each of the V - 1 other tokens.
 """
@@ -78,7 +78,7 @@ T5 = {
     "dropout_rate": 0.0,
     "decoder_start_token_id": 0,
 }
-# Name, configuration, seed, and whether gradients and steps are kept.
+# Name, configuration, seed, and whether gradients of the last exit alone are kept beside those of all.
 MODELS = [
     ("marian-tiny", MARIAN, 18, True),
     (
@@ -145,6 +145,8 @@ def draw_weights(model, seed):
     with torch.no_grad():
         for name, parameter in sorted([*model.named_parameters(), *biases]):
             if "embed_positions" in name and model.config.model_type in ("marian", "fsmt"):
+                # transformers 5 makes a new FSMT's trainable, and no other's.
+                parameter.requires_grad_(False)
                 continue
             drawn = torch.randn(parameter.shape, generator=generator)
             if "norm" in name and name.endswith("weight"):
@@ -335,7 +337,7 @@ def case(model, batch):
     return {"batch": as_lists(batch), "logits": numbers(torch.stack(logits))}
 
 
-def write_model(root, name, config, seed, trains):
+def write_model(root, name, config, seed, of_last):
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
     model = draw_weights(build(config), seed)
@@ -368,19 +370,19 @@ def write_model(root, name, config, seed, trains):
     golden["smoothing"] = SMOOTHING
     golden["exit_losses"] = plain.tolist()
     golden["smoothed_losses"] = smoothed.tolist()
-    if trains:
-        for file, pick in [("joint", torch.sum), ("final", lambda all: all[-1])]:
-            found = gradients(model, pick(losses(model, batch)[1]))
-            save_file({key: value.contiguous() for key, value in found.items()}, folder / f"gradients-{file}.safetensors")
-        lengths = torch.randint(2, 7, (TRAINING_STEPS, 2, 2), generator=generator).tolist()
-        batches = [draw_batch(model, rows, generator) for rows in lengths]
-        golden["training"] = {
-            "learning_rate": LEARNING_RATE,
-            "betas": BETAS,
-            "epsilon": EPSILON,
-            "weight_decay": WEIGHT_DECAY,
-            "batches": [as_lists(each) for each in batches],
-        } | train(model, batches, batch)
+    picks = {"joint": torch.sum} | ({"final": lambda all: all[-1]} if of_last else {})
+    for file, pick in picks.items():
+        found = gradients(model, pick(losses(model, batch)[1]))
+        save_file({key: value.contiguous() for key, value in found.items()}, folder / f"gradients-{file}.safetensors")
+    lengths = torch.randint(2, 7, (TRAINING_STEPS, 2, 2), generator=generator).tolist()
+    batches = [draw_batch(model, rows, generator) for rows in lengths]
+    golden["training"] = {
+        "learning_rate": LEARNING_RATE,
+        "betas": BETAS,
+        "epsilon": EPSILON,
+        "weight_decay": WEIGHT_DECAY,
+        "batches": [as_lists(each) for each in batches],
+    } | train(model, batches, batch)
     write_json(folder / "golden.json", golden, separators=(",", ":"))
     texts = golden["greedy"]["texts"]
     print(f"{name}: {sum(p.numel() for p in model.parameters())} parameters, texts of {[len(t) for t in texts]} tokens")
@@ -388,8 +390,8 @@ def write_model(root, name, config, seed, trains):
 
 def write_all(root):
     torch.set_num_threads(1)
-    for name, config, seed, trains in MODELS:
-        write_model(root, name, config, seed, trains)
+    for name, config, seed, of_last in MODELS:
+        write_model(root, name, config, seed, of_last)
 
 
 if __name__ == "__main__":

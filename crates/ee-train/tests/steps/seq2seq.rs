@@ -12,7 +12,16 @@ use serde::Deserialize;
 
 use super::{folder, golden};
 
-const MODELS: [&str; 4] = ["marian-tiny", "bart-tiny", "t5-tiny", "t5-gated-tiny"];
+const MODELS: [&str; 8] = [
+    "marian-tiny",
+    "marian-two-tiny",
+    "bart-tiny",
+    "mbart-tiny",
+    "m2m100-tiny",
+    "fsmt-tiny",
+    "t5-tiny",
+    "t5-gated-tiny",
+];
 
 /// On losses of size 15 absolute, on gradient norms relative, over ten steps.
 const TOLERANCE: f64 = 1e-4;

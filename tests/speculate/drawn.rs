@@ -34,9 +34,38 @@ fn drawn_texts_do_not_depend_on_the_batch() {
     assert!(tally.agreement().unwrap() > 0.2 && tally.agreement().unwrap() < 1.0);
 }
 
+#[test]
+fn texts_of_encoder_decoders_follow_from_the_seed_and_not_from_the_batch() {
+    let mut random = ChaCha8Rng::seed_from_u64(8);
+    for (name, model) in PAIRS.into_iter().zip(pairs()) {
+        let options = |first_number, seed| Options {
+            choice: Choice::Sample(Sampling { seed, ..SAMPLING }),
+            first_number,
+            ..options(8, Vec::new())
+        };
+        let draw = |prompts: &[Vec<u32>], options: Options| {
+            generate(&*model, prompts, &options, &mut Unwatched).unwrap()
+        };
+        let prompts = prompts(&mut random, 16, 10, model.prompt_vocabulary());
+        let together = draw(&prompts, options(0, 9));
+        assert_eq!(draw(&prompts, options(0, 9)), together, "{name}");
+        assert_ne!(draw(&prompts, options(0, 10)), together, "{name}: another seed");
+        for (row, text) in together.iter().enumerate() {
+            let alone = draw(&prompts[row..=row], options(row as u64, 9));
+            assert_eq!(&alone[0], text, "{name}, prompt {row}");
+        }
+    }
+}
+
 /// The probability of each next token under [`SAMPLING`], from a run of the whole text.
-fn next(model: &Llama, text: &[u32]) -> Vec<f64> {
-    let last = model.exit_states(&goldens::alone(text), None).pop().unwrap();
+fn next(model: &dyn Decoder, prompt: &[u32], text: &[u32]) -> Vec<f64> {
+    let batch = match model.opening() {
+        [] => goldens::alone(&[prompt, text].concat()),
+        opening => {
+            goldens::alone(&[opening, text].concat()).with_source(goldens::alone(prompt)).unwrap()
+        }
+    };
+    let last = model.exit_states(&batch, None).pop().unwrap();
     let logits = goldens::values(model.read(last, Rows::Many));
     let mut sorted = logits.clone();
     sorted.sort_by(|a, b| b.total_cmp(a));
@@ -56,7 +85,7 @@ fn bound(freedom: usize) -> f64 {
 }
 
 /// Every continuation by this many tokens with its probability, in the order of their ids.
-fn continuations(model: &Llama, text: &[u32], tokens: usize) -> Vec<f64> {
+fn continuations(model: &dyn Decoder, prompt: &[u32], text: &[u32], tokens: usize) -> Vec<f64> {
     if tokens == 0 {
         return vec![1.0];
     }
@@ -65,35 +94,52 @@ fn continuations(model: &Llama, text: &[u32], tokens: usize) -> Vec<f64> {
             return vec![0.0; model.vocabulary_size().pow(tokens as u32 - 1)];
         }
         let longer = [text, &[id as u32]].concat();
-        continuations(model, &longer, tokens - 1).iter().map(|p| p * probability).collect()
+        continuations(model, prompt, &longer, tokens - 1).iter().map(|p| p * probability).collect()
     };
-    next(model, text).into_iter().enumerate().flat_map(of_token).collect()
+    next(model, prompt, text).into_iter().enumerate().flat_map(of_token).collect()
 }
 
-/// Draws 40,960 texts of this many tokens and compares how often each comes with how often it should.
+const TEXTS: usize = 40_960;
+
+/// Draws [`TEXTS`] texts of this many tokens in rounds and compares how often each comes with how often it should.
 fn check_distribution(
     model: &Llama,
     tokens: usize,
     batch: usize,
     strategy: &mut Strategy,
 ) -> Tally {
-    const TEXTS: usize = 40_960;
+    let mut tally = Tally::default();
+    compare(model, tokens, batch, |prompts, first| {
+        let (texts, more) = drawn(model, prompts, first, tokens, strategy);
+        tally.add(&more);
+        texts
+    });
+    let agreement = tally.agreement().unwrap();
+    println!("agreement {agreement}, {:?}", tally.plans);
+    assert!(agreement > 0.3 && agreement < 0.9, "both rules are at work: {agreement}");
+    tally
+}
+
+/// Compares how often `draw` gives each beginning of this many tokens with how often it should.
+fn compare(
+    model: &dyn Decoder,
+    tokens: usize,
+    batch: usize,
+    mut draw: impl FnMut(&[Vec<u32>], u64) -> Vec<Vec<u32>>,
+) {
     let prompt = vec![3, 1, 4];
     let vocabulary = model.vocabulary_size();
     let mut counts = vec![0.0; vocabulary.pow(tokens as u32)];
-    let mut tally = Tally::default();
     for first in (0..TEXTS).step_by(batch) {
-        let prompts = vec![prompt.clone(); batch];
-        let (texts, more) = drawn(model, &prompts, first as u64, tokens, strategy);
-        for text in &texts {
-            counts[text.iter().fold(0, |cell, &id| cell * vocabulary + id as usize)] += 1.0;
+        for text in draw(&vec![prompt.clone(); batch], first as u64) {
+            let cell = text[..tokens].iter().fold(0, |cell, &id| cell * vocabulary + id as usize);
+            counts[cell] += 1.0;
         }
-        tally.add(&more);
     }
     let (mut statistic, mut cells) = (0.0, 0_usize);
     // Cells that are expected fewer than five times count as one.
     let (mut few_expected, mut few_found) = (0.0, 0.0);
-    for (found, probability) in counts.into_iter().zip(continuations(model, &prompt, tokens)) {
+    for (found, probability) in counts.into_iter().zip(continuations(model, &prompt, &[], tokens)) {
         let expected = TEXTS as f64 * probability;
         if expected < 5.0 {
             few_expected += expected;
@@ -110,15 +156,24 @@ fn check_distribution(
         assert!(few_found < 30.0, "{few_found} texts of which {few_expected} are expected");
     }
     assert!(cells > 30, "{cells}");
-    let agreement = tally.agreement().unwrap();
-    println!(
-        "{statistic} of at most {} with {cells} cells, agreement {agreement}, {:?}",
-        bound(cells - 1),
-        tally.plans
-    );
-    assert!(statistic < bound(cells - 1), "{statistic} with {cells} cells, {:?}", tally.plans);
-    assert!(agreement > 0.3 && agreement < 0.9, "both rules are at work: {agreement}");
-    tally
+    println!("{statistic} of at most {} with {cells} cells", bound(cells - 1));
+    assert!(statistic < bound(cells - 1), "{statistic} with {cells} cells");
+}
+
+#[test]
+fn tokens_of_encoder_decoders_have_the_exact_joint_distribution() {
+    for (name, model) in PAIRS.into_iter().zip(pairs()) {
+        println!("{name}");
+        compare(&*model, 3, 512, |prompts, first_number| {
+            // The last token may be one that the model forces.
+            let options = Options {
+                choice: Choice::Sample(SAMPLING),
+                first_number,
+                ..options(4, Vec::new())
+            };
+            generate(&*model, prompts, &options, &mut Unwatched).unwrap()
+        });
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use ee_models::checkpoint::{Precision, RandomParameters};
 use ee_models::kernels::Rows;
 use ee_models::layers::{Initial, ParameterSource};
 use ee_models::signal::{Agreement, Signal};
-use ee_models::{Decoder, ExitModel, arch};
+use ee_models::{Decoder, arch};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -31,8 +31,7 @@ pub struct RunConfig {
     pub(crate) seed: u64,
     /// `cpu`, `cuda:0`, … or several, `cuda:0,1,2,3`: each takes a part of every batch.
     pub(crate) device: String,
-    /// Format of the weights that the model computes with; a decoder's alone can be other than F32. The
-    /// optimizer's own copy and its moments are F32 in any case.
+    /// Format of the weights computed with, of a decoder alone other than F32; the optimizer's numbers are F32.
     #[serde(serialize_with = "precision_name")]
     pub(crate) precision: Precision,
     pub(crate) model: ModelConfig,

@@ -25,12 +25,8 @@ fn sigkill_at_random_moments_changes_no_bit() {
     let flags = [OFTEN.as_slice(), &["--resume"]].concat();
     let mut kills = 0;
     for _ in 0..6 {
-        let mut command = playground.command("killed", &flags);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_secs_f64(duration * generator.random_range(0.1..0.9)));
-        kills += usize::from(child.try_wait().unwrap().is_none());
-        child.kill().unwrap();
-        child.wait().unwrap();
+        let seconds = duration * generator.random_range(0.1..0.9);
+        kills += usize::from(playground.killed("killed", &flags, seconds));
     }
     assert!(kills > 0, "every run was faster than its kill");
     succeeded(&playground.train("killed", &flags));

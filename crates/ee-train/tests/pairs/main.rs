@@ -7,8 +7,7 @@ mod playground;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use burn::tensor::Device;
 use ee_models::arch::seq2seq::load;
@@ -174,12 +173,7 @@ fn a_killed_run_ends_with_the_same_bits() {
     let flags = [&flags[..], &["--resume"]].concat();
     let mut kills = 0;
     for part in [0.3, 0.5, 0.6, 0.8] {
-        let mut command = playground.command("killed", &flags);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_secs_f64(seconds * part));
-        kills += usize::from(child.try_wait().unwrap().is_none());
-        child.kill().unwrap();
-        child.wait().unwrap();
+        kills += usize::from(playground.killed("killed", &flags, seconds * part));
     }
     assert!(kills > 0, "every run was faster than its kill");
     succeeded(&playground.train("killed", &flags));

@@ -5,7 +5,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -72,6 +73,17 @@ impl Playground {
 
     pub(crate) fn train(&self, output: &str, more: &[&str]) -> Output {
         self.command(output, more).output().unwrap()
+    }
+
+    /// Trains, kills it after so many seconds, and tells whether it was still at work.
+    pub(crate) fn killed(&self, output: &str, more: &[&str], seconds: f64) -> bool {
+        let mut command = self.command(output, more);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_secs_f64(seconds));
+        let is_at_work = child.try_wait().unwrap().is_none();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        is_at_work
     }
 
     /// Trains and checks that it ends with this code, one error and these words.

@@ -1,6 +1,8 @@
 //! Optimizer steps against PyTorch, and gradient accumulation against the whole batch.
 
 mod decoders;
+#[path = "../../../../tests/goldens/encoder_decoders.rs"]
+mod encoder_decoders;
 mod seq2seq;
 
 use std::path::{Path, PathBuf};
